@@ -1,0 +1,45 @@
+import { createHash } from "node:crypto";
+
+/** The branch whose data is kept for good. */
+const MASTER = "master";
+
+/** Longest branch part of a name: the shortest limit is AWS Lambda's 64 characters, and `payment3-<kebab>-` takes up to 32 of them. */
+export const MAX_BRANCH_LENGTH = 32;
+
+/** Hex digits of the digest that tells two changed names apart. */
+const DIGEST_LENGTH = 8;
+
+/** What a name ends in when a digest was put on it. */
+const DIGEST_SUFFIX = new RegExp(`-[0-9a-f]{${DIGEST_LENGTH}}$`);
+
+/** The branch that one stack serves. */
+export interface Branch {
+  /** The branch part of every resource name: `[a-z0-9-]`, at most {@link MAX_BRANCH_LENGTH} characters. */
+  readonly name: string;
+  /** Whether this is production: its data outlives the stack. */
+  readonly isMaster: boolean;
+}
+
+/** The branch of the given git name. */
+export function branchOf(gitName: string): Branch {
+  const name = resourceNamePart(gitName);
+  return { name, isMaster: name === MASTER };
+}
+
+/**
+ * A git branch's name as a part of resource names. A name that needs no change stays as it is; any other is made lower-case, with one hyphen for
+ * every run of other characters, cut to the limit, and ends in a digest of the git name, so that `feature/a` and `feature-a` never share a resource.
+ * A name that already looks as if it ended in a digest gets one too: otherwise it could be another branch's changed name.
+ */
+function resourceNamePart(gitName: string): string {
+  const cleaned = gitName
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
+  if (cleaned === gitName && cleaned.length <= MAX_BRANCH_LENGTH && !DIGEST_SUFFIX.test(cleaned)) {
+    return cleaned;
+  }
+  const digest = createHash("sha256").update(gitName).digest("hex").slice(0, DIGEST_LENGTH);
+  const stem = cleaned.slice(0, MAX_BRANCH_LENGTH - DIGEST_LENGTH - 1).replace(/-$/, "");
+  return `${stem || "branch"}-${digest}`;
+}

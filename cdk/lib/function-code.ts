@@ -1,0 +1,31 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { SymlinkFollowMode } from "aws-cdk-lib";
+import { type AssetCode, Code } from "aws-cdk-lib/aws-lambda";
+import { ConfigurationError } from "./configuration-error";
+import type { FunctionName } from "./names";
+import type { ArchitectureName } from "./settings";
+
+/** The end of the directory that the developer's tool builds into. */
+const LOCAL_ASSETS = join("target", "local", "lambda");
+
+/** The built code of a function: the directory `<assets>/<function>` with its `bootstrap`. */
+export function functionCode(assetsDirectory: string, name: FunctionName, architecture: ArchitectureName): AssetCode {
+  const directory = join(assetsDirectory, name);
+  const bootstrap = join(directory, "bootstrap");
+  if (!existsSync(bootstrap)) {
+    throw new ConfigurationError(
+      `${bootstrap} is missing: build the functions with \`${buildCommand(assetsDirectory, architecture)}\`, ` +
+        "or name the directory that holds <function>/bootstrap with -c assets=<directory>",
+    );
+  }
+  // The archive must hold the program itself, also where a build tool has put a link.
+  return Code.fromAsset(directory, { followSymlinks: SymlinkFollowMode.ALWAYS });
+}
+
+function buildCommand(assetsDirectory: string, architecture: ArchitectureName): string {
+  if (assetsDirectory.endsWith(LOCAL_ASSETS)) {
+    return "cargo local build";
+  }
+  return `cargo lambda build --release${architecture === "arm64" ? " --arm64" : ""}`;
+}

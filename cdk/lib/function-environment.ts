@@ -1,0 +1,78 @@
+import { type FunctionSpec, FUNCTION_CATALOGUE, type SettingVariable } from "./function-catalogue";
+import type { FunctionName, TableName } from "./names";
+import type { Secrets } from "./secrets";
+import type { Settings } from "./settings";
+import type { Tables } from "./tables";
+import { HTTP_TIMEOUT_MS } from "./timeouts";
+
+/** What functions are wired to. */
+export interface Wiring {
+  /** The deployment's settings. */
+  readonly settings: Settings;
+  /** The branch's tables. */
+  readonly tables: Tables;
+  /** The branch's secrets. */
+  readonly secrets: Secrets;
+  /** ARN of the state machine; absent for the functions that it calls itself, which must not know it. */
+  readonly stateMachineArn?: string;
+}
+
+/** The environment variables of a function: what its entry in the catalogue needs, and nothing else. */
+export function functionEnvironment(name: FunctionName, wiring: Wiring): Record<string, string> {
+  const spec: FunctionSpec = FUNCTION_CATALOGUE[name];
+  const { settings, tables, secrets } = wiring;
+  const environment: Record<string, string> = { RUST_LOG: "info" };
+  for (const table of Object.keys(spec.tables ?? {}) as TableName[]) {
+    environment[tableVariable(table)] = tables.get(table).tableName;
+  }
+  if (spec.startsExecutions) {
+    environment["STATE_MACHINE_ARN"] = requireStateMachine(name, wiring);
+  }
+  if (spec.callsBank) {
+    environment["GATEWAY_SECRET_ARN"] = secrets.gatewayArn;
+    environment["BANK_TIMEOUT_MS"] = String(HTTP_TIMEOUT_MS.bank);
+  }
+  if (spec.callsShop) {
+    environment["SHOP_WEBHOOK_SECRET_ARN"] = secrets.shopWebhookArn;
+    environment["SHOP_WEBHOOK_URL"] = settings.shopWebhookUrl;
+    environment["SHOP_TIMEOUT_MS"] = String(HTTP_TIMEOUT_MS.shop);
+  }
+  if (callsAws(spec)) {
+    environment["AWS_TIMEOUT_MS"] = String(HTTP_TIMEOUT_MS.aws);
+  }
+  for (const variable of spec.settings ?? []) {
+    environment[variable] = settingValue(variable, settings);
+  }
+  return environment;
+}
+
+/** The state machine's ARN, for a function that needs it. */
+export function requireStateMachine(name: FunctionName, wiring: Wiring): string {
+  if (wiring.stateMachineArn === undefined) {
+    throw new Error(`${name} starts executions, so it must be declared after the state machine`);
+  }
+  return wiring.stateMachineArn;
+}
+
+/** Whether a function calls an AWS API: secrets count, for they are read from AWS. */
+export function callsAws(spec: FunctionSpec): boolean {
+  return [spec.tables, spec.startsExecutions, spec.callsBank, spec.callsShop].some((need) => need !== undefined);
+}
+
+/** `card-payment-record` as `CARD_PAYMENT_RECORD_TABLE`. */
+function tableVariable(table: TableName): string {
+  return `${table.toUpperCase().replaceAll("-", "_")}_TABLE`;
+}
+
+function settingValue(variable: SettingVariable, settings: Settings): string {
+  switch (variable) {
+    case "MERCHANT_IDS":
+      return settings.merchantIds.join(",");
+    case "CALLBACK_BASES":
+      return settings.callbackBases.join(",");
+    case "DEFAULT_CALLBACK_BASE":
+      return settings.defaultCallbackBase;
+    case "BANK_REDIRECT_ORIGINS":
+      return settings.bankRedirectOrigins.join(",");
+  }
+}

@@ -1,0 +1,49 @@
+import { PolicyStatement } from "aws-cdk-lib/aws-iam";
+import { type FunctionSpec, FUNCTION_CATALOGUE, type TableAccess } from "./function-catalogue";
+import { type Wiring, requireStateMachine } from "./function-environment";
+import { type FunctionName, type TableName, constructId } from "./names";
+
+/** What a function's role allows beside logs and traces: what its entry in the catalogue needs, on those very resources. */
+export function functionStatements(name: FunctionName, wiring: Wiring): PolicyStatement[] {
+  const spec: FunctionSpec = FUNCTION_CATALOGUE[name];
+  const statements = (Object.entries(spec.tables ?? {}) as [TableName, TableAccess][]).flatMap(([table, access]) =>
+    tableStatements(table, access, wiring),
+  );
+  if (spec.startsExecutions) {
+    statements.push(
+      new PolicyStatement({ sid: "StartExecutions", actions: ["states:StartExecution"], resources: [requireStateMachine(name, wiring)] }),
+    );
+  }
+  if (spec.callsBank) {
+    statements.push(readSecret("ReadGatewaySecret", wiring.secrets.gatewayArn));
+  }
+  if (spec.callsShop) {
+    statements.push(readSecret("ReadShopWebhookSecret", wiring.secrets.shopWebhookArn));
+  }
+  return statements;
+}
+
+function tableStatements(table: TableName, access: TableAccess, { tables }: Wiring): PolicyStatement[] {
+  const { tableArn } = tables.get(table);
+  const statements = [
+    new PolicyStatement({
+      sid: `${constructId(table)}Items`,
+      actions: access.items.map((action) => `dynamodb:${action}`),
+      resources: [tableArn],
+    }),
+  ];
+  if (access.queries !== undefined) {
+    statements.push(
+      new PolicyStatement({
+        sid: `${constructId(table)}Indexes`,
+        actions: ["dynamodb:Query"],
+        resources: access.queries.map((index) => `${tableArn}/index/${index}`),
+      }),
+    );
+  }
+  return statements;
+}
+
+function readSecret(sid: string, arn: string): PolicyStatement {
+  return new PolicyStatement({ sid, actions: ["secretsmanager:GetSecretValue"], resources: [arn] });
+}

@@ -1,0 +1,57 @@
+import { Duration } from "aws-cdk-lib";
+import { PolicyDocument, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
+import { Architecture, Function as LambdaFunction, LoggingFormat, Runtime, Tracing } from "aws-cdk-lib/aws-lambda";
+import { LogGroup } from "aws-cdk-lib/aws-logs";
+import { Construct } from "constructs";
+import { FUNCTION_CATALOGUE } from "./function-catalogue";
+import { functionCode } from "./function-code";
+import { type Wiring, functionEnvironment } from "./function-environment";
+import { functionStatements } from "./function-statements";
+import { lifecycleOf } from "./lifecycle";
+import { type FunctionName, constructId, resourceName } from "./names";
+import { sendTraces, writeLogs } from "./telemetry-statements";
+import { FUNCTION_TIMEOUT_SECONDS } from "./timeouts";
+
+/** Megabytes; on AWS Lambda the share of a processor grows with them. */
+const MEMORY_SIZE = 256;
+
+/** One function with a role and a log group of its own. */
+export class PaymentFunction extends Construct {
+  /** The deployed function. */
+  readonly lambda: LambdaFunction;
+
+  constructor(scope: Construct, name: FunctionName, wiring: Wiring) {
+    super(scope, constructId(name));
+    const { branch, architecture, assetsDirectory } = wiring.settings;
+    const lifecycle = lifecycleOf(branch);
+    const functionName = resourceName(name, branch);
+    const logGroup = new LogGroup(this, "Logs", {
+      logGroupName: `/aws/lambda/${functionName}`,
+      retention: lifecycle.logRetention,
+      removalPolicy: lifecycle.companions,
+    });
+    const role = new Role(this, "Role", {
+      assumedBy: new ServicePrincipal("lambda.amazonaws.com"),
+      description: `What ${functionName} may do`,
+      inlinePolicies: {
+        Access: new PolicyDocument({ statements: [...functionStatements(name, wiring), writeLogs(logGroup), sendTraces()] }),
+      },
+    });
+    this.lambda = new LambdaFunction(this, "Function", {
+      functionName,
+      description: FUNCTION_CATALOGUE[name].description,
+      runtime: Runtime.PROVIDED_AL2023,
+      handler: "bootstrap",
+      architecture: architecture === "arm64" ? Architecture.ARM_64 : Architecture.X86_64,
+      code: functionCode(assetsDirectory, name, architecture),
+      memorySize: MEMORY_SIZE,
+      timeout: Duration.seconds(FUNCTION_TIMEOUT_SECONDS[name]),
+      tracing: Tracing.ACTIVE,
+      environment: functionEnvironment(name, wiring),
+      logGroup,
+      loggingFormat: LoggingFormat.JSON,
+      // As it stands above: nothing that the CDK would add by itself.
+      role: role.withoutPolicyUpdates(),
+    });
+  }
+}

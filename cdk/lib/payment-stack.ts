@@ -1,0 +1,69 @@
+import { CfnOutput, Stack } from "aws-cdk-lib";
+import type { Function as LambdaFunction } from "aws-cdk-lib/aws-lambda";
+import { Construct } from "constructs";
+import type { Wiring } from "./function-environment";
+import { PaymentApi, ROUTES, type RouteFunction } from "./http-api";
+import { lifecycleOf } from "./lifecycle";
+import { type FunctionName, TABLES, constructId, stackName } from "./names";
+import { PaymentFunction } from "./payment-function";
+import { Secrets } from "./secrets";
+import type { Settings } from "./settings";
+import { ACTIVITIES, type ActivityName, PaymentStateMachine } from "./state-machine";
+import { Tables } from "./tables";
+
+/** What a stack is made from. */
+export interface PaymentStackProps {
+  /** The deployment's settings. */
+  readonly settings: Settings;
+  /** The state machine's definition, where it is not the repository's. */
+  readonly definitionFile?: string;
+}
+
+/** The payment saga of one branch, for any account and region. */
+export class PaymentStack extends Stack {
+  constructor(scope: Construct, { settings, definitionFile }: PaymentStackProps) {
+    const { branch } = settings;
+    super(scope, stackName(branch), {
+      description: `Card payments, branch ${branch.name}`,
+      terminationProtection: lifecycleOf(branch).protected,
+      tags: { application: "payment3", branch: branch.name },
+    });
+
+    const tables = new Tables(this, "Tables", branch);
+    const secrets = new Secrets(this, "Secrets", branch);
+    const wiring: Wiring = { settings, tables, secrets };
+
+    const functions = new Construct(this, "Functions");
+    const activities = declareFunctions<ActivityName>(functions, Object.values(ACTIVITIES), wiring);
+    const stateMachine = new PaymentStateMachine(this, "Payment", {
+      settings,
+      tables,
+      activities,
+      ...(definitionFile === undefined ? {} : { definitionFile }),
+    });
+    const entrances = declareFunctions<RouteFunction>(
+      functions,
+      ROUTES.map((route) => route.function),
+      { ...wiring, stateMachineArn: stateMachine.arn },
+    );
+    const api = new PaymentApi(this, "Http", branch, entrances);
+
+    const output = (name: string, value: string, description: string): void => {
+      new CfnOutput(this, name, { value, description });
+    };
+    output("ApiUrl", api.url, "Base URL of the HTTP API");
+    output("ApiId", api.apiId, "Id of the HTTP API");
+    output("StateMachineArn", stateMachine.arn, "The state machine of payments");
+    output("GatewaySecretArn", secrets.gatewayArn, "Put the bank's address and keys here");
+    output("ShopWebhookSecretArn", secrets.shopWebhookArn, "The key that signs events to the shop");
+    for (const table of TABLES) {
+      output(`${constructId(table)}Table`, tables.get(table).tableName, `Name of the table ${table}`);
+    }
+  }
+}
+
+/** Declares functions, each once, and returns them by name. */
+function declareFunctions<Name extends FunctionName>(scope: Construct, names: readonly Name[], wiring: Wiring): Record<Name, LambdaFunction> {
+  const declared = [...new Set(names)].map((name) => [name, new PaymentFunction(scope, name, wiring).lambda] as const);
+  return Object.fromEntries(declared) as Record<Name, LambdaFunction>;
+}

@@ -1,0 +1,100 @@
+import { Aws } from "aws-cdk-lib";
+import { PolicyDocument, PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
+import type { IFunction } from "aws-cdk-lib/aws-lambda";
+import { LogGroup } from "aws-cdk-lib/aws-logs";
+import { CfnStateMachine } from "aws-cdk-lib/aws-stepfunctions";
+import { Construct } from "constructs";
+import { lifecycleOf } from "./lifecycle";
+import { type FunctionName, resourceName } from "./names";
+import type { Settings } from "./settings";
+import { DEFINITION_FILE, readDefinition } from "./state-machine-definition";
+import type { Tables } from "./tables";
+import { deliverLogs, readSamplingRules, sendTraces } from "./telemetry-statements";
+
+/** The functions that the state machine calls, by the names that the definition has for their ARNs. */
+export const ACTIVITIES = {
+  ParseCallbackFunction: "parse-callback",
+  LookupRecordFunction: "lookup-record",
+  InquireChargeFunction: "inquire-charge",
+  RecordOutcomeFunction: "record-outcome",
+  PayOrderFunction: "pay-order",
+  NotifyFunction: "notify",
+  EnsureKBankUserFunction: "ensure-kbank-user",
+  AddCardFunction: "add-card",
+} as const satisfies Record<string, FunctionName>;
+/** The middle part of the name of a function that the state machine calls. */
+export type ActivityName = (typeof ACTIVITIES)[keyof typeof ACTIVITIES];
+
+/** What the state machine is made of. */
+export interface PaymentStateMachineProps {
+  /** The deployment's settings. */
+  readonly settings: Settings;
+  /** The branch's tables. */
+  readonly tables: Tables;
+  /** The functions that it calls. */
+  readonly activities: Readonly<Record<ActivityName, IFunction>>;
+  /** The file of the definition. */
+  readonly definitionFile?: string;
+}
+
+/** The saga of one payment. Standard, not Express: an execution may wait for hours, runs exactly once per name, and can be redriven. */
+export class PaymentStateMachine extends Construct {
+  /** ARN of the state machine. */
+  readonly arn: string;
+
+  constructor(scope: Construct, id: string, { settings, tables, activities, definitionFile = DEFINITION_FILE }: PaymentStateMachineProps) {
+    super(scope, id);
+    const { branch, saveCardPolicy } = settings;
+    const lifecycle = lifecycleOf(branch);
+    const name = resourceName("payment", branch);
+    const records = tables.get("card-payment-record");
+    // Unqualified ARNs, so that a fixed function reaches an execution that is redriven.
+    const functionArns = Object.entries(ACTIVITIES).map(([placeholder, activity]) => [placeholder, activities[activity].functionArn] as const);
+
+    const logGroup = new LogGroup(this, "Logs", {
+      // The prefix keeps the account's policy for log delivery from growing with every state machine, up to its limit.
+      logGroupName: `/aws/vendedlogs/states/${name}`,
+      retention: lifecycle.logRetention,
+      removalPolicy: lifecycle.companions,
+    });
+    const role = new Role(this, "Role", {
+      assumedBy: new ServicePrincipal("states.amazonaws.com", {
+        // Step Functions acts for many accounts: this role is for executions of this one alone.
+        conditions: { StringEquals: { "aws:SourceAccount": Aws.ACCOUNT_ID } },
+      }),
+      description: `What executions of ${name} may do`,
+      inlinePolicies: {
+        Access: new PolicyDocument({
+          statements: [
+            new PolicyStatement({ sid: "CallActivities", actions: ["lambda:InvokeFunction"], resources: functionArns.map(([, arn]) => arn) }),
+            new PolicyStatement({ sid: "UpdateRecords", actions: ["dynamodb:UpdateItem"], resources: [records.tableArn] }),
+            sendTraces(),
+            readSamplingRules(),
+            deliverLogs(),
+          ],
+        }),
+      },
+    });
+    // CfnStateMachine takes the file's very text, and neither another copy of it in a bucket nor a longer role.
+    const stateMachine = new CfnStateMachine(this, "StateMachine", {
+      stateMachineName: name,
+      stateMachineType: "STANDARD",
+      roleArn: role.roleArn,
+      definitionString: readDefinition(definitionFile),
+      definitionSubstitutions: {
+        ...Object.fromEntries(functionArns),
+        CardPaymentRecordTable: records.tableName,
+        SaveCardPolicy: saveCardPolicy,
+      },
+      tracingConfiguration: { enabled: true },
+      loggingConfiguration: {
+        // Every step, for the history itself is gone 90 days after an execution ends. Without its data, which holds whom a payment concerns.
+        level: "ALL",
+        includeExecutionData: false,
+        destinations: [{ cloudWatchLogsLogGroup: { logGroupArn: logGroup.logGroupArn } }],
+      },
+    });
+    stateMachine.node.addDependency(role);
+    this.arn = stateMachine.attrArn;
+  }
+}

@@ -1,0 +1,34 @@
+import type { FunctionName } from "./names";
+
+/*
+ * Every time limit of the system, once. An inner limit ends before the one around it, so that the innermost one that knows what went wrong says so:
+ *
+ *   one HTTP call  <  its function  <  TimeoutSeconds of the function's states (in statemachine/payment.asl.json; a test compares them)
+ */
+
+/** Milliseconds that one HTTP call may take, connecting included. */
+export const HTTP_TIMEOUT_MS = {
+  /** The bank's gateway: no limit is documented, integrations wait 15 to 30 s. */
+  bank: 15_000,
+  /** The shop's webhook endpoint. */
+  shop: 8_000,
+  /** One attempt of an AWS API call. */
+  aws: 4_000,
+} as const;
+
+/** Seconds after which an HTTP API gives up on its integration; AWS allows no more. */
+export const HTTP_API_LIMIT_SECONDS = 30;
+
+/** Seconds that one invocation of a function may take. */
+export const FUNCTION_TIMEOUT_SECONDS: Readonly<Record<FunctionName, number>> = {
+  cardtoken: 29,
+  callback: 12,
+  "parse-callback": 10,
+  "lookup-record": 12,
+  "inquire-charge": 25,
+  "record-outcome": 12,
+  "pay-order": 12,
+  notify: 15,
+  "ensure-kbank-user": 25,
+  "add-card": 25,
+};

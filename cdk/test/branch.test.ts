@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MAX_BRANCH_LENGTH, branchOf } from "../lib/branch";
+import { FUNCTIONS, TABLES, resourceName, stackName } from "../lib/names";
+
+const name = (gitName: string): string => branchOf(gitName).name;
+
+test("a name that needs no change stays as it is", () => {
+  for (const gitName of ["master", "main", "local", "feature-a", "2026-q4", "a".repeat(MAX_BRANCH_LENGTH)]) {
+    assert.equal(name(gitName), gitName);
+  }
+});
+
+test("a changed or cut name ends in a digest of the git name", () => {
+  assert.match(name("feature/a"), /^feature-a-[0-9a-f]{8}$/);
+  assert.match(name("Feature_A!"), /^feature-a-[0-9a-f]{8}$/);
+  assert.match(name("การชำระเงิน"), /^branch-[0-9a-f]{8}$/);
+  assert.match(name("---"), /^branch-[0-9a-f]{8}$/);
+  assert.match(name("a".repeat(MAX_BRANCH_LENGTH + 1)), /^a{23}-[0-9a-f]{8}$/);
+  assert.match(name(`${"a".repeat(22)}/${"b".repeat(20)}`), /^a{22}-[0-9a-f]{8}$/);
+});
+
+test("no two git names share a branch name", () => {
+  const gitNames = ["feature-a", "feature/a", "feature_a", "Feature-a", "FEATURE-A", "feature--a", "feature-a-", "-feature-a", "feature.a", "", "-", "--"];
+  gitNames.push(...gitNames.map((gitName) => gitName.padEnd(40, "x")), ...gitNames.map((gitName) => gitName.padEnd(41, "x")));
+  // Names that are themselves the changed name of another branch.
+  gitNames.push(...gitNames.map(name).filter((changed) => !gitNames.includes(changed)));
+  assert.equal(new Set(gitNames.map(name)).size, new Set(gitNames).size);
+});
+
+test("every name is made of lower-case letters, digits and hyphens, within the limit", () => {
+  for (const gitName of ["A b", "a/../b", "x".repeat(300), "--a--", "é", "a\nb", "${x}", "*", "a--b", "İ"]) {
+    assert.match(name(gitName), /^[a-z0-9]+(-[a-z0-9]+)*$/);
+    assert.ok(name(gitName).length <= MAX_BRANCH_LENGTH);
+  }
+});
+
+test("only master is master", () => {
+  assert.ok(branchOf("master").isMaster);
+  for (const gitName of ["Master", "MASTER", "master/", "main", "master-2"]) {
+    assert.ok(!branchOf(gitName).isMaster, gitName);
+  }
+});
+
+test("the longest branch fits every limit of AWS", () => {
+  const branch = branchOf("x".repeat(300));
+  for (const kebab of FUNCTIONS) {
+    assert.ok(resourceName(kebab, branch).length <= 64, kebab);
+  }
+  for (const kebab of TABLES) {
+    assert.ok(resourceName(kebab, branch).length <= 255, kebab);
+  }
+  assert.ok(resourceName("payment", branch).length <= 80);
+  assert.ok(stackName(branch).length <= 128);
+});
+
+test("no resource of one branch has the name of another resource of another branch", () => {
+  for (const kebabs of [FUNCTIONS, TABLES, ["gateway", "shop-webhook"]]) {
+    for (const one of kebabs) {
+      assert.ok(!kebabs.some((other) => other.startsWith(`${one}-`)), `${one} is the beginning of another name`);
+    }
+  }
+});

@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { describe, test } from "node:test";
+import aslValidator = require("asl-validator");
+import { FUNCTION_CATALOGUE, type FunctionSpec } from "../lib/function-catalogue";
+import { callsAws } from "../lib/function-environment";
+import { FUNCTIONS } from "../lib/names";
+import { ACTIVITIES } from "../lib/state-machine";
+import { DEFINITION_FILE } from "../lib/state-machine-definition";
+import { FUNCTION_TIMEOUT_SECONDS, HTTP_API_LIMIT_SECONDS, HTTP_TIMEOUT_MS } from "../lib/timeouts";
+import { type Resource, builtFunctions, render, resources, synthesise } from "./support";
+
+const text = readFileSync(DEFINITION_FILE, "utf8");
+const definition = JSON.parse(text);
+
+/** Every state with its name, also those inside of Parallel and Map. */
+function allStates(machine: any): [string, any][] {
+  return Object.entries<any>(machine.States).flatMap(([name, state]) => [
+    [name, state] as [string, any],
+    ...[...(state.Branches ?? []), state.ItemProcessor, state.Iterator].filter((inner) => inner !== undefined).flatMap(allStates),
+  ]);
+}
+const tasks = allStates(definition).filter(([, state]) => state.Type === "Task");
+
+/** The function that a task calls; undefined for a task that calls AWS itself. */
+function functionOf(task: any): keyof typeof ACTIVITIES | undefined {
+  const called = task.Resource.includes(":lambda:invoke") ? task.Arguments.FunctionName : task.Resource;
+  const name = /^\$\{(\w+)\}$/.exec(called)?.[1];
+  return name !== undefined && name in ACTIVITIES ? (name as keyof typeof ACTIVITIES) : undefined;
+}
+
+test("the definition is valid Amazon States Language", () => {
+  const deployed = text.replaceAll(/\$\{\w+Function\}/g, "arn:aws:lambda:ap-southeast-1:123456789012:function:any");
+  const { isValid, errorsText } = aslValidator(JSON.parse(deployed));
+  assert.ok(isValid, errorsText());
+});
+
+describe("what the stack puts into the definition", () => {
+  const template = synthesise(builtFunctions(), { saveCardPolicy: "consented" });
+  const [[, stateMachine]] = resources(template, "AWS::StepFunctions::StateMachine") as [[string, Resource]];
+  const substitutions: Record<string, unknown> = stateMachine.Properties["DefinitionSubstitutions"];
+
+  test("is all that it asks for, and nothing else", () => {
+    const asked = [...text.matchAll(/\$\{([^}]*)\}/g)].map((match) => match[1]);
+    assert.deepEqual([...new Set(asked)].sort(), Object.keys(substitutions).sort());
+  });
+
+  test("are the functions, unqualified, the table and the policy", () => {
+    for (const [placeholder, name] of Object.entries(ACTIVITIES)) {
+      assert.equal(render(template, substitutions[placeholder]), `payment3-${name}-feature-a.Arn`);
+    }
+    assert.equal(render(template, substitutions["CardPaymentRecordTable"]), "payment3-card-payment-record-feature-a");
+    assert.equal(substitutions["SaveCardPolicy"], "consented");
+  });
+
+  test("goes into the very text of the file", () => {
+    assert.equal(stateMachine.Properties["DefinitionString"], text);
+  });
+});
+
+describe("time limits", () => {
+  test("every task has one", () => {
+    assert.notEqual(tasks.length, 0);
+    for (const [name, task] of tasks) {
+      assert.equal(typeof task.TimeoutSeconds, "number", `${name} has no TimeoutSeconds`);
+    }
+  });
+
+  test("every function is called by a task", () => {
+    assert.deepEqual(new Set(tasks.map(([, task]) => functionOf(task)).filter((name) => name !== undefined)), new Set(Object.keys(ACTIVITIES)));
+  });
+
+  test("a task's is longer than its function's, or than one call of AWS", () => {
+    for (const [name, task] of tasks) {
+      const called = functionOf(task);
+      const inner = called === undefined ? HTTP_TIMEOUT_MS.aws / 1000 : FUNCTION_TIMEOUT_SECONDS[ACTIVITIES[called]];
+      assert.ok(task.TimeoutSeconds > inner, `${name}: TimeoutSeconds ${task.TimeoutSeconds} must be more than ${inner}`);
+    }
+  });
+
+  test("a function's is longer than each of its HTTP calls", () => {
+    for (const name of FUNCTIONS) {
+      const spec: FunctionSpec = FUNCTION_CATALOGUE[name];
+      const calls = [
+        ...(spec.callsBank ? [HTTP_TIMEOUT_MS.bank] : []),
+        ...(spec.callsShop ? [HTTP_TIMEOUT_MS.shop] : []),
+        ...(callsAws(spec) ? [HTTP_TIMEOUT_MS.aws] : []),
+      ];
+      for (const call of calls) {
+        assert.ok(call < FUNCTION_TIMEOUT_SECONDS[name] * 1000, `${name} ends before a call of ${call} ms`);
+      }
+    }
+  });
+
+  test("a route's function answers before the API gives up", () => {
+    for (const name of ["cardtoken", "callback"] as const) {
+      assert.ok(FUNCTION_TIMEOUT_SECONDS[name] < HTTP_API_LIMIT_SECONDS, name);
+    }
+  });
+
+  test("the deployed functions have these", () => {
+    for (const [, { Properties }] of resources(synthesise(builtFunctions()), "AWS::Lambda::Function")) {
+      const name = FUNCTIONS.find((kebab) => Properties["FunctionName"] === `payment3-${kebab}-feature-a`);
+      assert.ok(name);
+      assert.equal(Properties["Timeout"], FUNCTION_TIMEOUT_SECONDS[name]);
+      const variables = Properties["Environment"].Variables;
+      assert.ok([undefined, "15000"].includes(variables.BANK_TIMEOUT_MS) && [undefined, "8000"].includes(variables.SHOP_TIMEOUT_MS));
+    }
+  });
+});

@@ -1,0 +1,172 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { FUNCTIONS, type FunctionName } from "../lib/names";
+import { type Resource, builtFunctions, render, resources, synthesise } from "./support";
+
+const template = synthesise(builtFunctions());
+
+/** What may have the resource "*", and why. */
+const WILDCARD_RESOURCES: readonly { readonly actions: readonly string[]; readonly reason: string }[] = [
+  { actions: ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], reason: "X-Ray has no resource types for sending traces" },
+  { actions: ["xray:GetSamplingRules", "xray:GetSamplingTargets"], reason: "X-Ray has no resource types for asking what to sample" },
+  {
+    actions: [
+      "logs:CreateLogDelivery",
+      "logs:GetLogDelivery",
+      "logs:UpdateLogDelivery",
+      "logs:DeleteLogDelivery",
+      "logs:ListLogDeliveries",
+      "logs:PutResourcePolicy",
+      "logs:DescribeResourcePolicies",
+      "logs:DescribeLogGroups",
+    ],
+    reason: "CloudWatch Logs has no resource types for log delivery",
+  },
+];
+
+const records = "payment3-card-payment-record-feature-a.Arn";
+const byCharge = `dynamodb:Query ${records}/index/chargeId_index`;
+const orders = "payment3-order-feature-a.Arn";
+const checkStatus = "payment3-check-status-feature-a.Arn";
+const mapping = "payment3-kbank-user-mapping-feature-a.Arn";
+const start = "states:StartExecution payment3-payment-feature-a.Arn";
+const readGateway = "secretsmanager:GetSecretValue payment3-gateway-feature-a.Id";
+
+/** All that a function may do beside its own logs and traces. */
+const GRANTS: Readonly<Record<FunctionName, readonly string[]>> = {
+  cardtoken: [
+    `dynamodb:GetItem ${orders}`,
+    `dynamodb:GetItem ${records}`,
+    `dynamodb:PutItem ${records}`,
+    `dynamodb:UpdateItem ${records}`,
+    `dynamodb:UpdateItem ${checkStatus}`,
+    start,
+    readGateway,
+  ],
+  callback: [`dynamodb:GetItem ${records}`, `dynamodb:UpdateItem ${records}`, byCharge, start],
+  "parse-callback": [],
+  "lookup-record": [`dynamodb:GetItem ${records}`, byCharge],
+  "inquire-charge": [readGateway],
+  "record-outcome": [
+    `dynamodb:UpdateItem ${records}`,
+    "dynamodb:UpdateItem payment3-credit-card-notify-feature-a.Arn",
+    `dynamodb:UpdateItem ${checkStatus}`,
+  ],
+  "pay-order": [`dynamodb:GetItem ${orders}`, `dynamodb:UpdateItem ${orders}`, `dynamodb:UpdateItem ${records}`, `dynamodb:UpdateItem ${checkStatus}`],
+  notify: ["secretsmanager:GetSecretValue payment3-shop-webhook-feature-a.Id"],
+  "ensure-kbank-user": [
+    `dynamodb:GetItem ${mapping}`,
+    `dynamodb:UpdateItem ${mapping}`,
+    `dynamodb:DeleteItem ${mapping}`,
+    `dynamodb:GetItem ${records}`,
+    `dynamodb:GetItem ${orders}`,
+    readGateway,
+  ],
+  "add-card": [`dynamodb:GetItem ${records}`, `dynamodb:UpdateItem ${records}`, readGateway],
+};
+
+/** Every statement of a role, as "action resource". */
+function grants(role: Resource): string[] {
+  return statements(role).flatMap(({ Action, Resource: resource }) =>
+    [Action].flat().flatMap((action) => [resource].flat().map((one) => `${action} ${render(template, one)}`)),
+  );
+}
+
+function statements(role: Resource): any[] {
+  return role.Properties["Policies"].flatMap((policy: any) => policy.PolicyDocument.Statement);
+}
+
+function functionNamed(name: string): Resource {
+  const found = resources(template, "AWS::Lambda::Function").find(([, { Properties }]) => Properties["FunctionName"] === name);
+  assert.ok(found, name);
+  return found[1];
+}
+
+function roleOf(holder: Resource, property: string): [string, Resource] {
+  const id: string = holder.Properties[property]["Fn::GetAtt"][0];
+  const role = template.Resources[id];
+  assert.ok(role, id);
+  return [id, role];
+}
+
+test("every function and the state machine have a role of their own, and there is no other", () => {
+  const holders = [
+    ...resources(template, "AWS::Lambda::Function").map(([, resource]) => roleOf(resource, "Role")[0]),
+    ...resources(template, "AWS::StepFunctions::StateMachine").map(([, resource]) => roleOf(resource, "RoleArn")[0]),
+  ];
+  assert.equal(new Set(holders).size, holders.length);
+  assert.deepEqual(new Set(resources(template, "AWS::IAM::Role").map(([id]) => id)), new Set(holders));
+});
+
+for (const name of FUNCTIONS) {
+  test(`${name} may do what it needs, and nothing else`, () => {
+    const [, role] = roleOf(functionNamed(`payment3-${name}-feature-a`), "Role");
+    const logs = `/aws/lambda/payment3-${name}-feature-a.Arn`;
+    const telemetry = [`logs:CreateLogStream ${logs}`, `logs:PutLogEvents ${logs}`, "xray:PutTraceSegments *", "xray:PutTelemetryRecords *"];
+    assert.deepEqual(grants(role).sort(), [...GRANTS[name], ...telemetry].sort());
+  });
+}
+
+test("the state machine may call its eight functions and update records", () => {
+  const [[, stateMachine]] = resources(template, "AWS::StepFunctions::StateMachine") as [[string, Resource]];
+  const [, role] = roleOf(stateMachine, "RoleArn");
+  const called = FUNCTIONS.filter((name) => name !== "cardtoken" && name !== "callback");
+  assert.deepEqual(
+    grants(role).sort(),
+    [
+      ...called.map((name) => `lambda:InvokeFunction payment3-${name}-feature-a.Arn`),
+      `dynamodb:UpdateItem ${records}`,
+      ...WILDCARD_RESOURCES.flatMap(({ actions }) => actions.map((action) => `${action} *`)),
+    ].sort(),
+  );
+});
+
+test("a role serves one service, the state machine's for this account alone", () => {
+  for (const [id, role] of resources(template, "AWS::IAM::Role")) {
+    const trust = role.Properties["AssumeRolePolicyDocument"].Statement;
+    assert.equal(trust.length, 1, id);
+    assert.equal(trust[0].Action, "sts:AssumeRole");
+    if (trust[0].Principal.Service === "states.amazonaws.com") {
+      assert.deepEqual(trust[0].Condition, { StringEquals: { "aws:SourceAccount": { Ref: "AWS::AccountId" } } });
+    } else {
+      assert.deepEqual(trust[0].Principal, { Service: "lambda.amazonaws.com" });
+    }
+  }
+});
+
+test("no policy stands outside of the roles, and no managed policy is attached", () => {
+  const outside = Object.values(template.Resources).filter(({ Type }) => /^AWS::IAM::(?!Role$)|ResourcePolicy$/.test(Type));
+  assert.deepEqual(outside, []);
+  for (const [id, role] of resources(template, "AWS::IAM::Role")) {
+    assert.deepEqual(role.Properties["ManagedPolicyArns"] ?? [], [], id);
+  }
+});
+
+test("no statement has a wildcard that is not listed with its reason", () => {
+  for (const [id, role] of resources(template, "AWS::IAM::Role")) {
+    for (const statement of statements(role)) {
+      const where = `${id}: ${JSON.stringify(statement)}`;
+      assert.equal(statement.Effect, "Allow", where);
+      assert.ok(!("NotAction" in statement || "NotResource" in statement), where);
+      const actions: string[] = [statement.Action].flat();
+      assert.ok(!actions.some((action) => action.includes("*")), where);
+      if ([statement.Resource].flat().some((resource) => render(template, resource).includes("*"))) {
+        const listed = WILDCARD_RESOURCES.find((entry) => entry.actions.length === actions.length && entry.actions.every((action) => actions.includes(action)));
+        assert.ok(listed, where);
+        assert.equal(statement.Resource, "*", where);
+      }
+    }
+  }
+});
+
+test("only the routes of this API may call the functions behind them", () => {
+  const permissions = resources(template, "AWS::Lambda::Permission").map(([, { Properties }]) => Properties);
+  const [[apiId]] = resources(template, "AWS::ApiGatewayV2::Api") as [[string, Resource]];
+  assert.deepEqual(
+    permissions.map((permission) => [permission["Principal"], render(template, permission["FunctionName"]), JSON.stringify(permission["SourceArn"]).includes(apiId)]).sort(),
+    [
+      ["apigateway.amazonaws.com", "payment3-callback-feature-a.Arn", true],
+      ["apigateway.amazonaws.com", "payment3-cardtoken-feature-a.Arn", true],
+    ],
+  );
+});

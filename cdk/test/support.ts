@@ -1,0 +1,107 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after } from "node:test";
+import { App } from "aws-cdk-lib";
+import { FUNCTIONS } from "../lib/names";
+import { PaymentStack } from "../lib/payment-stack";
+import { readSettings } from "../lib/settings";
+
+/** The directory of the CDK app. */
+export const APP_DIRECTORY = join(__dirname, "..");
+
+/** A resource of a template. */
+export interface Resource {
+  readonly Type: string;
+  readonly Properties: Record<string, any>;
+  readonly DeletionPolicy?: string;
+}
+
+/** What a deployment would create. */
+export interface Template {
+  readonly Resources: Record<string, Resource>;
+  readonly Outputs: Record<string, { readonly Value: unknown }>;
+}
+
+/** A directory that is removed when the tests of the file are over. */
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), "payment3-cdk-"));
+  after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** A directory as a build leaves it, with a tiny program for every function. */
+export function builtFunctions(): string {
+  const directory = temporaryDirectory();
+  for (const name of FUNCTIONS) {
+    mkdirSync(join(directory, name));
+    writeFileSync(join(directory, name, "bootstrap"), `#!/bin/sh\n# ${name}\n`, { mode: 0o755 });
+  }
+  return directory;
+}
+
+/** The context that cdk.json gives to every run. */
+export function fixedContext(): Record<string, unknown> {
+  return JSON.parse(readFileSync(join(APP_DIRECTORY, "cdk.json"), "utf8")).context;
+}
+
+/** The context that a deployment has to give. */
+export const REQUIRED = { branch: "feature-a", shopWebhookUrl: "https://shop.example/events", merchantIds: "401000000000001,401000000000002" };
+
+/** The template for the given context; what it must hold has a default. */
+export function synthesise(assets: string, context: Record<string, string> = {}): Template {
+  const given = { ...REQUIRED, assets, ...context };
+  const settings = readSettings({ context: given, directory: APP_DIRECTORY, gitBranch: () => undefined });
+  const outdir = mkdtempSync(join(assets, ".cdk.out-"));
+  // The built-in validation takes seconds; one test runs it, through the app itself.
+  const app = new App({ outdir, context: fixedContext(), builtinCloudFormationValidation: false });
+  const stack = new PaymentStack(app, { settings });
+  return app.synth().getStackByName(stack.stackName).template;
+}
+
+/** The resources of a type, by logical id. */
+export function resources(template: Template, type: string): [string, Resource][] {
+  return Object.entries(template.Resources).filter(([, resource]) => resource.Type === type);
+}
+
+/** The property that names a resource physically, for the types that have one here. */
+const NAME_PROPERTY: Readonly<Record<string, string>> = {
+  "AWS::ApiGatewayV2::Api": "Name",
+  "AWS::DynamoDB::Table": "TableName",
+  "AWS::Lambda::Function": "FunctionName",
+  "AWS::Logs::LogGroup": "LogGroupName",
+  "AWS::SecretsManager::Secret": "Name",
+  "AWS::StepFunctions::StateMachine": "StateMachineName",
+};
+
+/** The names that the template fixes, each with its type in front. */
+export function physicalNames(template: Template): string[] {
+  return Object.values(template.Resources).flatMap(({ Type, Properties }) => {
+    const property = NAME_PROPERTY[Type];
+    return property === undefined ? [] : [`${Type} ${Properties[property]}`];
+  });
+}
+
+/** A template value as a text: a reference becomes the physical name of its resource, `GetAtt` with `.attribute` behind it. */
+export function render(template: Template, value: unknown): string {
+  if (typeof value !== "object" || value === null) {
+    return String(value);
+  }
+  const [[kind, argument]] = Object.entries(value) as [[string, any]];
+  switch (kind) {
+    case "Ref":
+      return nameOf(template, argument);
+    case "Fn::GetAtt":
+      return `${nameOf(template, argument[0])}.${argument[1]}`;
+    case "Fn::Join":
+      return argument[1].map((part: unknown) => render(template, part)).join(argument[0]);
+    default:
+      throw new Error(`no text for ${JSON.stringify(value)}`);
+  }
+}
+
+function nameOf(template: Template, logicalId: string): string {
+  const resource = template.Resources[logicalId];
+  const property = NAME_PROPERTY[resource?.Type ?? ""];
+  return resource === undefined || property === undefined ? logicalId : resource.Properties[property];
+}

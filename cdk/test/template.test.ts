@@ -1,0 +1,243 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { FUNCTIONS, TABLES } from "../lib/names";
+import { type Resource, type Template, builtFunctions, physicalNames, render, resources, synthesise } from "./support";
+
+const assets = builtFunctions();
+const feature = synthesise(assets);
+const master = synthesise(assets, { branch: "master" });
+
+function only(template: Template, type: string): Resource {
+  const found = resources(template, type);
+  assert.equal(found.length, 1, type);
+  return (found[0] as [string, Resource])[1];
+}
+
+function named(template: Template, type: string, property: string, name: string): Resource {
+  const found = resources(template, type).find(([, { Properties }]) => Properties[property] === name);
+  assert.ok(found, name);
+  return found[1];
+}
+
+describe("names", () => {
+  test("are payment3-<kebab>-<branch>", () => {
+    const suffixed = (kebabs: readonly string[], type: string, prefix = ""): string[] => kebabs.map((kebab) => `${type} ${prefix}payment3-${kebab}-feature-a`);
+    assert.deepEqual(
+      physicalNames(feature).sort(),
+      [
+        ...suffixed(FUNCTIONS, "AWS::Lambda::Function"),
+        ...suffixed(FUNCTIONS, "AWS::Logs::LogGroup", "/aws/lambda/"),
+        ...suffixed(TABLES, "AWS::DynamoDB::Table"),
+        ...suffixed(["gateway", "shop-webhook"], "AWS::SecretsManager::Secret"),
+        ...suffixed(["payment"], "AWS::StepFunctions::StateMachine"),
+        ...suffixed(["payment"], "AWS::Logs::LogGroup", "/aws/vendedlogs/states/"),
+        "AWS::ApiGatewayV2::Api payment3-feature-a",
+      ].sort(),
+    );
+  });
+
+  test("two branches share none, however alike their git names are", () => {
+    const templates = ["feature-a", "feature/a", "Feature-A", "master", "x".repeat(80), "x".repeat(81)].map((branch) => synthesise(assets, { branch }));
+    const names = templates.flatMap(physicalNames);
+    assert.equal(new Set(names).size, names.length);
+  });
+
+  test("are fixed nowhere else: CloudFormation names the rest after the stack", () => {
+    for (const { Type, Properties } of Object.values(feature.Resources)) {
+      assert.ok(!("RoleName" in Properties || "PolicyName" in Properties), Type);
+    }
+  });
+});
+
+describe("tables", () => {
+  const index = (name: string, ...keys: [string, string][]): unknown => ({
+    IndexName: name,
+    KeySchema: keys.map(([AttributeName, KeyType]) => ({ AttributeName, KeyType })),
+    Projection: { ProjectionType: "ALL" },
+  });
+
+  test("have the keys and indexes that the functions use", () => {
+    const records = named(feature, "AWS::DynamoDB::Table", "TableName", "payment3-card-payment-record-feature-a").Properties;
+    assert.deepEqual(records["KeySchema"], [{ AttributeName: "tokenId", KeyType: "HASH" }]);
+    assert.deepEqual(records["GlobalSecondaryIndexes"], [
+      index("chargeId_index", ["chargeId", "HASH"]),
+      index("orderId_index", ["orderId", "HASH"]),
+      index("open_index", ["openShard", "HASH"], ["lookAgainAt", "RANGE"]),
+    ]);
+    const types = Object.fromEntries(records["AttributeDefinitions"].map((attribute: any) => [attribute.AttributeName, attribute.AttributeType]));
+    assert.deepEqual(types, { tokenId: "S", chargeId: "S", orderId: "S", openShard: "N", lookAgainAt: "N" });
+
+    const keys = (kebab: string): unknown =>
+      named(feature, "AWS::DynamoDB::Table", "TableName", `payment3-${kebab}-feature-a`).Properties["KeySchema"].map((key: any) => `${key.KeyType} ${key.AttributeName}`);
+    assert.deepEqual(keys("credit-card-notify"), ["HASH chargeId", "RANGE outcome"]);
+    assert.deepEqual(keys("kbank-user-mapping"), ["HASH ownerId"]);
+    assert.deepEqual(keys("check-status"), ["HASH orderId"]);
+    assert.deepEqual(keys("order"), ["HASH orderId"]);
+  });
+
+  test("are on demand; master keeps its own, other branches clean up", () => {
+    for (const [template, policy, kept] of [[master, "Retain", true], [feature, "Delete", false]] as const) {
+      for (const [id, table] of resources(template, "AWS::DynamoDB::Table")) {
+        assert.equal(table.Properties["BillingMode"], "PAY_PER_REQUEST", id);
+        assert.equal(table.DeletionPolicy, policy, id);
+        assert.equal(table.Properties["DeletionProtectionEnabled"], kept, id);
+        assert.equal(table.Properties["PointInTimeRecoverySpecification"].PointInTimeRecoveryEnabled, kept, id);
+      }
+    }
+  });
+});
+
+describe("functions", () => {
+  /** The environment of each, as names. */
+  const ENVIRONMENTS: Readonly<Record<(typeof FUNCTIONS)[number], readonly string[]>> = {
+    cardtoken: [
+      "ORDER_TABLE", "CARD_PAYMENT_RECORD_TABLE", "CHECK_STATUS_TABLE", "STATE_MACHINE_ARN", "GATEWAY_SECRET_ARN", "MERCHANT_IDS", "CALLBACK_BASES",
+      "DEFAULT_CALLBACK_BASE", "BANK_REDIRECT_ORIGINS", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS",
+    ],
+    callback: ["CARD_PAYMENT_RECORD_TABLE", "STATE_MACHINE_ARN", "CALLBACK_BASES", "DEFAULT_CALLBACK_BASE", "AWS_TIMEOUT_MS"],
+    "parse-callback": [],
+    "lookup-record": ["CARD_PAYMENT_RECORD_TABLE", "AWS_TIMEOUT_MS"],
+    "inquire-charge": ["GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
+    "record-outcome": ["CARD_PAYMENT_RECORD_TABLE", "CREDIT_CARD_NOTIFY_TABLE", "CHECK_STATUS_TABLE", "AWS_TIMEOUT_MS"],
+    "pay-order": ["ORDER_TABLE", "CARD_PAYMENT_RECORD_TABLE", "CHECK_STATUS_TABLE", "AWS_TIMEOUT_MS"],
+    notify: ["SHOP_WEBHOOK_SECRET_ARN", "SHOP_WEBHOOK_URL", "SHOP_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
+    "ensure-kbank-user": ["KBANK_USER_MAPPING_TABLE", "CARD_PAYMENT_RECORD_TABLE", "ORDER_TABLE", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
+    "add-card": ["CARD_PAYMENT_RECORD_TABLE", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
+  };
+
+  const environment = (template: Template, name: string): Record<string, unknown> =>
+    named(template, "AWS::Lambda::Function", "FunctionName", name).Properties["Environment"].Variables;
+
+  test("run a bootstrap, small and traced, and log to a group of their own", () => {
+    for (const [id, { Properties }] of resources(feature, "AWS::Lambda::Function")) {
+      const { Runtime, Handler, MemorySize, TracingConfig, Architectures, LoggingConfig, FunctionName } = Properties as any;
+      assert.deepEqual({ Runtime, Handler, MemorySize, TracingConfig, Architectures }, {
+        Runtime: "provided.al2023", Handler: "bootstrap", MemorySize: 256, TracingConfig: { Mode: "Active" }, Architectures: ["x86_64"],
+      }, id);
+      assert.equal(render(feature, LoggingConfig.LogGroup), `/aws/lambda/${FunctionName}`);
+    }
+    const arm = synthesise(assets, { architecture: "arm64" });
+    for (const [id, { Properties }] of resources(arm, "AWS::Lambda::Function")) {
+      assert.deepEqual(Properties["Architectures"], ["arm64"], id);
+    }
+  });
+
+  test("each run a program of their own", () => {
+    const code = resources(feature, "AWS::Lambda::Function").map(([, { Properties }]) => Properties["Code"].S3Key);
+    assert.equal(new Set(code).size, FUNCTIONS.length);
+  });
+
+  for (const name of FUNCTIONS) {
+    test(`${name} gets the variables that it needs, and no other`, () => {
+      assert.deepEqual(Object.keys(environment(feature, `payment3-${name}-feature-a`)).sort(), [...ENVIRONMENTS[name], "RUST_LOG"].sort());
+    });
+  }
+
+  test("get the values of the settings", () => {
+    const template = synthesise(assets, {
+      callbackBases: "https://shop.example,yourapp://payments",
+      defaultCallbackBase: "https://shop.example",
+      bankRedirectOrigins: "http://127.0.0.1:4600",
+    });
+    const cardtoken = environment(template, "payment3-cardtoken-feature-a");
+    assert.equal(cardtoken["CALLBACK_BASES"], "https://shop.example,yourapp://payments");
+    assert.equal(cardtoken["DEFAULT_CALLBACK_BASE"], "https://shop.example");
+    assert.equal(cardtoken["BANK_REDIRECT_ORIGINS"], "http://127.0.0.1:4600");
+    assert.equal(cardtoken["MERCHANT_IDS"], "401000000000001,401000000000002");
+    assert.equal(render(template, cardtoken["ORDER_TABLE"]), "payment3-order-feature-a");
+    assert.equal(render(template, cardtoken["STATE_MACHINE_ARN"]), "payment3-payment-feature-a.Arn");
+    assert.equal(environment(template, "payment3-notify-feature-a")["SHOP_WEBHOOK_URL"], "https://shop.example/events");
+  });
+});
+
+describe("secrets", () => {
+  test("have no value in the template: the gateway's none at all, the webhook's a generated one", () => {
+    const gateway = named(feature, "AWS::SecretsManager::Secret", "Name", "payment3-gateway-feature-a").Properties;
+    assert.deepEqual(Object.keys(gateway).sort(), ["Description", "Name"]);
+    const webhook = named(feature, "AWS::SecretsManager::Secret", "Name", "payment3-shop-webhook-feature-a").Properties;
+    assert.ok(!("SecretString" in webhook));
+    const { SecretStringTemplate, GenerateStringKey, PasswordLength, ExcludePunctuation } = webhook["GenerateSecretString"];
+    assert.deepEqual({ SecretStringTemplate, GenerateStringKey, PasswordLength, ExcludePunctuation }, {
+      SecretStringTemplate: "{}", GenerateStringKey: "signingKey", PasswordLength: 44, ExcludePunctuation: true,
+    });
+  });
+
+  test("reach a function by ARN alone: nothing in the template reads a value", () => {
+    assert.doesNotMatch(JSON.stringify(feature), /\{\{resolve:|[ps]key_(?:test|prod)_/);
+    for (const [id, { Properties }] of resources(feature, "AWS::Lambda::Function")) {
+      for (const [variable, value] of Object.entries(Properties["Environment"].Variables)) {
+        assert.doesNotMatch(variable, /KEY|PASSWORD|CREDENTIAL|TOKEN/, id);
+        if (variable.includes("SECRET")) {
+          assert.match(variable, /_SECRET_ARN$/, id);
+          assert.match(render(feature, value), /^payment3-(?:gateway|shop-webhook)-feature-a\.Id$/, id);
+        }
+      }
+    }
+  });
+
+  test("outlive master's stack, and no other", () => {
+    for (const [, secret] of resources(master, "AWS::SecretsManager::Secret")) {
+      assert.equal(secret.DeletionPolicy, "RetainExceptOnCreate");
+    }
+    for (const [, secret] of resources(feature, "AWS::SecretsManager::Secret")) {
+      assert.equal(secret.DeletionPolicy, "Delete");
+    }
+  });
+});
+
+describe("logs", () => {
+  test("are kept for a year on master, for two weeks elsewhere", () => {
+    for (const [template, days, policy] of [[master, 365, "RetainExceptOnCreate"], [feature, 14, "Delete"]] as const) {
+      assert.equal(resources(template, "AWS::Logs::LogGroup").length, FUNCTIONS.length + 1);
+      for (const [id, group] of resources(template, "AWS::Logs::LogGroup")) {
+        assert.equal(group.Properties["RetentionInDays"], days, id);
+        assert.equal(group.DeletionPolicy, policy, id);
+      }
+    }
+  });
+
+  test("of executions hold every step and none of its data", () => {
+    const { StateMachineType, TracingConfiguration, LoggingConfiguration } = only(feature, "AWS::StepFunctions::StateMachine").Properties as any;
+    assert.equal(StateMachineType, "STANDARD");
+    assert.deepEqual(TracingConfiguration, { Enabled: true });
+    assert.equal(LoggingConfiguration.Level, "ALL");
+    assert.equal(LoggingConfiguration.IncludeExecutionData, false);
+    assert.equal(render(feature, LoggingConfiguration.Destinations[0].CloudWatchLogsLogGroup.LogGroupArn), "/aws/vendedlogs/states/payment3-payment-feature-a.Arn");
+  });
+});
+
+describe("HTTP API", () => {
+  test("has the routes, each with its function, in payload format 2.0", () => {
+    const routes = resources(feature, "AWS::ApiGatewayV2::Route").map(([, { Properties }]) => {
+      const integrationId: string = Properties["Target"]["Fn::Join"][1].find((part: any) => typeof part === "object").Ref;
+      const integration = feature.Resources[integrationId]?.Properties as any;
+      return [Properties["RouteKey"], integration.PayloadFormatVersion, render(feature, integration.IntegrationUri)];
+    });
+    assert.deepEqual(routes.sort(), [
+      ["POST /callback", "2.0", "payment3-callback-feature-a.Arn"],
+      ["POST /cardpayment", "2.0", "payment3-cardtoken-feature-a.Arn"],
+    ]);
+  });
+
+  test("throttles", () => {
+    const { StageName, DefaultRouteSettings } = only(feature, "AWS::ApiGatewayV2::Stage").Properties as any;
+    assert.equal(StageName, "$default");
+    assert.deepEqual(DefaultRouteSettings, { ThrottlingRateLimit: 100, ThrottlingBurstLimit: 200 });
+  });
+});
+
+test("the stack says where everything is", () => {
+  const outputs = Object.fromEntries(Object.entries(feature.Outputs).map(([name, { Value }]) => [name, render(feature, Value)]));
+  assert.deepEqual(outputs, {
+    ApiUrl: "payment3-feature-a.ApiEndpoint",
+    ApiId: "payment3-feature-a",
+    StateMachineArn: "payment3-payment-feature-a.Arn",
+    GatewaySecretArn: "payment3-gateway-feature-a.Id",
+    ShopWebhookSecretArn: "payment3-shop-webhook-feature-a.Id",
+    CardPaymentRecordTable: "payment3-card-payment-record-feature-a",
+    CreditCardNotifyTable: "payment3-credit-card-notify-feature-a",
+    KbankUserMappingTable: "payment3-kbank-user-mapping-feature-a",
+    CheckStatusTable: "payment3-check-status-feature-a",
+    OrderTable: "payment3-order-feature-a",
+  });
+});

@@ -1,0 +1,196 @@
+//! What the routes share: the state under its one lock, the address, and the signal to stop.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use http_body::Frame;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::BankConfig;
+use crate::error::GatewayError;
+use crate::faults::Faults;
+use crate::ledger::Ledger;
+use crate::requests::RequestLog;
+use crate::store::StateFile;
+use crate::{gateway, sandbox, three_ds};
+
+/// The largest request body; a charge is a few hundred bytes.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// Everything that changes. The ledger survives a restart, the rest does not.
+pub(crate) struct State {
+    pub(crate) ledger: Ledger,
+    pub(crate) faults: Faults,
+    pub(crate) requests: RequestLog,
+}
+
+/// The bank behind all its routes.
+pub(crate) struct Core {
+    pub(crate) config: BankConfig,
+    state: Mutex<State>,
+    file: Option<StateFile>,
+    pub(crate) client: OnceLock<Result<reqwest::Client, String>>,
+}
+
+impl Core {
+    /// Opens the bank with these books.
+    pub(crate) fn new(config: BankConfig, ledger: Ledger, file: Option<StateFile>) -> Self {
+        Self {
+            config,
+            state: Mutex::new(State {
+                ledger,
+                faults: Faults::default(),
+                requests: RequestLog::default(),
+            }),
+            file,
+            client: OnceLock::new(),
+        }
+    }
+}
+
+/// A served bank; what every route gets.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) core: Arc<Core>,
+    /// The bank's address for browsers, without a slash at the end.
+    pub(crate) base: Arc<str>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl App {
+    /// Serves `core` at `base` until `stopping` turns true.
+    pub(crate) fn new(core: Arc<Core>, base: String, stopping: watch::Receiver<bool>) -> Self {
+        Self {
+            core,
+            base: base.into(),
+            stopping,
+        }
+    }
+
+    /// The state, locked. Nobody may hold it over an await.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.core
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state: all of it and saved, or, on an error, nothing of the ledger.
+    pub(crate) fn change<T>(
+        &self,
+        work: impl FnOnce(&mut State, Timestamp) -> Result<T, GatewayError>,
+    ) -> Result<T, GatewayError> {
+        self.change_locked(&mut self.lock(), work)
+    }
+
+    /// As [`App::change`], for who holds the lock.
+    pub(crate) fn change_locked<T>(
+        &self,
+        state: &mut State,
+        work: impl FnOnce(&mut State, Timestamp) -> Result<T, GatewayError>,
+    ) -> Result<T, GatewayError> {
+        let now = self.now()?;
+        let Some(file) = &self.core.file else {
+            return work(state, now);
+        };
+        let before = state.ledger.clone();
+        let result = work(state, now).and_then(|done| {
+            if state.ledger != before {
+                file.save(&state.ledger).map_err(not_saved)?;
+            }
+            Ok(done)
+        });
+        if result.is_err() {
+            state.ledger = before;
+        }
+        result
+    }
+
+    fn now(&self) -> Result<Timestamp, GatewayError> {
+        Timestamp::try_from((self.core.config.clock)()).map_err(|e| {
+            let message = format!("the bank's clock is beyond the calendar: {e}");
+            GatewayError::with(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "clock_out_of_range",
+                message,
+            )
+        })
+    }
+
+    /// Resolves when the bank has been asked to stop.
+    pub(crate) async fn stopped(&self) {
+        stopped(self.stopping.clone()).await;
+    }
+
+    /// Never answers: waits, then makes the server drop the connection without a byte.
+    pub(crate) async fn hang(&self, delay: Duration) -> Response {
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = self.stopped() => {}
+        }
+        // The server gives up on a response whose body fails before its head has been flushed.
+        Body::new(Cut).into_response()
+    }
+}
+
+/// A body that cannot be read.
+struct Cut;
+
+impl http_body::Body for Cut {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
+    }
+}
+
+/// Resolves when `stopping` turns true, or when nobody can turn it any more.
+pub(crate) async fn stopped(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+fn not_saved(e: io::Error) -> GatewayError {
+    let message = format!("the bank's state file cannot be written: {e}; nothing was changed");
+    GatewayError::with(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "state_not_saved",
+        message,
+    )
+}
+
+/// All routes.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .merge(gateway::routes())
+        .merge(three_ds::routes())
+        .merge(sandbox::routes())
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(app)
+}
+
+async fn no_route() -> GatewayError {
+    GatewayError::not_found("not_found", "the bank serves nothing at this path")
+}
+
+async fn no_method() -> GatewayError {
+    GatewayError::with(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "the bank serves this path with another method",
+    )
+}

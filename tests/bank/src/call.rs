@@ -1,0 +1,208 @@
+//! One call of the gateway API, whatever it asks for: its key, the fault it may meet, its effect, its record.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequestParts, OriginalUri};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::app::{App, State};
+use crate::error::{GatewayError, read_json};
+use crate::faults::{FaultKind, Operation};
+use crate::ledger::Ledger;
+use crate::notify::{self, Delivery};
+use crate::requests::Request;
+
+/// A request's body, or that it was too long or broke off.
+pub(crate) type Payload = Result<Bytes, BytesRejection>;
+
+/// What a request did.
+pub(crate) struct Effect {
+    /// The answer as JSON text, so that it shows what was true under the lock.
+    body: Box<RawValue>,
+    /// The charge that was decided, for the notification.
+    decided: Option<String>,
+}
+
+impl Effect {
+    /// An effect that is answered with `object`.
+    pub(crate) fn answer(object: &impl Serialize) -> Self {
+        Self {
+            body: to_raw_value(object).expect("an object of strings, numbers and lists is JSON"),
+            decided: None,
+        }
+    }
+
+    /// The same, which also decided this charge.
+    pub(crate) fn deciding(self, charge: Option<String>) -> Self {
+        Self {
+            decided: charge,
+            ..self
+        }
+    }
+}
+
+/// How a request ends.
+enum Ending {
+    Answer(Response),
+    Hang(Duration),
+}
+
+/// Serves one request: the key, then a fault if one is due, then the effect and its record, all under one lock.
+pub(crate) async fn perform(
+    app: &App,
+    operation: Operation,
+    call: &Call,
+    effect: impl FnOnce(&mut Ledger, Timestamp) -> Result<Effect, GatewayError>,
+) -> Response {
+    let (ending, deliveries) = decide(app, operation, call, effect);
+    for delivery in deliveries {
+        tokio::spawn(notify::deliver(app.clone(), delivery));
+    }
+    match ending {
+        Ending::Answer(response) => response,
+        Ending::Hang(delay) => app.hang(delay).await,
+    }
+}
+
+fn decide(
+    app: &App,
+    operation: Operation,
+    call: &Call,
+    effect: impl FnOnce(&mut Ledger, Timestamp) -> Result<Effect, GatewayError>,
+) -> (Ending, Vec<Delivery>) {
+    let act = |state: &mut State| {
+        let done = app.change_locked(state, |state, now| {
+            let done = effect(&mut state.ledger, now)?;
+            let deliveries = match &done.decided {
+                Some(charge) => notify::prepare(app, state, charge, now)?,
+                None => Vec::new(),
+            };
+            Ok((Json(done.body).into_response(), deliveries))
+        });
+        done.unwrap_or_else(|e| (e.into_response(), Vec::new()))
+    };
+
+    let mut state = app.lock();
+    let mut deliveries = Vec::new();
+    let (ending, fault) = match call.authorise(&app.core.config.secret_key) {
+        Err(e) => (Ending::Answer(e.into_response()), None),
+        Ok(()) => {
+            let strike = state.faults.strike(operation);
+            let ending = match strike {
+                None => {
+                    let (response, due) = act(&mut state);
+                    deliveries = due;
+                    Ending::Answer(response)
+                }
+                Some(strike) => match strike.kind {
+                    FaultKind::Error => Ending::Answer(asked_to_fail().into_response()),
+                    FaultKind::LostAnswer => {
+                        (_, deliveries) = act(&mut state);
+                        Ending::Hang(strike.delay)
+                    }
+                    _ => Ending::Hang(strike.delay),
+                },
+            };
+            (ending, strike.map(|strike| strike.kind))
+        }
+    };
+    state.requests.push(Request {
+        operation,
+        path: call.path.clone(),
+        status: match &ending {
+            Ending::Answer(response) => Some(response.status().as_u16()),
+            Ending::Hang(_) => None,
+        },
+        fault,
+    });
+    (ending, deliveries)
+}
+
+fn asked_to_fail() -> GatewayError {
+    GatewayError::with(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "the sandbox was asked to fail this request",
+    )
+}
+
+/// The parts of a request that every operation looks at.
+pub(crate) struct Call {
+    path: String,
+    headers: HeaderMap,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Call {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let OriginalUri(uri) = OriginalUri::from_request_parts(parts, state).await?;
+        Ok(Self {
+            path: uri.path().to_owned(),
+            headers: parts.headers.clone(),
+        })
+    }
+}
+
+impl Call {
+    fn authorise(&self, secret_key: &str) -> Result<(), GatewayError> {
+        let message = match self.headers.get("x-api-key").map(|key| key.as_bytes()) {
+            Some(key) if key == secret_key.as_bytes() => return Ok(()),
+            Some(key) if key.starts_with(b"pkey_") => {
+                "`x-api-key` holds a public key, which is for the browser; server calls need the secret key"
+            }
+            Some(_) => "`x-api-key` is not the secret key of this merchant account",
+            None => "the header `x-api-key` is missing",
+        };
+        Err(GatewayError::with(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            message,
+        ))
+    }
+
+    /// Reads the body of a request that may have none.
+    pub(crate) fn json_if_any<T: DeserializeOwned>(
+        &self,
+        body: &Payload,
+    ) -> Result<Option<T>, GatewayError> {
+        if bytes(body)?.is_empty() {
+            return Ok(None);
+        }
+        self.json(body).map(Some)
+    }
+
+    /// Reads the body.
+    pub(crate) fn json<T: DeserializeOwned>(&self, body: &Payload) -> Result<T, GatewayError> {
+        let body = bytes(body)?;
+        let media_type = self
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let essence = media_type
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default();
+        if !essence.trim().eq_ignore_ascii_case("application/json") {
+            return Err(GatewayError::invalid(
+                "the body must come as `Content-Type: application/json`",
+            ));
+        }
+        read_json(body)
+    }
+}
+
+fn bytes(body: &Payload) -> Result<&Bytes, GatewayError> {
+    body.as_ref()
+        .map_err(|e| GatewayError::invalid(format!("the body cannot be read: {e}")))
+}

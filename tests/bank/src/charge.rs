@@ -1,0 +1,619 @@
+//! Charges: what they are, what may happen to them, and how they are shown.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::OTP;
+use crate::cards::{Card, CardObject};
+use crate::error::GatewayError;
+use crate::ids;
+use crate::money::Satang;
+use crate::time::bangkok_stamp;
+
+/// How many wrong one-time passwords decline a charge.
+const MAX_WRONG_OTPS: u8 = 3;
+
+/// Where a charge stands, in the gateway's words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum TransactionState {
+    /// Waits for the shopper's 3-D Secure. Not paid.
+    #[serde(rename = "Pre-Authorized")]
+    PreAuthorized,
+    /// Paid, can be voided.
+    Authorized,
+    /// Paid, can be refunded.
+    Settled,
+    /// Refused.
+    Declined,
+    /// Cancelled before settlement.
+    Voided,
+    /// A refund was accepted, perhaps of a part only.
+    #[serde(rename = "Refund Sent")]
+    RefundSent,
+}
+
+impl TransactionState {
+    /// The word on the wire.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::PreAuthorized => "Pre-Authorized",
+            Self::Authorized => "Authorized",
+            Self::Settled => "Settled",
+            Self::Declined => "Declined",
+            Self::Voided => "Voided",
+            Self::RefundSent => "Refund Sent",
+        }
+    }
+
+    /// The `status` that comes with the state: "fail" for a decline only, so "success" does not mean paid.
+    pub(crate) fn status(self) -> &'static str {
+        match self {
+            Self::Declined => "fail",
+            _ => "success",
+        }
+    }
+
+    /// Whether the issuer has approved the charge at some time.
+    pub(crate) fn was_approved(self) -> bool {
+        match self {
+            Self::Authorized | Self::Settled | Self::Voided | Self::RefundSent => true,
+            Self::PreAuthorized | Self::Declined => false,
+        }
+    }
+}
+
+/// Why a charge was declined: a response code of ISO 8583 and its text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refusal {
+    Issuer,
+    Authentication,
+}
+
+impl Refusal {
+    fn failure(self) -> Failure {
+        let (code, message) = match self {
+            Self::Issuer => ("05", "Do not honor"),
+            Self::Authentication => ("63", "3-D Secure authentication failed"),
+        };
+        Failure {
+            code: code.to_owned(),
+            message: message.to_owned(),
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Failure {
+    code: String,
+    message: String,
+}
+
+/// A change of a charge's state.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Event {
+    at: Timestamp,
+    transaction_state: TransactionState,
+}
+
+/// A notification of a charge, and what the merchant answered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Notification {
+    /// When the bank made it.
+    pub(crate) at: Timestamp,
+    /// The state that it reports.
+    pub(crate) transaction_state: TransactionState,
+    /// The HTTP status of the answer; none as long as there is no answer.
+    pub(crate) answer: Option<u16>,
+    /// Why there is no answer.
+    pub(crate) error: Option<String>,
+}
+
+/// A refund that was accepted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Refund {
+    id: String,
+    amount: Satang,
+    at: Timestamp,
+}
+
+/// What a merchant asked for: a charge that has been checked but not made.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) amount: Satang,
+    pub(crate) description: String,
+    pub(crate) reference_order: String,
+    pub(crate) ref_1: Option<String>,
+    pub(crate) ref_2: Option<String>,
+    pub(crate) ref_3: Option<String>,
+    pub(crate) mid: Option<String>,
+}
+
+/// What the shopper does on the 3-D Secure page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ShopperAction<'a> {
+    /// Sends this one-time password.
+    Confirm {
+        /// As typed.
+        otp: &'a str,
+    },
+    /// Gives up; the authentication fails.
+    Fail,
+}
+
+/// What became of the shopper's action.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ThreeDsResult {
+    /// The action decided the charge.
+    Decided,
+    /// The charge had been decided before; nothing changed.
+    AlreadyDecided,
+    /// The password was wrong.
+    WrongOtp {
+        /// How many more may be tried.
+        left: u8,
+    },
+}
+
+/// A charge.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Charge {
+    pub(crate) id: String,
+    /// The charge's place in the order of creation.
+    pub(crate) number: u64,
+    pub(crate) token: String,
+    pub(crate) order: Order,
+    card: Card,
+    card_id: String,
+    created: Timestamp,
+    state: TransactionState,
+    failure: Option<Failure>,
+    approval_code: Option<String>,
+    refunds: Vec<Refund>,
+    wrong_otps: u8,
+    history: Vec<Event>,
+    pub(crate) notifications: Vec<Notification>,
+}
+
+impl Charge {
+    /// The only currency.
+    pub(crate) const CURRENCY: &'static str = "THB";
+
+    /// Charges a card: with 3-D Secure the shopper has to come first, without it the issuer decides at once.
+    pub(crate) fn create(
+        order: Order,
+        number: u64,
+        token: &str,
+        card: Card,
+        card_id: &str,
+        now: Timestamp,
+    ) -> Self {
+        let mut charge = Self {
+            id: ids::new("chrg_test_"),
+            number,
+            token: token.to_owned(),
+            order,
+            card,
+            card_id: card_id.to_owned(),
+            created: now,
+            state: TransactionState::PreAuthorized,
+            failure: None,
+            approval_code: None,
+            refunds: Vec::new(),
+            wrong_otps: 0,
+            history: Vec::new(),
+            notifications: Vec::new(),
+        };
+        if card.needs_three_ds() {
+            charge.enter(TransactionState::PreAuthorized, now);
+        } else {
+            charge.ask_issuer(now);
+        }
+        charge
+    }
+
+    /// Where the charge stands.
+    pub(crate) fn state(&self) -> TransactionState {
+        self.state
+    }
+
+    /// Whether the charge has a 3-D Secure page.
+    pub(crate) fn has_three_ds(&self) -> bool {
+        self.card.needs_three_ds()
+    }
+
+    /// The masked number of the card.
+    pub(crate) fn card_masking(&self) -> String {
+        self.card.masking()
+    }
+
+    /// What the decision is called on the way back to the shop.
+    pub(crate) fn outcome_message(&self) -> &str {
+        match &self.failure {
+            Some(failure) => &failure.message,
+            None if self.state.was_approved() => "Success",
+            None => "Pending",
+        }
+    }
+
+    /// Takes the shopper's action on the 3-D Secure page.
+    pub(crate) fn authenticate(
+        &mut self,
+        action: ShopperAction<'_>,
+        now: Timestamp,
+    ) -> ThreeDsResult {
+        if self.state != TransactionState::PreAuthorized {
+            return ThreeDsResult::AlreadyDecided;
+        }
+        match action {
+            ShopperAction::Confirm { otp } if otp == OTP => self.ask_issuer(now),
+            ShopperAction::Confirm { .. } => {
+                self.wrong_otps += 1;
+                if self.wrong_otps < MAX_WRONG_OTPS {
+                    return ThreeDsResult::WrongOtp {
+                        left: MAX_WRONG_OTPS - self.wrong_otps,
+                    };
+                }
+                self.decline(Refusal::Authentication, now);
+            }
+            ShopperAction::Fail => self.decline(Refusal::Authentication, now),
+        }
+        ThreeDsResult::Decided
+    }
+
+    /// Cancels the charge in full; possible only before it is settled.
+    pub(crate) fn void(&mut self, now: Timestamp) -> Result<(), GatewayError> {
+        self.expect(
+            TransactionState::Authorized,
+            "charge_not_voidable",
+            "voided",
+        )?;
+        self.enter(TransactionState::Voided, now);
+        Ok(())
+    }
+
+    /// Puts the charge into the settlement, as the daily batch does.
+    pub(crate) fn settle(&mut self, now: Timestamp) -> Result<(), GatewayError> {
+        self.expect(
+            TransactionState::Authorized,
+            "charge_not_settleable",
+            "settled",
+        )?;
+        self.enter(TransactionState::Settled, now);
+        Ok(())
+    }
+
+    /// Gives `amount` back, as often as there is something left; answers the refund's id.
+    pub(crate) fn refund(
+        &mut self,
+        amount: Satang,
+        now: Timestamp,
+    ) -> Result<String, GatewayError> {
+        if self.state != TransactionState::RefundSent {
+            self.expect(
+                TransactionState::Settled,
+                "charge_not_refundable",
+                "refunded",
+            )?;
+        }
+        if amount == Satang::ZERO {
+            return Err(GatewayError::invalid(
+                "`amount` of a refund must be more than 0",
+            ));
+        }
+        let left = self.order.amount.minus(self.refunded());
+        if amount > left {
+            return Err(GatewayError::refused(
+                "refund_exceeds_charge",
+                format!(
+                    "{} THB of the charge are left to refund",
+                    left.two_decimals()
+                ),
+            ));
+        }
+        let refund = Refund {
+            id: ids::new("rfnd_test_"),
+            amount,
+            at: now,
+        };
+        let id = refund.id.clone();
+        self.refunds.push(refund);
+        self.enter(TransactionState::RefundSent, now);
+        Ok(id)
+    }
+
+    /// The sum of the refunds.
+    fn refunded(&self) -> Satang {
+        // No refund goes beyond the charge's amount, so neither does their sum.
+        self.refunds
+            .iter()
+            .try_fold(Satang::ZERO, |sum, refund| sum.plus(refund.amount))
+            .unwrap_or(self.order.amount)
+    }
+
+    fn expect(
+        &self,
+        state: TransactionState,
+        code: &'static str,
+        what: &str,
+    ) -> Result<(), GatewayError> {
+        if self.state == state {
+            return Ok(());
+        }
+        Err(GatewayError::refused(
+            code,
+            format!(
+                "only a charge in the state {} can be {what}, this one is {}",
+                state.as_str(),
+                self.state.as_str()
+            ),
+        ))
+    }
+
+    fn ask_issuer(&mut self, now: Timestamp) {
+        if self.card.approves() {
+            self.approval_code = Some(approval_code(&self.id));
+            self.enter(TransactionState::Authorized, now);
+        } else {
+            self.decline(Refusal::Issuer, now);
+        }
+    }
+
+    fn decline(&mut self, refusal: Refusal, now: Timestamp) {
+        self.failure = Some(refusal.failure());
+        self.enter(TransactionState::Declined, now);
+    }
+
+    fn enter(&mut self, state: TransactionState, now: Timestamp) {
+        self.state = state;
+        self.history.push(Event {
+            at: now,
+            transaction_state: state,
+        });
+    }
+
+    /// The charge as the gateway answers it; `base` is the bank's own address.
+    pub(crate) fn object(&self, base: &str) -> ChargeObject {
+        ChargeObject {
+            id: self.id.clone(),
+            object: "charge",
+            amount: self.order.amount.to_json(),
+            currency: Self::CURRENCY,
+            transaction_state: self.state,
+            status: self.state.status(),
+            source: CardObject::new(&self.card_id, self.card),
+            created: bangkok_stamp(self.created),
+            redirect_url: (self.state == TransactionState::PreAuthorized)
+                .then(|| format!("{base}/3ds/{}", self.id)),
+            approval_code: self.approval_code.clone(),
+            failure_code: self.failure.as_ref().map(|failure| failure.code.clone()),
+            failure_message: self.failure.as_ref().map(|failure| failure.message.clone()),
+            livemode: false,
+            reference_order: self.order.reference_order.clone(),
+            description: self.order.description.clone(),
+            ref_1: self.order.ref_1.clone(),
+            ref_2: self.order.ref_2.clone(),
+            ref_3: self.order.ref_3.clone(),
+            refund_id: None,
+        }
+    }
+
+    /// The charge and all that happened to it, as the sandbox shows it.
+    pub(crate) fn record(&self, base: &str) -> ChargeRecord<'_> {
+        ChargeRecord {
+            charge: self.object(base),
+            mid: self.order.mid.as_deref(),
+            wrong_otps: self.wrong_otps,
+            history: &self.history,
+            notifications: &self.notifications,
+            refunds: self
+                .refunds
+                .iter()
+                .map(|refund| RefundRecord {
+                    refund_id: &refund.id,
+                    amount: refund.amount.to_json(),
+                    at: refund.at,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Six digits that look like an issuer's approval code, always the same for one charge.
+fn approval_code(charge_id: &str) -> String {
+    let hash = Sha256::digest(charge_id);
+    let number = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+    format!("{:06}", number % 1_000_000)
+}
+
+/// The gateway's charge object.
+#[derive(Serialize)]
+pub(crate) struct ChargeObject {
+    pub(crate) id: String,
+    object: &'static str,
+    amount: Box<RawValue>,
+    currency: &'static str,
+    transaction_state: TransactionState,
+    status: &'static str,
+    source: CardObject,
+    created: String,
+    redirect_url: Option<String>,
+    approval_code: Option<String>,
+    failure_code: Option<String>,
+    failure_message: Option<String>,
+    livemode: bool,
+    reference_order: String,
+    description: String,
+    ref_1: Option<String>,
+    ref_2: Option<String>,
+    ref_3: Option<String>,
+    /// Only in the answer to a refund.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) refund_id: Option<String>,
+}
+
+/// A charge with its history.
+#[derive(Serialize)]
+pub(crate) struct ChargeRecord<'a> {
+    #[serde(flatten)]
+    charge: ChargeObject,
+    mid: Option<&'a str>,
+    wrong_otps: u8,
+    history: &'a [Event],
+    notifications: &'a [Notification],
+    refunds: Vec<RefundRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct RefundRecord<'a> {
+    refund_id: &'a str,
+    amount: Box<RawValue>,
+    at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: ShopperAction<'_> = ShopperAction::Confirm { otp: OTP };
+    const WRONG: ShopperAction<'_> = ShopperAction::Confirm { otp: "654321" };
+
+    fn satang(json: &str) -> Satang {
+        Satang::from_json(&RawValue::from_string(json.to_owned()).unwrap()).unwrap()
+    }
+
+    fn charge(card: &str) -> Charge {
+        let order = Order {
+            amount: satang("100"),
+            description: "Order 482500007436".to_owned(),
+            reference_order: "482500007436-1".to_owned(),
+            ref_1: None,
+            ref_2: None,
+            ref_3: None,
+            mid: None,
+        };
+        let card = Card::by_number(card).unwrap();
+        Charge::create(
+            order,
+            1,
+            "tokn_test_x",
+            card,
+            "card_test_x",
+            Timestamp::UNIX_EPOCH,
+        )
+    }
+
+    fn history(charge: &Charge) -> Vec<&'static str> {
+        charge
+            .history
+            .iter()
+            .map(|event| event.transaction_state.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn the_card_decides_what_a_new_charge_is() {
+        for (card, states) in [
+            ("4417706600005830", "Pre-Authorized"),
+            ("5149504001969007", "Pre-Authorized"),
+            ("4024007134786226", "Authorized"),
+            ("4877300371267473", "Declined"),
+        ] {
+            assert_eq!(history(&charge(card)), [states], "{card}");
+        }
+    }
+
+    #[test]
+    fn a_second_action_after_the_decision_changes_nothing() {
+        let mut charge = charge("4417706600005830");
+        assert_eq!(
+            charge.authenticate(RIGHT, Timestamp::UNIX_EPOCH),
+            ThreeDsResult::Decided
+        );
+        let decided = charge.clone();
+        for action in [ShopperAction::Fail, WRONG, RIGHT] {
+            assert_eq!(
+                charge.authenticate(action, Timestamp::UNIX_EPOCH),
+                ThreeDsResult::AlreadyDecided
+            );
+        }
+        assert_eq!(charge, decided);
+    }
+
+    #[test]
+    fn the_third_wrong_password_declines() {
+        let mut charge = charge("4417706600005830");
+        let results: Vec<_> = (0..3)
+            .map(|_| charge.authenticate(WRONG, Timestamp::UNIX_EPOCH))
+            .collect();
+        assert_eq!(
+            results,
+            [
+                ThreeDsResult::WrongOtp { left: 2 },
+                ThreeDsResult::WrongOtp { left: 1 },
+                ThreeDsResult::Decided
+            ]
+        );
+        assert_eq!(history(&charge), ["Pre-Authorized", "Declined"]);
+    }
+
+    #[test]
+    fn a_wrong_password_does_not_spoil_the_next_one() {
+        let mut charge = charge("4417706600005830");
+        charge.authenticate(WRONG, Timestamp::UNIX_EPOCH);
+        charge.authenticate(WRONG, Timestamp::UNIX_EPOCH);
+        charge.authenticate(RIGHT, Timestamp::UNIX_EPOCH);
+        assert_eq!(history(&charge), ["Pre-Authorized", "Authorized"]);
+    }
+
+    #[test]
+    fn refunds_never_exceed_the_charge() {
+        let mut charge = charge("4024007134786226");
+        let now = Timestamp::UNIX_EPOCH;
+        charge.settle(now).unwrap();
+        charge.refund(satang("60.5"), now).unwrap();
+        let error = charge.refund(satang("39.51"), now).unwrap_err();
+        assert_eq!(error.code, "refund_exceeds_charge");
+        assert!(error.message.starts_with("39.50 THB"), "{}", error.message);
+        assert_eq!(
+            charge.refund(Satang::ZERO, now).unwrap_err().code,
+            "invalid_request"
+        );
+        charge.refund(satang("39.50"), now).unwrap();
+        assert!(charge.refund(satang("0.01"), now).is_err());
+        assert_eq!(
+            history(&charge),
+            ["Authorized", "Settled", "Refund Sent", "Refund Sent"]
+        );
+    }
+
+    #[test]
+    fn only_the_right_state_can_be_left() {
+        let now = Timestamp::UNIX_EPOCH;
+        let one = satang("1");
+        let mut pending = charge("4417706600005830");
+        assert!(
+            pending.void(now).is_err()
+                && pending.settle(now).is_err()
+                && pending.refund(one, now).is_err()
+        );
+        let mut declined = charge("4877300371267473");
+        assert!(
+            declined.void(now).is_err()
+                && declined.settle(now).is_err()
+                && declined.refund(one, now).is_err()
+        );
+        let mut voided = charge("4024007134786226");
+        assert!(voided.refund(one, now).is_err());
+        voided.void(now).unwrap();
+        assert!(
+            voided.void(now).is_err()
+                && voided.settle(now).is_err()
+                && voided.refund(one, now).is_err()
+        );
+        let mut settled = charge("4024007134786226");
+        settled.settle(now).unwrap();
+        assert!(settled.void(now).is_err() && settled.settle(now).is_err());
+    }
+}

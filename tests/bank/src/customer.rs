@@ -1,0 +1,78 @@
+//! Customers and their saved cards.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::cards::{Card, CardObject};
+use crate::ids;
+use crate::time::bangkok_stamp;
+
+/// A card that a customer has saved. Its id identifies it: one token stands for one card.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct SavedCard {
+    pub(crate) id: String,
+    pub(crate) card: Card,
+}
+
+/// A customer of the merchant.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Customer {
+    pub(crate) id: String,
+    /// The customer's place in the order of creation.
+    pub(crate) number: u64,
+    email: Option<String>,
+    created: Timestamp,
+    cards: Vec<SavedCard>,
+}
+
+impl Customer {
+    /// A new customer with a first card.
+    pub(crate) fn create(
+        number: u64,
+        email: Option<String>,
+        card: SavedCard,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id: ids::new("cust_test_"),
+            number,
+            email,
+            created: now,
+            cards: vec![card],
+        }
+    }
+
+    /// Saves a card; one that is there already stays there once.
+    pub(crate) fn add(&mut self, card: SavedCard) {
+        if self.cards.iter().all(|saved| saved.id != card.id) {
+            self.cards.push(card);
+        }
+    }
+
+    /// The customer as the gateway answers it.
+    pub(crate) fn object(&self) -> CustomerObject {
+        CustomerObject {
+            id: self.id.clone(),
+            object: "customer",
+            email: self.email.clone(),
+            livemode: false,
+            created: bangkok_stamp(self.created),
+            cards: self
+                .cards
+                .iter()
+                .map(|saved| CardObject::new(&saved.id, saved.card))
+                .collect(),
+        }
+    }
+}
+
+/// The gateway's customer object.
+#[derive(Serialize)]
+pub(crate) struct CustomerObject {
+    id: String,
+    object: &'static str,
+    email: Option<String>,
+    livemode: bool,
+    created: String,
+    cards: Vec<CardObject>,
+}

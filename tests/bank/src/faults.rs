@@ -1,0 +1,178 @@
+//! Faults on demand, counted per operation.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::GatewayError;
+
+/// What can be made to fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Operation {
+    /// `POST /card/v2/charge`
+    CreateCharge,
+    /// `GET /card/v2/charge/{id}`
+    Inquire,
+    /// `POST /card/v2/charge/{id}/void`
+    Void,
+    /// `POST /card/v2/charge/{id}/refund`
+    Refund,
+    /// `POST /card/v2/customer`
+    CreateCustomer,
+    /// `POST /card/v2/customer/{id}/card`
+    AddCard,
+    /// The bank's own notification of a decision.
+    Notification,
+}
+
+/// How it fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FaultKind {
+    /// A request is answered with 500, without effect.
+    Error,
+    /// A request has no effect and no answer: the connection closes after the delay.
+    Timeout,
+    /// A request has its effect, but no answer: the connection closes after the delay.
+    LostAnswer,
+    /// A notification is sent after the delay.
+    Late,
+    /// A notification is sent twice.
+    Repeated,
+    /// A notification is not sent.
+    Never,
+}
+
+/// A fault to come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Fault {
+    operation: Operation,
+    kind: FaultKind,
+    /// How many more times.
+    #[serde(default = "once")]
+    times: u32,
+    /// Milliseconds until the connection closes or the late notification is sent.
+    #[serde(default = "a_minute")]
+    delay_ms: u64,
+}
+
+fn once() -> u32 {
+    1
+}
+
+fn a_minute() -> u64 {
+    60_000
+}
+
+impl Fault {
+    fn check(self) -> Result<(), GatewayError> {
+        let of_notification = matches!(
+            self.kind,
+            FaultKind::Late | FaultKind::Repeated | FaultKind::Never
+        );
+        if of_notification != (self.operation == Operation::Notification) {
+            return Err(GatewayError::invalid(
+                "`error`, `timeout` and `lost_answer` are for requests; `late`, `repeated` and `never` are for \
+                 `notification`",
+            ));
+        }
+        if self.times == 0 {
+            return Err(GatewayError::invalid("`times` must be 1 or more"));
+        }
+        Ok(())
+    }
+}
+
+/// A fault that strikes now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Strike {
+    /// How.
+    pub(crate) kind: FaultKind,
+    /// How long it lasts.
+    pub(crate) delay: Duration,
+}
+
+/// The faults to come. Those of one operation strike in the order they were asked for.
+#[derive(Default, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Asks for a fault.
+    pub(crate) fn plan(&mut self, fault: Fault) -> Result<(), GatewayError> {
+        fault.check()?;
+        self.0.push(fault);
+        Ok(())
+    }
+
+    /// Forgets all that have not struck yet.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The fault that this operation meets now, if any.
+    pub(crate) fn strike(&mut self, operation: Operation) -> Option<Strike> {
+        let at = self
+            .0
+            .iter()
+            .position(|fault| fault.operation == operation)?;
+        let fault = &mut self.0[at];
+        let strike = Strike {
+            kind: fault.kind,
+            delay: Duration::from_millis(fault.delay_ms),
+        };
+        fault.times -= 1;
+        if fault.times == 0 {
+            self.0.remove(at);
+        }
+        Some(strike)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(json: &str) -> Fault {
+        serde_json::from_str(json).expect("the test gives a fault")
+    }
+
+    #[test]
+    fn faults_strike_in_order_as_often_as_asked_and_only_their_operation() {
+        let mut faults = Faults::default();
+        faults
+            .plan(fault(r#"{"operation":"inquire","kind":"error","times":2}"#))
+            .unwrap();
+        faults
+            .plan(fault(
+                r#"{"operation":"inquire","kind":"timeout","delayMs":5}"#,
+            ))
+            .unwrap();
+        assert_eq!(faults.strike(Operation::Void), None);
+        let kinds: Vec<_> = (0..4)
+            .filter_map(|_| faults.strike(Operation::Inquire))
+            .collect();
+        let error = Strike {
+            kind: FaultKind::Error,
+            delay: Duration::from_secs(60),
+        };
+        let timeout = Strike {
+            kind: FaultKind::Timeout,
+            delay: Duration::from_millis(5),
+        };
+        assert_eq!(kinds, [error, error, timeout]);
+    }
+
+    #[test]
+    fn a_fault_that_cannot_strike_is_refused() {
+        for json in [
+            r#"{"operation":"inquire","kind":"late"}"#,
+            r#"{"operation":"notification","kind":"error"}"#,
+            r#"{"operation":"inquire","kind":"error","times":0}"#,
+        ] {
+            assert!(Faults::default().plan(fault(json)).is_err(), "{json}");
+        }
+    }
+}

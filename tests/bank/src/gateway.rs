@@ -1,0 +1,214 @@
+//! The gateway API: `/card/v2/...`.
+
+use axum::Router;
+use axum::extract::{Path, State as Shared};
+use axum::response::Response;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::app::App;
+use crate::call::{Call, Effect, Payload, perform};
+use crate::charge::{Charge, Order, TransactionState};
+use crate::error::GatewayError;
+use crate::faults::Operation;
+use crate::money::Satang;
+
+/// The routes.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/card/v2/charge", post(create_charge))
+        .route("/card/v2/charge/{id}", get(inquire))
+        .route("/card/v2/charge/{id}/void", post(void))
+        .route("/card/v2/charge/{id}/refund", post(refund))
+        .route("/card/v2/customer", post(create_customer))
+        .route("/card/v2/customer/{id}/card", post(add_card))
+}
+
+#[derive(Deserialize)]
+struct ChargeRequest {
+    amount: Box<RawValue>,
+    currency: String,
+    description: String,
+    source_type: String,
+    mode: String,
+    token: String,
+    reference_order: String,
+    ref_1: Option<String>,
+    ref_2: Option<String>,
+    ref_3: Option<String>,
+    additional_data: Option<AdditionalData>,
+}
+
+#[derive(Deserialize)]
+struct AdditionalData {
+    mid: Option<String>,
+}
+
+impl ChargeRequest {
+    /// The token and what to charge. Fields that the gateway does not know are dropped without a word.
+    fn check(self) -> Result<(String, Order), GatewayError> {
+        let amount = read_amount(&self.amount)?;
+        if amount < Satang::MIN_CHARGE {
+            return Err(GatewayError::invalid("`amount` must be 1.00 THB or more"));
+        }
+        expect("currency", &self.currency, Charge::CURRENCY)?;
+        expect("source_type", &self.source_type, "card")?;
+        expect("mode", &self.mode, "token")?;
+        if self.description.chars().count() > 255 {
+            return Err(GatewayError::invalid(
+                "`description` must have at most 255 characters",
+            ));
+        }
+        let of_reference = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if !(1..=20).contains(&self.reference_order.len())
+            || !self.reference_order.chars().all(of_reference)
+        {
+            return Err(GatewayError::invalid(
+                "`reference_order` must be 1 to 20 characters of A-Z, a-z, 0-9, `_` and `-`",
+            ));
+        }
+        let mid = self.additional_data.and_then(|data| data.mid);
+        if let Some(mid) = &mid
+            && (mid.len() != 15 || !mid.bytes().all(|b| b.is_ascii_digit()))
+        {
+            return Err(GatewayError::invalid(
+                "`additional_data.mid` must be 15 digits",
+            ));
+        }
+        let order = Order {
+            amount,
+            description: self.description,
+            reference_order: self.reference_order,
+            ref_1: self.ref_1,
+            ref_2: self.ref_2,
+            ref_3: self.ref_3,
+            mid,
+        };
+        Ok((self.token, order))
+    }
+}
+
+#[derive(Deserialize)]
+struct VoidRequest {
+    // Accepted, and of no consequence.
+    #[serde(rename = "reason")]
+    _reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RefundRequest {
+    amount: Box<RawValue>,
+    #[serde(rename = "reason")]
+    _reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct CustomerRequest {
+    mode: String,
+    token: String,
+    email: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct CardRequest {
+    mode: String,
+    token: String,
+}
+
+async fn create_charge(Shared(app): Shared<App>, call: Call, body: Payload) -> Response {
+    perform(&app, Operation::CreateCharge, &call, |ledger, now| {
+        let (token, order) = call.json::<ChargeRequest>(&body)?.check()?;
+        let charge = ledger.create_charge(&token, order, now)?;
+        let decided = charge.state() != TransactionState::PreAuthorized;
+        Ok(Effect::answer(&charge.object(&app.base)).deciding(decided.then(|| charge.id.clone())))
+    })
+    .await
+}
+
+async fn inquire(Shared(app): Shared<App>, Path(id): Path<String>, call: Call) -> Response {
+    perform(&app, Operation::Inquire, &call, |ledger, _| {
+        let charge = ledger.inquire(&id)?;
+        Ok(Effect::answer(&charge.object(&app.base)))
+    })
+    .await
+}
+
+async fn void(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+    call: Call,
+    body: Payload,
+) -> Response {
+    perform(&app, Operation::Void, &call, |ledger, now| {
+        let charge = ledger.charge_mut(&id)?;
+        call.json_if_any::<VoidRequest>(&body)?;
+        charge.void(now)?;
+        Ok(Effect::answer(&charge.object(&app.base)))
+    })
+    .await
+}
+
+async fn refund(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+    call: Call,
+    body: Payload,
+) -> Response {
+    perform(&app, Operation::Refund, &call, |ledger, now| {
+        let charge = ledger.charge_mut(&id)?;
+        let request: RefundRequest = call.json(&body)?;
+        let refund_id = charge.refund(read_amount(&request.amount)?, now)?;
+        let mut object = charge.object(&app.base);
+        object.refund_id = Some(refund_id);
+        Ok(Effect::answer(&object))
+    })
+    .await
+}
+
+async fn create_customer(Shared(app): Shared<App>, call: Call, body: Payload) -> Response {
+    perform(&app, Operation::CreateCustomer, &call, |ledger, now| {
+        let request: CustomerRequest = call.json(&body)?;
+        expect("mode", &request.mode, "token")?;
+        if request
+            .email
+            .as_ref()
+            .is_some_and(|email| !email.contains('@'))
+        {
+            return Err(GatewayError::invalid("`email` must be an e-mail address"));
+        }
+        let customer = ledger.create_customer(&request.token, request.email, now)?;
+        Ok(Effect::answer(&customer.object()))
+    })
+    .await
+}
+
+async fn add_card(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+    call: Call,
+    body: Payload,
+) -> Response {
+    perform(&app, Operation::AddCard, &call, |ledger, _| {
+        ledger.customer(&id)?;
+        let request: CardRequest = call.json(&body)?;
+        expect("mode", &request.mode, "token")?;
+        let customer = ledger.add_card(&id, &request.token)?;
+        Ok(Effect::answer(&customer.object()))
+    })
+    .await
+}
+
+fn read_amount(amount: &RawValue) -> Result<Satang, GatewayError> {
+    Satang::from_json(amount)
+        .map_err(|expected| GatewayError::invalid(format!("`amount` {expected}")))
+}
+
+fn expect(field: &str, value: &str, only: &str) -> Result<(), GatewayError> {
+    if value == only {
+        return Ok(());
+    }
+    Err(GatewayError::invalid(format!(
+        "`{field}` must be \"{only}\""
+    )))
+}

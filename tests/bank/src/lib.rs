@@ -1,0 +1,166 @@
+//! A sandbox of KASIKORNBANK's card gateway (K-Payment Gateway, card REST API v2), for development and tests.
+//!
+//! It is the counterpart of the payment system and shares no code with it: it has its own amounts, its own
+//! checksum and its own idea of what a charge may do next. Three surfaces are served on one listener:
+//!
+//! * the gateway API (`/card/v2/...`), which needs the secret key in `x-api-key`;
+//! * the 3-D Secure page (`/3ds/{chargeId}`), which the shopper's browser is sent to;
+//! * the sandbox's own controls (`/sandbox/...`), which need no key: tokens, the merchant account's URLs, what
+//!   happened so far, settlement, and faults on demand.
+//!
+//! Nothing varies by chance but the ids. Time comes from [`BankConfig::clock`].
+
+mod app;
+mod call;
+mod cards;
+mod charge;
+mod customer;
+mod error;
+mod faults;
+mod gateway;
+mod ids;
+mod ledger;
+mod money;
+mod notify;
+mod page;
+mod requests;
+mod sandbox;
+mod store;
+mod three_ds;
+mod time;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::app::{App, Core};
+use crate::ledger::Ledger;
+use crate::store::StateFile;
+
+pub use crate::store::OpenError;
+
+/// The public key of the sandbox's only merchant account, which a checkout page carries.
+pub const PUBLIC_KEY: &str = "pkey_test_sandbox_only";
+
+/// The secret key of the sandbox's only merchant account: what `x-api-key` must be, and the salt of the
+/// notifications' checksum.
+pub const SECRET_KEY: &str = "skey_test_sandbox_only";
+
+/// The one-time password that the 3-D Secure page accepts.
+pub const OTP: &str = "123456";
+
+/// How long requests that are still being served may take once the bank has been asked to stop.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// Where the bank gets the time from.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// What a bank is started with.
+#[derive(Clone)]
+pub struct BankConfig {
+    /// The secret key that server calls must carry; [`SECRET_KEY`] unless set otherwise.
+    pub secret_key: String,
+    /// The address that browsers reach the bank at, for `redirect_url`, such as `http://127.0.0.1:4600`.
+    /// `None` takes the address of the listener.
+    pub base_url: Option<String>,
+    /// The time source: tokens expire by it, and charges are stamped with it.
+    pub clock: Clock,
+    /// How long the bank waits for the merchant's answer to a notification.
+    pub notification_timeout: Duration,
+}
+
+impl Default for BankConfig {
+    fn default() -> Self {
+        Self {
+            secret_key: SECRET_KEY.to_owned(),
+            base_url: None,
+            clock: Arc::new(SystemTime::now),
+            notification_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl fmt::Debug for BankConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BankConfig")
+            .field("base_url", &self.base_url)
+            .field("notification_timeout", &self.notification_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A sandbox bank, ready to be served.
+pub struct Bank {
+    core: Arc<Core>,
+}
+
+impl Bank {
+    /// A bank without any charges, which keeps its state in memory only.
+    pub fn new(config: BankConfig) -> Self {
+        Self {
+            core: Arc::new(Core::new(config, Ledger::default(), None)),
+        }
+    }
+
+    /// A bank that keeps its tokens, charges, customers and merchant URLs in `state_file`, and continues from what
+    /// the file holds. The file is written after each change; a missing one (and its folder) is made.
+    ///
+    /// # Errors
+    /// When the file is there but cannot be read, is not a state of this bank, or cannot be written.
+    pub fn open(config: BankConfig, state_file: impl Into<PathBuf>) -> Result<Self, OpenError> {
+        let file = StateFile::new(state_file.into());
+        let ledger = file.open()?;
+        Ok(Self {
+            core: Arc::new(Core::new(config, ledger, Some(file))),
+        })
+    }
+
+    /// Serves the bank on `listener` until `shutdown` resolves. Requests that hang because of a fault are cut off
+    /// then, others may take two more seconds.
+    ///
+    /// # Errors
+    /// When the listener has no local address.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let base = match &self.core.config.base_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => browsable(listener.local_addr()?),
+        };
+        let (stop, stopping) = watch::channel(false);
+        let app = App::new(self.core, base, stopping.clone());
+        let server = axum::serve(listener, app::router(app))
+            .with_graceful_shutdown(async move {
+                shutdown.await;
+                stop.send_replace(true);
+            })
+            .into_future();
+        tokio::select! {
+            served = server => served,
+            () = async {
+                app::stopped(stopping).await;
+                tokio::time::sleep(SHUTDOWN_GRACE).await;
+            } => Ok(()),
+        }
+    }
+}
+
+/// The URL of a listener's address; a browser cannot be sent to "any address", so that becomes the loopback.
+fn browsable(mut address: std::net::SocketAddr) -> String {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    format!("http://{address}")
+}

@@ -1,0 +1,207 @@
+//! Notifications: the charge object and a checksum, POSTed to the merchant's server.
+
+use std::time::Duration;
+
+use axum::http::header::CONTENT_TYPE;
+use jiff::Timestamp;
+use reqwest::redirect::Policy;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::BankConfig;
+use crate::app::{App, State};
+use crate::charge::{Charge, ChargeObject, Notification, TransactionState};
+use crate::error::GatewayError;
+use crate::faults::{FaultKind, Operation};
+use crate::money::Satang;
+
+/// A notification on its way.
+pub(crate) struct Delivery {
+    charge: String,
+    /// Its place among the charge's notifications.
+    place: usize,
+    url: String,
+    body: String,
+    delay: Duration,
+}
+
+#[derive(Serialize)]
+struct Body {
+    #[serde(flatten)]
+    charge: ChargeObject,
+    checksum: String,
+}
+
+/// Makes the notification of a decision, unless the merchant wants none: usually one delivery, with a fault two, a
+/// late one or none. What is made shows what the charge is now, whenever it arrives.
+pub(crate) fn prepare(
+    app: &App,
+    state: &mut State,
+    charge: &str,
+    now: Timestamp,
+) -> Result<Vec<Delivery>, GatewayError> {
+    if state.ledger.merchant.notify_on_demand {
+        return Ok(Vec::new());
+    }
+    let Some(url) = state.ledger.merchant.notify_url.clone() else {
+        return Ok(Vec::new());
+    };
+    let charge = state.ledger.charge_mut(charge)?;
+    let strike = state.faults.strike(Operation::Notification);
+    Ok(match strike.map(|strike| strike.kind) {
+        Some(FaultKind::Never) => {
+            record(charge, now, Some("withheld by a fault".to_owned()));
+            Vec::new()
+        }
+        Some(FaultKind::Repeated) => vec![
+            draft(app, charge, &url, Duration::ZERO, now),
+            draft(app, charge, &url, Duration::ZERO, now),
+        ],
+        Some(_) | None => {
+            let delay = strike.map_or(Duration::ZERO, |strike| strike.delay);
+            vec![draft(app, charge, &url, delay, now)]
+        }
+    })
+}
+
+/// Makes a notification of what the charge is now, whatever faults there are.
+pub(crate) fn prepare_one(
+    app: &App,
+    state: &mut State,
+    charge: &str,
+    now: Timestamp,
+) -> Result<Delivery, GatewayError> {
+    let url = state.ledger.merchant.notify_url.clone().ok_or_else(|| {
+        GatewayError::refused(
+            "no_notify_url",
+            "the merchant account has no notifyUrl; set one with PUT /sandbox/merchant",
+        )
+    })?;
+    let charge = state.ledger.charge_mut(charge)?;
+    Ok(draft(app, charge, &url, Duration::ZERO, now))
+}
+
+fn draft(app: &App, charge: &mut Charge, url: &str, delay: Duration, now: Timestamp) -> Delivery {
+    let checksum = checksum(
+        &charge.id,
+        charge.order.amount,
+        Charge::CURRENCY,
+        charge.state(),
+        &app.core.config.secret_key,
+    );
+    let body = Body {
+        charge: charge.object(&app.base),
+        checksum,
+    };
+    Delivery {
+        charge: charge.id.clone(),
+        place: record(charge, now, None),
+        url: url.to_owned(),
+        body: serde_json::to_string(&body).expect("a charge object is JSON"),
+        delay,
+    }
+}
+
+fn record(charge: &mut Charge, now: Timestamp, error: Option<String>) -> usize {
+    charge.notifications.push(Notification {
+        at: now,
+        transaction_state: charge.state(),
+        answer: None,
+        error,
+    });
+    charge.notifications.len() - 1
+}
+
+/// Sends a notification and records the answer with the charge; answers the record.
+pub(crate) async fn deliver(app: App, delivery: Delivery) -> Result<Notification, GatewayError> {
+    let outcome = tokio::select! {
+        outcome = send(&app, &delivery) => outcome,
+        () = app.stopped() => Err("the bank was stopped".to_owned()),
+    };
+    app.change(|state, _| {
+        let charge = state.ledger.charge_mut(&delivery.charge)?;
+        let notification = &mut charge.notifications[delivery.place];
+        match outcome {
+            Ok(status) => notification.answer = Some(status),
+            Err(reason) => notification.error = Some(reason),
+        }
+        Ok(notification.clone())
+    })
+}
+
+async fn send(app: &App, delivery: &Delivery) -> Result<u16, String> {
+    tokio::time::sleep(delivery.delay).await;
+    let config = &app.core.config;
+    let client = app.core.client.get_or_init(|| client(config)).as_ref()?;
+    let request = client
+        .post(&delivery.url)
+        .header(CONTENT_TYPE, "application/json")
+        .body(delivery.body.clone());
+    match request.send().await {
+        Ok(response) => Ok(response.status().as_u16()),
+        Err(e) if e.is_timeout() => Err(format!(
+            "no answer within {:?}",
+            config.notification_timeout
+        )),
+        Err(e) if e.is_connect() => Err("the merchant's server cannot be reached".to_owned()),
+        Err(e) => Err(e.without_url().to_string()),
+    }
+}
+
+/// The client of all notifications. It talks to the merchant's server alone: no proxy, no redirects.
+fn client(config: &BankConfig) -> Result<reqwest::Client, String> {
+    // An error says that the process has a TLS provider already, which does as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .timeout(config.notification_timeout)
+        .build()
+        .map_err(|e| format!("the bank's HTTP client cannot start: {e}"))
+}
+
+/// The checksum of a notification: the lower-case hex SHA-256 of id, amount with four decimals, currency, status,
+/// state and secret key, one after the other.
+fn checksum(
+    id: &str,
+    amount: Satang,
+    currency: &str,
+    state: TransactionState,
+    secret_key: &str,
+) -> String {
+    let mut hash = Sha256::new();
+    for part in [
+        id,
+        &amount.four_decimals(),
+        currency,
+        state.status(),
+        state.as_str(),
+        secret_key,
+    ] {
+        hash.update(part);
+    }
+    hex::encode(hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_the_gateways() {
+        let amount = Satang::from_json(
+            &serde_json::value::RawValue::from_string("1250".to_owned()).unwrap(),
+        )
+        .unwrap();
+        assert_eq!(
+            checksum(
+                "chrg_test_x",
+                amount,
+                "THB",
+                TransactionState::Authorized,
+                "skey_test_x"
+            ),
+            "9df71f5c4c71f710777b03314ba51a69cf60e4eddac72f9d9b2614aeb49b24d6"
+        );
+    }
+}

@@ -1,0 +1,38 @@
+//! What the gateway API was asked, for assertions. No keys, tokens or bodies.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+use crate::faults::{FaultKind, Operation};
+
+/// How many requests are remembered.
+const REMEMBERED: usize = 10_000;
+
+/// A request to the gateway API.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Request {
+    /// What was asked.
+    pub(crate) operation: Operation,
+    /// The path.
+    pub(crate) path: String,
+    /// The status answered; none when the answer never came.
+    pub(crate) status: Option<u16>,
+    /// The fault that it met.
+    pub(crate) fault: Option<FaultKind>,
+}
+
+/// The latest requests, the oldest first.
+#[derive(Default, Serialize)]
+#[serde(transparent)]
+pub(crate) struct RequestLog(VecDeque<Request>);
+
+impl RequestLog {
+    /// Remembers a request, and forgets the oldest when there are too many.
+    pub(crate) fn push(&mut self, request: Request) {
+        if self.0.len() == REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back(request);
+    }
+}

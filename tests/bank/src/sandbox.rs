@@ -1,0 +1,157 @@
+//! The sandbox's own controls: `/sandbox/...`. They need no key.
+
+use axum::body::Bytes;
+use axum::extract::{Path, State as Shared};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use serde::Deserialize;
+use url::Url;
+
+use crate::app::App;
+use crate::cards::Card;
+use crate::charge::Notification;
+use crate::error::{GatewayError, read_json};
+use crate::faults::Fault;
+use crate::ledger::Merchant;
+use crate::notify;
+use crate::three_ds::ReturnFields;
+
+/// The routes.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/sandbox/tokens", post(issue_token))
+        .route("/sandbox/merchant", put(set_merchant))
+        .route("/sandbox/charges", get(charges))
+        .route("/sandbox/charges/{id}", get(charge))
+        .route("/sandbox/charges/{id}/settle", post(settle))
+        .route("/sandbox/charges/{id}/notify", post(notify_again))
+        .route("/sandbox/charges/{id}/return", get(return_fields))
+        .route("/sandbox/customers", get(customers))
+        .route("/sandbox/customers/{id}", get(customer))
+        .route("/sandbox/faults", post(plan_fault).delete(clear_faults))
+        .route("/sandbox/requests", get(requests))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TokenRequest {
+    card_number: String,
+}
+
+async fn issue_token(Shared(app): Shared<App>, body: Bytes) -> Result<Response, GatewayError> {
+    let request: TokenRequest = read_json(&body)?;
+    let card = Card::by_number(&request.card_number)
+        .map_err(|known| GatewayError::refused("unknown_card", known))?;
+    let token = app.change(|state, now| Ok(state.ledger.issue_token(card, now)))?;
+    Ok(Json(serde_json::json!({ "token": token })).into_response())
+}
+
+async fn set_merchant(
+    Shared(app): Shared<App>,
+    body: Bytes,
+) -> Result<Json<Merchant>, GatewayError> {
+    let merchant: Merchant = read_json(&body)?;
+    check_url("callbackUrl", merchant.callback_url.as_deref())?;
+    check_url("notifyUrl", merchant.notify_url.as_deref())?;
+    app.change(|state, _| {
+        state.ledger.merchant = merchant.clone();
+        Ok(())
+    })?;
+    Ok(Json(merchant))
+}
+
+fn check_url(field: &str, url: Option<&str>) -> Result<(), GatewayError> {
+    let Some(url) = url else { return Ok(()) };
+    match Url::parse(url) {
+        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Ok(()),
+        _ => Err(GatewayError::invalid(format!(
+            "`{field}` must be an http or https URL, or null"
+        ))),
+    }
+}
+
+async fn charges(Shared(app): Shared<App>) -> Response {
+    let state = app.lock();
+    let records: Vec<_> = state
+        .ledger
+        .charges()
+        .iter()
+        .map(|charge| charge.record(&app.base))
+        .collect();
+    Json(records).into_response()
+}
+
+async fn charge(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+) -> Result<Response, GatewayError> {
+    let state = app.lock();
+    Ok(Json(state.ledger.charge(&id)?.record(&app.base)).into_response())
+}
+
+async fn settle(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+) -> Result<Response, GatewayError> {
+    let (response, deliveries) = app.change(|state, now| {
+        let charge = state.ledger.charge_mut(&id)?;
+        charge.settle(now)?;
+        let response = Json(charge.object(&app.base)).into_response();
+        Ok((response, notify::prepare(&app, state, &id, now)?))
+    })?;
+    for delivery in deliveries {
+        tokio::spawn(notify::deliver(app.clone(), delivery));
+    }
+    Ok(response)
+}
+
+async fn notify_again(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+) -> Result<Json<Notification>, GatewayError> {
+    let delivery = app.change(|state, now| notify::prepare_one(&app, state, &id, now))?;
+    Ok(Json(notify::deliver(app, delivery).await?))
+}
+
+async fn return_fields(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+) -> Result<Json<ReturnFields>, GatewayError> {
+    Ok(Json(ReturnFields::of(app.lock().ledger.charge(&id)?)))
+}
+
+async fn customers(Shared(app): Shared<App>) -> Response {
+    let state = app.lock();
+    let objects: Vec<_> = state
+        .ledger
+        .customers()
+        .iter()
+        .map(|customer| customer.object())
+        .collect();
+    Json(objects).into_response()
+}
+
+async fn customer(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+) -> Result<Response, GatewayError> {
+    Ok(Json(app.lock().ledger.customer(&id)?.object()).into_response())
+}
+
+async fn plan_fault(Shared(app): Shared<App>, body: Bytes) -> Result<Response, GatewayError> {
+    let fault: Fault = read_json(&body)?;
+    let mut state = app.lock();
+    state.faults.plan(fault)?;
+    Ok(Json(&state.faults).into_response())
+}
+
+async fn clear_faults(Shared(app): Shared<App>) -> StatusCode {
+    app.lock().faults.clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn requests(Shared(app): Shared<App>) -> Response {
+    Json(&app.lock().requests).into_response()
+}

@@ -1,0 +1,206 @@
+//! 3-D Secure: the page that the shopper is sent to, and the way back to the shop.
+
+use axum::body::Bytes;
+use axum::extract::{Path, State as Shared};
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::charge::{Charge, ShopperAction, ThreeDsResult, TransactionState};
+use crate::error::GatewayError;
+use crate::ledger::Ledger;
+use crate::{notify, page};
+
+/// The routes.
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/3ds/{id}", get(show).post(act))
+}
+
+/// What the browser posts to the shop, in the order of the form. Nothing signs it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReturnFields {
+    pub(crate) object_id: String,
+    pub(crate) token: String,
+    /// "true" for an approved charge, else "false".
+    pub(crate) status: &'static str,
+    pub(crate) message: String,
+    /// Always "false": the shopper's wish does not come back this way.
+    pub(crate) save_card: &'static str,
+}
+
+impl ReturnFields {
+    /// The return of a charge as it stands.
+    pub(crate) fn of(charge: &Charge) -> Self {
+        Self {
+            object_id: charge.id.clone(),
+            token: charge.token.clone(),
+            status: if charge.state().was_approved() {
+                "true"
+            } else {
+                "false"
+            },
+            message: charge.outcome_message().to_owned(),
+            save_card: "false",
+        }
+    }
+
+    /// Names and values, for a form.
+    pub(crate) fn pairs(&self) -> [(&'static str, &str); 5] {
+        [
+            ("objectId", &self.object_id),
+            ("token", &self.token),
+            ("status", self.status),
+            ("message", &self.message),
+            ("saveCard", self.save_card),
+        ]
+    }
+}
+
+/// The way back to the shop: where to, and with what.
+#[derive(Serialize)]
+pub(crate) struct Return {
+    /// The merchant account's callback URL; none when none is set.
+    pub(crate) action: Option<String>,
+    pub(crate) fields: ReturnFields,
+}
+
+impl Return {
+    fn of(ledger: &Ledger, charge: &Charge) -> Self {
+        Self {
+            action: ledger.merchant.callback_url.clone(),
+            fields: ReturnFields::of(charge),
+        }
+    }
+}
+
+/// The charge with a 3-D Secure page under this id.
+fn challenged<'a>(ledger: &'a Ledger, id: &str) -> Result<&'a Charge, GatewayError> {
+    let charge = ledger.charge(id)?;
+    if charge.has_three_ds() {
+        return Ok(charge);
+    }
+    Err(GatewayError::not_found(
+        "no_three_ds",
+        "the card of this charge has no 3-D Secure",
+    ))
+}
+
+async fn show(Shared(app): Shared<App>, Path(id): Path<String>) -> Response {
+    let state = app.lock();
+    match challenged(&state.ledger, &id) {
+        Ok(charge) if charge.state() == TransactionState::PreAuthorized => {
+            page::challenge(charge, None)
+        }
+        Ok(charge) => page::decided(&Return::of(&state.ledger, charge)),
+        Err(e) => page::refused(&e),
+    }
+}
+
+/// What the form asks for.
+enum Wish<'a> {
+    Act(ShopperAction<'a>),
+    Leave,
+}
+
+/// What to answer.
+enum Reply {
+    Return(Return),
+    WrongOtp(Response, GatewayError),
+    Left(Response),
+}
+
+async fn act(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let as_json = wants_json(&headers);
+    let (mut action, mut otp) = (String::new(), String::new());
+    for (name, value) in url::form_urlencoded::parse(&body) {
+        match name.as_ref() {
+            "action" => action = value.into_owned(),
+            "otp" => otp = value.into_owned(),
+            _ => {}
+        }
+    }
+    let wish = match action.as_str() {
+        "approve" => Wish::Act(ShopperAction::Confirm { otp: otp.trim() }),
+        "fail" => Wish::Act(ShopperAction::Fail),
+        "leave" => Wish::Leave,
+        _ => {
+            let e = GatewayError::invalid("the form's `action` must be approve, fail or leave");
+            return refuse(e, as_json);
+        }
+    };
+
+    let done = app.change(|state, now| {
+        challenged(&state.ledger, &id)?;
+        let Wish::Act(action) = wish else {
+            return Ok((Reply::Left(page::left()), Vec::new()));
+        };
+        let charge = state.ledger.charge_mut(&id)?;
+        let deliveries = match charge.authenticate(action, now) {
+            ThreeDsResult::WrongOtp { left } => {
+                let e = wrong_otp(left);
+                let again = page::challenge(charge, Some(&e.message));
+                return Ok((
+                    Reply::WrongOtp((e.status, again).into_response(), e),
+                    Vec::new(),
+                ));
+            }
+            ThreeDsResult::Decided => notify::prepare(&app, state, &id, now)?,
+            ThreeDsResult::AlreadyDecided => Vec::new(),
+        };
+        let back = Return::of(&state.ledger, state.ledger.charge(&id)?);
+        Ok((Reply::Return(back), deliveries))
+    });
+    let reply = match done {
+        Ok((reply, deliveries)) => {
+            for delivery in deliveries {
+                tokio::spawn(notify::deliver(app.clone(), delivery));
+            }
+            reply
+        }
+        Err(e) => return refuse(e, as_json),
+    };
+    match reply {
+        Reply::Return(back) if as_json => Json(back).into_response(),
+        Reply::Return(back) => page::returning(&back),
+        Reply::WrongOtp(_, e) if as_json => e.into_response(),
+        Reply::WrongOtp(page, _) => page,
+        Reply::Left(_) if as_json => Json(serde_json::json!({"left": true})).into_response(),
+        Reply::Left(page) => page,
+    }
+}
+
+fn wrong_otp(left: u8) -> GatewayError {
+    let tries = if left == 1 { "1 try is" } else { "2 tries are" };
+    GatewayError::with(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "wrong_otp",
+        format!("The password is wrong. {tries} left."),
+    )
+}
+
+fn refuse(e: GatewayError, as_json: bool) -> Response {
+    if as_json {
+        e.into_response()
+    } else {
+        page::refused(&e)
+    }
+}
+
+/// Whether the client is a program that reads JSON, and not a browser, which prefers HTML.
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accepted = headers
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    accepted.contains("application/json") && !accepted.contains("text/html")
+}

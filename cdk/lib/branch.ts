@@ -1,7 +1,5 @@
 import { createHash } from "node:crypto";
 
-/** The branch whose data is kept for good. */
-const MASTER = "master";
 
 /** Longest branch part of a name: the shortest limit is AWS Lambda's 64 characters, and `payment3-<kebab>-` takes up to 32 of them. */
 export const MAX_BRANCH_LENGTH = 32;
@@ -20,10 +18,13 @@ export interface Branch {
   readonly isMaster: boolean;
 }
 
+/** The branch whose data is kept for good, and whose records other branches may have to process. */
+export const MASTER_BRANCH: Branch = { name: "master", isMaster: true };
+
 /** The branch of the given git name. */
 export function branchOf(gitName: string): Branch {
   const name = resourceNamePart(gitName);
-  return { name, isMaster: name === MASTER };
+  return { name, isMaster: name === MASTER_BRANCH.name };
 }
 
 /**

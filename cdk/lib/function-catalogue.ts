@@ -20,10 +20,14 @@ export interface FunctionSpec {
   readonly description: string;
   /** The tables it uses; none when absent. */
   readonly tables?: Readonly<Partial<Record<TableName, TableAccess>>>;
+  /** What it does with master's payment records, from a branch that is not master: claims them, and says what became of them. */
+  readonly masterRecords?: TableAccess;
   /** Whether it starts executions of the state machine. */
   readonly startsExecutions?: true;
   /** Whether it calls the bank, and so reads the gateway secret. */
   readonly callsBank?: true;
+  /** Whether it reads the gateway secret to verify what the bank signed. */
+  readonly verifiesBank?: true;
   /** Whether it calls the shop, and so reads the webhook secret. */
   readonly callsShop?: true;
   /** The settings it reads; none when absent. */
@@ -44,9 +48,11 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
     settings: ["MERCHANT_IDS", "CALLBACK_BASES", "DEFAULT_CALLBACK_BASE", "BANK_REDIRECT_ORIGINS"],
   },
   callback: {
-    description: "3DS done: starts the charge's execution, redirects the browser",
-    tables: { "card-payment-record": { items: ["GetItem", "UpdateItem"], queries: ["chargeId_index"] } },
+    description: "3DS done, or the bank's notification: starts the charge's execution",
+    tables: { "card-payment-record": { items: ["GetItem", "UpdateItem"], queries: ["chargeId_index"] }, order: { items: ["GetItem"] } },
+    masterRecords: { items: [], queries: ["chargeId_index"] },
     startsExecutions: true,
+    verifiesBank: true,
     settings: ["CALLBACK_BASES", "DEFAULT_CALLBACK_BASE"],
   },
   "parse-callback": {
@@ -54,7 +60,8 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
   },
   "lookup-record": {
     description: "Charge id to the stored payment record",
-    tables: { "card-payment-record": { items: ["GetItem"], queries: ["chargeId_index"] } },
+    tables: { "card-payment-record": { items: ["GetItem", "PutItem", "UpdateItem"], queries: ["chargeId_index"] }, order: { items: ["GetItem"] } },
+    masterRecords: { items: ["UpdateItem"], queries: ["chargeId_index"] },
   },
   "inquire-charge": {
     description: "Asks the bank what became of the charge",
@@ -63,16 +70,17 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
   "record-outcome": {
     description: "Writes the bank's answer: record, notify row and check status in one transaction",
     tables: {
-      "card-payment-record": { items: ["UpdateItem"] },
+      "card-payment-record": { items: ["GetItem", "UpdateItem"] },
       "credit-card-notify": { items: ["UpdateItem"] },
       "check-status": { items: ["UpdateItem"] },
     },
+    masterRecords: { items: ["UpdateItem"] },
   },
   "pay-order": {
     description: "Marks the order paid: order, record and check status in one transaction",
     tables: {
       order: { items: ["GetItem", "UpdateItem"] },
-      "card-payment-record": { items: ["UpdateItem"] },
+      "card-payment-record": { items: ["GetItem", "UpdateItem"] },
       "check-status": { items: ["UpdateItem"] },
     },
   },
@@ -93,5 +101,14 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
     description: "Adds the card to the existing customer at the bank",
     tables: { "card-payment-record": { items: ["GetItem", "UpdateItem"] } },
     callsBank: true,
+  },
+  "reverse-charge": {
+    description: "Gives the money of a charge back: voids it, or refunds it once settled",
+    tables: { "card-payment-record": { items: ["UpdateItem"] }, "check-status": { items: ["UpdateItem"] } },
+    callsBank: true,
+  },
+  "check-status": {
+    description: "What an app may show for an order now",
+    tables: { "check-status": { items: ["GetItem"] } },
   },
 };

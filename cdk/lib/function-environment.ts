@@ -1,5 +1,5 @@
 import { type FunctionSpec, FUNCTION_CATALOGUE, type SettingVariable } from "./function-catalogue";
-import type { FunctionName, TableName } from "./names";
+import { type FunctionName, type TableName, masterRecordTable } from "./names";
 import type { Secrets } from "./secrets";
 import type { Settings } from "./settings";
 import type { Tables } from "./tables";
@@ -25,11 +25,20 @@ export function functionEnvironment(name: FunctionName, wiring: Wiring): Record<
   for (const table of Object.keys(spec.tables ?? {}) as TableName[]) {
     environment[tableVariable(table)] = tables.get(table).tableName;
   }
+  if (spec.masterRecords) {
+    environment["BRANCH"] = settings.branch.name;
+    const master = masterRecordTable(settings.branch);
+    if (master !== undefined) {
+      environment["MASTER_CARD_PAYMENT_RECORD_TABLE"] = master;
+    }
+  }
   if (spec.startsExecutions) {
     environment["STATE_MACHINE_ARN"] = requireStateMachine(name, wiring);
   }
-  if (spec.callsBank) {
+  if (spec.callsBank || spec.verifiesBank) {
     environment["GATEWAY_SECRET_ARN"] = secrets.gatewayArn;
+  }
+  if (spec.callsBank) {
     environment["BANK_TIMEOUT_MS"] = String(HTTP_TIMEOUT_MS.bank);
   }
   if (spec.callsShop) {
@@ -56,7 +65,7 @@ export function requireStateMachine(name: FunctionName, wiring: Wiring): string 
 
 /** Whether a function calls an AWS API: secrets count, for they are read from AWS. */
 export function callsAws(spec: FunctionSpec): boolean {
-  return [spec.tables, spec.startsExecutions, spec.callsBank, spec.callsShop].some((need) => need !== undefined);
+  return [spec.tables, spec.startsExecutions, spec.callsBank, spec.verifiesBank, spec.callsShop].some((need) => need !== undefined);
 }
 
 /** `card-payment-record` as `CARD_PAYMENT_RECORD_TABLE`. */

@@ -1,20 +1,26 @@
+import { Aws } from "aws-cdk-lib";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 import { type FunctionSpec, FUNCTION_CATALOGUE, type TableAccess } from "./function-catalogue";
 import { type Wiring, requireStateMachine } from "./function-environment";
-import { type FunctionName, type TableName, constructId } from "./names";
+import { type FunctionName, type TableName, constructId, masterRecordTable } from "./names";
 
 /** What a function's role allows beside logs and traces: what its entry in the catalogue needs, on those very resources. */
 export function functionStatements(name: FunctionName, wiring: Wiring): PolicyStatement[] {
   const spec: FunctionSpec = FUNCTION_CATALOGUE[name];
   const statements = (Object.entries(spec.tables ?? {}) as [TableName, TableAccess][]).flatMap(([table, access]) =>
-    tableStatements(table, access, wiring),
+    accessStatements(constructId(table), wiring.tables.get(table).tableArn, access),
   );
+  const master = masterRecordTable(wiring.settings.branch);
+  if (spec.masterRecords && master !== undefined) {
+    const arn = `arn:${Aws.PARTITION}:dynamodb:${Aws.REGION}:${Aws.ACCOUNT_ID}:table/${master}`;
+    statements.push(...accessStatements("MasterRecords", arn, spec.masterRecords));
+  }
   if (spec.startsExecutions) {
     statements.push(
       new PolicyStatement({ sid: "StartExecutions", actions: ["states:StartExecution"], resources: [requireStateMachine(name, wiring)] }),
     );
   }
-  if (spec.callsBank) {
+  if (spec.callsBank || spec.verifiesBank) {
     statements.push(readSecret("ReadGatewaySecret", wiring.secrets.gatewayArn));
   }
   if (spec.callsShop) {
@@ -23,19 +29,21 @@ export function functionStatements(name: FunctionName, wiring: Wiring): PolicySt
   return statements;
 }
 
-function tableStatements(table: TableName, access: TableAccess, { tables }: Wiring): PolicyStatement[] {
-  const { tableArn } = tables.get(table);
-  const statements = [
-    new PolicyStatement({
-      sid: `${constructId(table)}Items`,
-      actions: access.items.map((action) => `dynamodb:${action}`),
-      resources: [tableArn],
-    }),
-  ];
+function accessStatements(sid: string, tableArn: string, access: TableAccess): PolicyStatement[] {
+  const statements = [];
+  if (access.items.length > 0) {
+    statements.push(
+      new PolicyStatement({
+        sid: `${sid}Items`,
+        actions: access.items.map((action) => `dynamodb:${action}`),
+        resources: [tableArn],
+      }),
+    );
+  }
   if (access.queries !== undefined) {
     statements.push(
       new PolicyStatement({
-        sid: `${constructId(table)}Indexes`,
+        sid: `${sid}Indexes`,
         actions: ["dynamodb:Query"],
         resources: access.queries.map((index) => `${tableArn}/index/${index}`),
       }),

@@ -12,6 +12,8 @@ export const THROTTLE = { rateLimit: 100, burstLimit: 200 } as const;
 export const ROUTES = [
   { method: HttpMethod.POST, path: "/cardpayment", function: "cardtoken" },
   { method: HttpMethod.POST, path: "/callback", function: "callback" },
+  { method: HttpMethod.POST, path: "/notify", function: "callback" },
+  { method: HttpMethod.GET, path: "/checkstatus/{orderId}", function: "check-status" },
 ] as const satisfies readonly { method: HttpMethod; path: string; function: FunctionName }[];
 /** The middle part of the name of a function that serves a route. */
 export type RouteFunction = (typeof ROUTES)[number]["function"];
@@ -31,14 +33,16 @@ export class PaymentApi extends Construct {
       createDefaultStage: false,
     });
     new HttpStage(this, "DefaultStage", { httpApi: api, stageName: "$default", autoDeploy: true, throttle: THROTTLE });
+    // One integration for each function, which its routes share.
+    const integrations = new Map<RouteFunction, HttpLambdaIntegration>();
     for (const route of ROUTES) {
-      api.addRoutes({
-        path: route.path,
-        methods: [route.method],
-        integration: new HttpLambdaIntegration(constructId(route.function), functions[route.function], {
+      const integration =
+        integrations.get(route.function) ??
+        new HttpLambdaIntegration(constructId(route.function), functions[route.function], {
           payloadFormatVersion: PayloadFormatVersion.VERSION_2_0,
-        }),
-      });
+        });
+      integrations.set(route.function, integration);
+      api.addRoutes({ path: route.path, methods: [route.method], integration });
     }
     this.url = api.apiEndpoint;
     this.apiId = api.apiId;

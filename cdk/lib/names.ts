@@ -1,4 +1,4 @@
-import type { Branch } from "./branch";
+import { type Branch, MASTER_BRANCH } from "./branch";
 
 /** The tables, by the middle part of their names. */
 export const TABLES = ["card-payment-record", "credit-card-notify", "kbank-user-mapping", "check-status", "order"] as const;
@@ -17,6 +17,8 @@ export const FUNCTIONS = [
   "notify",
   "ensure-kbank-user",
   "add-card",
+  "reverse-charge",
+  "check-status",
 ] as const;
 /** The middle part of a function's name. */
 export type FunctionName = (typeof FUNCTIONS)[number];
@@ -24,6 +26,11 @@ export type FunctionName = (typeof FUNCTIONS)[number];
 /** The physical name of a branch's resource: `payment3-<kebab>-<branch>`. */
 export function resourceName(kebab: string, branch: Branch): string {
   return `payment3-${kebab}-${branch.name}`;
+}
+
+/** The name of master's table of payment records, for a branch that may have to process one of them; `undefined` on master itself. */
+export function masterRecordTable(branch: Branch): string | undefined {
+  return branch.isMaster ? undefined : resourceName("card-payment-record", MASTER_BRANCH);
 }
 
 /** The name of a branch's stack, and of what there is only one of in a stack. */

@@ -21,6 +21,7 @@ export const ACTIVITIES = {
   NotifyFunction: "notify",
   EnsureKBankUserFunction: "ensure-kbank-user",
   AddCardFunction: "add-card",
+  ReverseChargeFunction: "reverse-charge",
 } as const satisfies Record<string, FunctionName>;
 /** The middle part of the name of a function that the state machine calls. */
 export type ActivityName = (typeof ACTIVITIES)[keyof typeof ACTIVITIES];

@@ -31,4 +31,7 @@ export const FUNCTION_TIMEOUT_SECONDS: Readonly<Record<FunctionName, number>> = 
   notify: 15,
   "ensure-kbank-user": 25,
   "add-card": 25,
+  // Asks the bank, then tells it.
+  "reverse-charge": 45,
+  "check-status": 10,
 };

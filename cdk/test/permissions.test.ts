@@ -25,6 +25,7 @@ const WILDCARD_RESOURCES: readonly { readonly actions: readonly string[]; readon
 ];
 
 const records = "payment3-card-payment-record-feature-a.Arn";
+const masterRecords = "arn:AWS::Partition:dynamodb:AWS::Region:AWS::AccountId:table/payment3-card-payment-record-master";
 const byCharge = `dynamodb:Query ${records}/index/chargeId_index`;
 const orders = "payment3-order-feature-a.Arn";
 const checkStatus = "payment3-check-status-feature-a.Arn";
@@ -43,16 +44,40 @@ const GRANTS: Readonly<Record<FunctionName, readonly string[]>> = {
     start,
     readGateway,
   ],
-  callback: [`dynamodb:GetItem ${records}`, `dynamodb:UpdateItem ${records}`, byCharge, start],
+  callback: [
+    `dynamodb:GetItem ${records}`,
+    `dynamodb:UpdateItem ${records}`,
+    byCharge,
+    `dynamodb:GetItem ${orders}`,
+    `dynamodb:Query ${masterRecords}/index/chargeId_index`,
+    start,
+    readGateway,
+  ],
   "parse-callback": [],
-  "lookup-record": [`dynamodb:GetItem ${records}`, byCharge],
+  "lookup-record": [
+    `dynamodb:GetItem ${records}`,
+    `dynamodb:PutItem ${records}`,
+    `dynamodb:UpdateItem ${records}`,
+    byCharge,
+    `dynamodb:GetItem ${orders}`,
+    `dynamodb:UpdateItem ${masterRecords}`,
+    `dynamodb:Query ${masterRecords}/index/chargeId_index`,
+  ],
   "inquire-charge": [readGateway],
   "record-outcome": [
+    `dynamodb:GetItem ${records}`,
     `dynamodb:UpdateItem ${records}`,
     "dynamodb:UpdateItem payment3-credit-card-notify-feature-a.Arn",
     `dynamodb:UpdateItem ${checkStatus}`,
+    `dynamodb:UpdateItem ${masterRecords}`,
   ],
-  "pay-order": [`dynamodb:GetItem ${orders}`, `dynamodb:UpdateItem ${orders}`, `dynamodb:UpdateItem ${records}`, `dynamodb:UpdateItem ${checkStatus}`],
+  "pay-order": [
+    `dynamodb:GetItem ${orders}`,
+    `dynamodb:UpdateItem ${orders}`,
+    `dynamodb:GetItem ${records}`,
+    `dynamodb:UpdateItem ${records}`,
+    `dynamodb:UpdateItem ${checkStatus}`,
+  ],
   notify: ["secretsmanager:GetSecretValue payment3-shop-webhook-feature-a.Id"],
   "ensure-kbank-user": [
     `dynamodb:GetItem ${mapping}`,
@@ -63,6 +88,8 @@ const GRANTS: Readonly<Record<FunctionName, readonly string[]>> = {
     readGateway,
   ],
   "add-card": [`dynamodb:GetItem ${records}`, `dynamodb:UpdateItem ${records}`, readGateway],
+  "reverse-charge": [`dynamodb:UpdateItem ${records}`, `dynamodb:UpdateItem ${checkStatus}`, readGateway],
+  "check-status": [`dynamodb:GetItem ${checkStatus}`],
 };
 
 /** Every statement of a role, as "action resource". */
@@ -110,7 +137,7 @@ for (const name of FUNCTIONS) {
 test("the state machine may call its eight functions and update records", () => {
   const [[, stateMachine]] = resources(template, "AWS::StepFunctions::StateMachine") as [[string, Resource]];
   const [, role] = roleOf(stateMachine, "RoleArn");
-  const called = FUNCTIONS.filter((name) => name !== "cardtoken" && name !== "callback");
+  const called = FUNCTIONS.filter((name) => !["cardtoken", "callback", "check-status"].includes(name));
   assert.deepEqual(
     grants(role).sort(),
     [
@@ -165,8 +192,11 @@ test("only the routes of this API may call the functions behind them", () => {
   assert.deepEqual(
     permissions.map((permission) => [permission["Principal"], render(template, permission["FunctionName"]), JSON.stringify(permission["SourceArn"]).includes(apiId)]).sort(),
     [
+      // Two routes lead to it.
+      ["apigateway.amazonaws.com", "payment3-callback-feature-a.Arn", true],
       ["apigateway.amazonaws.com", "payment3-callback-feature-a.Arn", true],
       ["apigateway.amazonaws.com", "payment3-cardtoken-feature-a.Arn", true],
+      ["apigateway.amazonaws.com", "payment3-check-status-feature-a.Arn", true],
     ],
   );
 });

@@ -94,15 +94,20 @@ describe("functions", () => {
       "ORDER_TABLE", "CARD_PAYMENT_RECORD_TABLE", "CHECK_STATUS_TABLE", "STATE_MACHINE_ARN", "GATEWAY_SECRET_ARN", "MERCHANT_IDS", "CALLBACK_BASES",
       "DEFAULT_CALLBACK_BASE", "BANK_REDIRECT_ORIGINS", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS",
     ],
-    callback: ["CARD_PAYMENT_RECORD_TABLE", "STATE_MACHINE_ARN", "CALLBACK_BASES", "DEFAULT_CALLBACK_BASE", "AWS_TIMEOUT_MS"],
+    callback: [
+      "CARD_PAYMENT_RECORD_TABLE", "MASTER_CARD_PAYMENT_RECORD_TABLE", "BRANCH", "ORDER_TABLE", "STATE_MACHINE_ARN", "GATEWAY_SECRET_ARN",
+      "CALLBACK_BASES", "DEFAULT_CALLBACK_BASE", "AWS_TIMEOUT_MS",
+    ],
     "parse-callback": [],
-    "lookup-record": ["CARD_PAYMENT_RECORD_TABLE", "AWS_TIMEOUT_MS"],
+    "lookup-record": ["CARD_PAYMENT_RECORD_TABLE", "MASTER_CARD_PAYMENT_RECORD_TABLE", "BRANCH", "ORDER_TABLE", "AWS_TIMEOUT_MS"],
     "inquire-charge": ["GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
-    "record-outcome": ["CARD_PAYMENT_RECORD_TABLE", "CREDIT_CARD_NOTIFY_TABLE", "CHECK_STATUS_TABLE", "AWS_TIMEOUT_MS"],
+    "record-outcome": ["CARD_PAYMENT_RECORD_TABLE", "MASTER_CARD_PAYMENT_RECORD_TABLE", "BRANCH", "CREDIT_CARD_NOTIFY_TABLE", "CHECK_STATUS_TABLE", "AWS_TIMEOUT_MS"],
     "pay-order": ["ORDER_TABLE", "CARD_PAYMENT_RECORD_TABLE", "CHECK_STATUS_TABLE", "AWS_TIMEOUT_MS"],
     notify: ["SHOP_WEBHOOK_SECRET_ARN", "SHOP_WEBHOOK_URL", "SHOP_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
     "ensure-kbank-user": ["KBANK_USER_MAPPING_TABLE", "CARD_PAYMENT_RECORD_TABLE", "ORDER_TABLE", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
     "add-card": ["CARD_PAYMENT_RECORD_TABLE", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
+    "reverse-charge": ["CARD_PAYMENT_RECORD_TABLE", "CHECK_STATUS_TABLE", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
+    "check-status": ["CHECK_STATUS_TABLE", "AWS_TIMEOUT_MS"],
   };
 
   const environment = (template: Template, name: string): Record<string, unknown> =>
@@ -132,6 +137,14 @@ describe("functions", () => {
       assert.deepEqual(Object.keys(environment(feature, `payment3-${name}-feature-a`)).sort(), [...ENVIRONMENTS[name], "RUST_LOG"].sort());
     });
   }
+
+  test("know master's records from any branch but master", () => {
+    assert.equal(environment(feature, "payment3-lookup-record-feature-a")["MASTER_CARD_PAYMENT_RECORD_TABLE"], "payment3-card-payment-record-master");
+    const master = synthesise(assets, { branch: "master" });
+    const known = environment(master, "payment3-lookup-record-master");
+    assert.equal(known["MASTER_CARD_PAYMENT_RECORD_TABLE"], undefined);
+    assert.equal(known["BRANCH"], "master");
+  });
 
   test("get the values of the settings", () => {
     const template = synthesise(assets, {
@@ -214,8 +227,10 @@ describe("HTTP API", () => {
       return [Properties["RouteKey"], integration.PayloadFormatVersion, render(feature, integration.IntegrationUri)];
     });
     assert.deepEqual(routes.sort(), [
+      ["GET /checkstatus/{orderId}", "2.0", "payment3-check-status-feature-a.Arn"],
       ["POST /callback", "2.0", "payment3-callback-feature-a.Arn"],
       ["POST /cardpayment", "2.0", "payment3-cardtoken-feature-a.Arn"],
+      ["POST /notify", "2.0", "payment3-callback-feature-a.Arn"],
     ]);
   });
 

@@ -1,0 +1,223 @@
+//! `POST /callback` and `POST /notify`: somebody says that a charge was decided. All that either may do is start the saga
+//! for a charge that we know; the saga asks the bank. The browser's return is unsigned; the bank's notification is signed,
+//! which spares the bank an answer to strangers and nothing more.
+
+use serde_json::json;
+
+use crate::bank::Gateway;
+use crate::domain::callback_base::CallbackBases;
+use crate::domain::checkout::VERIFICATION_AMOUNT;
+use crate::domain::claim::{Claim, ClaimedStatus};
+use crate::domain::fields::Fields;
+use crate::domain::ids::{CardToken, ChargeId};
+use crate::domain::money::Satang;
+use crate::domain::notification::Notification;
+use crate::executions::{ExecutionInput, Executions, NotStarted, Source, Started};
+use crate::http_api::{ApiError, Request, Response, body, json_response, see_other};
+use crate::tables::TableError;
+use crate::tables::orders::Orders;
+use crate::tables::records::Record;
+use crate::tables::sources::{Found, Sources};
+
+/// What the callback touches.
+pub struct Parts {
+    /// The payments' records, wherever they were made.
+    pub sources: Sources,
+    /// For the amount that an old record lacks.
+    pub orders: Orders,
+    /// The bank's key, with which it signs notifications.
+    pub gateway: Gateway,
+    /// The saga.
+    pub executions: Executions,
+    /// Where browsers may be sent.
+    pub bases: CallbackBases,
+}
+
+/// Answers either route.
+pub async fn answer(parts: &Parts, request: &Request) -> Response {
+    let path = request.raw_path.as_deref().unwrap_or_default();
+    let answer = if path.ends_with("/notify") {
+        notified(parts, request).await
+    } else {
+        returned(parts, request).await
+    };
+    answer.unwrap_or_else(|error| {
+        tracing::warn!(path, code = error.code, details = %error.details, "refused");
+        error.to_json()
+    })
+}
+
+/// The browser's return: starts the saga and sends the browser to the shop's thank-you page. The `status` there is the
+/// claim that was posted; apps believe their own check of the order. A saga that cannot be started now is left to
+/// reconciliation, and the browser goes on.
+async fn returned(parts: &Parts, request: &Request) -> Result<Response, ApiError> {
+    let claim = Claim::from_fields(&Fields::parse(&body(request)?)?)?;
+    let found = match parts.sources.find(&claim.charge_id).await {
+        Ok(None) => match &claim.token {
+            Some(token) => find_by_token(&parts.sources, &claim.charge_id, token).await,
+            None => Ok(None),
+        },
+        found => found,
+    };
+    let found = found
+        .map_err(unavailable)?
+        .ok_or_else(|| unknown("objectId"))?;
+    if let Err(error) = start(
+        parts,
+        Source::Callback,
+        &claim.charge_id,
+        claim.status,
+        &found,
+    )
+    .await
+    {
+        tracing::error!(charge_id = %claim.charge_id, %error, "the execution could not be started");
+    }
+    let (order_id, callback) = match &found {
+        Found::Own(record) => (&record.order_id, record.callback.as_deref()),
+        Found::Foreign(foreign) => (&foreign.order_id, foreign.callback.as_deref()),
+    };
+    let amount = amount(parts, &found).await.map_err(unavailable)?;
+    let location = parts
+        .bases
+        .thank_you(callback, order_id, claim.status, amount);
+    Ok(see_other(&location))
+}
+
+/// The bank's notification: answered 200 once the saga is started, so that the bank sends it again otherwise.
+async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError> {
+    let notification = Notification::parse(&body(request)?)?;
+    let signed = parts.gateway.signed(&notification).await.map_err(|error| {
+        tracing::error!(%error, "a notification could not be verified");
+        cannot_now()
+    })?;
+    if !signed {
+        return Err(ApiError {
+            details: json!({"field": "checksum"}),
+            ..ApiError::new(
+                401,
+                "INVALID_CHECKSUM",
+                "`checksum` is not the bank's: the notification is not believed",
+            )
+        });
+    }
+    let charge_id = &notification.charge_id;
+    let found = parts
+        .sources
+        .find(charge_id)
+        .await
+        .map_err(unavailable)?
+        .ok_or_else(|| unknown("id"))?;
+    start(
+        parts,
+        Source::Notify,
+        charge_id,
+        notification.status,
+        &found,
+    )
+    .await
+    .map_err(|error| {
+        tracing::error!(%charge_id, %error, "the execution could not be started");
+        cannot_now()
+    })?;
+    Ok(json_response(
+        200,
+        &json!({"responseCode": "200", "responseMSG": "OK"}),
+    ))
+}
+
+/// Finds the record where the index lags behind checkout. Found by its token it counts only if its charge is this one,
+/// or not stored yet.
+async fn find_by_token(
+    sources: &Sources,
+    charge_id: &ChargeId,
+    token: &CardToken,
+) -> Result<Option<Found>, TableError> {
+    let own = sources.own().get(&token.record_key()).await?;
+    Ok(own
+        .filter(|record| record.charge_id.as_ref().is_none_or(|id| id == charge_id))
+        .map(|record| Found::Own(Box::new(record))))
+}
+
+/// Starts the saga, unless the payment is done.
+async fn start(
+    parts: &Parts,
+    source: Source,
+    charge_id: &ChargeId,
+    status: ClaimedStatus,
+    found: &Found,
+) -> Result<(), NotStarted> {
+    let (record_key, attempt) = match found {
+        Found::Own(record) if record.is_closed() => return Ok(()),
+        // Checkout died before it stored the charge, and a return's word for which charge it was is not enough:
+        // reconciliation finds it at the bank by its reference.
+        Found::Own(record) if record.charge_id.is_none() => {
+            wake_up(parts, charge_id, record).await;
+            return Ok(());
+        }
+        Found::Own(record) => (Some(&record.key), record.attempt),
+        Found::Foreign(foreign) if foreign.is_done() => return Ok(()),
+        Found::Foreign(_) => (None, 0),
+    };
+    let input = ExecutionInput {
+        source,
+        charge_id,
+        status: Some(status),
+        record_key,
+    };
+    match (parts.executions.start(&input, attempt).await?, found) {
+        (Started::Now, _) => tracing::info!(%charge_id, "execution started"),
+        // It may be about to give up waiting for the bank: have the payment looked at again soon.
+        (Started::Already, Found::Own(record)) if record.outcome.is_none() => {
+            wake_up(parts, charge_id, record).await;
+        }
+        (Started::Already, _) => {}
+    }
+    Ok(())
+}
+
+async fn wake_up(parts: &Parts, charge_id: &ChargeId, record: &Record) {
+    if let Err(error) = parts.sources.own().wake_up(&record.key).await {
+        tracing::error!(%charge_id, %error, "the payment could not be woken up");
+    }
+}
+
+/// What the thank-you page shows as the amount. An old record may lack it; its order has it.
+async fn amount(parts: &Parts, found: &Found) -> Result<Satang, TableError> {
+    let foreign = match found {
+        Found::Own(record) => return Ok(record.amount),
+        Found::Foreign(foreign) => foreign,
+    };
+    if let Some(amount) = foreign.amount {
+        return Ok(amount);
+    }
+    let stored = parts.orders.get(&foreign.order_id).await?;
+    Ok(stored.map_or(VERIFICATION_AMOUNT, |stored| stored.order.grand_total))
+}
+
+fn unknown(field: &str) -> ApiError {
+    ApiError {
+        details: json!({"field": field}),
+        ..ApiError::new(
+            404,
+            "NOT_FOUND",
+            format!(
+                "no payment has this charge: `{field}` must be the id of a charge made at checkout"
+            ),
+        )
+    }
+}
+
+/// Nothing is lost: the record is open, and reconciliation comes back to it.
+fn unavailable(error: TableError) -> ApiError {
+    tracing::error!(%error, "the payment could not be looked up");
+    cannot_now()
+}
+
+fn cannot_now() -> ApiError {
+    ApiError::new(
+        503,
+        "UNAVAILABLE",
+        "the payment cannot be looked up now: try again in a moment",
+    )
+}

@@ -1,0 +1,394 @@
+//! `POST /cardpayment`: checks the order, charges the card, stores the record and sends the browser to 3-D Secure.
+//!
+//! A token charges once and the bank knows no idempotency key, so the record is the idempotency key: it is stored under
+//! the token before the bank is called, and whoever finds it there never calls the bank's charge again.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+use url::Url;
+
+use crate::bank::{Bank, BankError, NewCharge};
+use crate::domain::callback_base::CallbackBases;
+use crate::domain::charge::{Charge, Outcome, Verdict};
+use crate::domain::checkout::{CheckoutForm, VERIFICATION_AMOUNT};
+use crate::domain::claim::ClaimedStatus;
+use crate::domain::fields::Fields;
+use crate::domain::ids::{ChargeId, MerchantId, RecordKey, ReferenceOrder};
+use crate::domain::order::{Order, Unpayable};
+use crate::domain::payment::Purpose;
+use crate::executions::{ExecutionInput, Executions, Source};
+use crate::http_api::{ApiError, Request, Response, body, escape_html, html_response, wants_html};
+use crate::tables::TableError;
+use crate::tables::check_status::CheckStatus;
+use crate::tables::orders::Orders;
+use crate::tables::records::{CreateError, Record, Records};
+
+/// How long a repeat of a form waits for the first one's answer from the bank, before it asks the bank itself. Longer
+/// than a charge takes, short enough to leave room for the inquiry within the API's 30 seconds.
+const WAIT_FOR_FIRST: Duration = Duration::from_secs(17);
+/// How often it looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The bound of the inquiry that follows a lost answer, for the same reason.
+const INQUIRY_WITHIN: Duration = Duration::from_secs(6);
+
+/// What checkout touches.
+pub struct Parts {
+    /// The shop's orders.
+    pub orders: Orders,
+    /// The payments' records.
+    pub records: Records,
+    /// What apps show.
+    pub check_status: CheckStatus,
+    /// The bank.
+    pub bank: Bank,
+    /// The saga, for charges that are decided at once.
+    pub executions: Executions,
+    /// The merchant accounts that may be charged through.
+    pub merchants: Vec<MerchantId>,
+    /// Where browsers may be sent in the end.
+    pub bases: CallbackBases,
+    /// The bank's origins, where browsers may be sent for 3-D Secure.
+    pub bank_origins: Vec<url::Origin>,
+}
+
+/// Answers a checkout form: a page that sends the browser on, or an error as the client can read it.
+pub async fn answer(parts: &Parts, request: &Request) -> Response {
+    match checkout(parts, request).await {
+        Ok(location) => html_response(200, redirect_page(&location)),
+        Err(error) => {
+            tracing::warn!(code = error.code, details = %error.details, "checkout refused");
+            if wants_html(request) {
+                error.to_page()
+            } else {
+                error.to_json()
+            }
+        }
+    }
+}
+
+async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> {
+    let form = CheckoutForm::from_fields(&Fields::parse(&body(request)?)?)?;
+    if !parts.merchants.contains(&form.mid) {
+        return Err(ApiError {
+            details: json!({"field": "mid"}),
+            ..ApiError::new(
+                400,
+                "INVALID_INPUT",
+                "`mid` is no merchant account of this shop",
+            )
+        });
+    }
+    let key = form.token.record_key();
+    // A repeat of the form gets the first one's answer, whatever became of the order since.
+    if let Some(record) = parts.records.get(&key).await.map_err(unavailable)? {
+        return repeat(parts, &form, record).await;
+    }
+    let (owner, amount) = match Purpose::of(&form.order_id) {
+        Purpose::Verification => (form.user_id.clone(), VERIFICATION_AMOUNT),
+        Purpose::Order => {
+            let order = payable_order(parts, &form).await?;
+            (order.owner_id, order.grand_total)
+        }
+    };
+    let reference = ReferenceOrder::random().map_err(|error| {
+        tracing::error!(%error, "no random numbers for a reference");
+        ApiError::new(
+            503,
+            "BANK_UNAVAILABLE",
+            "the payment cannot be started now: try again in a moment",
+        )
+    })?;
+    match parts
+        .records
+        .create(&form, &owner, amount, &reference)
+        .await
+    {
+        Ok(()) => {}
+        Err(CreateError::Exists) => {
+            let record = parts.records.get(&key).await.map_err(unavailable)?;
+            let record = record.ok_or_else(bank_unavailable)?;
+            return repeat(parts, &form, record).await;
+        }
+        Err(CreateError::Table(error)) => return Err(unavailable(error)),
+    }
+    let new_charge = NewCharge {
+        amount,
+        token: &form.token,
+        reference_order: &reference,
+        order_id: &form.order_id,
+        mid: &form.mid,
+    };
+    let charge = match parts.bank.create_charge(&new_charge).await {
+        Ok(charge) => charge,
+        Err(error @ BankError::Refused { .. }) => {
+            tracing::warn!(order_id = %form.order_id, %error, "the bank refused to create the charge");
+            parts
+                .records
+                .close_refused(&key)
+                .await
+                .map_err(unavailable)?;
+            return Err(declined(
+                "the bank refused the card: use another card, or enter this one again",
+            ));
+        }
+        // It may have been created all the same: asking is safe, repeating is not.
+        Err(error @ BankError::Unavailable(_)) => {
+            tracing::warn!(order_id = %form.order_id, %error, "the answer to a new charge was lost");
+            find_lost_charge(parts, &reference).await?
+        }
+    };
+    let record = parts.records.get(&key).await.map_err(unavailable)?;
+    proceed(parts, &record.ok_or_else(bank_unavailable)?, charge).await
+}
+
+/// The order, if this form may be paid for it.
+async fn payable_order(parts: &Parts, form: &CheckoutForm) -> Result<Order, ApiError> {
+    let stored = parts
+        .orders
+        .get(&form.order_id)
+        .await
+        .map_err(unavailable)?;
+    let order = stored
+        .map(|stored| stored.order)
+        // Somebody else's order looks like no order: the answer must not tell which ids exist.
+        .filter(|order| order.owner_id == form.user_id)
+        .ok_or_else(|| ApiError {
+            details: json!({"field": "orderId"}),
+            ..ApiError::new(404, "NOT_FOUND", "this user has no such order")
+        })?;
+    match order.check_payable(form.grand_total) {
+        Ok(()) => Ok(order),
+        Err(Unpayable::OtherAmount) => Err(ApiError {
+            details: json!({"field": "grandTotal"}),
+            ..ApiError::new(
+                400,
+                "INVALID_INPUT",
+                "`grandTotal` is not the order's total: reload the checkout",
+            )
+        }),
+        Err(Unpayable::Draft) => Err(ApiError::new(
+            409,
+            "ORDER_NOT_PAYABLE",
+            "the order is a draft and cannot be paid yet",
+        )),
+        Err(Unpayable::AlreadyPaid) => Err(ApiError::new(
+            409,
+            "ORDER_NOT_PAYABLE",
+            "the order is paid already",
+        )),
+    }
+}
+
+/// The same token again: a double click, a second tab or a retry gets the first one's answer; another form with the
+/// token of an earlier one is refused.
+async fn repeat(
+    parts: &Parts,
+    form: &CheckoutForm,
+    mut record: Record,
+) -> Result<String, ApiError> {
+    if record.fingerprint.as_deref() != Some(form.fingerprint()) {
+        return Err(ApiError {
+            details: json!({"field": "token"}),
+            ..ApiError::new(
+                409,
+                "TOKEN_USED",
+                "this card token was used for another payment: enter the card again",
+            )
+        });
+    }
+    let give_up = Instant::now() + WAIT_FOR_FIRST;
+    while record.charge_id.is_none() && !record.is_closed() && Instant::now() < give_up {
+        sleep(LOOK_EVERY).await;
+        let read = parts.records.get(&record.key).await.map_err(unavailable)?;
+        record = read.ok_or_else(bank_unavailable)?;
+    }
+    match (&record.charge_id, &record.redirect_url) {
+        // Decided meanwhile, or done: the shopper needs no 3-D Secure any more.
+        _ if record.outcome.is_some() || record.is_closed() => finished(parts, &record),
+        (Some(_), Some(url)) => three_d_secure(parts, url),
+        (Some(id), None) => {
+            let charge = parts.bank.within(INQUIRY_WITHIN).inquire(id).await;
+            let charge = charge.map_err(|_| bank_unavailable())?;
+            proceed(parts, &record, charge).await
+        }
+        (None, _) => {
+            let reference = record
+                .reference_order
+                .as_ref()
+                .ok_or_else(bank_unavailable)?;
+            let charge = find_lost_charge(parts, reference).await?;
+            proceed(parts, &record, charge).await
+        }
+    }
+}
+
+/// Looks for the charge whose answer was lost.
+async fn find_lost_charge(parts: &Parts, reference: &ReferenceOrder) -> Result<Charge, ApiError> {
+    match parts
+        .bank
+        .within(INQUIRY_WITHIN)
+        .find_by_reference(reference)
+        .await
+    {
+        Ok(Some(charge)) => Ok(charge),
+        // Not there now is no proof that it never will be: the record stays open for reconciliation.
+        Ok(None) | Err(_) => Err(bank_unavailable()),
+    }
+}
+
+/// Stores the bank's charge and says where the browser goes.
+async fn proceed(parts: &Parts, record: &Record, charge: Charge) -> Result<String, ApiError> {
+    let redirect = charge.redirect_url.as_deref();
+    let stored = parts
+        .records
+        .attach_charge(&record.key, &charge.id, redirect)
+        .await
+        .map_err(unavailable)?;
+    if !stored {
+        tracing::error!(charge_id = %charge.id, "another charge is stored for this token");
+        return Err(bank_unavailable());
+    }
+    if Purpose::of(&record.order_id) == Purpose::Order {
+        let status = parts
+            .check_status
+            .pending(&record.order_id, &charge.id, record.amount)
+            .await;
+        if let Err(error) = status {
+            // The app shows nothing until the outcome is there; the payment itself does not depend on it.
+            tracing::warn!(charge_id = %charge.id, %error, "the pending status was not written");
+        }
+    }
+    tracing::info!(charge_id = %charge.id, order_id = %record.order_id, state = charge.state.as_str(), "charge created");
+    match verdict(parts, record, &charge).await? {
+        Verdict::Pending => match redirect {
+            Some(url) => three_d_secure(parts, url),
+            None => Err(bank_unavailable()),
+        },
+        Verdict::Decided(outcome) => {
+            start(parts, &record.key, &charge.id).await;
+            thank_you(parts, record, outcome)
+        }
+    }
+}
+
+async fn verdict(parts: &Parts, record: &Record, charge: &Charge) -> Result<Verdict, ApiError> {
+    let livemode = parts
+        .bank
+        .livemode()
+        .await
+        .map_err(|_| bank_unavailable())?;
+    let payment = Record {
+        charge_id: Some(charge.id.clone()),
+        ..record.clone()
+    }
+    .payment()
+    .ok_or_else(bank_unavailable)?;
+    charge.judge(&payment.expected(livemode)).map_err(|mismatch| {
+        tracing::error!(charge_id = %charge.id, %mismatch, "the bank created another charge than was asked for");
+        bank_unavailable()
+    })
+}
+
+/// Starts the saga of a charge that was decided without 3-D Secure. If that fails the record stays open, and
+/// reconciliation starts it.
+async fn start(parts: &Parts, key: &RecordKey, charge_id: &ChargeId) {
+    let input = ExecutionInput {
+        source: Source::Checkout,
+        charge_id,
+        status: None,
+        record_key: Some(key),
+    };
+    if let Err(error) = parts.executions.start(&input, 0).await {
+        tracing::error!(%charge_id, %error, "the execution could not be started");
+    }
+}
+
+fn three_d_secure(parts: &Parts, url: &str) -> Result<String, ApiError> {
+    let known = Url::parse(url)
+        .ok()
+        .filter(|url| parts.bank_origins.contains(&url.origin()));
+    known.map(String::from).ok_or_else(|| {
+        tracing::error!("the bank's redirect is to an origin outside BANK_REDIRECT_ORIGINS");
+        bank_unavailable()
+    })
+}
+
+fn finished(parts: &Parts, record: &Record) -> Result<String, ApiError> {
+    if record.charge_id.is_none() {
+        return Err(declined(
+            "the bank refused the card: use another card, or enter this one again",
+        ));
+    }
+    thank_you(parts, record, record.outcome.unwrap_or(Outcome::Declined))
+}
+
+fn thank_you(parts: &Parts, record: &Record, outcome: Outcome) -> Result<String, ApiError> {
+    let status = match outcome {
+        Outcome::Paid => ClaimedStatus::Success,
+        Outcome::Declined | Outcome::Returned => ClaimedStatus::Failure,
+    };
+    Ok(parts.bases.thank_you(
+        record.callback.as_deref(),
+        &record.order_id,
+        status,
+        record.amount,
+    ))
+}
+
+/// The page that existing clients parse: they look for the refresh or for the script's assignment.
+fn redirect_page(location: &str) -> String {
+    let attribute = escape_html(location);
+    // A JSON string is a JavaScript string; `<` is escaped so that no URL can end the script.
+    let script = serde_json::Value::from(location)
+        .to_string()
+        .replace('<', "\\u003c");
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Payment</title>\
+         <meta http-equiv=\"refresh\" content=\"0;url={attribute}\">\
+         <script>window.location.href={script}</script></head>\
+         <body><p>Continue to your bank: <a href=\"{attribute}\">go on</a></p></body></html>"
+    )
+}
+
+fn declined(message: &str) -> ApiError {
+    ApiError::new(402, "DECLINED", message)
+}
+
+fn bank_unavailable() -> ApiError {
+    ApiError::new(
+        503,
+        "BANK_UNAVAILABLE",
+        "the bank cannot be reached now: look at the order's status before you try again",
+    )
+}
+
+fn unavailable(error: TableError) -> ApiError {
+    tracing::error!(%error, "checkout could not use a table");
+    ApiError::new(
+        503,
+        "UNAVAILABLE",
+        "the payment cannot be started now: try again in a moment",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_carries_both_redirects_that_existing_clients_look_for() {
+        let page = redirect_page("https://bank.example/3ds?a=1&b=2");
+        assert!(page.contains(
+            "<meta http-equiv=\"refresh\" content=\"0;url=https://bank.example/3ds?a=1&amp;b=2\">"
+        ));
+        assert!(page.contains("window.location.href=\"https://bank.example/3ds?a=1&b=2\""));
+    }
+
+    #[test]
+    fn a_url_cannot_break_out_of_the_page() {
+        let page = redirect_page("https://bank.example/\"></script><script>alert(1)</script>");
+        assert!(!page.contains("<script>alert"));
+    }
+}

@@ -1,0 +1,45 @@
+//! `GET /checkstatus/{orderId}`: what an app may show for an order now. Apps poll it; it is what they believe.
+
+use serde_json::json;
+
+use crate::domain::ids::OrderId;
+use crate::http_api::{ApiError, Request, Response, json_response};
+use crate::tables::check_status::CheckStatus;
+
+/// Answers with the order's status: `pending`, `paid`, `declined` or `reversed`, with amount and time.
+pub async fn answer(table: &CheckStatus, request: &Request) -> Response {
+    status(table, request)
+        .await
+        .unwrap_or_else(|error| error.to_json())
+}
+
+async fn status(table: &CheckStatus, request: &Request) -> Result<Response, ApiError> {
+    let unknown = || ApiError {
+        details: json!({"field": "orderId"}),
+        ..ApiError::new(404, "NOT_FOUND", "no payment was started for this order")
+    };
+    let order = request
+        .path_parameters
+        .get("orderId")
+        .and_then(|id| OrderId::new(id).ok())
+        .ok_or_else(unknown)?;
+    let status = table.get(&order).await.map_err(|error| {
+        tracing::error!(%error, "the check status could not be read");
+        ApiError::new(
+            503,
+            "UNAVAILABLE",
+            "the status cannot be read now: try again in a moment",
+        )
+    })?;
+    let status = status.ok_or_else(unknown)?;
+    Ok(json_response(
+        200,
+        &json!({
+            "orderId": order,
+            "chargeId": status.charge_id,
+            "status": status.status,
+            "amount": status.amount.to_string(),
+            "updatedAt": status.updated_at,
+        }),
+    ))
+}

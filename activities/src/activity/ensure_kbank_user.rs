@@ -1,0 +1,142 @@
+//! `EnsureKBankUser`: the owner has a customer at the bank, created with this payment's card if there was none.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bank::{Bank, BankError};
+use crate::domain::ids::CustomerId;
+use crate::domain::payment::Payment;
+use crate::failure::{Failure, Treatment};
+use crate::tables::TableError;
+use crate::tables::mapping::{Mapped, Mapping};
+use crate::tables::orders::Orders;
+use crate::tables::records::Records;
+
+/// Whose customer, and with which card.
+#[derive(Debug, Deserialize)]
+pub struct Input {
+    /// The payment whose card is to be saved.
+    pub payment: Payment,
+}
+
+/// The owner's customer.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ensured {
+    /// Whether the customer existed before this payment. If not, the card came with the customer.
+    pub existed: bool,
+    /// The bank's customer.
+    pub kbank_customer_id: CustomerId,
+}
+
+/// Why there is no customer, or the card did not come with one.
+#[derive(Debug, thiserror::Error)]
+pub enum EnsureError {
+    /// The bank will not keep this card.
+    #[error("the card was not saved: {0}")]
+    CardNotSaved(String),
+    /// Another payment of the same owner is creating the customer right now.
+    #[error("another payment of this owner is creating the customer")]
+    CustomerBeingCreated,
+    /// The bank did not answer, or not usefully.
+    #[error("{0}")]
+    BankUnavailable(String),
+    /// A table could not be used.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+impl Failure for EnsureError {
+    const NAMES: &'static [(&'static str, Treatment)] = &[
+        ("CardNotSaved", Treatment::Definite),
+        ("CustomerBeingCreated", Treatment::Transient),
+        ("BankUnavailable", Treatment::Transient),
+        TableError::NAMES[0],
+        TableError::NAMES[1],
+    ];
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::CardNotSaved(_) => "CardNotSaved",
+            Self::CustomerBeingCreated => "CustomerBeingCreated",
+            Self::BankUnavailable(_) => "BankUnavailable",
+            Self::Table(error) => error.name(),
+        }
+    }
+}
+
+/// What ensuring a customer touches.
+pub struct Parts {
+    /// The bank.
+    pub bank: Bank,
+    /// Owner to customer.
+    pub mapping: Mapping,
+    /// For the card token.
+    pub records: Records,
+    /// For the e-mail address.
+    pub orders: Orders,
+}
+
+/// Finds or creates the owner's customer. Repeated for the same charge it answers the same.
+///
+/// # Errors
+/// [`EnsureError`].
+pub async fn ensure(parts: &Parts, input: &Input) -> Result<Ensured, EnsureError> {
+    let payment = &input.payment;
+    let owner = &payment.owner_id;
+    let charge = &payment.charge_id;
+    if let Some(mapped) = parts.mapping.get(owner).await? {
+        return Ok(answer(mapped, payment));
+    }
+    // Claimed before the bank is asked: two first payments of one owner must not make two customers.
+    if !parts.mapping.claim(owner, charge).await? {
+        // Between reading and claiming, the other payment may have finished.
+        return match parts.mapping.get(owner).await? {
+            Some(mapped) => Ok(answer(mapped, payment)),
+            None => Err(EnsureError::CustomerBeingCreated),
+        };
+    }
+    let (record, order) = tokio::join!(
+        parts.records.get(&payment.record_key),
+        parts.orders.get(&payment.order_id)
+    );
+    let Some(token) = record?.and_then(|record| record.token) else {
+        parts.mapping.release(owner, charge).await?;
+        return Err(EnsureError::CardNotSaved(
+            "the record keeps its token no longer".into(),
+        ));
+    };
+    // Only the address is wanted of the order: an order that is gone or odd must not cost the card.
+    let email = order.ok().flatten();
+    let email = email.as_ref().and_then(|order| order.email());
+    let customer = match parts.bank.create_customer(&token, email).await {
+        Ok(customer) => customer,
+        Err(error @ BankError::Refused { .. }) => {
+            parts.mapping.release(owner, charge).await?;
+            return Err(EnsureError::CardNotSaved(error.to_string()));
+        }
+        Err(error) => {
+            // The bank has no inquiry for customers: if this one was created, nothing will point at it.
+            tracing::warn!(charge_id = %charge, "possible orphan customer at the bank: the answer was lost");
+            return Err(EnsureError::BankUnavailable(error.to_string()));
+        }
+    };
+    if parts.mapping.save(owner, charge, &customer).await? {
+        tracing::info!(charge_id = %charge, customer_id = %customer, "customer created at the bank");
+        return Ok(Ensured {
+            existed: false,
+            kbank_customer_id: customer,
+        });
+    }
+    tracing::warn!(charge_id = %charge, customer_id = %customer, "orphan customer at the bank: the claim was taken over");
+    match parts.mapping.get(owner).await? {
+        Some(mapped) => Ok(answer(mapped, payment)),
+        None => Err(EnsureError::CustomerBeingCreated),
+    }
+}
+
+fn answer(mapped: Mapped, payment: &Payment) -> Ensured {
+    Ensured {
+        existed: mapped.created_by.as_ref() != Some(&payment.charge_id),
+        kbank_customer_id: mapped.customer,
+    }
+}

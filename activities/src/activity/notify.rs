@@ -1,0 +1,146 @@
+//! `NotifySuccess`, `NotifyFailure`, `NotifyReversal`, `NotifyCard`: tells the shop what became of the payment.
+
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::bank::SecretSource;
+use crate::domain::payment::Payment;
+use crate::failure::{Failure, Treatment};
+use crate::shop::{DeliveryError, SigningKey, WebhookEndpoint};
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The order is paid.
+    #[serde(rename = "payment.succeeded")]
+    PaymentSucceeded,
+    /// The bank declined; the order is not paid.
+    #[serde(rename = "payment.failed")]
+    PaymentFailed,
+    /// The bank said yes, but the order could not be paid: the money goes back.
+    #[serde(rename = "payment.reversed")]
+    PaymentReversed,
+    /// The verified card is saved.
+    #[serde(rename = "card.saved")]
+    CardSaved,
+    /// The card could not be verified or saved.
+    #[serde(rename = "card.failed")]
+    CardFailed,
+}
+
+impl Event {
+    /// The event's type on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PaymentSucceeded => "payment.succeeded",
+            Self::PaymentFailed => "payment.failed",
+            Self::PaymentReversed => "payment.reversed",
+            Self::CardSaved => "card.saved",
+            Self::CardFailed => "card.failed",
+        }
+    }
+}
+
+/// What to tell the shop.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Input {
+    /// What happened.
+    pub event: Event,
+    /// To which payment.
+    pub payment: Payment,
+    /// When, in RFC 3339: the same at every repeat.
+    pub occurred_at: String,
+}
+
+/// The shop has the event.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivered {
+    /// The event's id: the same at every repeat, so that the shop can drop repeats.
+    pub event_id: String,
+}
+
+/// Why the shop does not have the event.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyError {
+    /// The shop's endpoint refuses it for good.
+    #[error("{0}; the event is given up: see the shop's endpoint for the reason")]
+    NotificationRefused(DeliveryError),
+    /// It could not be delivered now: retried for hours.
+    #[error("{0}")]
+    NotificationFailed(DeliveryError),
+    /// The signing key could not be fetched or read.
+    #[error("the event cannot be signed: {0}")]
+    SigningKeyUnavailable(String),
+}
+
+impl Failure for NotifyError {
+    const NAMES: &'static [(&'static str, Treatment)] = &[
+        ("NotificationRefused", Treatment::Definite),
+        ("NotificationFailed", Treatment::Transient),
+        ("SigningKeyUnavailable", Treatment::Transient),
+    ];
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::NotificationRefused(_) => "NotificationRefused",
+            Self::NotificationFailed(_) => "NotificationFailed",
+            Self::SigningKeyUnavailable(_) => "SigningKeyUnavailable",
+        }
+    }
+}
+
+/// Where and with which key events go.
+pub struct Shop {
+    /// The endpoint.
+    pub endpoint: WebhookEndpoint,
+    /// The signing key's secret: fetched for each event, so that a rotated key takes effect at once.
+    pub signing_key: SecretSource,
+}
+
+/// Delivers the event. Repeated, the shop sees the same id again.
+///
+/// # Errors
+/// [`NotifyError`].
+pub async fn notify(shop: &Shop, input: &Input) -> Result<Delivered, NotifyError> {
+    let secret = shop
+        .signing_key
+        .fetch()
+        .await
+        .map_err(NotifyError::SigningKeyUnavailable)?;
+    let key = SigningKey::parse(secret.expose_secret())
+        .map_err(|error| NotifyError::SigningKeyUnavailable(error.to_string()))?;
+    let event_id = event_id(input);
+    shop.endpoint
+        .deliver(&key, &event_id, body(input))
+        .await
+        .map_err(|error| match error {
+            DeliveryError::Refused(_) => NotifyError::NotificationRefused(error),
+            DeliveryError::Failed(_) => NotifyError::NotificationFailed(error),
+        })?;
+    tracing::info!(event_id, order_id = %input.payment.order_id, "the shop has the event");
+    Ok(Delivered { event_id })
+}
+
+fn event_id(input: &Input) -> String {
+    format!("{}:{}", input.payment.charge_id, input.event.as_str())
+}
+
+fn body(input: &Input) -> String {
+    let payment = &input.payment;
+    json!({
+        "type": input.event,
+        "timestamp": input.occurred_at,
+        "data": {
+            "orderId": payment.order_id,
+            "ownerId": payment.owner_id,
+            "chargeId": payment.charge_id,
+            "amount": payment.amount_satang.to_string(),
+            "currency": payment.currency,
+        },
+    })
+    .to_string()
+}

@@ -1,0 +1,190 @@
+//! `PayOrder`: the order is paid by this charge, or it says for good why it cannot be.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::domain::order::Unpayable;
+use crate::domain::payment::{Origin, Payment};
+use crate::failure::{Failure, Treatment};
+use crate::tables::check_status::CheckStatus;
+use crate::tables::orders::Orders;
+use crate::tables::records::{Records, Resolution};
+use crate::tables::{NotWritten, TableError, transact};
+
+/// Which payment pays.
+#[derive(Debug, Deserialize)]
+pub struct Input {
+    /// The payment; the bank has authorised it.
+    pub payment: Payment,
+}
+
+/// The order is paid.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PaidOrder {
+    /// Which order.
+    pub order_id: String,
+    /// By which charge: always this payment's own.
+    pub paid_by: String,
+}
+
+/// Why the order is not paid.
+#[derive(Debug, thiserror::Error)]
+pub enum PayError {
+    /// The order is gone.
+    #[error("the order does not exist any more")]
+    OrderNotFound,
+    /// The order is a draft again.
+    #[error("the order cannot be paid: it is a draft")]
+    OrderNotPayable,
+    /// Another charge or another means of payment was first.
+    #[error("the order is paid already, not by this charge")]
+    OrderAlreadyPaid,
+    /// The order does not cost what was charged.
+    #[error("the order's total is not the charged amount any more")]
+    AmountMismatch,
+    /// The money is on its way back, or went back already: the reversal is to be finished.
+    #[error("the charge is being reversed: it cannot pay any more")]
+    ChargeReversing,
+    /// The order refuses for good, and the record is not this stack's own or is the former system's: what this system
+    /// does not know of such a payment is for a person to find out before money moves.
+    #[error(
+        "{0}; the record was not made by this stack's checkout, so that nothing is reversed: decide by hand"
+    )]
+    RefusalNeedsPerson(String),
+    /// The record forbids paying: the bank's decision there is not `paid`.
+    #[error("the payment record does not allow paying: look at its `outcome` and `resolution`")]
+    OutcomeConflict,
+    /// The order changed again and again while it was being paid: the next try may succeed.
+    #[error("the order or the record was being changed by another transaction")]
+    TransactionConflict,
+    /// A table could not be used.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+impl Failure for PayError {
+    const NAMES: &'static [(&'static str, Treatment)] = &[
+        ("OrderNotFound", Treatment::Definite),
+        ("OrderNotPayable", Treatment::Definite),
+        ("OrderAlreadyPaid", Treatment::Definite),
+        ("AmountMismatch", Treatment::Definite),
+        ("ChargeReversing", Treatment::Definite),
+        ("RefusalNeedsPerson", Treatment::Definite),
+        ("OutcomeConflict", Treatment::Definite),
+        ("TransactionConflict", Treatment::Transient),
+        TableError::NAMES[0],
+        TableError::NAMES[1],
+    ];
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::OrderNotFound => "OrderNotFound",
+            Self::OrderNotPayable => "OrderNotPayable",
+            Self::OrderAlreadyPaid => "OrderAlreadyPaid",
+            Self::AmountMismatch => "AmountMismatch",
+            Self::ChargeReversing => "ChargeReversing",
+            Self::RefusalNeedsPerson(_) => "RefusalNeedsPerson",
+            Self::OutcomeConflict => "OutcomeConflict",
+            Self::TransactionConflict => "TransactionConflict",
+            Self::Table(error) => error.name(),
+        }
+    }
+}
+
+impl From<Unpayable> for PayError {
+    fn from(reason: Unpayable) -> Self {
+        match reason {
+            Unpayable::Draft => Self::OrderNotPayable,
+            Unpayable::AlreadyPaid => Self::OrderAlreadyPaid,
+            Unpayable::OtherAmount => Self::AmountMismatch,
+        }
+    }
+}
+
+/// The tables that paying writes to.
+pub struct Tables {
+    /// The shop's orders.
+    pub orders: Orders,
+    /// The payment's record.
+    pub records: Records,
+    /// What apps show.
+    pub check_status: CheckStatus,
+}
+
+/// How often the order is read again when it changed between reading and writing.
+const READS: usize = 4;
+/// The position of the record's update in the transaction.
+const RECORD: usize = 1;
+
+/// Pays the order: order, record and check status in one transaction. Repeated, it changes nothing.
+///
+/// # Errors
+/// [`PayError`].
+pub async fn pay(tables: &Tables, input: &Input) -> Result<PaidOrder, PayError> {
+    let payment = &input.payment;
+    attempt(tables, payment).await.map_err(|error| match error {
+        PayError::OrderNotFound
+        | PayError::OrderNotPayable
+        | PayError::OrderAlreadyPaid
+        | PayError::AmountMismatch
+            if payment.origin != Origin::Own =>
+        {
+            PayError::RefusalNeedsPerson(error.to_string())
+        }
+        error => error,
+    })
+}
+
+async fn attempt(tables: &Tables, payment: &Payment) -> Result<PaidOrder, PayError> {
+    for _ in 0..READS {
+        let stored = tables
+            .orders
+            .get(&payment.order_id)
+            .await?
+            .ok_or(PayError::OrderNotFound)?;
+        stored
+            .order
+            .check_payable_by(&payment.charge_id, payment.amount_satang)?;
+        let items = vec![
+            tables.orders.paid_by(
+                &stored,
+                &payment.charge_id,
+                payment.amount_satang,
+                &clock::now(),
+            ),
+            tables.records.order_paid_update(payment),
+            tables.check_status.paid(payment),
+        ];
+        match transact(tables.records.client(), "pay the order", items).await {
+            Ok(()) => {
+                tracing::info!(
+                    charge_id = %payment.charge_id,
+                    order_id = %payment.order_id,
+                    "the order is paid"
+                );
+                return Ok(PaidOrder {
+                    order_id: payment.order_id.to_string(),
+                    paid_by: payment.charge_id.to_string(),
+                });
+            }
+            Err(NotWritten::Refused(refused)) if refused.contains(&RECORD) => {
+                return Err(forbidden(tables, payment).await?);
+            }
+            // The order is not the one that was read: look at what it is now.
+            Err(NotWritten::Refused(_)) => {}
+            Err(NotWritten::Conflict) => return Err(PayError::TransactionConflict),
+            Err(NotWritten::Unavailable(error)) => return Err(error.into()),
+        }
+    }
+    Err(PayError::TransactionConflict)
+}
+
+/// Why the record forbids paying.
+async fn forbidden(tables: &Tables, payment: &Payment) -> Result<PayError, TableError> {
+    let record = tables.records.get(&payment.record_key).await?;
+    Ok(match record.and_then(|record| record.resolution) {
+        Some(Resolution::Reversing | Resolution::Reversed) => PayError::ChargeReversing,
+        Some(Resolution::OrderPaid) | None => PayError::OutcomeConflict,
+    })
+}

@@ -1,0 +1,109 @@
+//! `RecordOutcome`: writes the bank's decision down, in one transaction and in one direction.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::charge::Outcome;
+use crate::domain::payment::{Origin, Payment, Purpose};
+use crate::failure::{Failure, Treatment};
+use crate::tables::check_status::CheckStatus;
+use crate::tables::outcomes::Outcomes;
+use crate::tables::sources::Sources;
+use crate::tables::{NotWritten, TableError, transact_without};
+
+/// What to record.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Input {
+    /// The payment.
+    pub payment: Payment,
+    /// The bank's decision.
+    pub outcome: Outcome,
+    /// The bank's own word for the charge's state.
+    pub transaction_state: String,
+}
+
+/// What was recorded.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Recorded {
+    /// The decision.
+    pub outcome: Outcome,
+}
+
+/// Why the decision was not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The record says something that this decision cannot follow. For a person to look at.
+    #[error(
+        "the record cannot become `{0}`: it says otherwise already; compare it with the bank's portal before anything else"
+    )]
+    OutcomeConflict(Outcome),
+    /// Another transaction was at the same record: the next try may succeed.
+    #[error("another transaction was at the same record")]
+    TransactionConflict,
+    /// A table could not be used.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+impl Failure for RecordError {
+    const NAMES: &'static [(&'static str, Treatment)] = &[
+        ("OutcomeConflict", Treatment::Definite),
+        ("TransactionConflict", Treatment::Transient),
+        TableError::NAMES[0],
+        TableError::NAMES[1],
+    ];
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::OutcomeConflict(_) => "OutcomeConflict",
+            Self::TransactionConflict => "TransactionConflict",
+            Self::Table(error) => error.name(),
+        }
+    }
+}
+
+/// The tables that a decision is written to.
+pub struct Tables {
+    /// The payment's record, and where it came from.
+    pub sources: Sources,
+    /// The log of decisions.
+    pub outcomes: Outcomes,
+    /// What apps show.
+    pub check_status: CheckStatus,
+}
+
+/// Writes the decision. Repeated, it changes nothing.
+///
+/// # Errors
+/// [`RecordError`].
+pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordError> {
+    let Input {
+        payment,
+        outcome,
+        transaction_state,
+    } = input;
+    let records = tables.sources.own();
+    let mut items = vec![
+        records.outcome_update(payment, *outcome),
+        tables.outcomes.row(payment, *outcome, transaction_state),
+    ];
+    if payment.origin != Origin::Own {
+        let key = &payment.record_key;
+        items.extend(tables.sources.source_update(key, *outcome).await?);
+    }
+    let needed = items.len();
+    // `paid` is shown only together with the order; until then the app sees `pending`. A verification has no order.
+    if payment.purpose == Purpose::Order {
+        match outcome {
+            Outcome::Paid => {}
+            Outcome::Declined => items.push(tables.check_status.declined(payment)),
+            Outcome::Returned => items.push(tables.check_status.reversed(payment)),
+        }
+    }
+    match transact_without(records.client(), "record the outcome", items, needed).await {
+        Ok(()) => Ok(Recorded { outcome: *outcome }),
+        Err(NotWritten::Refused(_)) => Err(RecordError::OutcomeConflict(*outcome)),
+        Err(NotWritten::Conflict) => Err(RecordError::TransactionConflict),
+        Err(NotWritten::Unavailable(error)) => Err(error.into()),
+    }
+}

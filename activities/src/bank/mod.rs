@@ -1,0 +1,299 @@
+//! KASIKORNBANK's card gateway (K-Payment Gateway, card REST API v2) behind a narrow, typed client.
+//!
+//! Whatever is uncertain about the bank stands in this module and nowhere else, so that a correction touches one place.
+//! The bank gives no idempotency key: nothing here retries a POST whose effect is unknown.
+
+mod gateway;
+mod wire;
+
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, StatusCode};
+use serde::Serialize;
+
+use crate::domain::charge::Charge;
+use crate::domain::ids::{
+    CardToken, ChargeId, CustomerId, MAX_ID_LENGTH, MerchantId, OrderId, ReferenceOrder,
+};
+use crate::domain::money::Satang;
+
+pub use gateway::{Gateway, GatewaySecret, InvalidGatewaySecret, SecretSource, SecretUnavailable};
+
+/// The bank answers with a few kilobytes; more is not the bank.
+const MAX_ANSWER: usize = 256 * 1024;
+
+/// Why the bank did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum BankError {
+    /// The bank said no: an error object, or a 4xx that speaks of the request. It took no effect.
+    #[error("the bank refused ({status}, code `{code}`)")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The error object's `code`, at most 40 characters of it; `none` where the bank gave none.
+        code: String,
+    },
+    /// Nobody knows: no connection, no answer in time, 429 or 5xx, refused key, or an answer that cannot be read.
+    /// Whether the request took effect must be found out by asking, never by repeating it.
+    #[error("the bank is unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// A charge to be created.
+#[derive(Debug)]
+pub struct NewCharge<'a> {
+    /// The order's amount.
+    pub amount: Satang,
+    /// The token to charge: good for one charge within ten minutes.
+    pub token: &'a CardToken,
+    /// Stored before this call, to find the charge again if the answer is lost.
+    pub reference_order: &'a ReferenceOrder,
+    /// Goes into `ref_1` and the description that the shopper sees.
+    pub order_id: &'a OrderId,
+    /// The merchant account.
+    pub mid: &'a MerchantId,
+}
+
+/// A refund that the bank accepted: an evening batch pays it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refund {
+    /// The bank's id of the refund, where its answer holds one.
+    pub id: Option<String>,
+}
+
+/// What became of a request to keep a card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CardSaved {
+    /// The card is with the customer now.
+    Added,
+    /// It was there already.
+    AlreadyThere,
+}
+
+/// The client. Every call has a time-out.
+#[derive(Clone)]
+pub struct Bank {
+    http: reqwest::Client,
+    gateway: Gateway,
+    timeout: Duration,
+}
+
+impl Bank {
+    /// A client for the gateway whose address and key `gateway` knows. `timeout` bounds each HTTP call.
+    ///
+    /// # Errors
+    /// Fails when the TLS stack cannot be set up (no root certificates on the system).
+    pub fn new(gateway: Gateway, timeout: Duration) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            http: crate::shop::http_client(timeout)?,
+            gateway,
+            timeout,
+        })
+    }
+
+    /// The same client with another bound for each call.
+    #[must_use]
+    pub fn within(&self, timeout: Duration) -> Self {
+        Self {
+            timeout: timeout.min(self.timeout),
+            ..self.clone()
+        }
+    }
+
+    /// Whether the configured key moves real money (`skey_prod_…`), so that a charge of the other kind is noticed.
+    ///
+    /// # Errors
+    /// [`BankError::Unavailable`] when the key cannot be fetched.
+    pub async fn livemode(&self) -> Result<bool, BankError> {
+        Ok(self.gateway.current().await.map_err(no_secret)?.livemode())
+    }
+
+    /// Creates a charge (`POST /card/v2/charge`). Not idempotent: after [`BankError::Unavailable`] the charge may or
+    /// may not exist, and [`Bank::find_by_reference`] tells.
+    ///
+    /// # Errors
+    /// [`BankError`].
+    pub async fn create_charge(&self, charge: &NewCharge<'_>) -> Result<Charge, BankError> {
+        let body = wire::NewCharge::of(charge);
+        let answer = self.send(Method::POST, "charge", Some(&body)).await?;
+        wire::charge(&answer)
+    }
+
+    /// Asks for a charge (`GET /card/v2/charge/{id}`).
+    ///
+    /// # Errors
+    /// [`BankError`]; `Refused` with status 404 when the bank does not know it.
+    pub async fn inquire(&self, id: &ChargeId) -> Result<Charge, BankError> {
+        self.get_charge(id.as_str()).await
+    }
+
+    /// Asks for the charge that was created with a reference, `None` when the bank knows none. That the inquiry takes
+    /// a `reference_order` in place of an id is told by one public integration only; should the bank not do it, every
+    /// answer is `None`, and a lost charge is left to a person.
+    ///
+    /// # Errors
+    /// [`BankError`].
+    pub async fn find_by_reference(
+        &self,
+        reference: &ReferenceOrder,
+    ) -> Result<Option<Charge>, BankError> {
+        match self.get_charge(reference.as_str()).await {
+            Ok(charge) => Ok(Some(charge)),
+            Err(BankError::Refused { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Cancels a charge in full (`POST /card/v2/charge/{id}/void`): only while it is `Authorized`. Sent twice, the second
+    /// is refused.
+    ///
+    /// # Errors
+    /// [`BankError`]; `Refused` when the charge is not voidable, or not any more.
+    pub async fn void(&self, id: &ChargeId) -> Result<(), BankError> {
+        let path = format!("charge/{}/void", path_segment(id.as_str()));
+        let body = wire::Reversal::void();
+        self.send(Method::POST, &path, Some(&body)).await?;
+        Ok(())
+    }
+
+    /// Gives the whole amount of a charge back (`POST /card/v2/charge/{id}/refund`): only once it is `Settled`. The bank
+    /// allows no more than the charged amount in sum, so that a second one in full is refused.
+    ///
+    /// # Errors
+    /// [`BankError`]; `Refused` when the charge is not refundable.
+    pub async fn refund(&self, id: &ChargeId, amount: Satang) -> Result<Refund, BankError> {
+        let path = format!("charge/{}/refund", path_segment(id.as_str()));
+        let body = wire::Reversal::refund(amount);
+        let answer = self.send(Method::POST, &path, Some(&body)).await?;
+        Ok(Refund {
+            id: wire::refund_id(&answer),
+        })
+    }
+
+    /// Creates a customer who holds the token's card (`POST /card/v2/customer`). The gateway checks that the token's
+    /// charge was approved. Not idempotent: each success is another customer.
+    ///
+    /// # Errors
+    /// [`BankError`]; `Refused` when the bank will not keep this card.
+    pub async fn create_customer(
+        &self,
+        token: &CardToken,
+        email: Option<&str>,
+    ) -> Result<CustomerId, BankError> {
+        let body = wire::NewCustomer {
+            mode: "token",
+            token: token.expose(),
+            email,
+        };
+        let answer = self.send(Method::POST, "customer", Some(&body)).await?;
+        wire::customer_id(&answer)
+    }
+
+    /// Adds the token's card to a customer (`POST /card/v2/customer/{id}/card`). A card that is there already counts
+    /// as saved, so that a repeat after a lost answer succeeds.
+    ///
+    /// # Errors
+    /// [`BankError`]; `Refused` when the bank will not keep this card.
+    pub async fn add_card(
+        &self,
+        customer: &CustomerId,
+        token: &CardToken,
+    ) -> Result<CardSaved, BankError> {
+        let path = format!("customer/{}/card", path_segment(customer.as_str()));
+        let body = wire::NewCard {
+            mode: "token",
+            token: token.expose(),
+        };
+        match self.send(Method::POST, &path, Some(&body)).await {
+            Ok(_) => Ok(CardSaved::Added),
+            Err(BankError::Refused { status, code }) if wire::means_duplicate(status, &code) => {
+                Ok(CardSaved::AlreadyThere)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn get_charge(&self, id_or_reference: &str) -> Result<Charge, BankError> {
+        let path = format!("charge/{}", path_segment(id_or_reference));
+        let answer = self.send(Method::GET, &path, None::<&()>).await?;
+        wire::charge(&answer)
+    }
+
+    /// Sends one request, with a fresh key once more where the key was refused: a request refused for its key took no
+    /// effect.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<Vec<u8>, BankError> {
+        let secret = self.gateway.current().await.map_err(no_secret)?;
+        let (mut status, mut answer) = self.exchange(&secret, &method, path, body).await?;
+        if status == StatusCode::UNAUTHORIZED
+            && let Some(fresh) = self.gateway.refreshed().await.map_err(no_secret)?
+        {
+            (status, answer) = self.exchange(&fresh, &method, path, body).await?;
+        }
+        match wire::refusal(status, &answer) {
+            Some(refusal) => Err(refusal),
+            None => Ok(answer),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        secret: &GatewaySecret,
+        method: &Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<(StatusCode, Vec<u8>), BankError> {
+        let mut request = self
+            .http
+            .request(method.clone(), secret.url(path))
+            .timeout(self.timeout)
+            .header("x-api-key", secret.api_key());
+        if let Some(body) = body {
+            let json = serde_json::to_vec(body)
+                .map_err(|error| BankError::Unavailable(error.to_string()))?;
+            request = request
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .body(json);
+        }
+        let mut response = request.send().await.map_err(no_answer)?;
+        let status = response.status();
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
+            if answer.len() + chunk.len() > MAX_ANSWER {
+                return Err(BankError::Unavailable("its answer is too long".into()));
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        Ok((status, answer))
+    }
+}
+
+/// A transport error in words without the URL: the path names a charge or a customer.
+fn no_answer(error: reqwest::Error) -> BankError {
+    let what = if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the connection broke before the answer was complete"
+    };
+    BankError::Unavailable(what.into())
+}
+
+fn no_secret(error: SecretUnavailable) -> BankError {
+    BankError::Unavailable(error.to_string())
+}
+
+/// One path segment: ids are opaque, so nothing in them may act as a separator.
+fn path_segment(id: &str) -> String {
+    debug_assert!(id.len() <= MAX_ID_LENGTH);
+    percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC)
+        .to_string()
+        .replace("%5F", "_")
+        .replace("%2D", "-")
+}

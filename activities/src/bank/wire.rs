@@ -1,0 +1,303 @@
+//! The gateway's JSON. Tolerant in reading: `""`, null and absent are alike, and booleans may come as strings.
+
+use reqwest::StatusCode;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use super::BankError;
+use crate::domain::charge::{Charge, TransactionState};
+use crate::domain::ids::{ChargeId, CustomerId};
+use crate::domain::money::Satang;
+
+/// The body of `POST /card/v2/charge`.
+#[derive(Serialize)]
+pub(super) struct NewCharge<'a> {
+    /// Decimal baht with two decimals, as a JSON string: integrations send strings and numbers alike, and a string
+    /// is never a binary float on the way.
+    amount: String,
+    currency: &'static str,
+    description: String,
+    source_type: &'static str,
+    mode: &'static str,
+    token: &'a str,
+    reference_order: &'a str,
+    ref_1: &'a str,
+    additional_data: AdditionalData<'a>,
+}
+
+#[derive(Serialize)]
+struct AdditionalData<'a> {
+    mid: &'a str,
+}
+
+impl<'a> NewCharge<'a> {
+    pub(super) fn of(charge: &super::NewCharge<'a>) -> Self {
+        Self {
+            amount: charge.amount.to_string(),
+            currency: "THB",
+            description: format!("Order {}", charge.order_id),
+            source_type: "card",
+            mode: "token",
+            token: charge.token.expose(),
+            reference_order: charge.reference_order.as_str(),
+            ref_1: charge.order_id.as_str(),
+            additional_data: AdditionalData {
+                mid: charge.mid.as_str(),
+            },
+        }
+    }
+}
+
+/// The body of `POST /card/v2/charge/{id}/void` and `/refund`.
+#[derive(Serialize)]
+pub(super) struct Reversal {
+    /// Decimal baht as a JSON string, as in a charge; a void is always over everything and names none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<String>,
+    reason: &'static str,
+}
+
+impl Reversal {
+    pub(super) fn void() -> Self {
+        Self {
+            amount: None,
+            reason: REVERSAL_REASON,
+        }
+    }
+
+    pub(super) fn refund(amount: Satang) -> Self {
+        Self {
+            amount: Some(amount.to_string()),
+            reason: REVERSAL_REASON,
+        }
+    }
+}
+
+/// What the bank's portal shows beside a reversal of ours.
+const REVERSAL_REASON: &str = "reversed by the payment saga";
+
+/// The body of `POST /card/v2/customer`.
+#[derive(Serialize)]
+pub(super) struct NewCustomer<'a> {
+    pub(super) mode: &'static str,
+    pub(super) token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) email: Option<&'a str>,
+}
+
+/// The body of `POST /card/v2/customer/{id}/card`.
+#[derive(Serialize)]
+pub(super) struct NewCard<'a> {
+    pub(super) mode: &'static str,
+    pub(super) token: &'a str,
+}
+
+#[derive(Deserialize)]
+struct WireCharge<'a> {
+    #[serde(default, deserialize_with = "blank")]
+    object: Option<String>,
+    #[serde(default, deserialize_with = "blank")]
+    id: Option<String>,
+    #[serde(borrow)]
+    amount: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "blank")]
+    currency: Option<String>,
+    #[serde(default, deserialize_with = "blank")]
+    transaction_state: Option<String>,
+    #[serde(default, deserialize_with = "blank")]
+    status: Option<String>,
+    #[serde(default, deserialize_with = "blank")]
+    redirect_url: Option<String>,
+    #[serde(default, deserialize_with = "blank")]
+    reference_order: Option<String>,
+    #[serde(default, deserialize_with = "blank")]
+    livemode: Option<String>,
+    #[serde(default, deserialize_with = "blank")]
+    failure_code: Option<String>,
+}
+
+/// Reads a charge object.
+pub(super) fn charge(answer: &[u8]) -> Result<Charge, BankError> {
+    let wire: WireCharge<'_> =
+        serde_json::from_slice(answer).map_err(|_| unreadable("a charge object"))?;
+    if wire.object.as_deref() != Some("charge") {
+        return Err(unreadable("`object`"));
+    }
+    Ok(Charge {
+        id: wire
+            .id
+            .and_then(|id| ChargeId::new(id).ok())
+            .ok_or_else(|| unreadable("`id`"))?,
+        amount: wire
+            .amount
+            .and_then(|raw| Satang::parse_json(raw.get()).ok())
+            .ok_or_else(|| unreadable("`amount`"))?,
+        currency: wire.currency.ok_or_else(|| unreadable("`currency`"))?,
+        state: wire
+            .transaction_state
+            .map(|word| TransactionState::parse(&word))
+            .ok_or_else(|| unreadable("`transaction_state`"))?,
+        success: wire.status.as_deref() == Some("success"),
+        redirect_url: wire.redirect_url,
+        reference_order: wire.reference_order,
+        livemode: match wire.livemode.as_deref() {
+            None => None,
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some(_) => return Err(unreadable("`livemode`")),
+        },
+        failure_code: wire.failure_code,
+    })
+}
+
+/// Reads the customer's id: `id` or `customer_id`, since no public integration shows the answer.
+pub(super) fn customer_id(answer: &[u8]) -> Result<CustomerId, BankError> {
+    #[derive(Deserialize)]
+    struct Customer {
+        #[serde(default, deserialize_with = "blank")]
+        id: Option<String>,
+        #[serde(default, deserialize_with = "blank")]
+        customer_id: Option<String>,
+    }
+    let customer: Customer =
+        serde_json::from_slice(answer).map_err(|_| unreadable("a customer object"))?;
+    customer
+        .id
+        .or(customer.customer_id)
+        .and_then(|id| CustomerId::new(id).ok())
+        .ok_or_else(|| unreadable("the customer's `id`"))
+}
+
+/// Reads a refund's id. The refund is accepted whether or not its answer can be read.
+pub(super) fn refund_id(answer: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Refund {
+        #[serde(default, deserialize_with = "blank")]
+        refund_id: Option<String>,
+    }
+    serde_json::from_slice::<Refund>(answer).ok()?.refund_id
+}
+
+/// What the answer refuses, if anything: an error object is a refusal even with a 2xx.
+pub(super) fn refusal(status: StatusCode, answer: &[u8]) -> Option<BankError> {
+    #[derive(Deserialize)]
+    struct ErrorObject {
+        #[serde(default, deserialize_with = "blank")]
+        object: Option<String>,
+        #[serde(default, deserialize_with = "blank")]
+        code: Option<String>,
+    }
+    let error = serde_json::from_slice::<ErrorObject>(answer).ok();
+    let is_error_object = error
+        .as_ref()
+        .is_some_and(|error| error.object.as_deref() == Some("error"));
+    if status.is_success() && !is_error_object {
+        return None;
+    }
+    // These speak of us or of the moment, not of the request.
+    let passing = matches!(status.as_u16(), 401 | 403 | 408 | 425 | 429);
+    let definite =
+        (status.is_client_error() && !passing) || (status.is_success() && is_error_object);
+    if !definite {
+        return Some(BankError::Unavailable(format!(
+            "it answered {}",
+            status.as_u16()
+        )));
+    }
+    let code: String = error
+        .and_then(|error| error.code)
+        .unwrap_or_else(|| "none".into())
+        .chars()
+        .filter(|c| c.is_ascii_graphic())
+        .take(40)
+        .collect();
+    Some(BankError::Refused {
+        status: status.as_u16(),
+        code,
+    })
+}
+
+/// Whether a refusal says that the card is with the customer already. The bank's codes are not public: 409, or a code
+/// that says so in words.
+pub(super) fn means_duplicate(status: u16, code: &str) -> bool {
+    let code = code.to_ascii_lowercase();
+    status == 409
+        || code.contains("duplicate")
+        || code.contains("already")
+        || code.contains("exists")
+}
+
+fn unreadable(what: &str) -> BankError {
+    BankError::Unavailable(format!("its answer holds no readable {what}"))
+}
+
+/// A string or boolean, with `""`, null and absent alike. A value of any other kind counts as absent: the fields that
+/// matter are then missed by name.
+fn blank<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::String(text) if !text.is_empty() => Some(text),
+        serde_json::Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = r#"{"id":"chrg_test_1","object":"charge","amount":1250.50,"currency":"THB",
+        "transaction_state":"Pre-Authorized","status":"success","redirect_url":"https://bank.example/3ds",
+        "reference_order":"ref-1","livemode":"false","failure_code":"","mpi":{"eci":"05"},"refund_info":null}"#;
+
+    #[test]
+    fn a_charge_object_is_read() {
+        let charge = charge(SAMPLE.as_bytes()).unwrap();
+        assert_eq!(charge.amount.satang(), 125_050);
+        assert_eq!(charge.state, TransactionState::PreAuthorized);
+        assert_eq!(charge.livemode, Some(false));
+        assert_eq!(charge.failure_code, None);
+    }
+
+    #[test]
+    fn blank_null_and_absent_are_alike() {
+        for blank in [r#""redirect_url":"""#, r#""redirect_url":null"#, r#""x":1"#] {
+            let body = SAMPLE.replace(r#""redirect_url":"https://bank.example/3ds""#, blank);
+            assert_eq!(charge(body.as_bytes()).unwrap().redirect_url, None);
+        }
+    }
+
+    #[test]
+    fn amounts_are_never_floats() {
+        for (written, satang) in [("15", 1_500), ("200.5", 20_050), ("\"200.50\"", 20_050)] {
+            let body = SAMPLE.replace("1250.50", written);
+            assert_eq!(charge(body.as_bytes()).unwrap().amount.satang(), satang);
+        }
+        for written in ["1e3", "-1", "null", "\"\"", "15.001", "[1]"] {
+            let body = SAMPLE.replace("1250.50", written);
+            assert!(charge(body.as_bytes()).is_err(), "{written}");
+        }
+    }
+
+    #[test]
+    fn an_error_object_is_a_refusal_even_with_a_200() {
+        let body = br#"{"object":"error","code":"token_used","message":"text"}"#;
+        for status in [200, 400, 404, 422] {
+            let status = StatusCode::from_u16(status).unwrap();
+            match refusal(status, body) {
+                Some(BankError::Refused { code, .. }) => assert_eq!(code, "token_used"),
+                other => panic!("{status}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn outages_and_refused_keys_say_nothing_about_the_request() {
+        for status in [401, 403, 408, 425, 429, 500, 502, 503, 504] {
+            let refusal = refusal(StatusCode::from_u16(status).unwrap(), b"{}");
+            assert!(
+                matches!(refusal, Some(BankError::Unavailable(_))),
+                "{status}: {refusal:?}"
+            );
+        }
+    }
+}

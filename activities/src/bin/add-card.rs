@@ -1,0 +1,12 @@
+//! `payment3-add-card`: the state `AddCard`.
+
+use payment3_activities::activity::add_card::add;
+use payment3_activities::{lambda, wiring};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::init_logging();
+    let aws = wiring::Aws::load().await?;
+    let (bank, records) = (aws.bank()?, aws.records()?);
+    lambda::serve(async |input| add(&bank, &records, &input).await).await
+}

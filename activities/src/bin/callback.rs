@@ -1,0 +1,18 @@
+//! `payment3-callback`: serves `POST /callback` and `POST /notify`.
+
+use payment3_activities::activity::callback::{Parts, answer};
+use payment3_activities::{lambda, wiring};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::init_logging();
+    let aws = wiring::Aws::load().await?;
+    let parts = Parts {
+        sources: aws.sources()?,
+        orders: aws.orders()?,
+        gateway: aws.gateway()?,
+        executions: aws.executions()?,
+        bases: wiring::callback_bases()?,
+    };
+    lambda::serve_http(async |request| answer(&parts, &request).await).await
+}

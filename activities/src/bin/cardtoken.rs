@@ -1,0 +1,21 @@
+//! `payment3-cardtoken`: serves `POST /cardpayment`.
+
+use payment3_activities::activity::cardtoken::{Parts, answer};
+use payment3_activities::{lambda, wiring};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::init_logging();
+    let aws = wiring::Aws::load().await?;
+    let parts = Parts {
+        orders: aws.orders()?,
+        records: aws.records()?,
+        check_status: aws.check_status()?,
+        bank: aws.bank()?,
+        executions: aws.executions()?,
+        merchants: wiring::merchants()?,
+        bases: wiring::callback_bases()?,
+        bank_origins: wiring::bank_origins()?,
+    };
+    lambda::serve_http(async |request| answer(&parts, &request).await).await
+}

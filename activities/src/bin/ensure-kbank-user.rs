@@ -1,0 +1,17 @@
+//! `payment3-ensure-kbank-user`: the state `EnsureKBankUser`.
+
+use payment3_activities::activity::ensure_kbank_user::{Parts, ensure};
+use payment3_activities::{lambda, wiring};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::init_logging();
+    let aws = wiring::Aws::load().await?;
+    let parts = Parts {
+        bank: aws.bank()?,
+        mapping: aws.mapping()?,
+        records: aws.records()?,
+        orders: aws.orders()?,
+    };
+    lambda::serve(async |input| ensure(&parts, &input).await).await
+}

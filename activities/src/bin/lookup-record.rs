@@ -1,0 +1,15 @@
+//! `payment3-lookup-record`: the state `LookupRecord`.
+
+use payment3_activities::activity::lookup_record::{Parts, lookup};
+use payment3_activities::{lambda, wiring};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::init_logging();
+    let aws = wiring::Aws::load().await?;
+    let parts = Parts {
+        sources: aws.sources()?,
+        orders: aws.orders()?,
+    };
+    lambda::serve(async |input| lookup(&parts, &input).await).await
+}

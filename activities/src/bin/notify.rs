@@ -1,0 +1,15 @@
+//! `payment3-notify`: the states `NotifySuccess`, `NotifyFailure`, `NotifyReversal` and `NotifyCard`.
+
+use payment3_activities::activity::notify::{Shop, notify};
+use payment3_activities::{lambda, wiring};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::init_logging();
+    let aws = wiring::Aws::load().await?;
+    let shop = Shop {
+        endpoint: wiring::webhook_endpoint()?,
+        signing_key: aws.secret("SHOP_WEBHOOK_SECRET_ARN")?,
+    };
+    lambda::serve(async |input| notify(&shop, &input).await).await
+}

@@ -1,0 +1,16 @@
+//! `payment3-pay-order`: the state `PayOrder`.
+
+use payment3_activities::activity::pay_order::{Tables, pay};
+use payment3_activities::{lambda, wiring};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::init_logging();
+    let aws = wiring::Aws::load().await?;
+    let tables = Tables {
+        orders: aws.orders()?,
+        records: aws.records()?,
+        check_status: aws.check_status()?,
+    };
+    lambda::serve(async |input| pay(&tables, &input).await).await
+}

@@ -1,0 +1,16 @@
+//! `payment3-record-outcome`: the state `RecordOutcome`.
+
+use payment3_activities::activity::record_outcome::{Tables, record};
+use payment3_activities::{lambda, wiring};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::init_logging();
+    let aws = wiring::Aws::load().await?;
+    let tables = Tables {
+        sources: aws.sources()?,
+        outcomes: wiring::outcomes()?,
+        check_status: aws.check_status()?,
+    };
+    lambda::serve(async |input| record(&tables, &input).await).await
+}

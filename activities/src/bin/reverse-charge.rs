@@ -1,0 +1,16 @@
+//! `payment3-reverse-charge`: the states `ReverseCharge` and `ReverseVerification`.
+
+use payment3_activities::activity::reverse_charge::{Parts, reverse};
+use payment3_activities::{lambda, wiring};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::init_logging();
+    let aws = wiring::Aws::load().await?;
+    let parts = Parts {
+        bank: aws.bank()?,
+        records: aws.records()?,
+        check_status: aws.check_status()?,
+    };
+    lambda::serve(async |input| reverse(&parts, &input).await).await
+}

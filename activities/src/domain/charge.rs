@@ -1,0 +1,268 @@
+//! A charge as the bank tells it, and what may be concluded from it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{ChargeId, ReferenceOrder};
+use super::money::Satang;
+
+/// The bank's `transaction_state` of a charge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransactionState {
+    /// `Initialize` or `Initialized`: created, nothing happened yet.
+    Initialized,
+    /// The shopper must pass 3-D Secure. Comes with `status: "success"`, and is not paid.
+    PreAuthorized,
+    /// Captured at the acquirer; can be voided.
+    Authorized,
+    /// In settlement; can be refunded.
+    Settled,
+    /// The issuer refused.
+    Declined,
+    /// Failed by the system (a time-out reversal).
+    Reversed,
+    /// Cancelled before settlement.
+    Voided,
+    /// A refund was accepted.
+    RefundSent,
+    /// A word that we do not know, such as the misspelt `Auhtorized` of one bank sample: never paid, looked at again.
+    Unknown(String),
+}
+
+impl TransactionState {
+    /// Reads the bank's word, exactly.
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "Initialize" | "Initialized" => Self::Initialized,
+            "Pre-Authorized" => Self::PreAuthorized,
+            "Authorized" => Self::Authorized,
+            "Settled" => Self::Settled,
+            "Declined" => Self::Declined,
+            "Reversed" => Self::Reversed,
+            "Voided" => Self::Voided,
+            "Refund Sent" => Self::RefundSent,
+            other => Self::Unknown(other.to_owned()),
+        }
+    }
+
+    /// The bank's word.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Initialized => "Initialized",
+            Self::PreAuthorized => "Pre-Authorized",
+            Self::Authorized => "Authorized",
+            Self::Settled => "Settled",
+            Self::Declined => "Declined",
+            Self::Reversed => "Reversed",
+            Self::Voided => "Voided",
+            Self::RefundSent => "Refund Sent",
+            Self::Unknown(word) => word,
+        }
+    }
+}
+
+/// The bank's charge object, read and typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// The charge's id.
+    pub id: ChargeId,
+    /// The charged amount.
+    pub amount: Satang,
+    /// `THB`.
+    pub currency: String,
+    /// How far the charge went.
+    pub state: TransactionState,
+    /// Whether the bank's `status` is `success`. Alone it never means paid.
+    pub success: bool,
+    /// The 3-D Secure page, where the shopper must go.
+    pub redirect_url: Option<String>,
+    /// The reference that we gave at creation.
+    pub reference_order: Option<String>,
+    /// Whether the charge moved real money.
+    pub livemode: Option<bool>,
+    /// ISO 8583 code of a failure.
+    pub failure_code: Option<String>,
+}
+
+/// What the charge of one payment must look like: stored at checkout, before the bank was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected<'a> {
+    /// The charge's id.
+    pub id: &'a ChargeId,
+    /// The order's amount.
+    pub amount: Satang,
+    /// The currency charged.
+    pub currency: &'a str,
+    /// The reference given at creation, where one was.
+    pub reference_order: Option<&'a ReferenceOrder>,
+    /// Whether the configured key moves real money.
+    pub livemode: bool,
+}
+
+/// What the bank's answer means for a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// Authorised or settled: the money is ours.
+    Paid,
+    /// Refused by the issuer, or failed at the bank.
+    Declined,
+    /// Was ours and went back: voided or refunded.
+    Returned,
+}
+
+impl Outcome {
+    /// The word used in tables and executions.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Paid => "paid",
+            Self::Declined => "declined",
+            Self::Returned => "returned",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A verdict on a charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The bank has decided.
+    Decided(Outcome),
+    /// The bank has not decided yet, or says something that we do not know.
+    Pending,
+}
+
+/// In which field the bank's charge is not the one that was stored. Values stay out of the text: it goes to logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the bank's charge differs from the record in `{field}`")]
+pub struct Mismatch {
+    /// The field's name in the bank's charge object.
+    pub field: &'static str,
+}
+
+impl Charge {
+    /// Applies the rule of payment: a charge is paid when its status is `success`, its state `Authorized` or
+    /// `Settled`, **and** its id, amount, currency, reference and mode are the stored ones.
+    ///
+    /// # Errors
+    /// [`Mismatch`] when it is not the charge that checkout created, whatever its state.
+    pub fn judge(&self, expected: &Expected<'_>) -> Result<Verdict, Mismatch> {
+        let checks = [
+            ("id", self.id == *expected.id),
+            ("amount", self.amount == expected.amount),
+            ("currency", self.currency == expected.currency),
+            (
+                "reference_order",
+                expected.reference_order.is_none_or(|reference| {
+                    self.reference_order.as_deref() == Some(reference.as_str())
+                }),
+            ),
+            (
+                "livemode",
+                self.livemode
+                    .is_none_or(|livemode| livemode == expected.livemode),
+            ),
+        ];
+        if let Some((field, _)) = checks.iter().find(|(_, same)| !same) {
+            return Err(Mismatch { field });
+        }
+        Ok(match (&self.state, self.success) {
+            (TransactionState::Authorized | TransactionState::Settled, true) => {
+                Verdict::Decided(Outcome::Paid)
+            }
+            (TransactionState::Declined | TransactionState::Reversed, _) => {
+                Verdict::Decided(Outcome::Declined)
+            }
+            (TransactionState::Voided | TransactionState::RefundSent, _) => {
+                Verdict::Decided(Outcome::Returned)
+            }
+            _ => Verdict::Pending,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn charge(state: &str, success: bool) -> Charge {
+        Charge {
+            id: ChargeId::new("chrg_test_1").unwrap(),
+            amount: Satang::new(150_000).unwrap(),
+            currency: "THB".into(),
+            state: TransactionState::parse(state),
+            success,
+            redirect_url: None,
+            reference_order: Some("ref-1".into()),
+            livemode: Some(false),
+            failure_code: None,
+        }
+    }
+
+    fn judge(charge: &Charge) -> Result<Verdict, Mismatch> {
+        charge.judge(&Expected {
+            id: &ChargeId::new("chrg_test_1").unwrap(),
+            amount: Satang::new(150_000).unwrap(),
+            currency: "THB",
+            reference_order: Some(&ReferenceOrder::stored("ref-1".into())),
+            livemode: false,
+        })
+    }
+
+    #[test]
+    fn every_state_of_the_bank_has_its_verdict() {
+        use Outcome::*;
+        use Verdict::*;
+        for (state, success, verdict) in [
+            ("Initialize", true, Pending),
+            ("Initialized", true, Pending),
+            ("Pre-Authorized", true, Pending),
+            ("Authorized", true, Decided(Paid)),
+            ("Settled", true, Decided(Paid)),
+            ("Authorized", false, Pending),
+            ("Settled", false, Pending),
+            ("Declined", false, Decided(Declined)),
+            ("Declined", true, Decided(Declined)),
+            ("Reversed", false, Decided(Declined)),
+            ("Voided", true, Decided(Returned)),
+            ("Refund Sent", true, Decided(Returned)),
+            ("Auhtorized", true, Pending),
+            ("", true, Pending),
+        ] {
+            assert_eq!(
+                judge(&charge(state, success)),
+                Ok(verdict),
+                "{state} {success}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_charge_that_differs_in_any_stored_field_is_never_judged() {
+        type Change = fn(&mut Charge);
+        let changes: [(&str, Change); 6] = [
+            ("id", |c| c.id = ChargeId::new("chrg_test_2").unwrap()),
+            ("amount", |c| c.amount = Satang::new(150_001).unwrap()),
+            ("currency", |c| c.currency = "USD".into()),
+            ("reference_order", |c| {
+                c.reference_order = Some("ref-2".into());
+            }),
+            ("reference_order", |c| c.reference_order = None),
+            ("livemode", |c| c.livemode = Some(true)),
+        ];
+        for (field, change) in changes {
+            let mut other = charge("Authorized", true);
+            change(&mut other);
+            assert_eq!(judge(&other), Err(Mismatch { field }));
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The words and rules of a payment: no I/O, no AWS, no HTTP.
+
+pub mod callback_base;
+pub mod charge;
+pub mod checkout;
+pub mod claim;
+pub mod fields;
+pub mod ids;
+pub mod money;
+pub mod notification;
+pub mod order;
+pub mod payment;

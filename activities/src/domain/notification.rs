@@ -1,0 +1,135 @@
+//! The bank's server-to-server notification, read. Signed with a checksum over some of its fields; what the checksum does
+//! not cover (`reference_order`, `source`) is not read at all.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::claim::ClaimedStatus;
+use super::fields::{FieldError, MAX_BODY};
+use super::ids::ChargeId;
+use super::money::Satang;
+
+/// A notification whose checksum is not verified yet.
+#[derive(Debug)]
+pub struct Notification {
+    /// The charge it speaks of.
+    pub charge_id: ChargeId,
+    /// `success` or `fail`, in the words of the browser return.
+    pub status: ClaimedStatus,
+    /// The charge's state in the bank's word.
+    pub transaction_state: String,
+    /// The text that was signed, without the salt: `id`, amount with four decimals, currency, status, state.
+    pub signed: String,
+    /// `failure_code`, which one integration puts between the text and the salt; empty where blank.
+    pub failure_code: String,
+    /// What the bank says the checksum is.
+    pub checksum: String,
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    object: Option<String>,
+    id: Option<String>,
+    #[serde(borrow)]
+    amount: Option<&'a RawValue>,
+    currency: Option<String>,
+    status: Option<String>,
+    transaction_state: Option<String>,
+    failure_code: Option<String>,
+    checksum: Option<String>,
+}
+
+impl Notification {
+    /// Reads a notification: a JSON charge object with `checksum`.
+    ///
+    /// # Errors
+    /// [`FieldError`] naming the field that is absent or wrong.
+    pub fn parse(body: &[u8]) -> Result<Self, FieldError> {
+        if body.len() > MAX_BODY {
+            return Err(FieldError::invalid(
+                "body",
+                format!("is over {MAX_BODY} bytes"),
+            ));
+        }
+        let wire: Wire<'_> = serde_json::from_slice(body).map_err(|_| {
+            FieldError::invalid("body", "is not a JSON charge object with each field once")
+        })?;
+        if wire.object.is_some_and(|object| object != "charge") {
+            return Err(FieldError::invalid("object", "must be `charge`"));
+        }
+        let need = |value: Option<String>, field: &str| {
+            value
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| FieldError::missing(field))
+        };
+        let charge_id = ChargeId::new(need(wire.id, "id")?)
+            .map_err(|error| FieldError::invalid("id", error.to_string()))?;
+        let amount = wire
+            .amount
+            .ok_or_else(|| FieldError::missing("amount"))
+            .and_then(|raw| {
+                Satang::parse_json(raw.get())
+                    .map_err(|error| FieldError::invalid("amount", error.to_string()))
+            })?;
+        let currency = need(wire.currency, "currency")?;
+        let word = need(wire.status, "status")?;
+        let status = match word.as_str() {
+            "success" => ClaimedStatus::Success,
+            "fail" => ClaimedStatus::Failure,
+            _ => return Err(FieldError::invalid("status", "must be success or fail")),
+        };
+        let transaction_state = need(wire.transaction_state, "transaction_state")?;
+        Ok(Self {
+            signed: format!("{charge_id}{amount}00{currency}{word}{transaction_state}"),
+            charge_id,
+            status,
+            transaction_state,
+            failure_code: wire.failure_code.unwrap_or_default(),
+            checksum: need(wire.checksum, "checksum")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BODY: &str = r#"{"id":"chrg_test_x","object":"charge","amount":1250,"currency":"THB","status":"success",
+        "transaction_state":"Authorized","failure_code":null,"checksum":"ab"}"#;
+
+    #[test]
+    fn the_signed_text_has_the_amount_with_four_decimals() {
+        let notification = Notification::parse(BODY.as_bytes()).unwrap();
+        assert_eq!(
+            notification.signed,
+            "chrg_test_x1250.0000THBsuccessAuthorized"
+        );
+        assert_eq!(notification.failure_code, "");
+    }
+
+    #[test]
+    fn a_notification_that_cannot_be_read_names_the_field() {
+        for (from, to, field) in [
+            (r#""id":"chrg_test_x","#, "", "id"),
+            ("1250", "\"many\"", "amount"),
+            ("1250", "12.345", "amount"),
+            (r#""status":"success""#, r#""status":"true""#, "status"),
+            (r#""checksum":"ab""#, r#""x":1"#, "checksum"),
+            (r#""object":"charge""#, r#""object":"error""#, "object"),
+            (r#""currency":"THB""#, r#""currency":"""#, "currency"),
+            (
+                r#""currency":"THB""#,
+                r#""currency":"THB","currency":"THB""#,
+                "body",
+            ),
+            ("{", "[", "body"),
+        ] {
+            let body = BODY.replacen(from, to, 1);
+            assert_eq!(
+                Notification::parse(body.as_bytes()).unwrap_err().field,
+                field,
+                "{body}"
+            );
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Starts the saga: one execution of the state machine per charge and attempt.
+
+use aws_sdk_sfn::error::ProvideErrorMetadata;
+use aws_sdk_sfn::operation::start_execution::StartExecutionError;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::domain::claim::ClaimedStatus;
+use crate::domain::ids::{ChargeId, RecordKey};
+
+/// Who started an execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The shopper's browser came back from 3-D Secure.
+    Callback,
+    /// The bank's signed notification.
+    Notify,
+    /// The bank decided at once, so that checkout starts the saga.
+    Checkout,
+    /// A person, from the console or the command line.
+    Operator,
+}
+
+/// The input of an execution. A person who starts one by hand needs `chargeId` only.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecutionInput<'a> {
+    /// Who starts it.
+    pub source: Source,
+    /// The charge to process.
+    pub charge_id: &'a ChargeId,
+    /// What the caller claims of it; not believed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<ClaimedStatus>,
+    /// Where the caller found the record, to read it without waiting for an index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_key: Option<&'a RecordKey>,
+}
+
+/// The name of a charge's execution: the charge id itself, so that every caller names the same one, plus the number
+/// of executions that ended at `AwaitBank` before.
+#[must_use]
+pub fn execution_name(charge_id: &ChargeId, attempt: u32) -> String {
+    let id = charge_id.as_str();
+    let usable = id.len() <= 64
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let base = if usable {
+        id.to_owned()
+    } else {
+        format!("h-{}", &hex::encode(Sha256::digest(id))[..60])
+    };
+    match attempt {
+        0 => base,
+        attempt => format!("{base}-{attempt}"),
+    }
+}
+
+/// What starting an execution did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Started {
+    /// This call started it.
+    Now,
+    /// Another call did, earlier or just now.
+    Already,
+}
+
+/// The execution could not be started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the execution could not be started: {code}")]
+pub struct NotStarted {
+    code: String,
+}
+
+/// The state machine.
+#[derive(Clone)]
+pub struct Executions {
+    client: aws_sdk_sfn::Client,
+    state_machine_arn: String,
+}
+
+impl Executions {
+    /// The state machine with this ARN.
+    #[must_use]
+    pub fn new(client: aws_sdk_sfn::Client, state_machine_arn: String) -> Self {
+        Self {
+            client,
+            state_machine_arn,
+        }
+    }
+
+    /// Starts the execution of a charge's attempt, unless it was started before.
+    ///
+    /// # Errors
+    /// [`NotStarted`] when Step Functions did not answer or refused.
+    pub async fn start(
+        &self,
+        input: &ExecutionInput<'_>,
+        attempt: u32,
+    ) -> Result<Started, NotStarted> {
+        let json = serde_json::to_string(input).map_err(|error| NotStarted {
+            code: error.to_string(),
+        })?;
+        let result = self
+            .client
+            .start_execution()
+            .state_machine_arn(&self.state_machine_arn)
+            .name(execution_name(input.charge_id, attempt))
+            .input(json)
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(Started::Now),
+            Err(error) => match error.as_service_error() {
+                Some(StartExecutionError::ExecutionAlreadyExists(_)) => Ok(Started::Already),
+                _ => Err(NotStarted {
+                    code: error.code().unwrap_or("no answer").to_owned(),
+                }),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_the_charge_id_and_counts_attempts() {
+        let id = ChargeId::new("chrg_test_1").unwrap();
+        assert_eq!(execution_name(&id, 0), "chrg_test_1");
+        assert_eq!(execution_name(&id, 2), "chrg_test_1-2");
+    }
+
+    #[test]
+    fn ids_that_cannot_be_names_are_hashed_within_the_limit() {
+        for id in ["chrg/1", &"c".repeat(65), "chrg:1"] {
+            let name = execution_name(&ChargeId::new(id).unwrap(), 999_999);
+            assert!(name.starts_with("h-"), "{name}");
+            assert!(name.len() <= 80);
+            assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+        }
+    }
+
+    #[test]
+    fn the_input_holds_no_token() {
+        let token = crate::domain::ids::CardToken::new("tokn_test_obviously_fake").unwrap();
+        let input = ExecutionInput {
+            source: Source::Callback,
+            charge_id: &ChargeId::new("chrg_test_1").unwrap(),
+            status: Some(ClaimedStatus::Success),
+            record_key: Some(&token.record_key()),
+        };
+        assert!(!serde_json::to_string(&input).unwrap().contains("tokn_"));
+    }
+}

@@ -1,0 +1,162 @@
+//! HTTP in and out of the functions behind API Gateway (payload format 2.0).
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::encodings::Body;
+use aws_lambda_events::http::header::{HeaderName, HeaderValue};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::domain::fields::FieldError;
+
+/// A request of the API.
+pub type Request = ApiGatewayV2httpRequest;
+/// An answer of the API.
+pub type Response = ApiGatewayV2httpResponse;
+
+/// The request's body as the client sent it.
+///
+/// # Errors
+/// [`FieldError`] when API Gateway marked it as base64 and it is not.
+pub fn body(request: &Request) -> Result<Vec<u8>, FieldError> {
+    let text = request.body.as_deref().unwrap_or_default();
+    if request.is_base64_encoded {
+        STANDARD
+            .decode(text)
+            .map_err(|_| FieldError::invalid("body", "cannot be decoded"))
+    } else {
+        Ok(text.as_bytes().to_vec())
+    }
+}
+
+/// Whether the client asked for a web page: a browser does, a program does not.
+#[must_use]
+pub fn wants_html(request: &Request) -> bool {
+    request
+        .headers
+        .get("accept")
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// An error that clients parse: `{error, code, details}`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiError {
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable name that clients decide by, such as `NOT_FOUND`.
+    pub code: &'static str,
+    /// What is wrong and what to do, for a person.
+    pub message: String,
+    /// More for a program; `{"field": …}` where one field is to blame.
+    pub details: Value,
+}
+
+impl ApiError {
+    /// An error without details.
+    pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            details: json!({}),
+        }
+    }
+
+    /// The answer for a program.
+    #[must_use]
+    pub fn to_json(&self) -> Response {
+        json_response(
+            self.status,
+            &json!({"error": self.message, "code": self.code, "details": self.details}),
+        )
+    }
+
+    /// The answer for a person in front of a browser.
+    #[must_use]
+    pub fn to_page(&self) -> Response {
+        let page = format!(
+            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width\"><title>Payment</title></head>\
+             <body><main><h1>The payment was not started</h1><p>{}</p><p>You have not been charged by this \
+             attempt unless your bank says so. Go back to the shop to try again.</p></main></body></html>",
+            escape_html(&self.message)
+        );
+        html_response(self.status, page)
+    }
+}
+
+impl From<FieldError> for ApiError {
+    fn from(error: FieldError) -> Self {
+        let code = if error.missing {
+            "MISSING_FIELD"
+        } else {
+            "INVALID_INPUT"
+        };
+        Self {
+            status: 400,
+            code,
+            message: error.to_string(),
+            details: json!({"field": error.field}),
+        }
+    }
+}
+
+/// A JSON answer.
+#[must_use]
+pub fn json_response(status: u16, body: &Value) -> Response {
+    response(status, "application/json; charset=utf-8", body.to_string())
+}
+
+/// A page. Never cached, since it may carry a way into somebody's payment; never framed.
+#[must_use]
+pub fn html_response(status: u16, page: String) -> Response {
+    response(status, "text/html; charset=utf-8", page)
+}
+
+/// Sends the browser on with a GET, whatever method brought it here.
+#[must_use]
+pub fn see_other(location: &str) -> Response {
+    let mut response = response(303, "text/plain; charset=utf-8", String::new());
+    if let Ok(value) = HeaderValue::from_str(location) {
+        response
+            .headers
+            .insert(HeaderName::from_static("location"), value);
+    }
+    response
+}
+
+fn response(status: u16, content_type: &'static str, body: String) -> Response {
+    let mut response = Response::default();
+    response.status_code = i64::from(status);
+    for (name, value) in [
+        ("content-type", content_type),
+        ("cache-control", "no-store"),
+        ("referrer-policy", "no-referrer"),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+    ] {
+        response.headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    response.body = Some(Body::Text(body));
+    response
+}
+
+/// Text as HTML shows it, also inside a quoted attribute.
+#[must_use]
+pub fn escape_html(text: &str) -> String {
+    text.chars().fold(String::new(), |mut out, c| {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+        out
+    })
+}

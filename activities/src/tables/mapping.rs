@@ -1,0 +1,153 @@
+//! kbank-user-mapping: which customer at the bank holds the saved cards of an owner. Hash key `ownerId`.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+
+use super::TableError;
+use super::item::{Item, n, s, string};
+use crate::clock;
+use crate::domain::ids::{ChargeId, CustomerId, OwnerId};
+
+/// How long a claim keeps others from creating the owner's customer, in seconds. Longer than the claimer's function can
+/// run, so that a claim goes stale only when its function is dead.
+const CLAIM_HOLDS_FOR: i64 = 60;
+
+/// An owner's customer at the bank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapped {
+    /// The bank's customer.
+    pub customer: CustomerId,
+    /// The charge whose token the customer was created with: that card came with it.
+    pub created_by: Option<ChargeId>,
+}
+
+/// The table.
+#[derive(Clone)]
+pub struct Mapping {
+    client: Client,
+    table: String,
+}
+
+impl Mapping {
+    /// The table by its name.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// The owner's customer, strongly consistent; `None` when there is none, or only a claim.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn get(&self, owner: &OwnerId) -> Result<Option<Mapped>, TableError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("ownerId", s(owner.as_str()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(TableError::unavailable("read the user mapping"))?;
+        Ok(output.item.as_ref().and_then(read))
+    }
+
+    /// Claims the right to create the owner's customer for this charge. `false` while another charge holds it, or when
+    /// there is a customer by now.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn claim(&self, owner: &OwnerId, charge: &ChargeId) -> Result<bool, TableError> {
+        let now = clock::now_seconds();
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("ownerId", s(owner.as_str()))
+            .update_expression("SET claimedBy = :charge, claimedAt = :now")
+            .condition_expression(
+                "attribute_not_exists(kbank_id) AND \
+                 (attribute_not_exists(claimedBy) OR claimedBy = :charge OR claimedAt < :stale)",
+            )
+            .expression_attribute_values(":charge", s(charge.as_str()))
+            .expression_attribute_values(":now", n(now))
+            .expression_attribute_values(":stale", n(now - CLAIM_HOLDS_FOR))
+            .send()
+            .await;
+        condition_held(result, "claim the user mapping")
+    }
+
+    /// Saves the customer that was created under the claim. `false` when the claim was taken over meanwhile: then the
+    /// mapping holds, or will hold, another customer.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn save(
+        &self,
+        owner: &OwnerId,
+        charge: &ChargeId,
+        customer: &CustomerId,
+    ) -> Result<bool, TableError> {
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("ownerId", s(owner.as_str()))
+            .update_expression(
+                "SET kbank_id = :customer, createdByCharge = :charge, createdAt = :now REMOVE claimedBy, claimedAt",
+            )
+            .condition_expression("attribute_not_exists(kbank_id) AND claimedBy = :charge")
+            .expression_attribute_values(":customer", s(customer.as_str()))
+            .expression_attribute_values(":charge", s(charge.as_str()))
+            .expression_attribute_values(":now", s(clock::now()))
+            .send()
+            .await;
+        condition_held(result, "save the user mapping")
+    }
+
+    /// Gives a claim back after the bank refused the card, so that the owner's next payment need not wait for it to go
+    /// stale.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn release(&self, owner: &OwnerId, charge: &ChargeId) -> Result<(), TableError> {
+        let result = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key("ownerId", s(owner.as_str()))
+            .condition_expression("attribute_not_exists(kbank_id) AND claimedBy = :charge")
+            .expression_attribute_values(":charge", s(charge.as_str()))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(TableError::unavailable("release the user mapping")(error)),
+            },
+        }
+    }
+}
+
+fn read(item: &Item) -> Option<Mapped> {
+    Some(Mapped {
+        customer: CustomerId::new(string(item, "kbank_id")?).ok()?,
+        created_by: string(item, "createdByCharge").and_then(|id| ChargeId::new(id).ok()),
+    })
+}
+
+fn condition_held<T, R>(
+    result: Result<T, SdkError<UpdateItemError, R>>,
+    operation: &'static str,
+) -> Result<bool, TableError> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) => match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+            _ => Err(TableError::unavailable(operation)(error)),
+        },
+    }
+}

@@ -1,0 +1,42 @@
+//! credit-card-notify: the log of what the bank decided, one row per charge and outcome.
+
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+
+use super::item::{n, s};
+use super::records::transact_update;
+use crate::clock;
+use crate::domain::charge::Outcome;
+use crate::domain::payment::Payment;
+
+/// The table.
+#[derive(Clone)]
+pub struct Outcomes {
+    table: String,
+}
+
+impl Outcomes {
+    /// The table by its name.
+    #[must_use]
+    pub fn new(table: String) -> Self {
+        Self { table }
+    }
+
+    /// For a transaction: the row of an outcome. Written again, it stays as it was first.
+    #[must_use]
+    pub fn row(&self, payment: &Payment, outcome: Outcome, bank_state: &str) -> TransactWriteItem {
+        transact_update(
+            Update::builder()
+                .table_name(&self.table)
+                .key("chargeId", s(payment.charge_id.as_str()))
+                .key("outcome", s(outcome.as_str()))
+                .update_expression(
+                    "SET orderId = :order, amountSatang = :amount, transactionState = :state, \
+                     recordedAt = if_not_exists(recordedAt, :now)",
+                )
+                .expression_attribute_values(":order", s(payment.order_id.as_str()))
+                .expression_attribute_values(":amount", n(payment.amount_satang.satang()))
+                .expression_attribute_values(":state", s(bank_state))
+                .expression_attribute_values(":now", s(clock::now())),
+        )
+    }
+}

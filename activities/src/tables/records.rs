@@ -1,0 +1,589 @@
+//! card-payment-record: one record per card token, the single place where a payment's course is decided.
+//!
+//! | attribute | meaning |
+//! |---|---|
+//! | `tokenId` | hash key: the token's SHA-256 ([`RecordKey`]), so that no key anywhere shows a token |
+//! | `token` | the card token itself, until the record is closed |
+//! | `chargeId`, `redirectUrl` | the bank's answer to checkout |
+//! | `referenceOrder` | our reference at the bank, written before the bank is called |
+//! | `outcome` | `pending`, then what the bank decided: `paid`, `declined`, `returned` |
+//! | `resolution` | what we did about it: `orderPaid`, or `reversing` and then `reversed`. Each excludes the other, by condition |
+//! | `status` | whether `outcome` is `paid`: what readers of the former layout look at |
+//! | `attempt` | how many executions ended at `AwaitBank` |
+//! | `openShard`, `lookAgainAt` | the sparse index of open records; both gone once closed |
+//! | `openSince`, `closedAt`, `closedAs` | when and as what |
+//! | `origin`, `sourceTable`, `sourceLayout` | for a record that was first the former system's, or master's ([`super::sources`]) |
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::query::QueryError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+
+use super::TableError;
+use super::item::{Item, baht, boolean, integer, n, s, string};
+use crate::clock;
+use crate::domain::charge::Outcome;
+use crate::domain::checkout::CheckoutForm;
+use crate::domain::ids::{
+    CardToken, ChargeId, CustomerId, OrderId, OwnerId, RecordKey, ReferenceOrder,
+};
+use crate::domain::money::Satang;
+use crate::domain::payment::{Origin, Payment, Purpose};
+
+const TABLE: &str = "card-payment-record";
+const CHARGE_INDEX: &str = "chargeId_index";
+
+/// When reconciliation first looks at a payment that nobody called back for, in seconds after checkout.
+pub(super) const FIRST_LOOK_AFTER: i64 = 5 * 60;
+
+/// A payment's record, read.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Its key.
+    pub key: RecordKey,
+    /// The card token; gone once the record is closed.
+    pub token: Option<CardToken>,
+    /// The charge, once the bank has answered checkout.
+    pub charge_id: Option<ChargeId>,
+    /// Where 3-D Secure happens, if it does.
+    pub redirect_url: Option<String>,
+    /// The order that is paid.
+    pub order_id: OrderId,
+    /// To whom the order belongs.
+    pub owner_id: OwnerId,
+    /// The amount charged.
+    pub amount: Satang,
+    /// The currency charged.
+    pub currency: String,
+    /// Our reference at the bank; records that came from the former system have none.
+    pub reference_order: Option<ReferenceOrder>,
+    /// Whose record it was first.
+    pub origin: Origin,
+    /// The base of the final redirect, as the form gave it: not yet checked.
+    pub callback: Option<String>,
+    /// Whether the shopper ticked "save card".
+    pub save_card: bool,
+    /// Which form made the record.
+    pub fingerprint: Option<String>,
+    /// What the bank has decided; `None` while pending.
+    pub outcome: Option<Outcome>,
+    /// What we did about it.
+    pub resolution: Option<Resolution>,
+    /// How many executions ended at `AwaitBank`.
+    pub attempt: u32,
+    /// When reconciliation looks next, in seconds since 1970.
+    pub look_again_at: i64,
+    /// As what the record was closed; `None` while it is open.
+    pub closed_as: Option<String>,
+    /// The bank's customer who got this payment's card, once one did.
+    pub card_saved_to: Option<CustomerId>,
+}
+
+/// What was done about the bank's yes. Decided once: neither turns into the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    /// The order is paid.
+    OrderPaid,
+    /// The money is on its way back.
+    Reversing,
+    /// The money went back.
+    Reversed,
+}
+
+impl Record {
+    /// Whether nothing is left to do for the payment.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed_as.is_some()
+    }
+
+    /// The payment as the saga carries it; `None` while the bank has not named a charge.
+    #[must_use]
+    pub fn payment(&self) -> Option<Payment> {
+        Some(Payment {
+            record_key: self.key.clone(),
+            charge_id: self.charge_id.clone()?,
+            order_id: self.order_id.clone(),
+            owner_id: self.owner_id.clone(),
+            amount_satang: self.amount,
+            currency: self.currency.clone(),
+            reference_order: self.reference_order.clone(),
+            purpose: Purpose::of(&self.order_id),
+            origin: self.origin,
+            save_card: self.save_card,
+            attempt: self.attempt,
+            look_again_at: self.look_again_at,
+        })
+    }
+
+    /// Whether an item has this layout. Items of the former system have no `outcome`.
+    pub(super) fn is_current(item: &Item) -> bool {
+        item.contains_key("outcome")
+    }
+
+    pub(super) fn read(item: &Item) -> Result<Self, TableError> {
+        let missing = |attribute| TableError::Unreadable {
+            table: TABLE,
+            attribute,
+        };
+        let text = |name: &'static str| string(item, name).map(str::to_owned);
+        let need = |name: &'static str| text(name).ok_or_else(|| missing(name));
+        Ok(Self {
+            key: RecordKey::stored(need("tokenId")?),
+            token: text("token").and_then(|token| CardToken::new(token).ok()),
+            charge_id: text("chargeId").and_then(|id| ChargeId::new(id).ok()),
+            redirect_url: text("redirectUrl"),
+            order_id: OrderId::new(need("orderId")?).map_err(|_| missing("orderId"))?,
+            owner_id: OwnerId::new(need("ownerId")?).map_err(|_| missing("ownerId"))?,
+            amount: integer(item, "amountSatang")
+                .and_then(|satang| Satang::new(satang).ok())
+                .or_else(|| baht(item, "amount"))
+                .ok_or_else(|| missing("amountSatang"))?,
+            currency: text("currency").unwrap_or_else(|| "THB".into()),
+            reference_order: text("referenceOrder").map(ReferenceOrder::stored),
+            origin: match string(item, "origin") {
+                None => Origin::Own,
+                Some("old") => Origin::Old,
+                Some("borrowed") => Origin::Borrowed,
+                Some(_) => return Err(missing("origin")),
+            },
+            callback: text("callback"),
+            save_card: boolean(item, "saveCard").unwrap_or(false),
+            fingerprint: text("formFingerprint"),
+            outcome: match string(item, "outcome") {
+                Some("pending") => None,
+                Some("paid") => Some(Outcome::Paid),
+                Some("declined") => Some(Outcome::Declined),
+                Some("returned") => Some(Outcome::Returned),
+                _ => return Err(missing("outcome")),
+            },
+            resolution: match string(item, "resolution") {
+                None => None,
+                Some("orderPaid") => Some(Resolution::OrderPaid),
+                Some("reversing") => Some(Resolution::Reversing),
+                Some("reversed") => Some(Resolution::Reversed),
+                Some(_) => return Err(missing("resolution")),
+            },
+            attempt: integer(item, "attempt")
+                .and_then(|attempt| attempt.try_into().ok())
+                .unwrap_or(0),
+            look_again_at: integer(item, "lookAgainAt").unwrap_or(0),
+            closed_as: text("closedAs"),
+            card_saved_to: text("cardSavedTo").and_then(|id| CustomerId::new(id).ok()),
+        })
+    }
+}
+
+/// A record for the same token stands already.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// Another request with this token was first.
+    #[error("a record for this token exists")]
+    Exists,
+    /// The table could not be used.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// The table.
+#[derive(Clone)]
+pub struct Records {
+    client: Client,
+    table: String,
+}
+
+impl Records {
+    /// The table by its name.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// Reads a record by its key, strongly consistent.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn get(&self, key: &RecordKey) -> Result<Option<Record>, TableError> {
+        let item = self.item(key.as_str()).await?;
+        item.as_ref().map(Record::read).transpose()
+    }
+
+    /// Reads an item of whatever layout by its key, strongly consistent.
+    pub(super) async fn item(&self, key: &str) -> Result<Option<Item>, TableError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("tokenId", s(key))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(TableError::unavailable("read the payment record"))?;
+        Ok(output.item)
+    }
+
+    /// Every item with this charge, of whatever layout; `None` when there is no such table. The index may lag behind a
+    /// checkout of the last moments.
+    pub(super) async fn items_by_charge(
+        &self,
+        charge: &ChargeId,
+    ) -> Result<Option<Vec<Item>>, TableError> {
+        let result = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(CHARGE_INDEX)
+            .key_condition_expression("chargeId = :charge")
+            .expression_attribute_values(":charge", s(charge.as_str()))
+            .send()
+            .await;
+        match result {
+            Ok(output) => Ok(Some(output.items.unwrap_or_default())),
+            Err(error) => match error.as_service_error() {
+                Some(QueryError::ResourceNotFoundException(_)) => Ok(None),
+                _ => Err(TableError::unavailable(
+                    "find the payment record by its charge",
+                )(error)),
+            },
+        }
+    }
+
+    /// Stores the record of a new payment, before the bank is called.
+    ///
+    /// # Errors
+    /// [`CreateError::Exists`] when another request with the same token was first.
+    pub async fn create(
+        &self,
+        form: &CheckoutForm,
+        owner: &OwnerId,
+        amount: Satang,
+        reference: &ReferenceOrder,
+    ) -> Result<(), CreateError> {
+        let key = form.token.record_key();
+        let now = clock::now();
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .item("tokenId", s(key.as_str()))
+            .item("token", s(form.token.expose()))
+            .item("orderId", s(form.order_id.as_str()))
+            .item("ownerId", s(owner.as_str()))
+            .item("userId", s(form.user_id.as_str()))
+            .item("basketId", s(&form.basket_id))
+            .item("mid", s(form.mid.as_str()))
+            .item("amountSatang", n(amount.satang()))
+            .item("currency", s("THB"))
+            .item("referenceOrder", s(reference.as_str()))
+            .item(
+                "saveCard",
+                aws_sdk_dynamodb::types::AttributeValue::Bool(form.save_card),
+            )
+            .item("formFingerprint", s(form.fingerprint()))
+            .item("outcome", s("pending"))
+            .item(
+                "status",
+                aws_sdk_dynamodb::types::AttributeValue::Bool(false),
+            )
+            .item("attempt", n(0))
+            .item("openShard", n(key.open_shard()))
+            .item("lookAgainAt", n(clock::now_seconds() + FIRST_LOOK_AFTER))
+            .item("openSince", s(&now))
+            .item("createdAt", s(&now))
+            .condition_expression("attribute_not_exists(tokenId)");
+        let request = match &form.callback {
+            Some(callback) => request.item("callback", s(callback)),
+            None => request,
+        };
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(_)) => Err(CreateError::Exists),
+                _ => Err(TableError::unavailable("store the payment record")(error).into()),
+            },
+        }
+    }
+
+    /// Stores the bank's answer to checkout. The first answer stands: `false` when another charge is stored already.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn attach_charge(
+        &self,
+        key: &RecordKey,
+        charge: &ChargeId,
+        redirect_url: Option<&str>,
+    ) -> Result<bool, TableError> {
+        let mut set = "SET chargeId = :charge, lookAgainAt = :soon".to_owned();
+        if redirect_url.is_some() {
+            set.push_str(", redirectUrl = :url");
+        }
+        self.update_if(
+            "store the charge in the payment record",
+            key.as_str(),
+            &set,
+            "attribute_exists(openShard) AND (attribute_not_exists(chargeId) OR chargeId = :charge)",
+            [
+                (":charge", Some(s(charge.as_str()))),
+                (":soon", Some(n(clock::now_seconds() + FIRST_LOOK_AFTER))),
+                (":url", redirect_url.map(s)),
+            ],
+        )
+        .await
+    }
+
+    /// Closes a record whose charge the bank refused to create. `false` when it has a charge after all.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn close_refused(&self, key: &RecordKey) -> Result<bool, TableError> {
+        self.update_if(
+            "close the refused payment record",
+            key.as_str(),
+            "SET outcome = :declined, closedAt = :now, closedAs = :refused REMOVE openShard, lookAgainAt, #token",
+            "attribute_exists(tokenId) AND attribute_not_exists(chargeId)",
+            [
+                (":declined", Some(s("declined"))),
+                (":now", Some(s(clock::now()))),
+                (":refused", Some(s("refused"))),
+            ],
+        )
+        .await
+    }
+
+    /// Has reconciliation look at an open, pending record at its next run. `false` when the record is neither.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn wake_up(&self, key: &RecordKey) -> Result<bool, TableError> {
+        self.update_if(
+            "wake the payment record up",
+            key.as_str(),
+            "SET lookAgainAt = :now",
+            "attribute_exists(openShard) AND outcome = :pending",
+            [
+                (":now", Some(n(clock::now_seconds()))),
+                (":pending", Some(s("pending"))),
+            ],
+        )
+        .await
+    }
+
+    /// Notes that the card is with the bank's customer, so that a repeat does not save it again.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn note_card_saved(
+        &self,
+        key: &RecordKey,
+        customer: &CustomerId,
+    ) -> Result<(), TableError> {
+        self.update_if(
+            "note the saved card in the payment record",
+            key.as_str(),
+            "SET cardSavedTo = :customer",
+            "attribute_exists(tokenId)",
+            [(":customer", Some(s(customer.as_str())))],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// For a transaction: the bank's decision. Holds only as the one direction allows: pending becomes anything, a
+    /// decline may turn into a late authorisation, money that was ours may go back, and paid never becomes declined.
+    #[must_use]
+    pub fn outcome_update(&self, payment: &Payment, outcome: Outcome) -> TransactWriteItem {
+        let before = match outcome {
+            Outcome::Paid => "outcome IN (:pending, :declined, :outcome)",
+            Outcome::Declined => "outcome IN (:pending, :outcome)",
+            Outcome::Returned => {
+                "outcome IN (:pending, :paid, :outcome) AND (attribute_not_exists(resolution) OR resolution <> :orderPaid)"
+            }
+        };
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .key("tokenId", s(payment.record_key.as_str()))
+            .update_expression(
+                "SET outcome = :outcome, #status = :isPaid, decidedAt = if_not_exists(decidedAt, :now)",
+            )
+            .condition_expression(format!("chargeId = :charge AND {before}"))
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":charge", s(payment.charge_id.as_str()))
+            .expression_attribute_values(":outcome", s(outcome.as_str()))
+            .expression_attribute_values(":pending", s("pending"))
+            .expression_attribute_values(
+                ":isPaid",
+                aws_sdk_dynamodb::types::AttributeValue::Bool(outcome == Outcome::Paid),
+            )
+            .expression_attribute_values(":now", s(clock::now()));
+        update = match outcome {
+            Outcome::Paid => update.expression_attribute_values(":declined", s("declined")),
+            Outcome::Declined => update,
+            Outcome::Returned => update
+                .expression_attribute_values(":paid", s("paid"))
+                .expression_attribute_values(":orderPaid", s("orderPaid")),
+        };
+        transact_update(update)
+    }
+
+    /// For a transaction: the order is paid by this charge. Holds only while the bank's decision is `paid` and nobody
+    /// has decided to give the money back.
+    #[must_use]
+    pub fn order_paid_update(&self, payment: &Payment) -> TransactWriteItem {
+        transact_update(
+            Update::builder()
+                .table_name(&self.table)
+                .key("tokenId", s(payment.record_key.as_str()))
+                .update_expression(
+                    "SET resolution = :orderPaid, orderPaidAt = if_not_exists(orderPaidAt, :now)",
+                )
+                .condition_expression(
+                    "chargeId = :charge AND outcome = :paid \
+                     AND (attribute_not_exists(resolution) OR resolution = :orderPaid)",
+                )
+                .expression_attribute_values(":charge", s(payment.charge_id.as_str()))
+                .expression_attribute_values(":paid", s("paid"))
+                .expression_attribute_values(":orderPaid", s("orderPaid"))
+                .expression_attribute_values(":now", s(clock::now())),
+        )
+    }
+
+    /// For a transaction: the reversal is done. Holds only where it was begun.
+    #[must_use]
+    pub fn reversed_update(
+        &self,
+        payment: &Payment,
+        how: &str,
+        refund_id: Option<&str>,
+    ) -> TransactWriteItem {
+        let mut set =
+            "SET resolution = :reversed, reversedAt = if_not_exists(reversedAt, :now), reversal = :how"
+                .to_owned();
+        if refund_id.is_some() {
+            set.push_str(", refundId = :refund");
+        }
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .key("tokenId", s(payment.record_key.as_str()))
+            .update_expression(set)
+            .condition_expression("chargeId = :charge AND resolution IN (:reversing, :reversed)")
+            .expression_attribute_values(":charge", s(payment.charge_id.as_str()))
+            .expression_attribute_values(":reversing", s("reversing"))
+            .expression_attribute_values(":reversed", s("reversed"))
+            .expression_attribute_values(":how", s(how))
+            .expression_attribute_values(":now", s(clock::now()));
+        if let Some(id) = refund_id {
+            update = update.expression_attribute_values(":refund", s(id));
+        }
+        transact_update(update)
+    }
+
+    /// Decides that the money goes back. `false` when the order is paid, or the bank never said yes.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn begin_reversal(&self, payment: &Payment) -> Result<bool, TableError> {
+        self.update_if(
+            "begin the reversal in the payment record",
+            payment.record_key.as_str(),
+            "SET resolution = if_not_exists(resolution, :reversing), reversingSince = if_not_exists(reversingSince, :now)",
+            "chargeId = :charge AND outcome IN (:paid, :returned) \
+             AND (attribute_not_exists(resolution) OR resolution IN (:reversing, :reversed))",
+            [
+                (":charge", Some(s(payment.charge_id.as_str()))),
+                (":reversing", Some(s("reversing"))),
+                (":reversed", Some(s("reversed"))),
+                (":paid", Some(s("paid"))),
+                (":returned", Some(s("returned"))),
+                (":now", Some(s(clock::now()))),
+            ],
+        )
+        .await
+    }
+
+    /// Takes over a record that was first the former system's or master's. The first one stands: repeated, or beside
+    /// another, it changes nothing.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub(super) async fn adopt(&self, item: Item) -> Result<(), TableError> {
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(tokenId)")
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(TableError::unavailable("take over the payment record")(
+                    error,
+                )),
+            },
+        }
+    }
+
+    /// DynamoDB, for transactions.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The table's name.
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
+    pub(super) async fn update_if(
+        &self,
+        operation: &'static str,
+        key: &str,
+        update: &str,
+        condition: &str,
+        values: impl IntoIterator<
+            Item = (
+                &'static str,
+                Option<aws_sdk_dynamodb::types::AttributeValue>,
+            ),
+        >,
+    ) -> Result<bool, TableError> {
+        let mut request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("tokenId", s(key))
+            .update_expression(update)
+            .condition_expression(condition);
+        if update.contains("#token") {
+            // `token` is one of DynamoDB's reserved words.
+            request = request.expression_attribute_names("#token", "token");
+        }
+        for (name, value) in values {
+            if let Some(value) = value {
+                request = request.expression_attribute_values(name, value);
+            }
+        }
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(TableError::unavailable(operation)(error)),
+            },
+        }
+    }
+}
+
+/// Wraps an update for a transaction. The builder only fails without key, table or expression, which stand in the
+/// callers' code.
+pub(super) fn transact_update(
+    update: aws_sdk_dynamodb::types::builders::UpdateBuilder,
+) -> TransactWriteItem {
+    match update.build() {
+        Ok(update) => TransactWriteItem::builder().update(update).build(),
+        Err(error) => unreachable!("an update without key, table or expression: {error}"),
+    }
+}

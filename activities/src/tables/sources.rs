@@ -1,0 +1,390 @@
+//! Finds a payment's record wherever it was made: in this branch's table, in the layout of the former system, or in
+//! master's table. What is not ours in our layout is claimed where it stands and copied under our layout's key; the rest
+//! of the saga only ever sees the copy.
+//!
+//! What a branch writes of master's records is the claim (`handledBy`) and the outcome, nothing else.
+
+use std::fmt;
+
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+
+use super::TableError;
+use super::item::{Item, baht, boolean, integer, n, s, string};
+use super::records::{FIRST_LOOK_AFTER, Record, Records, transact_update};
+use crate::clock;
+use crate::domain::charge::Outcome;
+use crate::domain::ids::{CardToken, ChargeId, OrderId, OwnerId, RecordKey};
+use crate::domain::money::Satang;
+use crate::domain::payment::Origin;
+
+const TABLE: &str = "card-payment-record";
+
+/// A payment's record, found.
+#[derive(Debug)]
+pub enum Found {
+    /// In this branch's table and layout.
+    Own(Box<Record>),
+    /// Anywhere else: to be taken over before anything is done with it.
+    Foreign(Box<Foreign>),
+}
+
+/// A record that this stack's checkout did not make.
+pub struct Foreign {
+    /// Whose it is.
+    pub origin: Origin,
+    /// The order that it pays.
+    pub order_id: OrderId,
+    /// To whom the order belongs, where the record says so.
+    pub owner_id: Option<OwnerId>,
+    /// What was charged, where the record says so.
+    pub amount: Option<Satang>,
+    /// The base of the final redirect: not yet checked.
+    pub callback: Option<String>,
+    key: RecordKey,
+    /// Absent only where the system that made the record has closed it.
+    token: Option<CardToken>,
+    old_layout: bool,
+    done: bool,
+    item: Item,
+}
+
+impl fmt::Debug for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Foreign")
+            .field("origin", &self.origin)
+            .field("order_id", &self.order_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Foreign {
+    fn read(item: Item, origin: Origin) -> Result<Self, TableError> {
+        let missing = |attribute| TableError::Unreadable {
+            table: TABLE,
+            attribute,
+        };
+        let old_layout = !Record::is_current(&item);
+        let id = string(&item, "tokenId").ok_or_else(|| missing("tokenId"))?;
+        let token = if old_layout {
+            Some(CardToken::new(id).map_err(|_| missing("tokenId"))?)
+        } else {
+            string(&item, "token").and_then(|token| CardToken::new(token).ok())
+        };
+        let key = match &token {
+            Some(token) => token.record_key(),
+            None => RecordKey::stored(id.to_owned()),
+        };
+        let owner = string(&item, "ownerId").or_else(|| string(&item, "userId"));
+        Ok(Self {
+            origin,
+            order_id: string(&item, "orderId")
+                .and_then(|id| OrderId::new(id).ok())
+                .ok_or_else(|| missing("orderId"))?,
+            owner_id: owner.and_then(|id| OwnerId::new(id).ok()),
+            amount: integer(&item, "amountSatang")
+                .and_then(|satang| Satang::new(satang).ok())
+                .or_else(|| baht(&item, "amount"))
+                .or_else(|| baht(&item, "grandTotal")),
+            callback: string(&item, "callback").map(str::to_owned),
+            done: if old_layout {
+                boolean(&item, "status") == Some(true)
+            } else {
+                item.contains_key("closedAt") || item.contains_key("resolution")
+            },
+            key,
+            token,
+            old_layout,
+            item,
+        })
+    }
+
+    /// Whether the system that made it has done with it.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Its key where it stands: the token itself in the former system's layout, so never to be shown.
+    fn source_key(&self) -> &str {
+        string(&self.item, "tokenId").unwrap_or_default()
+    }
+
+    /// The record in our layout: whatever else it holds is kept.
+    fn copy(&self, owner: &OwnerId, amount: Satang, source_table: &str) -> Item {
+        let key = &self.key;
+        let now = clock::now();
+        let mut item = self.item.clone();
+        for gone in ["handledBy", "decidedAt", "orderPaidAt", "cardSavedTo"] {
+            item.remove(gone);
+        }
+        item.extend([
+            ("tokenId".into(), s(key.as_str())),
+            ("ownerId".into(), s(owner.as_str())),
+            ("amountSatang".into(), n(amount.satang())),
+            ("currency".into(), s("THB")),
+            ("outcome".into(), s("pending")),
+            ("status".into(), AttributeValue::Bool(false)),
+            ("attempt".into(), n(0)),
+            ("openShard".into(), n(key.open_shard())),
+            (
+                "lookAgainAt".into(),
+                n(clock::now_seconds() + FIRST_LOOK_AFTER),
+            ),
+            ("openSince".into(), s(&now)),
+            (
+                "origin".into(),
+                s(match self.origin {
+                    Origin::Borrowed => "borrowed",
+                    Origin::Own | Origin::Old => "old",
+                }),
+            ),
+            ("sourceTable".into(), s(source_table)),
+            (
+                "sourceLayout".into(),
+                s(if self.old_layout { "old" } else { "current" }),
+            ),
+        ]);
+        if let Some(token) = &self.token {
+            item.insert("token".into(), s(token.expose()));
+        }
+        item.entry("createdAt".into()).or_insert_with(|| s(&now));
+        item
+    }
+}
+
+/// Why a record could not be taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeOverError {
+    /// Another stack has claimed it.
+    #[error("another stack handles this payment")]
+    HandledElsewhere,
+    /// A table could not be used.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// This branch's table, and master's behind it.
+#[derive(Clone)]
+pub struct Sources {
+    own: Records,
+    master: Option<Records>,
+    branch: String,
+}
+
+impl Sources {
+    /// The tables of a branch. Master itself has no table behind its own, and claims its own records instead, so that
+    /// no branch takes one that master is working on.
+    #[must_use]
+    pub fn new(own: Records, master_table: Option<String>, branch: String) -> Self {
+        let master = master_table.map(|table| Records::new(own.client().clone(), table));
+        Self {
+            own,
+            master,
+            branch,
+        }
+    }
+
+    /// This branch's own records.
+    #[must_use]
+    pub fn own(&self) -> &Records {
+        &self.own
+    }
+
+    /// Finds the record of a charge: in this branch's table, then in master's. A table that does not exist is a miss.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn find(&self, charge: &ChargeId) -> Result<Option<Found>, TableError> {
+        let mine = self.own.items_by_charge(charge).await?.unwrap_or_default();
+        // A copy in our layout goes before the old record that it was made from.
+        if let Some(item) = mine.iter().find(|item| Record::is_current(item)) {
+            return Ok(Some(Found::Own(Box::new(Record::read(item)?))));
+        }
+        if let Some(item) = mine.into_iter().next() {
+            return foreign(item, Origin::Old).map(Some);
+        }
+        let Some(master) = &self.master else {
+            return Ok(None);
+        };
+        let theirs = master.items_by_charge(charge).await?.unwrap_or_default();
+        theirs
+            .into_iter()
+            .next()
+            .map(|item| foreign(item, Origin::Borrowed))
+            .transpose()
+    }
+
+    /// Claims a foreign record and copies it into our layout. Repeated, it changes nothing.
+    ///
+    /// # Errors
+    /// [`TakeOverError::HandledElsewhere`] when another stack was first.
+    pub async fn take_over(
+        &self,
+        foreign: &Foreign,
+        owner: &OwnerId,
+        amount: Satang,
+    ) -> Result<RecordKey, TakeOverError> {
+        let source = match (&self.master, foreign.origin) {
+            (Some(master), Origin::Borrowed) => master,
+            _ => &self.own,
+        };
+        if !self.claim(source, foreign.source_key()).await? {
+            return Err(TakeOverError::HandledElsewhere);
+        }
+        self.own
+            .adopt(foreign.copy(owner, amount, source.table()))
+            .await?;
+        Ok(foreign.key.clone())
+    }
+
+    /// On master: claims one of its own records before working on it. Elsewhere nobody borrows, and nothing is written.
+    ///
+    /// # Errors
+    /// [`TakeOverError::HandledElsewhere`] when a branch was first.
+    pub async fn claim_own(&self, record: &Record) -> Result<(), TakeOverError> {
+        if self.master.is_some() || self.claim(&self.own, record.key.as_str()).await? {
+            Ok(())
+        } else {
+            Err(TakeOverError::HandledElsewhere)
+        }
+    }
+
+    async fn claim(&self, table: &Records, key: &str) -> Result<bool, TableError> {
+        table
+            .update_if(
+                "claim the payment record",
+                key,
+                "SET handledBy = :branch",
+                "attribute_exists(tokenId) AND (attribute_not_exists(handledBy) OR handledBy = :branch)",
+                [(":branch", Some(s(&self.branch)))],
+            )
+            .await
+    }
+
+    /// For the transaction that records an outcome: the same outcome where the record came from. `None` for a record of
+    /// our own.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn source_update(
+        &self,
+        key: &RecordKey,
+        outcome: Outcome,
+    ) -> Result<Option<TransactWriteItem>, TableError> {
+        let Some(copy) = self.own.item(key.as_str()).await? else {
+            return Ok(None);
+        };
+        let old_layout = string(&copy, "sourceLayout") == Some("old");
+        let source_key = if old_layout {
+            string(&copy, "token")
+        } else {
+            Some(key.as_str())
+        };
+        let (Some(table), Some(source_key)) = (string(&copy, "sourceTable"), source_key) else {
+            return Ok(None);
+        };
+        let set = if old_layout {
+            "SET #status = :isPaid"
+        } else {
+            "SET #status = :isPaid, outcome = :outcome"
+        };
+        let mut update = Update::builder()
+            .table_name(table)
+            .key("tokenId", s(source_key))
+            .update_expression(set)
+            .condition_expression("handledBy = :branch")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":branch", s(&self.branch))
+            .expression_attribute_values(":isPaid", AttributeValue::Bool(outcome == Outcome::Paid));
+        if !old_layout {
+            update = update.expression_attribute_values(":outcome", s(outcome.as_str()));
+        }
+        Ok(Some(transact_update(update)))
+    }
+}
+
+fn foreign(item: Item, origin: Origin) -> Result<Found, TableError> {
+    Foreign::read(item, origin).map(|foreign| Found::Foreign(Box::new(foreign)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn old(extra: &[(&str, AttributeValue)]) -> Item {
+        let mut item = Item::from([
+            ("tokenId".into(), s("tokn_test_obviously_fake")),
+            ("chargeId".into(), s("chrg_1")),
+            ("orderId".into(), s("482500007436")),
+        ]);
+        item.extend(
+            extra
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
+        item
+    }
+
+    fn read(extra: &[(&str, AttributeValue)]) -> Foreign {
+        Foreign::read(old(extra), Origin::Old).unwrap()
+    }
+
+    #[test]
+    fn the_status_of_old_records_is_read_in_every_type_that_it_was_written_in() {
+        for (status, done) in [
+            (AttributeValue::Bool(true), true),
+            (AttributeValue::Bool(false), false),
+            (s("true"), true),
+            (s("True"), true),
+            (s("false"), false),
+            (n(1), true),
+            (n(0), false),
+            (s("1"), true),
+            // One strange attribute must not hide a payment: the bank is asked.
+            (s("who knows"), false),
+            (AttributeValue::Null(true), false),
+        ] {
+            assert_eq!(
+                read(&[("status", status.clone())]).is_done(),
+                done,
+                "{status:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_amount_of_old_records_is_read_in_every_type_that_it_was_written_in() {
+        for amount in [
+            n("1500"),
+            n("1500.00"),
+            s("1500"),
+            s("1500.00"),
+            s("1,500.00"),
+        ] {
+            let record = read(&[("amount", amount.clone())]);
+            assert_eq!(
+                record.amount.map(Satang::satang),
+                Some(150_000),
+                "{amount:?}"
+            );
+        }
+        assert_eq!(read(&[("amount", s("a lot"))]).amount, None);
+    }
+
+    #[test]
+    fn a_copy_keeps_what_it_does_not_know_and_hides_the_token_from_its_key() {
+        let record = read(&[("promotion", s("songkran")), ("handledBy", s("x"))]);
+        let copy = record.copy(
+            &OwnerId::new("usr_1").unwrap(),
+            Satang::new(150_000).unwrap(),
+            "the-table",
+        );
+        assert_eq!(copy["promotion"], s("songkran"));
+        assert_eq!(copy["tokenId"], s(record.key.as_str()));
+        assert!(!copy.contains_key("handledBy"));
+        let read_back = Record::read(&copy).unwrap();
+        assert_eq!(read_back.origin, Origin::Old);
+        assert_eq!(read_back.outcome, None);
+        assert!(!format!("{record:?}").contains("tokn_"));
+    }
+}

@@ -1,0 +1,165 @@
+//! Builds the parts of a function from its environment variables, so that each `main` reads as the list of what its
+//! function touches.
+
+use aws_config::SdkConfig;
+use url::Url;
+
+use crate::aws;
+use crate::bank::{Bank, Gateway, SecretSource};
+use crate::domain::callback_base::{CallbackBases, is_https_or_loopback};
+use crate::domain::ids::MerchantId;
+use crate::executions::Executions;
+use crate::settings::{SettingError, invalid, list, millis, text};
+use crate::shop::WebhookEndpoint;
+use crate::tables::check_status::CheckStatus;
+use crate::tables::mapping::Mapping;
+use crate::tables::orders::Orders;
+use crate::tables::outcomes::Outcomes;
+use crate::tables::records::Records;
+use crate::tables::sources::Sources;
+
+type Setting<T> = Result<T, SettingError>;
+
+/// The parts that need AWS.
+pub struct Aws(SdkConfig);
+
+#[allow(
+    clippy::missing_errors_doc,
+    reason = "each fails the same way: a SettingError that names the variable"
+)]
+impl Aws {
+    /// Loads region, credentials and time-outs.
+    pub async fn load() -> Setting<Self> {
+        aws::load().await.map(Self)
+    }
+
+    fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.0)
+    }
+
+    /// The payments' records.
+    pub fn records(&self) -> Setting<Records> {
+        Ok(Records::new(
+            self.dynamodb(),
+            text("CARD_PAYMENT_RECORD_TABLE")?,
+        ))
+    }
+
+    /// The payments' records wherever they were made: in this branch's table, then in master's. Master itself has no
+    /// `MASTER_CARD_PAYMENT_RECORD_TABLE`.
+    pub fn sources(&self) -> Setting<Sources> {
+        let master = text("MASTER_CARD_PAYMENT_RECORD_TABLE").ok();
+        Ok(Sources::new(self.records()?, master, text("BRANCH")?))
+    }
+
+    /// The bank's address and key.
+    pub fn gateway(&self) -> Setting<Gateway> {
+        Ok(Gateway::new(self.secret("GATEWAY_SECRET_ARN")?))
+    }
+
+    /// The shop's orders.
+    pub fn orders(&self) -> Setting<Orders> {
+        Ok(Orders::new(self.dynamodb(), text("ORDER_TABLE")?))
+    }
+
+    /// What apps show.
+    pub fn check_status(&self) -> Setting<CheckStatus> {
+        Ok(CheckStatus::new(
+            self.dynamodb(),
+            text("CHECK_STATUS_TABLE")?,
+        ))
+    }
+
+    /// Owner to customer at the bank.
+    pub fn mapping(&self) -> Setting<Mapping> {
+        Ok(Mapping::new(
+            self.dynamodb(),
+            text("KBANK_USER_MAPPING_TABLE")?,
+        ))
+    }
+
+    /// The state machine.
+    pub fn executions(&self) -> Setting<Executions> {
+        Ok(Executions::new(
+            aws_sdk_sfn::Client::new(&self.0),
+            text("STATE_MACHINE_ARN")?,
+        ))
+    }
+
+    /// A secret whose ARN stands in this variable.
+    pub fn secret(&self, variable: &'static str) -> Setting<SecretSource> {
+        let client = aws_sdk_secretsmanager::Client::new(&self.0);
+        Ok(SecretSource::secrets_manager(client, text(variable)?))
+    }
+
+    /// The bank.
+    pub fn bank(&self) -> Setting<Bank> {
+        Bank::new(self.gateway()?, millis("BANK_TIMEOUT_MS")?).map_err(|error| {
+            invalid(
+                "BANK_TIMEOUT_MS",
+                format!("leads to no HTTP client: {error}"),
+            )
+        })
+    }
+}
+
+/// The log of the bank's decisions.
+///
+/// # Errors
+/// [`SettingError`] names the variable.
+pub fn outcomes() -> Setting<Outcomes> {
+    Ok(Outcomes::new(text("CREDIT_CARD_NOTIFY_TABLE")?))
+}
+
+/// The shop's endpoint for events.
+///
+/// # Errors
+/// [`SettingError`] names the variable.
+pub fn webhook_endpoint() -> Setting<WebhookEndpoint> {
+    const NAME: &str = "SHOP_WEBHOOK_URL";
+    let url = Url::parse(&text(NAME)?)
+        .ok()
+        .filter(is_https_or_loopback)
+        .ok_or_else(|| invalid(NAME, "must be an https URL (http only on loopback)"))?;
+    WebhookEndpoint::new(url, millis("SHOP_TIMEOUT_MS")?)
+        .map_err(|error| invalid(NAME, format!("leads to no HTTP client: {error}")))
+}
+
+/// The merchant accounts that may be charged through.
+///
+/// # Errors
+/// [`SettingError`] names the variable.
+pub fn merchants() -> Setting<Vec<MerchantId>> {
+    const NAME: &str = "MERCHANT_IDS";
+    list(NAME)?
+        .into_iter()
+        .map(|id| MerchantId::new(id).map_err(|error| invalid(NAME, error)))
+        .collect()
+}
+
+/// Where browsers may be sent in the end.
+///
+/// # Errors
+/// [`SettingError`] names the variable.
+pub fn callback_bases() -> Setting<CallbackBases> {
+    CallbackBases::new(&list("CALLBACK_BASES")?, &text("DEFAULT_CALLBACK_BASE")?)
+        .map_err(|error| invalid("CALLBACK_BASES", error))
+}
+
+/// Where browsers may be sent for 3-D Secure.
+///
+/// # Errors
+/// [`SettingError`] names the variable.
+pub fn bank_origins() -> Setting<Vec<url::Origin>> {
+    const NAME: &str = "BANK_REDIRECT_ORIGINS";
+    list(NAME)?
+        .iter()
+        .map(|origin| {
+            Url::parse(origin)
+                .ok()
+                .filter(is_https_or_loopback)
+                .map(|url| url.origin())
+                .ok_or_else(|| invalid(NAME, "must list https origins (http only on loopback)"))
+        })
+        .collect()
+}

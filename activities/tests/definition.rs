@@ -1,0 +1,213 @@
+//! Holds the activities' error names against the state machine: a name that one side has and the other does not know
+//! would turn a business answer into hours of retries, or an outage into a business answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use payment3_activities::activity::add_card::AddCardError;
+use payment3_activities::activity::ensure_kbank_user::EnsureError;
+use payment3_activities::activity::inquire_charge::InquiryError;
+use payment3_activities::activity::lookup_record::LookupError;
+use payment3_activities::activity::notify::NotifyError;
+use payment3_activities::activity::parse_callback::InvalidCallback;
+use payment3_activities::activity::pay_order::PayError;
+use payment3_activities::activity::record_outcome::RecordError;
+use payment3_activities::activity::reverse_charge::ReverseError;
+use payment3_activities::failure::{Failure, Treatment};
+use payment3_activities::lambda::INVALID_INPUT;
+use serde_json::Value;
+
+type Names = &'static [(&'static str, Treatment)];
+
+/// What DynamoDB says, through the state machine's own integration, when a condition does not hold.
+const CONDITION_FAILED: &str = "DynamoDB.ConditionalCheckFailedException";
+
+/// Which activity's errors each Task can meet.
+fn errors_of(state: &str) -> Names {
+    match state {
+        "ParseCallback" => InvalidCallback::NAMES,
+        "LookupRecord" => LookupError::NAMES,
+        "InquireCharge" => InquiryError::NAMES,
+        "RecordOutcome" => RecordError::NAMES,
+        "PayOrder" => PayError::NAMES,
+        "NotifySuccess" | "NotifyFailure" | "NotifyReversal" | "NotifyCard" => NotifyError::NAMES,
+        "ReverseCharge" | "ReverseVerification" => ReverseError::NAMES,
+        "EnsureKBankUser" => EnsureError::NAMES,
+        "AddCard" => AddCardError::NAMES,
+        "AwaitBank" | "WokenMeanwhile" | "CloseRecord" => {
+            &[(CONDITION_FAILED, Treatment::Definite)]
+        }
+        other => panic!("the Task `{other}` is new: say here which activity's errors it can meet"),
+    }
+}
+
+fn states() -> BTreeMap<String, Value> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../statemachine/payment.asl.json"
+    );
+    let text = std::fs::read_to_string(path).unwrap();
+    let definition: Value = serde_json::from_str(&text).unwrap();
+    serde_json::from_value(definition["States"].clone()).unwrap()
+}
+
+fn tasks() -> impl Iterator<Item = (String, Value)> {
+    states()
+        .into_iter()
+        .filter(|(_, state)| state["Type"] == "Task")
+}
+
+fn list<'a>(state: &'a Value, field: &str) -> &'a [Value] {
+    state[field].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn names(rule: &Value) -> BTreeSet<&str> {
+    list(rule, "ErrorEquals")
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect()
+}
+
+fn is_lambda(state: &Value) -> bool {
+    state["Resource"] == "arn:aws:states:::lambda:invoke"
+}
+
+#[test]
+fn definite_errors_are_never_retried() {
+    for (name, state) in tasks() {
+        let first = &list(&state, "Retry")[0];
+        assert_eq!(first["MaxAttempts"], 0, "{name}: the first Retrier");
+        let mut definite: BTreeSet<_> = errors_of(&name)
+            .iter()
+            .filter(|(_, treatment)| *treatment == Treatment::Definite)
+            .map(|(error, _)| *error)
+            .collect();
+        if is_lambda(&state) {
+            definite.insert(INVALID_INPUT);
+        }
+        assert_eq!(names(first), definite, "{name}: the first Retrier");
+    }
+}
+
+#[test]
+fn everything_else_is_retried_with_backoff_and_full_jitter() {
+    for (name, state) in tasks() {
+        let retry = list(&state, "Retry");
+        let (last, middle) = retry[1..].split_last().unwrap();
+        assert_eq!(names(last), BTreeSet::from(["States.ALL"]), "{name}");
+        for retrier in &retry[1..] {
+            // Nothing is down then: the bank's day has to pass, at an even pace.
+            if names(retrier) == BTreeSet::from(["NotReversibleYet"]) {
+                let seconds = &retrier["IntervalSeconds"];
+                assert_eq!(
+                    (seconds, &retrier["MaxAttempts"]),
+                    (&1800.into(), &144.into())
+                );
+                continue;
+            }
+            assert_eq!(retrier["JitterStrategy"], "FULL", "{name}");
+            assert!(retrier["BackoffRate"].as_f64().unwrap() >= 2.0, "{name}");
+            assert!(retrier["MaxAttempts"].as_u64().unwrap() >= 3, "{name}");
+        }
+        let transient: BTreeSet<_> = errors_of(&name)
+            .iter()
+            .filter(|(_, treatment)| *treatment == Treatment::Transient)
+            .map(|(error, _)| *error)
+            .collect();
+        for retrier in middle {
+            assert!(names(retrier).is_subset(&transient), "{name}: {retrier}");
+        }
+    }
+}
+
+#[test]
+fn only_errors_that_an_activity_can_raise_are_caught_and_none_into_a_fail_state() {
+    let all = states();
+    for (name, state) in tasks() {
+        let known: BTreeSet<_> = errors_of(&name).iter().map(|(error, _)| *error).collect();
+        for catcher in list(&state, "Catch") {
+            assert!(names(catcher).is_subset(&known), "{name}: {catcher}");
+            let next = catcher["Next"].as_str().unwrap();
+            assert_ne!(
+                all[next]["Type"], "Fail",
+                "{name}: a caught error cannot be redriven"
+            );
+        }
+    }
+}
+
+#[test]
+fn once_the_order_is_paid_only_definite_answers_are_passed_over() {
+    let caught: Vec<_> = ["NotifySuccess", "EnsureKBankUser", "AddCard", "CloseRecord"]
+        .iter()
+        .map(|name| {
+            let state = &states()[*name];
+            let caught: BTreeSet<String> = list(state, "Catch")
+                .iter()
+                .flat_map(names)
+                .map(str::to_owned)
+                .collect();
+            (*name, caught)
+        })
+        .collect();
+    let only = |name: &str| BTreeSet::from([name.to_owned()]);
+    assert_eq!(
+        caught,
+        [
+            ("NotifySuccess", only("NotificationRefused")),
+            ("EnsureKBankUser", only("CardNotSaved")),
+            ("AddCard", only("CardNotSaved")),
+            ("CloseRecord", BTreeSet::new()),
+        ]
+    );
+}
+
+#[test]
+fn every_state_says_what_it_is_for_and_every_task_has_a_time_out() {
+    for (name, state) in states() {
+        assert!(
+            state["Comment"]
+                .as_str()
+                .is_some_and(|text| text.len() > 20),
+            "{name}: Comment"
+        );
+        if state["Type"] == "Task" {
+            assert!(
+                state["TimeoutSeconds"].as_u64().is_some(),
+                "{name}: TimeoutSeconds"
+            );
+        }
+    }
+}
+
+/// The whole contract as a table: a change of how any error is treated shows up here and is made on purpose.
+#[test]
+fn how_each_error_is_treated() {
+    let mut table = Vec::new();
+    for (name, state) in tasks() {
+        let caught: BTreeMap<_, _> = list(&state, "Catch")
+            .iter()
+            .flat_map(|catcher| {
+                names(catcher)
+                    .into_iter()
+                    .map(|error| (error, catcher["Next"].as_str().unwrap()))
+            })
+            .collect();
+        for (error, treatment) in errors_of(&name) {
+            let tries = match treatment {
+                Treatment::Definite => "at once",
+                Treatment::Transient => "retried",
+            };
+            let end = match caught.get(error) {
+                Some(next) => format!("to {next}"),
+                None => "fails in place".into(),
+            };
+            table.push(format!("{name} | {error} | {tries} | {end}"));
+        }
+    }
+    let expected = include_str!("errors.txt");
+    assert_eq!(
+        table.join("\n"),
+        expected.trim_end(),
+        "the treatment of errors changed; if on purpose, write it into activities/tests/errors.txt"
+    );
+}

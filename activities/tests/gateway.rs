@@ -1,0 +1,281 @@
+//! Holds the bank client against the sandbox bank, over HTTP: what it understands, and above all what it concludes
+//! when the answer is an error, late or lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use payment3_activities::bank::{Bank, BankError, CardSaved, Gateway, NewCharge, SecretSource};
+use payment3_activities::domain::charge::{Charge, TransactionState};
+use payment3_activities::domain::ids::{CardToken, ChargeId, MerchantId, OrderId, ReferenceOrder};
+use payment3_activities::domain::money::Satang;
+use payment3_bank::{Bank as Sandbox, BankConfig, SECRET_KEY};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+const THREE_DS: &str = "4417706600005830";
+const NO_THREE_DS: &str = "4024007134786226";
+const NO_THREE_DS_DECLINED: &str = "4877300371267473";
+
+/// The sandbox bank on a port of its own, and a client that talks to it.
+struct Setup {
+    url: String,
+    bank: Bank,
+    http: reqwest::Client,
+    secret_fetches: Arc<AtomicUsize>,
+}
+
+impl Setup {
+    async fn new() -> Self {
+        Self::with_key(SECRET_KEY).await
+    }
+
+    async fn with_key(key: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(Sandbox::new(BankConfig::default()).serve(listener, std::future::pending()));
+        let secret = json!({"url": url, "b2c": format!("pkey_test_x:{key}")}).to_string();
+        let secret_fetches = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&secret_fetches);
+        let gateway = Gateway::new(SecretSource::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let secret = secret.clone();
+            async move { Ok(secret.into()) }
+        }));
+        Self {
+            bank: Bank::new(gateway, Duration::from_secs(5)).unwrap(),
+            http: payment3_activities::shop::http_client(Duration::from_secs(5)).unwrap(),
+            url,
+            secret_fetches,
+        }
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        let response = self
+            .http
+            .post(format!("{}{path}", self.url))
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
+        assert!(response.status().is_success(), "{path}: {response:?}");
+        response.json().await.unwrap()
+    }
+
+    async fn token(&self, card: &str) -> CardToken {
+        let answer = self
+            .post("/sandbox/tokens", json!({"cardNumber": card}))
+            .await;
+        CardToken::new(answer["token"].as_str().unwrap()).unwrap()
+    }
+
+    async fn fault(&self, operation: &str, kind: &str) {
+        self.post(
+            "/sandbox/faults",
+            json!({"operation": operation, "kind": kind, "times": 1, "delayMs": 3000}),
+        )
+        .await;
+    }
+
+    async fn charge(
+        &self,
+        token: &CardToken,
+        reference: &ReferenceOrder,
+    ) -> Result<Charge, BankError> {
+        self.bank
+            .create_charge(&NewCharge {
+                amount: Satang::new(150_050).unwrap(),
+                token,
+                reference_order: reference,
+                order_id: &OrderId::new("482500007436").unwrap(),
+                mid: &MerchantId::new("401012234152001").unwrap(),
+            })
+            .await
+    }
+
+    async fn charges(&self) -> usize {
+        let list: Value = self
+            .http
+            .get(format!("{}/sandbox/charges", self.url))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        list.as_array().unwrap().len()
+    }
+}
+
+fn reference() -> ReferenceOrder {
+    ReferenceOrder::random().unwrap()
+}
+
+#[tokio::test]
+async fn a_charge_with_three_d_secure_is_created_and_found_by_id_and_by_reference() {
+    let setup = Setup::new().await;
+    let token = setup.token(THREE_DS).await;
+    let reference = reference();
+    let charge = setup.charge(&token, &reference).await.unwrap();
+    assert_eq!(charge.state, TransactionState::PreAuthorized);
+    assert_eq!(charge.amount.satang(), 150_050);
+    assert_eq!(charge.reference_order.as_deref(), Some(reference.as_str()));
+    assert!(charge.redirect_url.is_some());
+    assert_eq!(setup.bank.inquire(&charge.id).await.unwrap(), charge);
+    let found = setup.bank.find_by_reference(&reference).await.unwrap();
+    assert_eq!(found, Some(charge));
+}
+
+#[tokio::test]
+async fn a_charge_without_three_d_secure_is_decided_at_once() {
+    let setup = Setup::new().await;
+    for (card, state) in [
+        (NO_THREE_DS, TransactionState::Authorized),
+        (NO_THREE_DS_DECLINED, TransactionState::Declined),
+    ] {
+        let token = setup.token(card).await;
+        let charge = setup.charge(&token, &reference()).await.unwrap();
+        assert_eq!(charge.state, state);
+        assert_eq!(charge.redirect_url, None);
+    }
+}
+
+#[tokio::test]
+async fn a_used_token_is_a_definite_refusal_and_makes_no_charge() {
+    let setup = Setup::new().await;
+    let token = setup.token(THREE_DS).await;
+    setup.charge(&token, &reference()).await.unwrap();
+    let error = setup.charge(&token, &reference()).await.unwrap_err();
+    assert!(
+        matches!(&error, BankError::Refused { code, .. } if code == "token_used"),
+        "{error:?}"
+    );
+    assert_eq!(setup.charges().await, 1);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_no_refusal_and_the_charge_is_found_by_its_reference() {
+    let setup = Setup::new().await;
+    setup.fault("create_charge", "lost_answer").await;
+    let token = setup.token(THREE_DS).await;
+    let reference = reference();
+    let error = setup
+        .charge_within(Duration::from_millis(500), &token, &reference)
+        .await;
+    assert!(matches!(error, Err(BankError::Unavailable(_))), "{error:?}");
+    let found = setup.bank.find_by_reference(&reference).await.unwrap();
+    assert_eq!(found.unwrap().state, TransactionState::PreAuthorized);
+    assert_eq!(setup.charges().await, 1);
+}
+
+#[tokio::test]
+async fn an_error_of_the_bank_leaves_open_whether_it_charged() {
+    let setup = Setup::new().await;
+    setup.fault("create_charge", "error").await;
+    let token = setup.token(THREE_DS).await;
+    let reference = reference();
+    let error = setup.charge(&token, &reference).await.unwrap_err();
+    assert!(matches!(error, BankError::Unavailable(_)), "{error:?}");
+    assert_eq!(
+        setup.bank.find_by_reference(&reference).await.unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_charge_is_a_refusal_with_404() {
+    let setup = Setup::new().await;
+    let id = ChargeId::new("chrg_test_nobody/../../x?y#z").unwrap();
+    let error = setup.bank.inquire(&id).await.unwrap_err();
+    assert!(
+        matches!(error, BankError::Refused { status: 404, .. }),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_refused_key_is_an_outage_and_does_not_flood_the_secret_store() {
+    let setup = Setup::with_key("skey_test_wrong").await;
+    for _ in 0..3 {
+        let error = setup
+            .bank
+            .inquire(&ChargeId::new("chrg_test_x").unwrap())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, BankError::Unavailable(_)), "{error:?}");
+    }
+    assert_eq!(setup.secret_fetches.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_bank_that_is_not_there_is_unavailable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let secret = json!({"url": url, "b2c": "p:skey_test_x"}).to_string();
+    let gateway = Gateway::new(SecretSource::new(move || {
+        let secret = secret.clone();
+        async move { Ok(secret.into()) }
+    }));
+    let bank = Bank::new(gateway, Duration::from_secs(2)).unwrap();
+    let error = bank
+        .inquire(&ChargeId::new("c").unwrap())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("no connection"), "{error}");
+    assert!(!error.to_string().contains("127.0.0.1"), "{error}");
+}
+
+#[tokio::test]
+async fn the_first_card_makes_the_customer_and_the_second_joins_it_once() {
+    let setup = Setup::new().await;
+    let first = setup.token(NO_THREE_DS).await;
+    setup.charge(&first, &reference()).await.unwrap();
+    let customer = setup
+        .bank
+        .create_customer(&first, Some("shopper@example.com"))
+        .await
+        .unwrap();
+    let second = setup.token(NO_THREE_DS).await;
+    setup.charge(&second, &reference()).await.unwrap();
+    for _ in 0..2 {
+        let saved = setup.bank.add_card(&customer, &second).await.unwrap();
+        assert!(matches!(saved, CardSaved::Added | CardSaved::AlreadyThere));
+    }
+    let held: Value = setup
+        .http
+        .get(format!("{}/sandbox/customers/{customer}", setup.url))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(held["cards"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn the_card_of_a_declined_charge_is_refused_for_good() {
+    let setup = Setup::new().await;
+    let token = setup.token(NO_THREE_DS_DECLINED).await;
+    setup.charge(&token, &reference()).await.unwrap();
+    let error = setup.bank.create_customer(&token, None).await.unwrap_err();
+    assert!(matches!(error, BankError::Refused { .. }), "{error:?}");
+}
+
+impl Setup {
+    async fn charge_within(
+        &self,
+        timeout: Duration,
+        token: &CardToken,
+        reference: &ReferenceOrder,
+    ) -> Result<Charge, BankError> {
+        let hasty = Setup {
+            url: self.url.clone(),
+            bank: self.bank.within(timeout),
+            http: self.http.clone(),
+            secret_fetches: Arc::clone(&self.secret_fetches),
+        };
+        hasty.charge(token, reference).await
+    }
+}

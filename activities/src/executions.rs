@@ -36,6 +36,10 @@ pub struct ExecutionInput<'a> {
     /// Where the caller found the record, to read it without waiting for an index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_key: Option<&'a RecordKey>,
+    /// Which request this is. A start with the same name and the same input succeeds on AWS while the first runs, as if it
+    /// had started something; the id makes every delivery's input its own, so that it is told that it came second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<&'a str>,
 }
 
 /// The name of a charge's execution: the charge id itself, so that every caller names the same one, plus the number
@@ -152,6 +156,7 @@ mod tests {
             charge_id: &ChargeId::new("chrg_test_1").unwrap(),
             status: Some(ClaimedStatus::Success),
             record_key: Some(&token.record_key()),
+            request_id: Some("r-1"),
         };
         assert!(!serde_json::to_string(&input).unwrap().contains("tokn_"));
     }

@@ -7,16 +7,18 @@
 //! | state | file |
 //! |---|---|
 //! | (checkout, before the saga) | [`activity::cardtoken`] |
-//! | (the bank's browser return) | [`activity::callback`] |
+//! | (the bank's browser return, and its notification) | [`activity::callback`] |
+//! | (what apps poll) | [`activity::check_status`] |
 //! | `ParseCallback` | [`activity::parse_callback`] |
 //! | `LookupRecord` | [`activity::lookup_record`] |
 //! | `InquireCharge` | [`activity::inquire_charge`] |
 //! | `RecordOutcome` | [`activity::record_outcome`] |
 //! | `PayOrder` | [`activity::pay_order`] |
-//! | `NotifySuccess`, `NotifyFailure` | [`activity::notify`] |
+//! | `ReverseCharge`, `ReverseVerification` | [`activity::reverse_charge`] |
+//! | `NotifySuccess`, `NotifyFailure`, `NotifyReversal`, `NotifyCard` | [`activity::notify`] |
 //! | `EnsureKBankUser` | [`activity::ensure_kbank_user`] |
 //! | `AddCard` | [`activity::add_card`] |
-//! | `AwaitBank`, `CloseRecord` | no function: the state machine updates the record itself |
+//! | `AwaitBank`, `WokenMeanwhile`, `CloseRecord` | no function: the state machine updates the record itself |
 
 pub mod activity;
 pub mod aws;

@@ -45,11 +45,17 @@ impl Aws {
         ))
     }
 
-    /// The payments' records wherever they were made: in this branch's table, then in master's. Master itself has no
-    /// `MASTER_CARD_PAYMENT_RECORD_TABLE`.
+    /// The payments' records wherever they were made: in this branch's table, then in master's where the deployment
+    /// borrows from it (`MASTER_CARD_PAYMENT_RECORD_TABLE`). Master lends (`LENDS_RECORDS`).
     pub fn sources(&self) -> Setting<Sources> {
         let master = text("MASTER_CARD_PAYMENT_RECORD_TABLE").ok();
-        Ok(Sources::new(self.records()?, master, text("BRANCH")?))
+        let lends = text("LENDS_RECORDS").is_ok();
+        Ok(Sources::new(
+            self.records()?,
+            master,
+            lends,
+            text("BRANCH")?,
+        ))
     }
 
     /// The bank's address and key.

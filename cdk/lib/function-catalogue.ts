@@ -1,7 +1,7 @@
 import type { FunctionName, TableName } from "./names";
 
 /** Actions on a table's items. A transaction needs those of the writes in it. */
-export type ItemAction = "GetItem" | "PutItem" | "UpdateItem" | "DeleteItem";
+export type ItemAction = "GetItem" | "PutItem" | "UpdateItem";
 
 /** What a function may do with one table. */
 export interface TableAccess {
@@ -61,7 +61,7 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
   "lookup-record": {
     description: "Charge id to the stored payment record",
     tables: { "card-payment-record": { items: ["GetItem", "PutItem", "UpdateItem"], queries: ["chargeId_index"] }, order: { items: ["GetItem"] } },
-    masterRecords: { items: ["UpdateItem"], queries: ["chargeId_index"] },
+    masterRecords: { items: [], queries: ["chargeId_index"] },
   },
   "inquire-charge": {
     description: "Asks the bank what became of the charge",
@@ -91,7 +91,7 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
   "ensure-kbank-user": {
     description: "The owner's customer at the bank: found, or created with the card",
     tables: {
-      "kbank-user-mapping": { items: ["GetItem", "UpdateItem", "DeleteItem"] },
+      "kbank-user-mapping": { items: ["GetItem", "UpdateItem"] },
       "card-payment-record": { items: ["GetItem"] },
       order: { items: ["GetItem"] },
     },

@@ -27,9 +27,11 @@ export function functionEnvironment(name: FunctionName, wiring: Wiring): Record<
   }
   if (spec.masterRecords) {
     environment["BRANCH"] = settings.branch.name;
-    const master = masterRecordTable(settings.branch);
-    if (master !== undefined) {
-      environment["MASTER_CARD_PAYMENT_RECORD_TABLE"] = master;
+    if (settings.borrowsMasterRecords) {
+      environment["MASTER_CARD_PAYMENT_RECORD_TABLE"] = masterRecordTable();
+    }
+    if (settings.branch.isMaster) {
+      environment["LENDS_RECORDS"] = "true";
     }
   }
   if (spec.startsExecutions) {

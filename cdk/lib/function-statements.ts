@@ -10,9 +10,8 @@ export function functionStatements(name: FunctionName, wiring: Wiring): PolicySt
   const statements = (Object.entries(spec.tables ?? {}) as [TableName, TableAccess][]).flatMap(([table, access]) =>
     accessStatements(constructId(table), wiring.tables.get(table).tableArn, access),
   );
-  const master = masterRecordTable(wiring.settings.branch);
-  if (spec.masterRecords && master !== undefined) {
-    const arn = `arn:${Aws.PARTITION}:dynamodb:${Aws.REGION}:${Aws.ACCOUNT_ID}:table/${master}`;
+  if (spec.masterRecords && wiring.settings.borrowsMasterRecords) {
+    const arn = `arn:${Aws.PARTITION}:dynamodb:${Aws.REGION}:${Aws.ACCOUNT_ID}:table/${masterRecordTable()}`;
     statements.push(...accessStatements("MasterRecords", arn, spec.masterRecords));
   }
   if (spec.startsExecutions) {

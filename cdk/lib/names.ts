@@ -28,9 +28,9 @@ export function resourceName(kebab: string, branch: Branch): string {
   return `payment3-${kebab}-${branch.name}`;
 }
 
-/** The name of master's table of payment records, for a branch that may have to process one of them; `undefined` on master itself. */
-export function masterRecordTable(branch: Branch): string | undefined {
-  return branch.isMaster ? undefined : resourceName("card-payment-record", MASTER_BRANCH);
+/** The name of master's table of payment records. */
+export function masterRecordTable(): string {
+  return resourceName("card-payment-record", MASTER_BRANCH);
 }
 
 /** The name of a branch's stack, and of what there is only one of in a stack. */

@@ -9,6 +9,7 @@ const ARCHITECTURES = ["x86_64", "arm64"] as const;
 
 /** Whose card is saved after a payment; ADDCARD always saves. */
 export type SaveCardPolicy = (typeof SAVE_CARD_POLICIES)[number];
+const YES_OR_NO = ["yes", "no"] as const;
 const SAVE_CARD_POLICIES = ["every-order", "paid-only", "consented"] as const;
 
 /** Everything that a deployment decides, checked. */
@@ -31,6 +32,8 @@ export interface Settings {
   readonly bankRedirectOrigins: readonly string[];
   /** Whose card is saved after a payment. */
   readonly saveCardPolicy: SaveCardPolicy;
+  /** Whether callbacks for payments of master's checkout may be processed here: only where this branch shares master's account at the bank and its orders. */
+  readonly borrowsMasterRecords: boolean;
 }
 
 /** What stands where the context says nothing. */
@@ -45,6 +48,7 @@ const DEFAULTS = {
     "https://dev-kpaymentgateway-services.kasikornbank.com",
   ].join(","),
   saveCardPolicy: "every-order",
+  borrowMasterRecords: "no",
 } as const;
 
 /** The context keys of this app. */
@@ -58,6 +62,7 @@ const KEYS = [
   "defaultCallbackBase",
   "bankRedirectOrigins",
   "saveCardPolicy",
+  "borrowMasterRecords",
 ] as const;
 type Key = (typeof KEYS)[number];
 
@@ -132,7 +137,11 @@ export function readSettings(source: SettingsSource): Settings {
     defaultCallbackBase,
     bankRedirectOrigins: list("bankRedirectOrigins", "https://bank.example", originProblem, DEFAULTS.bankRedirectOrigins),
     saveCardPolicy: oneOf("saveCardPolicy", SAVE_CARD_POLICIES, DEFAULTS.saveCardPolicy),
+    borrowsMasterRecords: oneOf("borrowMasterRecords", YES_OR_NO, DEFAULTS.borrowMasterRecords) === "yes",
   };
+  if (settings.borrowsMasterRecords && settings.branch.isMaster) {
+    report("borrowMasterRecords", "makes no sense on master itself", "no");
+  }
   if (problems.length > 0) {
     throw new ConfigurationError(problems.join("\n"));
   }

@@ -38,6 +38,7 @@ test("what must be given is enough", () => {
       "https://dev-kpaymentgateway-services.kasikornbank.com",
     ],
     saveCardPolicy: "every-order",
+    borrowsMasterRecords: false,
   });
 });
 
@@ -52,6 +53,7 @@ test("everything can be given", () => {
     defaultCallbackBase: "http://shop.localhost:4601",
     bankRedirectOrigins: "http://127.0.0.1:4600",
     saveCardPolicy: "consented",
+    borrowMasterRecords: "yes",
   });
   assert.match(given.branch.name, /^fix-it-/);
   assert.equal(given.architecture, "arm64");
@@ -60,6 +62,13 @@ test("everything can be given", () => {
   assert.deepEqual(given.callbackBases, ["http://127.0.0.1:4601", "yourapp://payments", "other://", "https://shop.example/th"]);
   assert.deepEqual(given.bankRedirectOrigins, ["http://127.0.0.1:4600"]);
   assert.equal(given.saveCardPolicy, "consented");
+  assert.equal(given.borrowsMasterRecords, true);
+});
+
+test("master borrows from nobody", () => {
+  assert.deepEqual(problems({ ...REQUIRED, branch: "master", borrowMasterRecords: "yes" }), [
+    "borrowMasterRecords makes no sense on master itself: give -c borrowMasterRecords=no",
+  ]);
 });
 
 test("the callback bases default to the default base", () => {

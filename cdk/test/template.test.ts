@@ -95,13 +95,13 @@ describe("functions", () => {
       "DEFAULT_CALLBACK_BASE", "BANK_REDIRECT_ORIGINS", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS",
     ],
     callback: [
-      "CARD_PAYMENT_RECORD_TABLE", "MASTER_CARD_PAYMENT_RECORD_TABLE", "BRANCH", "ORDER_TABLE", "STATE_MACHINE_ARN", "GATEWAY_SECRET_ARN",
-      "CALLBACK_BASES", "DEFAULT_CALLBACK_BASE", "AWS_TIMEOUT_MS",
+      "CARD_PAYMENT_RECORD_TABLE", "BRANCH", "ORDER_TABLE", "STATE_MACHINE_ARN", "GATEWAY_SECRET_ARN", "CALLBACK_BASES", "DEFAULT_CALLBACK_BASE",
+      "AWS_TIMEOUT_MS",
     ],
     "parse-callback": [],
-    "lookup-record": ["CARD_PAYMENT_RECORD_TABLE", "MASTER_CARD_PAYMENT_RECORD_TABLE", "BRANCH", "ORDER_TABLE", "AWS_TIMEOUT_MS"],
+    "lookup-record": ["CARD_PAYMENT_RECORD_TABLE", "BRANCH", "ORDER_TABLE", "AWS_TIMEOUT_MS"],
     "inquire-charge": ["GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
-    "record-outcome": ["CARD_PAYMENT_RECORD_TABLE", "MASTER_CARD_PAYMENT_RECORD_TABLE", "BRANCH", "CREDIT_CARD_NOTIFY_TABLE", "CHECK_STATUS_TABLE", "AWS_TIMEOUT_MS"],
+    "record-outcome": ["CARD_PAYMENT_RECORD_TABLE", "BRANCH", "CREDIT_CARD_NOTIFY_TABLE", "CHECK_STATUS_TABLE", "AWS_TIMEOUT_MS"],
     "pay-order": ["ORDER_TABLE", "CARD_PAYMENT_RECORD_TABLE", "CHECK_STATUS_TABLE", "AWS_TIMEOUT_MS"],
     notify: ["SHOP_WEBHOOK_SECRET_ARN", "SHOP_WEBHOOK_URL", "SHOP_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
     "ensure-kbank-user": ["KBANK_USER_MAPPING_TABLE", "CARD_PAYMENT_RECORD_TABLE", "ORDER_TABLE", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
@@ -138,12 +138,19 @@ describe("functions", () => {
     });
   }
 
-  test("know master's records from any branch but master", () => {
-    assert.equal(environment(feature, "payment3-lookup-record-feature-a")["MASTER_CARD_PAYMENT_RECORD_TABLE"], "payment3-card-payment-record-master");
+  test("know master's records only where the deployment borrows them, and master lends", () => {
+    const known = (template: Template, branch: string) => {
+      const { MASTER_CARD_PAYMENT_RECORD_TABLE, LENDS_RECORDS, BRANCH } = environment(template, `payment3-lookup-record-${branch}`);
+      return { MASTER_CARD_PAYMENT_RECORD_TABLE, LENDS_RECORDS, BRANCH };
+    };
+    const nothing = { MASTER_CARD_PAYMENT_RECORD_TABLE: undefined, LENDS_RECORDS: undefined };
+    assert.deepEqual(known(feature, "feature-a"), { ...nothing, BRANCH: "feature-a" });
+    const borrower = synthesise(assets, { borrowMasterRecords: "yes" });
+    assert.deepEqual(known(borrower, "feature-a"), {
+      ...nothing, MASTER_CARD_PAYMENT_RECORD_TABLE: "payment3-card-payment-record-master", BRANCH: "feature-a",
+    });
     const master = synthesise(assets, { branch: "master" });
-    const known = environment(master, "payment3-lookup-record-master");
-    assert.equal(known["MASTER_CARD_PAYMENT_RECORD_TABLE"], undefined);
-    assert.equal(known["BRANCH"], "master");
+    assert.deepEqual(known(master, "master"), { ...nothing, LENDS_RECORDS: "true", BRANCH: "master" });
   });
 
   test("get the values of the settings", () => {

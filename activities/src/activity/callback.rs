@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::bank::Gateway;
 use crate::domain::callback_base::CallbackBases;
-use crate::domain::checkout::VERIFICATION_AMOUNT;
+use crate::domain::charge::Outcome;
 use crate::domain::claim::{Claim, ClaimedStatus};
 use crate::domain::fields::Fields;
-use crate::domain::ids::{CardToken, ChargeId};
+use crate::domain::ids::{CardToken, ChargeId, RecordKey};
 use crate::domain::money::Satang;
 use crate::domain::notification::Notification;
 use crate::executions::{ExecutionInput, Executions, NotStarted, Source, Started};
@@ -62,22 +62,20 @@ async fn returned(parts: &Parts, request: &Request) -> Result<Response, ApiError
     let found = found
         .map_err(unavailable)?
         .ok_or_else(|| unknown("objectId"))?;
-    if let Err(error) = start(
-        parts,
-        Source::Callback,
-        &claim.charge_id,
-        claim.status,
-        &found,
-    )
-    .await
-    {
+    let message = Message {
+        source: Source::Callback,
+        charge_id: &claim.charge_id,
+        status: claim.status,
+        request_id: request.request_context.request_id.as_deref(),
+    };
+    if let Err(error) = start(parts, &message, &found).await {
         tracing::error!(charge_id = %claim.charge_id, %error, "the execution could not be started");
     }
     let (order_id, callback) = match &found {
         Found::Own(record) => (&record.order_id, record.callback.as_deref()),
         Found::Foreign(foreign) => (&foreign.order_id, foreign.callback.as_deref()),
     };
-    let amount = amount(parts, &found).await.map_err(unavailable)?;
+    let amount = amount(parts, &found).await;
     let location = parts
         .bases
         .thank_you(callback, order_id, claim.status, amount);
@@ -108,15 +106,23 @@ async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError
         .await
         .map_err(unavailable)?
         .ok_or_else(|| unknown("id"))?;
-    start(
-        parts,
-        Source::Notify,
+    let message = Message {
+        source: Source::Notify,
         charge_id,
-        notification.status,
-        &found,
-    )
-    .await
-    .map_err(|error| {
+        status: notification.status,
+        request_id: request.request_context.request_id.as_deref(),
+    };
+    let started = match &found {
+        Found::Own(record)
+            if notification.says_paid() && record.outcome == Some(Outcome::Declined) =>
+        {
+            start_again(parts, &message, record)
+                .await
+                .map_err(unavailable)?
+        }
+        found => start(parts, &message, found).await,
+    };
+    started.map_err(|error| {
         tracing::error!(%charge_id, %error, "the execution could not be started");
         cannot_now()
     })?;
@@ -139,14 +145,44 @@ async fn find_by_token(
         .map(|record| Found::Own(Box::new(record))))
 }
 
-/// Starts the saga, unless the payment is done.
-async fn start(
-    parts: &Parts,
+/// What came in, as the execution is told.
+struct Message<'a> {
     source: Source,
-    charge_id: &ChargeId,
+    charge_id: &'a ChargeId,
     status: ClaimedStatus,
-    found: &Found,
-) -> Result<(), NotStarted> {
+    request_id: Option<&'a str>,
+}
+
+impl Message<'_> {
+    fn input<'a>(&'a self, record_key: Option<&'a RecordKey>) -> ExecutionInput<'a> {
+        ExecutionInput {
+            source: self.source,
+            charge_id: self.charge_id,
+            status: Some(self.status),
+            record_key,
+            request_id: self.request_id,
+        }
+    }
+}
+
+/// Opens the record of a decline again, for a late authorisation that the bank has signed, and starts the next attempt.
+/// Somebody else may be first: then that one starts it.
+async fn start_again(
+    parts: &Parts,
+    message: &Message<'_>,
+    record: &Record,
+) -> Result<Result<(), NotStarted>, TableError> {
+    let Some(attempt) = parts.sources.own().reopen_declined(record).await? else {
+        return Ok(Ok(()));
+    };
+    tracing::warn!(charge_id = %message.charge_id, attempt, "late authorisation of a declined charge");
+    let input = message.input(Some(&record.key));
+    Ok(parts.executions.start(&input, attempt).await.map(|_| ()))
+}
+
+/// Starts the saga, unless the payment is done.
+async fn start(parts: &Parts, message: &Message<'_>, found: &Found) -> Result<(), NotStarted> {
+    let charge_id = message.charge_id;
     let (record_key, attempt) = match found {
         Found::Own(record) if record.is_closed() => return Ok(()),
         // Checkout died before it stored the charge, and a return's word for which charge it was is not enough:
@@ -159,12 +195,7 @@ async fn start(
         Found::Foreign(foreign) if foreign.is_done() => return Ok(()),
         Found::Foreign(_) => (None, 0),
     };
-    let input = ExecutionInput {
-        source,
-        charge_id,
-        status: Some(status),
-        record_key,
-    };
+    let input = message.input(record_key);
     match (parts.executions.start(&input, attempt).await?, found) {
         (Started::Now, _) => tracing::info!(%charge_id, "execution started"),
         // It may be about to give up waiting for the bank: have the payment looked at again soon.
@@ -182,17 +213,24 @@ async fn wake_up(parts: &Parts, charge_id: &ChargeId, record: &Record) {
     }
 }
 
-/// What the thank-you page shows as the amount. An old record may lack it; its order has it.
-async fn amount(parts: &Parts, found: &Found) -> Result<Satang, TableError> {
+/// What the thank-you page shows as the amount. An old record may lack it; its order has it. Only shown: where it cannot be
+/// told, the page shows nothing paid, and the browser goes on.
+async fn amount(parts: &Parts, found: &Found) -> Satang {
     let foreign = match found {
-        Found::Own(record) => return Ok(record.amount),
+        Found::Own(record) => return record.amount,
         Found::Foreign(foreign) => foreign,
     };
     if let Some(amount) = foreign.amount {
-        return Ok(amount);
+        return amount;
     }
-    let stored = parts.orders.get(&foreign.order_id).await?;
-    Ok(stored.map_or(VERIFICATION_AMOUNT, |stored| stored.order.grand_total))
+    match parts.orders.get(&foreign.order_id).await {
+        Ok(Some(stored)) => stored.order.grand_total,
+        Ok(None) => Satang::ZERO,
+        Err(error) => {
+            tracing::error!(%error, "the amount of an old payment could not be read");
+            Satang::ZERO
+        }
+    }
 }
 
 fn unknown(field: &str) -> ApiError {

@@ -15,7 +15,7 @@ use crate::domain::charge::{Charge, Outcome, Verdict};
 use crate::domain::checkout::{CheckoutForm, VERIFICATION_AMOUNT};
 use crate::domain::claim::ClaimedStatus;
 use crate::domain::fields::Fields;
-use crate::domain::ids::{ChargeId, MerchantId, RecordKey, ReferenceOrder};
+use crate::domain::ids::{ChargeId, MerchantId, ReferenceOrder};
 use crate::domain::order::{Order, Unpayable};
 use crate::domain::payment::Purpose;
 use crate::executions::{ExecutionInput, Executions, Source};
@@ -23,7 +23,7 @@ use crate::http_api::{ApiError, Request, Response, body, escape_html, html_respo
 use crate::tables::TableError;
 use crate::tables::check_status::CheckStatus;
 use crate::tables::orders::Orders;
-use crate::tables::records::{CreateError, Record, Records};
+use crate::tables::records::{CreateError, Record, Records, Resolution};
 
 /// How long a repeat of a form waits for the first one's answer from the bank, before it asks the bank itself. Longer
 /// than a charge takes, short enough to leave room for the inquiry within the API's 30 seconds.
@@ -109,7 +109,10 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
         Err(CreateError::Exists) => {
             let record = parts.records.get(&key).await.map_err(unavailable)?;
             let record = record.ok_or_else(bank_unavailable)?;
-            return repeat(parts, &form, record).await;
+            // With our own reference it is ours: only the answer to storing it was lost.
+            if record.reference_order.as_ref() != Some(&reference) {
+                return repeat(parts, &form, record).await;
+            }
         }
         Err(CreateError::Table(error)) => return Err(unavailable(error)),
     }
@@ -267,7 +270,7 @@ async fn proceed(parts: &Parts, record: &Record, charge: Charge) -> Result<Strin
             None => Err(bank_unavailable()),
         },
         Verdict::Decided(outcome) => {
-            start(parts, &record.key, &charge.id).await;
+            start(parts, record, &charge.id).await;
             thank_you(parts, record, outcome)
         }
     }
@@ -293,14 +296,15 @@ async fn verdict(parts: &Parts, record: &Record, charge: &Charge) -> Result<Verd
 
 /// Starts the saga of a charge that was decided without 3-D Secure. If that fails the record stays open, and
 /// reconciliation starts it.
-async fn start(parts: &Parts, key: &RecordKey, charge_id: &ChargeId) {
+async fn start(parts: &Parts, record: &Record, charge_id: &ChargeId) {
     let input = ExecutionInput {
         source: Source::Checkout,
         charge_id,
         status: None,
-        record_key: Some(key),
+        record_key: Some(&record.key),
+        request_id: None,
     };
-    if let Err(error) = parts.executions.start(&input, 0).await {
+    if let Err(error) = parts.executions.start(&input, record.attempt).await {
         tracing::error!(%charge_id, %error, "the execution could not be started");
     }
 }
@@ -321,7 +325,11 @@ fn finished(parts: &Parts, record: &Record) -> Result<String, ApiError> {
             "the bank refused the card: use another card, or enter this one again",
         ));
     }
-    thank_you(parts, record, record.outcome.unwrap_or(Outcome::Declined))
+    let outcome = match record.resolution {
+        Some(Resolution::Reversing | Resolution::Reversed) => Outcome::Returned,
+        Some(Resolution::OrderPaid) | None => record.outcome.unwrap_or(Outcome::Declined),
+    };
+    thank_you(parts, record, outcome)
 }
 
 fn thank_you(parts: &Parts, record: &Record, outcome: Outcome) -> Result<String, ApiError> {

@@ -36,7 +36,6 @@ async fn status(table: &CheckStatus, request: &Request) -> Result<Response, ApiE
         200,
         &json!({
             "orderId": order,
-            "chargeId": status.charge_id,
             "status": status.status,
             "amount": status.amount.to_string(),
             "updatedAt": status.updated_at,

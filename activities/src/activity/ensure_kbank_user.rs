@@ -108,7 +108,14 @@ pub async fn ensure(parts: &Parts, input: &Input) -> Result<Ensured, EnsureError
     // Only the address is wanted of the order: an order that is gone or odd must not cost the card.
     let email = order.ok().flatten();
     let email = email.as_ref().and_then(|order| order.email());
-    let customer = match parts.bank.create_customer(&token, email).await {
+    let created = match parts.bank.create_customer(&token, email).await {
+        // A refusal took no effect. It may be the address that the bank does not like: the card matters more.
+        Err(BankError::Refused { .. }) if email.is_some() => {
+            parts.bank.create_customer(&token, None).await
+        }
+        created => created,
+    };
+    let customer = match created {
         Ok(customer) => customer,
         Err(error @ BankError::Refused { .. }) => {
             parts.mapping.release(owner, charge).await?;

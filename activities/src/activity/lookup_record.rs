@@ -45,6 +45,11 @@ pub enum LookupError {
     /// Another stack works on the payment.
     #[error("another stack handles this payment: see `handledBy` in the record")]
     HandledElsewhere,
+    /// The payment was made elsewhere with a card token that made another charge here. For a person to look at.
+    #[error(
+        "this stack has another charge for the same card token: compare both with the bank's portal"
+    )]
+    TokenReused,
     /// A table could not be used.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -55,6 +60,7 @@ impl Failure for LookupError {
         ("RecordNotFound", Treatment::Transient),
         ("RecordClosed", Treatment::Definite),
         ("HandledElsewhere", Treatment::Definite),
+        ("TokenReused", Treatment::Definite),
         TableError::NAMES[0],
         TableError::NAMES[1],
     ];
@@ -64,6 +70,7 @@ impl Failure for LookupError {
             Self::RecordNotFound => "RecordNotFound",
             Self::RecordClosed(_) => "RecordClosed",
             Self::HandledElsewhere => "HandledElsewhere",
+            Self::TokenReused => "TokenReused",
             Self::Table(error) => error.name(),
         }
     }
@@ -73,6 +80,7 @@ impl From<TakeOverError> for LookupError {
     fn from(error: TakeOverError) -> Self {
         match error {
             TakeOverError::HandledElsewhere => Self::HandledElsewhere,
+            TakeOverError::TokenReused => Self::TokenReused,
             TakeOverError::Table(error) => Self::Table(error),
         }
     }
@@ -107,7 +115,10 @@ async fn find(parts: &Parts, input: &Input) -> Result<Record, LookupError> {
         Some(Found::Foreign(foreign)) => take_over(parts, &foreign).await?,
     };
     // An index may be behind: whether the record is closed must be read from the record itself.
-    own.get(&key).await?.ok_or(LookupError::RecordNotFound)
+    own.get(&key)
+        .await?
+        .filter(|record| record.charge_id.as_ref() == Some(&input.charge_id))
+        .ok_or(LookupError::RecordNotFound)
 }
 
 async fn take_over(parts: &Parts, foreign: &Foreign) -> Result<RecordKey, LookupError> {

@@ -98,6 +98,7 @@ mod tests {
             charge_id: &charge_id,
             status: Some(ClaimedStatus::Failure),
             record_key: Some(&key),
+            request_id: Some("r-1"),
         })
         .unwrap();
         assert_eq!(

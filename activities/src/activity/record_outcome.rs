@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::charge::Outcome;
+use crate::domain::charge::{Outcome, TransactionState};
 use crate::domain::payment::{Origin, Payment, Purpose};
 use crate::failure::{Failure, Treatment};
 use crate::tables::check_status::CheckStatus;
@@ -37,6 +37,11 @@ pub enum RecordError {
         "the record cannot become `{0}`: it says otherwise already; compare it with the bank's portal before anything else"
     )]
     OutcomeConflict(Outcome),
+    /// The record came from master's table, and another stack has claimed it there first.
+    #[error(
+        "another stack handles this payment: see `handledBy` in the record that this one was copied from"
+    )]
+    HandledElsewhere,
     /// Another transaction was at the same record: the next try may succeed.
     #[error("another transaction was at the same record")]
     TransactionConflict,
@@ -48,6 +53,7 @@ pub enum RecordError {
 impl Failure for RecordError {
     const NAMES: &'static [(&'static str, Treatment)] = &[
         ("OutcomeConflict", Treatment::Definite),
+        ("HandledElsewhere", Treatment::Definite),
         ("TransactionConflict", Treatment::Transient),
         TableError::NAMES[0],
         TableError::NAMES[1],
@@ -56,6 +62,7 @@ impl Failure for RecordError {
     fn name(&self) -> &'static str {
         match self {
             Self::OutcomeConflict(_) => "OutcomeConflict",
+            Self::HandledElsewhere => "HandledElsewhere",
             Self::TransactionConflict => "TransactionConflict",
             Self::Table(error) => error.name(),
         }
@@ -72,6 +79,9 @@ pub struct Tables {
     pub check_status: CheckStatus,
 }
 
+/// The position of the source's update in the transaction, where there is one.
+const SOURCE: usize = 2;
+
 /// Writes the decision. Repeated, it changes nothing.
 ///
 /// # Errors
@@ -83,8 +93,9 @@ pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordEr
         transaction_state,
     } = input;
     let records = tables.sources.own();
+    let state = TransactionState::parse(transaction_state);
     let mut items = vec![
-        records.outcome_update(payment, *outcome),
+        records.outcome_update(payment, *outcome, &state),
         tables.outcomes.row(payment, *outcome, transaction_state),
     ];
     if payment.origin != Origin::Own {
@@ -102,6 +113,10 @@ pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordEr
     }
     match transact_without(records.client(), "record the outcome", items, needed).await {
         Ok(()) => Ok(Recorded { outcome: *outcome }),
+        Err(NotWritten::Refused(refused)) if refused == [SOURCE] => {
+            records.close_handled_elsewhere(&payment.record_key).await?;
+            Err(RecordError::HandledElsewhere)
+        }
         Err(NotWritten::Refused(_)) => Err(RecordError::OutcomeConflict(*outcome)),
         Err(NotWritten::Conflict) => Err(RecordError::TransactionConflict),
         Err(NotWritten::Unavailable(error)) => Err(error.into()),

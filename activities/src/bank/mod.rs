@@ -139,7 +139,9 @@ impl Bank {
         reference: &ReferenceOrder,
     ) -> Result<Option<Charge>, BankError> {
         match self.get_charge(reference.as_str()).await {
-            Ok(charge) => Ok(Some(charge)),
+            // Another charge than the one that was asked for must never be taken for it.
+            Ok(charge) => Ok(Some(charge)
+                .filter(|charge| charge.reference_order.as_deref() == Some(reference.as_str()))),
             Err(BankError::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }

@@ -218,13 +218,12 @@ pub(super) fn refusal(status: StatusCode, answer: &[u8]) -> Option<BankError> {
 }
 
 /// Whether a refusal says that the card is with the customer already. The bank's codes are not public: 409, or a code
-/// that says so in words.
+/// that says so of the card in words. A token that is used already, or a customer that does not exist, is a refusal.
 pub(super) fn means_duplicate(status: u16, code: &str) -> bool {
     let code = code.to_ascii_lowercase();
-    status == 409
-        || code.contains("duplicate")
-        || code.contains("already")
-        || code.contains("exists")
+    let says = |word| code.contains(word);
+    let of_the_card = says("card") && (says("exist") || says("already"));
+    status == 409 || ((says("duplicate") || of_the_card) && !says("not") && !says("token"))
 }
 
 fn unreadable(what: &str) -> BankError {
@@ -288,6 +287,24 @@ mod tests {
                 other => panic!("{status}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn only_a_card_that_is_there_counts_as_saved() {
+        for code in ["card_already_exists", "duplicate_card", "CARD_EXISTS"] {
+            assert!(means_duplicate(400, code), "{code}");
+        }
+        for code in [
+            "customer_not_exists",
+            "card_not_exists",
+            "token_already_used",
+            "duplicate_token",
+            "charge_not_approved",
+            "none",
+        ] {
+            assert!(!means_duplicate(400, code), "{code}");
+        }
+        assert!(means_duplicate(409, "none"));
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub enum MoneyError {
 }
 
 impl Satang {
+    /// Nothing.
+    pub const ZERO: Satang = Satang(0);
+
     /// The largest amount the gateway's `Decimal(12,2)` can carry.
     pub const MAX: Satang = Satang(999_999_999_999);
 

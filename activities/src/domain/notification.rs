@@ -2,8 +2,10 @@
 //! not cover (`reference_order`, `source`) is not read at all.
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::charge::TransactionState;
 use super::claim::ClaimedStatus;
 use super::fields::{FieldError, MAX_BODY};
 use super::ids::ChargeId;
@@ -16,8 +18,7 @@ pub struct Notification {
     pub charge_id: ChargeId,
     /// `success` or `fail`, in the words of the browser return.
     pub status: ClaimedStatus,
-    /// The charge's state in the bank's word.
-    pub transaction_state: String,
+    says_paid: bool,
     /// The text that was signed, without the salt: `id`, amount with four decimals, currency, status, state.
     pub signed: String,
     /// `failure_code`, which one integration puts between the text and the salt; empty where blank.
@@ -35,11 +36,18 @@ struct Wire<'a> {
     currency: Option<String>,
     status: Option<String>,
     transaction_state: Option<String>,
-    failure_code: Option<String>,
+    /// Mostly text; a number where the bank feels like it.
+    failure_code: Option<Value>,
     checksum: Option<String>,
 }
 
 impl Notification {
+    /// Whether the bank says that the charge is authorised or settled.
+    #[must_use]
+    pub fn says_paid(&self) -> bool {
+        self.says_paid
+    }
+
     /// Reads a notification: a JSON charge object with `checksum`.
     ///
     /// # Errors
@@ -80,11 +88,19 @@ impl Notification {
         };
         let transaction_state = need(wire.transaction_state, "transaction_state")?;
         Ok(Self {
+            says_paid: status == ClaimedStatus::Success
+                && matches!(
+                    TransactionState::parse(&transaction_state),
+                    TransactionState::Authorized | TransactionState::Settled
+                ),
             signed: format!("{charge_id}{amount}00{currency}{word}{transaction_state}"),
             charge_id,
             status,
-            transaction_state,
-            failure_code: wire.failure_code.unwrap_or_default(),
+            failure_code: match wire.failure_code {
+                Some(Value::String(text)) => text,
+                Some(Value::Number(number)) => number.to_string(),
+                _ => String::new(),
+            },
             checksum: need(wire.checksum, "checksum")?,
         })
     }

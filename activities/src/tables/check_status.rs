@@ -25,8 +25,6 @@ pub struct CheckStatus {
 /// What an app may show for an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// The charge that it speaks of.
-    pub charge_id: String,
     /// `pending`, `paid`, `declined` or `reversed`.
     pub status: String,
     /// The charged amount.
@@ -59,7 +57,6 @@ impl CheckStatus {
         // A row of the former system holds the charge only: nothing that an app could show.
         Ok(output.item.as_ref().and_then(|item| {
             Some(Status {
-                charge_id: string(item, "chargeId")?.to_owned(),
                 status: string(item, "status")?.to_owned(),
                 amount: integer(item, "amountSatang").and_then(|n| Satang::new(n).ok())?,
                 updated_at: string(item, "updatedAt")?.to_owned(),

@@ -2,7 +2,6 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 
 use super::TableError;
@@ -115,20 +114,15 @@ impl Mapping {
     pub async fn release(&self, owner: &OwnerId, charge: &ChargeId) -> Result<(), TableError> {
         let result = self
             .client
-            .delete_item()
+            .update_item()
             .table_name(&self.table)
             .key("ownerId", s(owner.as_str()))
+            .update_expression("REMOVE claimedBy, claimedAt")
             .condition_expression("attribute_not_exists(kbank_id) AND claimedBy = :charge")
             .expression_attribute_values(":charge", s(charge.as_str()))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(()),
-                _ => Err(TableError::unavailable("release the user mapping")(error)),
-            },
-        }
+        condition_held(result, "release the user mapping").map(|_| ())
     }
 }
 

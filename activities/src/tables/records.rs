@@ -23,7 +23,7 @@ use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use super::TableError;
 use super::item::{Item, baht, boolean, integer, n, s, string};
 use crate::clock;
-use crate::domain::charge::Outcome;
+use crate::domain::charge::{Outcome, TransactionState};
 use crate::domain::checkout::CheckoutForm;
 use crate::domain::ids::{
     CardToken, ChargeId, CustomerId, OrderId, OwnerId, RecordKey, ReferenceOrder,
@@ -352,6 +352,53 @@ impl Records {
         .await
     }
 
+    /// Closes the copy of a record that another stack has claimed first.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn close_handled_elsewhere(&self, key: &RecordKey) -> Result<(), TableError> {
+        self.update_if(
+            "close the copy of the payment record",
+            key.as_str(),
+            "SET closedAt = :now, closedAs = :elsewhere REMOVE openShard, lookAgainAt, #token",
+            "attribute_exists(openShard) AND outcome = :pending",
+            [
+                (":now", Some(s(clock::now()))),
+                (":elsewhere", Some(s("handledElsewhere"))),
+                (":pending", Some(s("pending"))),
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Opens a declined record again, closed or not, because the bank has authorised its charge after all: counts an
+    /// attempt, so that there is a name for another execution. `None` when the record is not what was read: somebody
+    /// else was first, or the bank's yes is recorded by now.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn reopen_declined(&self, record: &Record) -> Result<Option<u32>, TableError> {
+        let next = record.attempt + 1;
+        let now = clock::now_seconds();
+        let opened = self
+            .update_if(
+                "open the declined payment record again",
+                record.key.as_str(),
+                "SET attempt = :next, openShard = :shard, lookAgainAt = :now REMOVE closedAt, closedAs",
+                "outcome = :declined AND attempt = :read AND attribute_exists(chargeId)",
+                [
+                    (":next", Some(n(next))),
+                    (":read", Some(n(record.attempt))),
+                    (":shard", Some(n(record.key.open_shard()))),
+                    (":now", Some(n(now))),
+                    (":declined", Some(s("declined"))),
+                ],
+            )
+            .await?;
+        Ok(opened.then_some(next))
+    }
+
     /// Has reconciliation look at an open, pending record at its next run. `false` when the record is neither.
     ///
     /// # Errors
@@ -391,12 +438,22 @@ impl Records {
     }
 
     /// For a transaction: the bank's decision. Holds only as the one direction allows: pending becomes anything, a
-    /// decline may turn into a late authorisation, money that was ours may go back, and paid never becomes declined.
+    /// decline may turn into a late authorisation, money that was ours may go back, and paid never becomes declined. A
+    /// refund may be a partial one, made by hand at the bank: it counts as the money's return only where we began it.
     #[must_use]
-    pub fn outcome_update(&self, payment: &Payment, outcome: Outcome) -> TransactWriteItem {
+    pub fn outcome_update(
+        &self,
+        payment: &Payment,
+        outcome: Outcome,
+        state: &TransactionState,
+    ) -> TransactWriteItem {
+        let refunded = *state == TransactionState::RefundSent;
         let before = match outcome {
             Outcome::Paid => "outcome IN (:pending, :declined, :outcome)",
             Outcome::Declined => "outcome IN (:pending, :outcome)",
+            Outcome::Returned if refunded => {
+                "outcome IN (:pending, :paid, :outcome) AND resolution IN (:reversing, :reversed)"
+            }
             Outcome::Returned => {
                 "outcome IN (:pending, :paid, :outcome) AND (attribute_not_exists(resolution) OR resolution <> :orderPaid)"
             }
@@ -420,6 +477,10 @@ impl Records {
         update = match outcome {
             Outcome::Paid => update.expression_attribute_values(":declined", s("declined")),
             Outcome::Declined => update,
+            Outcome::Returned if refunded => update
+                .expression_attribute_values(":paid", s("paid"))
+                .expression_attribute_values(":reversing", s("reversing"))
+                .expression_attribute_values(":reversed", s("reversed")),
             Outcome::Returned => update
                 .expression_attribute_values(":paid", s("paid"))
                 .expression_attribute_values(":orderPaid", s("orderPaid")),
@@ -502,8 +563,8 @@ impl Records {
         .await
     }
 
-    /// Takes over a record that was first the former system's or master's. The first one stands: repeated, or beside
-    /// another, it changes nothing.
+    /// Takes over a record that was first the former system's or master's. A record that stands stays, unless it is that
+    /// of a checkout that the bank refused.
     ///
     /// # Errors
     /// [`TableError`].
@@ -513,7 +574,10 @@ impl Records {
             .put_item()
             .table_name(&self.table)
             .set_item(Some(item))
-            .condition_expression("attribute_not_exists(tokenId)")
+            .condition_expression(
+                "attribute_not_exists(tokenId) OR (attribute_not_exists(chargeId) AND closedAs = :refused)",
+            )
+            .expression_attribute_values(":refused", s("refused"))
             .send()
             .await;
         match result {

@@ -1,8 +1,10 @@
 //! Finds a payment's record wherever it was made: in this branch's table, in the layout of the former system, or in
-//! master's table. What is not ours in our layout is claimed where it stands and copied under our layout's key; the rest
-//! of the saga only ever sees the copy.
+//! master's table. What is not ours in our layout is copied under our layout's key; the rest of the saga only ever sees the
+//! copy.
 //!
-//! What a branch writes of master's records is the claim (`handledBy`) and the outcome, nothing else.
+//! What a branch writes of master's records is the claim (`handledBy`) and the outcome, nothing else, and both at once: only
+//! when this branch's own key at the bank has shown that the charge is what the record says. A claim any earlier would let
+//! a stranger's callback to some branch take a payment away from master.
 
 use std::fmt;
 
@@ -18,6 +20,10 @@ use crate::domain::money::Satang;
 use crate::domain::payment::Origin;
 
 const TABLE: &str = "card-payment-record";
+
+/// A record that nobody else has claimed.
+const CLAIMABLE: &str =
+    "attribute_exists(tokenId) AND (attribute_not_exists(handledBy) OR handledBy = :branch)";
 
 /// A payment's record, found.
 #[derive(Debug)]
@@ -40,7 +46,9 @@ pub struct Foreign {
     pub amount: Option<Satang>,
     /// The base of the final redirect: not yet checked.
     pub callback: Option<String>,
+    charge_id: ChargeId,
     key: RecordKey,
+    handled_by: Option<String>,
     /// Absent only where the system that made the record has closed it.
     token: Option<CardToken>,
     old_layout: bool,
@@ -91,6 +99,10 @@ impl Foreign {
             } else {
                 item.contains_key("closedAt") || item.contains_key("resolution")
             },
+            charge_id: string(&item, "chargeId")
+                .and_then(|id| ChargeId::new(id).ok())
+                .ok_or_else(|| missing("chargeId"))?,
+            handled_by: string(&item, "handledBy").map(str::to_owned),
             key,
             token,
             old_layout,
@@ -102,11 +114,6 @@ impl Foreign {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.done
-    }
-
-    /// Its key where it stands: the token itself in the former system's layout, so never to be shown.
-    fn source_key(&self) -> &str {
-        string(&self.item, "tokenId").unwrap_or_default()
     }
 
     /// The record in our layout: whatever else it holds is kept.
@@ -152,12 +159,23 @@ impl Foreign {
     }
 }
 
+/// Whose charge stands where the copy of a foreign record would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Free,
+    SameCharge,
+    OtherCharge,
+}
+
 /// Why a record could not be taken over.
 #[derive(Debug, thiserror::Error)]
 pub enum TakeOverError {
     /// Another stack has claimed it.
     #[error("another stack handles this payment")]
     HandledElsewhere,
+    /// Our table has a record for the same card token that made another charge.
+    #[error("the card token made another charge here")]
+    TokenReused,
     /// A table could not be used.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -168,18 +186,20 @@ pub enum TakeOverError {
 pub struct Sources {
     own: Records,
     master: Option<Records>,
+    lends: bool,
     branch: String,
 }
 
 impl Sources {
-    /// The tables of a branch. Master itself has no table behind its own, and claims its own records instead, so that
-    /// no branch takes one that master is working on.
+    /// The tables of a branch. `master_table` where it borrows from master. `lends` is said of master itself: it claims its
+    /// own records before it works on them, so that no branch takes one of those.
     #[must_use]
-    pub fn new(own: Records, master_table: Option<String>, branch: String) -> Self {
+    pub fn new(own: Records, master_table: Option<String>, lends: bool, branch: String) -> Self {
         let master = master_table.map(|table| Records::new(own.client().clone(), table));
         Self {
             own,
             master,
+            lends,
             branch,
         }
     }
@@ -214,55 +234,81 @@ impl Sources {
             .transpose()
     }
 
-    /// Claims a foreign record and copies it into our layout. Repeated, it changes nothing.
+    /// Copies a foreign record into our layout. Repeated, it changes nothing.
     ///
     /// # Errors
-    /// [`TakeOverError::HandledElsewhere`] when another stack was first.
+    /// [`TakeOverError`].
     pub async fn take_over(
         &self,
         foreign: &Foreign,
         owner: &OwnerId,
         amount: Satang,
     ) -> Result<RecordKey, TakeOverError> {
+        if foreign
+            .handled_by
+            .as_ref()
+            .is_some_and(|by| *by != self.branch)
+        {
+            return Err(TakeOverError::HandledElsewhere);
+        }
+        match self.standing(foreign).await? {
+            Standing::OtherCharge => return Err(TakeOverError::TokenReused),
+            Standing::SameCharge => return Ok(foreign.key.clone()),
+            Standing::Free => {}
+        }
         let source = match (&self.master, foreign.origin) {
             (Some(master), Origin::Borrowed) => master,
             _ => &self.own,
         };
-        if !self.claim(source, foreign.source_key()).await? {
-            return Err(TakeOverError::HandledElsewhere);
+        let copy = foreign.copy(owner, amount, source.table());
+        self.own.adopt(copy).await?;
+        match self.standing(foreign).await? {
+            Standing::SameCharge => Ok(foreign.key.clone()),
+            Standing::Free | Standing::OtherCharge => Err(TakeOverError::TokenReused),
         }
-        self.own
-            .adopt(foreign.copy(owner, amount, source.table()))
-            .await?;
-        Ok(foreign.key.clone())
     }
 
-    /// On master: claims one of its own records before working on it. Elsewhere nobody borrows, and nothing is written.
+    async fn standing(&self, foreign: &Foreign) -> Result<Standing, TableError> {
+        let record = self.own.get(&foreign.key).await?;
+        Ok(match record {
+            None => Standing::Free,
+            Some(record) if record.charge_id.as_ref() == Some(&foreign.charge_id) => {
+                Standing::SameCharge
+            }
+            // A checkout with the used token, which the bank refused: no charge came of it.
+            Some(record) if record.charge_id.is_none() && record.is_closed() => Standing::Free,
+            Some(_) => Standing::OtherCharge,
+        })
+    }
+
+    /// On master: claims one of its own records before working on it. From other branches nobody borrows, and nothing is
+    /// written.
     ///
     /// # Errors
     /// [`TakeOverError::HandledElsewhere`] when a branch was first.
     pub async fn claim_own(&self, record: &Record) -> Result<(), TakeOverError> {
-        if self.master.is_some() || self.claim(&self.own, record.key.as_str()).await? {
+        if !self.lends {
+            return Ok(());
+        }
+        let claimed = self
+            .own
+            .update_if(
+                "claim the payment record",
+                record.key.as_str(),
+                "SET handledBy = :branch",
+                CLAIMABLE,
+                [(":branch", Some(s(&self.branch)))],
+            )
+            .await?;
+        if claimed {
             Ok(())
         } else {
             Err(TakeOverError::HandledElsewhere)
         }
     }
 
-    async fn claim(&self, table: &Records, key: &str) -> Result<bool, TableError> {
-        table
-            .update_if(
-                "claim the payment record",
-                key,
-                "SET handledBy = :branch",
-                "attribute_exists(tokenId) AND (attribute_not_exists(handledBy) OR handledBy = :branch)",
-                [(":branch", Some(s(&self.branch)))],
-            )
-            .await
-    }
-
-    /// For the transaction that records an outcome: the same outcome where the record came from. `None` for a record of
-    /// our own.
+    /// For the transaction that records an outcome: the claim and the same outcome where the record came from. Holds
+    /// unless another stack was first. `None` for a record of our own.
     ///
     /// # Errors
     /// [`TableError`].
@@ -283,16 +329,17 @@ impl Sources {
         let (Some(table), Some(source_key)) = (string(&copy, "sourceTable"), source_key) else {
             return Ok(None);
         };
+        // A record in our layout leaves the index of open ones: what is left to do is done here.
         let set = if old_layout {
-            "SET #status = :isPaid"
+            "SET handledBy = :branch, #status = :isPaid"
         } else {
-            "SET #status = :isPaid, outcome = :outcome"
+            "SET handledBy = :branch, #status = :isPaid, outcome = :outcome REMOVE openShard, lookAgainAt"
         };
         let mut update = Update::builder()
             .table_name(table)
             .key("tokenId", s(source_key))
             .update_expression(set)
-            .condition_expression("handledBy = :branch")
+            .condition_expression(CLAIMABLE)
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":branch", s(&self.branch))
             .expression_attribute_values(":isPaid", AttributeValue::Bool(outcome == Outcome::Paid));

@@ -1,0 +1,123 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::shopper::CARD_APPROVED;
+
+/// Runs the whole payment system on this machine, pays with it, and tests it.
+#[derive(Debug, Parser)]
+#[command(name = "cargo local", bin_name = "cargo local", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Builds, installs, starts and deploys everything, and runs until Ctrl-C
+    Up(Up),
+    /// Runs everything that CI checks, or one part of it
+    Test(Test),
+    /// Pays an order as a shopper with a browser would, and shows what came of it
+    Pay(Pay),
+    /// Lists the executions, or shows one state by state
+    Executions(Executions),
+    /// Draws the README's picture of the state machine anew
+    Diagram,
+}
+
+/// Arguments of `cargo local up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// The port of the local AWS
+    #[arg(long, default_value_t = 4566)]
+    pub aws_port: u16,
+    /// The port of the sandbox bank
+    #[arg(long, default_value_t = 4600)]
+    pub bank_port: u16,
+    /// The port of the demo shop
+    #[arg(long, default_value_t = 4601)]
+    pub shop_port: u16,
+    /// Forgets every payment, order and deployment of earlier runs
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+/// Arguments of `cargo local test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The part to run; all of them when absent
+    pub part: Option<Part>,
+}
+
+/// The parts of the tests, quick ones first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// The Rust sources are formatted
+    Format,
+    /// The state machine's definition is valid
+    Asl,
+    /// The Rust sources have no lints
+    Clippy,
+    /// The Rust tests that need nothing else running
+    Unit,
+    /// The CDK app's types and tests, and its synthesis with the real functions
+    Cdk,
+    /// The payments, end to end, in an environment of their own
+    E2e,
+    /// Of the end-to-end tests, the table of flows alone
+    Flows,
+}
+
+/// Arguments of `cargo local pay`.
+#[derive(Debug, Args)]
+pub struct Pay {
+    /// The card's number, one of the bank's sandbox cards
+    #[arg(long, default_value = CARD_APPROVED)]
+    pub card: String,
+    /// An order to pay; a new one when absent
+    #[arg(long)]
+    pub order: Option<String>,
+    /// The customer of the new order; a new one when absent
+    #[arg(long, conflicts_with = "order")]
+    pub user: Option<String>,
+    /// The total of the new order, in baht
+    #[arg(long, default_value = "1500.00", conflicts_with = "order")]
+    pub amount: String,
+    /// What the browser's return claims, instead of what the bank's page says
+    #[arg(long)]
+    pub status: Option<bool>,
+    /// Prints one JSON document instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `cargo local executions`.
+#[derive(Debug, Args)]
+pub struct Executions {
+    /// The execution to show: the charge id, with -2 and so on from the second attempt on
+    pub name: Option<String>,
+    /// Lists only executions with this status: running, succeeded, failed, timed_out or aborted
+    #[arg(long, conflicts_with = "name")]
+    pub status: Option<String>,
+    /// How many to list, newest first
+    #[arg(long, default_value_t = 20, conflicts_with = "name")]
+    pub limit: usize,
+    /// Prints JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

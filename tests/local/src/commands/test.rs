@@ -1,0 +1,174 @@
+//! `cargo local test`.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::cli::{Part, Test};
+use crate::environment::{Environment, Notifications, Options, State};
+use crate::interrupt::Interrupt;
+use crate::process::Tool;
+use crate::{deploy, functions, node, outputs, prerequisites, steps, workspace};
+
+/// The branch of the environment for the end-to-end tests.
+const BRANCH: &str = "e2e";
+/// Every lint is an error.
+const CLIPPY: [&str; 6] = [
+    "clippy",
+    "--workspace",
+    "--all-targets",
+    "--",
+    "-D",
+    "warnings",
+];
+/// How many end-to-end tests run side by side: each mostly waits.
+const THREADS: &str = "4";
+
+/// Runs the parts and prints one line for each at the end.
+///
+/// # Errors
+/// A part failed; the ones after it did not run.
+pub async fn run(arguments: Test) -> Result<()> {
+    let parts = match arguments.part {
+        Some(part) => vec![part],
+        // The end-to-end tests hold the flows.
+        None => Part::value_variants()
+            .iter()
+            .copied()
+            .filter(|part| *part != Part::Flows)
+            .collect(),
+    };
+    let mut interrupted = Interrupt::new()?;
+    let mut done = Vec::new();
+    let mut failure = None;
+    for &part in &parts {
+        println!("\n== {} ==", name(part));
+        let start = Instant::now();
+        let result = run_part(part, &mut interrupted).await;
+        done.push((part, result.is_ok(), start.elapsed()));
+        if let Err(error) = result {
+            eprintln!("error: {error:#}");
+            failure = Some(part);
+            break;
+        }
+    }
+    println!();
+    print_summary(&parts, &done);
+    match failure {
+        Some(part) => bail!(
+            "{} failed; `cargo local test {}` runs it alone",
+            name(part),
+            name(part)
+        ),
+        None => Ok(()),
+    }
+}
+
+fn print_summary(parts: &[Part], done: &[(Part, bool, Duration)]) {
+    for &part in parts {
+        match done.iter().find(|(other, ..)| *other == part) {
+            Some((_, passed, time)) => {
+                let verdict = if *passed { "ok" } else { "FAILED" };
+                println!("{:7} {verdict:7} {:6.1} s", name(part), time.as_secs_f64());
+            }
+            None => println!("{:7} not run", name(part)),
+        }
+    }
+}
+
+fn name(part: Part) -> String {
+    part.to_possible_value()
+        .map(|value| value.get_name().to_owned())
+        .unwrap_or_default()
+}
+
+async fn run_part(part: Part, interrupt: &mut Interrupt) -> Result<()> {
+    match part {
+        Part::Format => interrupt.or(cargo(&["fmt", "--all", "--check"])).await,
+        Part::Asl => interrupt.or(asl()).await,
+        Part::Clippy => interrupt.or(cargo(&CLIPPY)).await,
+        Part::Unit => interrupt.or(cargo(&["test", "--workspace"])).await,
+        Part::Cdk => interrupt.or(cdk()).await,
+        Part::E2e => e2e("", interrupt).await,
+        Part::Flows => e2e("flows::", interrupt).await,
+    }
+}
+
+async fn cargo(arguments: &[&str]) -> Result<()> {
+    Tool::cargo().args(arguments).shown().await
+}
+
+async fn asl() -> Result<()> {
+    install_node_packages().await?;
+    node::tool("asl-validator")
+        .args(["--json-path"])
+        .args([workspace::state_machine_file()])
+        .shown()
+        .await
+}
+
+async fn cdk() -> Result<()> {
+    install_node_packages().await?;
+    functions::build(&logs()).await?;
+    // Checks the types (`tsc --noEmit`), then runs the tests.
+    Tool::new("npm")
+        .args(["test"])
+        .current_dir(workspace::cdk_dir())
+        .shown()
+        .await?;
+    let context = deploy::context(BRANCH, "http://127.0.0.1:4600", "http://127.0.0.1:4601");
+    node::tool("cdk")
+        .args(["synth", "--quiet", "--strict", "--output"])
+        .args([directory().join("cdk-synth.out")])
+        .args(deploy::context_arguments(&context))
+        .shown()
+        .await
+}
+
+async fn install_node_packages() -> Result<()> {
+    prerequisites::node()?;
+    node::install(&logs()).await
+}
+
+/// Runs the end-to-end tests whose names begin with `filter`.
+async fn e2e(filter: &str, interrupt: &mut Interrupt) -> Result<()> {
+    let options = Options {
+        command: "cargo local test e2e",
+        directory: directory(),
+        branch: BRANCH.to_owned(),
+        aws_port: 0,
+        bank_port: 0,
+        shop_port: 0,
+        state: State::Dropped,
+        notifications: Notifications::OnDemand,
+    };
+    let mut environment = Environment::start(options, interrupt).await?;
+    let tests = Tool::cargo()
+        .args(["test", "--package", env!("CARGO_PKG_NAME"), "--test", "*"])
+        .args(["--", "--ignored", "--test-threads", THREADS, filter])
+        .env(outputs::FILE_VARIABLE, environment.outputs_file())
+        // The assertions say what was wrong; a backtrace through the runtime would bury that.
+        .env("RUST_BACKTRACE", "0");
+    let result = tokio::select! {
+        result = interrupt.or(tests.shown()) => result,
+        error = environment.broken() => Err(error),
+    };
+    let stopped = steps::step("Stopping", environment.stop()).await;
+    result.with_context(|| {
+        format!(
+            "the end-to-end tests failed (logs are in {})",
+            workspace::shown(&directory())
+        )
+    })?;
+    stopped
+}
+
+fn directory() -> PathBuf {
+    workspace::local_dir().join("test-e2e")
+}
+
+fn logs() -> PathBuf {
+    workspace::local_dir().join("logs")
+}

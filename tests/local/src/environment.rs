@@ -1,0 +1,274 @@
+//! A whole payment system on this machine: local AWS, sandbox bank, demo shop, and the deployed CDK app.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use payment3_bank::{Bank, BankConfig};
+use tokio::net::TcpListener;
+
+use crate::aws::{Aws, REGION};
+use crate::deploy::{self, Deployment};
+use crate::interrupt::Interrupt;
+use crate::lock::Lock;
+use crate::ministack::{self, MiniStack};
+use crate::outputs::Outputs;
+use crate::prerequisites::{self, Port, Programs};
+use crate::services::Services;
+use crate::shop::{OrderBook, Shop};
+use crate::{functions, furnish, node, python, steps, workspace};
+
+/// Which environment is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What it is called in messages: the command that starts it.
+    pub command: &'static str,
+    /// Where it keeps its state, its logs and `outputs.json`.
+    pub directory: PathBuf,
+    /// The branch that names the functions, tables and so on.
+    pub branch: String,
+    /// The local AWS's port; 0 takes any free one.
+    pub aws_port: u16,
+    /// The sandbox bank's port; 0 takes any free one.
+    pub bank_port: u16,
+    /// The demo shop's port; 0 takes any free one.
+    pub shop_port: u16,
+    /// What becomes of its state.
+    pub state: State,
+    /// When the bank sends notifications.
+    pub notifications: Notifications,
+}
+
+/// When the sandbox bank sends notifications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notifications {
+    /// After every decision, as a bank does.
+    Automatic,
+    /// When it is asked to, so that a test decides what arrives and in which order.
+    OnDemand,
+}
+
+/// What becomes of an environment's state: payments, orders, deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It continues where it was stopped the last time, and saves its state when it ends.
+    Kept,
+    /// It starts with nothing, and saves its state when it ends.
+    Renewed,
+    /// It starts with nothing and saves nothing.
+    Dropped,
+}
+
+impl Options {
+    fn logs(&self) -> PathBuf {
+        self.directory.join("logs")
+    }
+
+    fn bank_file(&self) -> PathBuf {
+        self.directory.join("bank.json")
+    }
+}
+
+/// A running environment. [`Environment::stop`] ends it in order.
+pub struct Environment {
+    outputs: Outputs,
+    outputs_file: PathBuf,
+    ministack: MiniStack,
+    services: Services,
+    _lock: Lock,
+}
+
+/// What is needed before the local AWS runs.
+struct Ports {
+    aws: u16,
+    bank: TcpListener,
+    shop: TcpListener,
+}
+
+impl Environment {
+    /// Checks the machine, builds, installs, starts, deploys and seeds.
+    ///
+    /// # Errors
+    /// A step fails or is interrupted; what was started is stopped again.
+    pub async fn start(options: Options, interrupt: &mut Interrupt) -> Result<Self> {
+        let programs = prerequisites::programs()?;
+        let lock = Lock::take(&options.directory, options.command)?;
+        let ports = open_ports(&options).await?;
+        let outputs_file = options.directory.join("outputs.json");
+        remove_if_there(&outputs_file)?;
+        interrupt.or(install(&options, &programs)).await?;
+        let ministack = interrupt.or(start_aws(&options, ports.aws)).await?;
+        let mut services = Services::default();
+        let filling = fill(&options, ports, ministack.endpoint(), &mut services);
+        let filled = interrupt.or(filling).await;
+        match filled.and_then(|outputs| outputs.write(&outputs_file).map(|()| outputs)) {
+            Ok(outputs) => Ok(Self {
+                outputs,
+                outputs_file,
+                ministack,
+                services,
+                _lock: lock,
+            }),
+            Err(error) => {
+                services.stop().await;
+                // The first error is the one to tell.
+                let _ = ministack.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Its addresses and names.
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// Where they are written to.
+    pub fn outputs_file(&self) -> &PathBuf {
+        &self.outputs_file
+    }
+
+    /// Waits until a part of it ends by itself, which none should.
+    pub async fn broken(&mut self) -> anyhow::Error {
+        tokio::select! {
+            error = self.ministack.ended() => error,
+            error = self.services.ended() => error,
+        }
+    }
+
+    /// Stops it: bank and shop first, then the local AWS, which saves its state.
+    ///
+    /// # Errors
+    /// The local AWS does not end properly.
+    pub async fn stop(self) -> Result<()> {
+        remove_if_there(&self.outputs_file)?;
+        self.services.stop().await;
+        self.ministack.stop().await
+    }
+}
+
+async fn open_ports(options: &Options) -> Result<Ports> {
+    let port = |what, flag, number| Port { what, flag, number };
+    let aws = prerequisites::listen(port("local AWS", "--aws-port", options.aws_port)).await?;
+    Ok(Ports {
+        // Given back at once, for the local AWS to take.
+        aws: address(&aws)?.port(),
+        bank: prerequisites::listen(port("sandbox bank", "--bank-port", options.bank_port)).await?,
+        shop: prerequisites::listen(port("demo shop", "--shop-port", options.shop_port)).await?,
+    })
+}
+
+/// Builds and installs what is under `target`.
+async fn install(options: &Options, programs: &Programs) -> Result<()> {
+    let logs = options.logs();
+    // Two environments may start side by side; what they share is made once.
+    let _shared = Lock::wait(&workspace::local_dir()).await?;
+    functions::build(&logs).await?;
+    python::install(&programs.python, &logs).await?;
+    node::install(&logs).await
+}
+
+async fn start_aws(options: &Options, port: u16) -> Result<MiniStack> {
+    let directory = options.directory.join("aws");
+    if options.state != State::Kept {
+        ministack::forget(&directory)?;
+        remove_if_there(&options.bank_file())?;
+    }
+    let settings = ministack::Settings {
+        port,
+        directory,
+        log: options.directory.join("ministack.log"),
+        keep_state: options.state != State::Dropped,
+    };
+    steps::step("Local AWS", MiniStack::start(settings)).await
+}
+
+/// Puts everything into the running local AWS, and starts what is around it.
+async fn fill(
+    options: &Options,
+    ports: Ports,
+    endpoint: &str,
+    services: &mut Services,
+) -> Result<Outputs> {
+    let aws = Aws::at(endpoint);
+    let bank_url = format!("http://{}", address(&ports.bank)?);
+    let shop_url = format!("http://{}", address(&ports.shop)?);
+
+    let bank = open_bank(options)?;
+    let stopping = services.stopping();
+    services.spawn(async move {
+        bank.serve(ports.bank, stopping)
+            .await
+            .context("the sandbox bank cannot serve")
+    });
+
+    let deployment = deploy::deploy(
+        &aws,
+        &deploy::Settings {
+            endpoint: endpoint.to_owned(),
+            context: deploy::context(&options.branch, &bank_url, &shop_url),
+            directory: options.directory.clone(),
+            logs: options.logs(),
+        },
+    )
+    .await?;
+    let outputs = outputs_of(&deployment, endpoint, bank_url, shop_url)?;
+
+    steps::step("Secrets, merchant account and orders", async {
+        furnish::put_gateway_secret(&aws, &outputs).await?;
+        let key = furnish::webhook_key(&aws, &outputs).await?;
+        let orders = OrderBook::new(aws.dynamodb.clone(), outputs.table("order")?);
+        let shop = Shop::new(orders.clone(), key);
+        services.spawn(shop.serve(ports.shop, services.stopping()));
+        furnish::tell_bank(&outputs, options.notifications).await?;
+        furnish::seed(&orders).await
+    })
+    .await?;
+    Ok(outputs)
+}
+
+fn open_bank(options: &Options) -> Result<Bank> {
+    if options.state == State::Dropped {
+        return Ok(Bank::new(BankConfig::default()));
+    }
+    let file = options.bank_file();
+    Bank::open(BankConfig::default(), &file)
+        .with_context(|| format!("the sandbox bank cannot use {}", workspace::shown(&file)))
+}
+
+fn outputs_of(
+    deployment: &Deployment,
+    endpoint: &str,
+    bank_url: String,
+    shop_url: String,
+) -> Result<Outputs> {
+    let output = |name: &str| deployment.output(name).map(str::to_owned);
+    Ok(Outputs {
+        // By path: names under localhost do not resolve everywhere.
+        api_url: format!("{endpoint}/_aws/execute-api/{}", output("ApiId")?),
+        aws_endpoint: endpoint.to_owned(),
+        region: REGION.to_owned(),
+        bank_url,
+        shop_url,
+        branch: deployment.branch().to_owned(),
+        state_machine_arn: output("StateMachineArn")?,
+        gateway_secret_arn: output("GatewaySecretArn")?,
+        shop_webhook_secret_arn: output("ShopWebhookSecretArn")?,
+        tables: deployment.tables()?,
+        aws_cli: python::aws(),
+    })
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr> {
+    listener.local_addr().context("a listener has an address")
+}
+
+fn remove_if_there(file: &PathBuf) -> Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(anyhow::Error::new(error)
+                .context(format!("cannot remove {}", workspace::shown(file))))
+        }
+        _ => Ok(()),
+    }
+}

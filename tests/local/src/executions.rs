@@ -1,0 +1,236 @@
+//! Executions of the state machine, and the path each took.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use aws_sdk_sfn::error::SdkError;
+use aws_sdk_sfn::types::ExecutionStatus;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::aws::Aws;
+use crate::history::{Event, Failure, Visit, fold, timestamp};
+
+/// How long to wait between two looks at a running execution.
+const POLL: Duration = Duration::from_millis(150);
+
+/// One execution, as far as it came.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecutionReport {
+    /// Its name: the charge id, with `-<attempt>` from the second attempt on.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// `RUNNING`, `SUCCEEDED`, `FAILED`, `TIMED_OUT` or `ABORTED`.
+    pub status: String,
+    /// When it started.
+    pub started: Timestamp,
+    /// When it ended.
+    pub stopped: Option<Timestamp>,
+    /// The states it went through, in order.
+    pub path: Vec<Visit>,
+    /// What it put out.
+    pub output: Option<Value>,
+    /// What it failed with.
+    pub failure: Option<Failure>,
+}
+
+impl ExecutionReport {
+    /// The names of the states it went through, in order.
+    pub fn states(&self) -> Vec<&str> {
+        self.path.iter().map(|visit| visit.state.as_str()).collect()
+    }
+
+    /// Whether it came to its end as the state machine means it.
+    pub fn has_succeeded(&self) -> bool {
+        self.status == ExecutionStatus::Succeeded.as_str()
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        self.status != ExecutionStatus::Running.as_str()
+    }
+}
+
+/// One line of the list of executions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Its name.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// Its status.
+    pub status: String,
+    /// When it started.
+    pub started: Timestamp,
+    /// When it ended.
+    pub stopped: Option<Timestamp>,
+}
+
+/// The executions of one state machine.
+#[derive(Debug, Clone)]
+pub struct Executions {
+    sfn: aws_sdk_sfn::Client,
+    state_machine_arn: String,
+}
+
+impl Executions {
+    /// The executions of the state machine with this ARN.
+    pub fn of(aws: &Aws, state_machine_arn: &str) -> Self {
+        Self {
+            sfn: aws.sfn.clone(),
+            state_machine_arn: state_machine_arn.to_owned(),
+        }
+    }
+
+    /// The newest executions, at most `limit`, with one status alone if it is given.
+    ///
+    /// # Errors
+    /// Step Functions does not answer.
+    pub async fn list(
+        &self,
+        status: Option<ExecutionStatus>,
+        limit: usize,
+    ) -> Result<Vec<Summary>> {
+        let mut pages = self
+            .sfn
+            .list_executions()
+            .state_machine_arn(&self.state_machine_arn)
+            .set_status_filter(status)
+            .into_paginator()
+            .items()
+            .send();
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let Some(item) = pages.next().await else {
+                break;
+            };
+            let item = item.context("cannot list the executions")?;
+            found.push(Summary {
+                status: item.status().as_str().to_owned(),
+                started: timestamp(item.start_date()),
+                stopped: item.stop_date().map(timestamp),
+                name: item.name,
+                arn: item.execution_arn,
+            });
+        }
+        Ok(found)
+    }
+
+    /// One execution by its name, if there is one.
+    ///
+    /// # Errors
+    /// Step Functions does not answer.
+    pub async fn find(&self, name: &str) -> Result<Option<ExecutionReport>> {
+        let arn = format!(
+            "{}:{name}",
+            self.state_machine_arn
+                .replacen(":stateMachine:", ":execution:", 1)
+        );
+        let described = match self
+            .sfn
+            .describe_execution()
+            .execution_arn(&arn)
+            .send()
+            .await
+        {
+            Ok(described) => described,
+            Err(SdkError::ServiceError(error)) if error.err().is_execution_does_not_exist() => {
+                return Ok(None);
+            }
+            Err(error) => {
+                return Err(anyhow::Error::new(error)
+                    .context(format!("cannot look at the execution {name}")));
+            }
+        };
+        let failure = described.error().map(|error| Failure {
+            error: error.to_owned(),
+            cause: described.cause().unwrap_or_default().to_owned(),
+        });
+        Ok(Some(ExecutionReport {
+            path: fold(self.history(&arn).await?),
+            name: name.to_owned(),
+            arn,
+            status: described.status().as_str().to_owned(),
+            started: timestamp(described.start_date()),
+            stopped: described.stop_date().map(timestamp),
+            output: described
+                .output()
+                .and_then(|text| serde_json::from_str(text).ok()),
+            failure,
+        }))
+    }
+
+    /// Waits until the execution of this name is there and over.
+    ///
+    /// # Errors
+    /// It is not over, or not even there, within `patience`.
+    pub async fn wait_for(&self, name: &str, patience: Duration) -> Result<ExecutionReport> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let seen = self.find(name).await?;
+            match seen {
+                Some(report) if report.is_over() => return Ok(report),
+                Some(report) if Instant::now() > deadline => bail!(
+                    "the execution {name} still runs after {} s, in {}",
+                    patience.as_secs(),
+                    report.states().last().unwrap_or(&"no state")
+                ),
+                None if Instant::now() > deadline => bail!(
+                    "no execution {name} was started within {} s",
+                    patience.as_secs()
+                ),
+                _ => sleep(POLL).await,
+            }
+        }
+    }
+
+    /// The state that an execution entered last.
+    ///
+    /// # Errors
+    /// Step Functions does not answer.
+    pub async fn last_state(&self, arn: &str) -> Result<Option<String>> {
+        let mut events = self
+            .sfn
+            .get_execution_history()
+            .execution_arn(arn)
+            .reverse_order(true)
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(event) = events.next().await {
+            let event = event.context("cannot read the execution's history")?;
+            if let Some(details) = event.state_entered_event_details() {
+                return Ok(Some(details.name().to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn history(&self, arn: &str) -> Result<Vec<Event>> {
+        let mut events = self
+            .sfn
+            .get_execution_history()
+            .execution_arn(arn)
+            .into_paginator()
+            .items()
+            .send();
+        let mut found = Vec::new();
+        while let Some(event) = events.next().await {
+            found.push(Event::from(
+                event.context("cannot read the execution's history")?,
+            ));
+        }
+        Ok(found)
+    }
+}
+
+/// A time's distance from another, for people: `0.123 s`.
+pub fn seconds(from: Timestamp, to: Timestamp) -> String {
+    let duration: SignedDuration = to.duration_since(from);
+    format!("{:.3} s", duration.as_secs_f64())
+}

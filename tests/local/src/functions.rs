@@ -1,0 +1,187 @@
+//! The Lambda functions: built, and laid out as the CDK app expects its assets.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::process::Tool;
+use crate::{steps, workspace};
+
+/// The package whose binaries are the functions.
+const PACKAGE: &str = "payment3-activities";
+
+/// Builds the functions and stages each as `<function>/bootstrap` under [`workspace::functions_dir`].
+///
+/// # Errors
+/// The build fails, or a file cannot be written.
+pub async fn build(logs: &Path) -> Result<()> {
+    steps::step("Lambda functions", async {
+        let built = compile(logs).await?;
+        if built.is_empty() {
+            bail!("the package {PACKAGE} has no binaries: activities/src/bin is empty");
+        }
+        stage(&built, &workspace::functions_dir())
+    })
+    .await
+}
+
+/// Function name → executable.
+async fn compile(logs: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    // This tool's package is named along: with both in one command cargo chooses the dependencies' features as it did
+    // for building this tool, so nothing is compiled twice.
+    let messages = Tool::cargo()
+        .args([
+            "build",
+            "--package",
+            PACKAGE,
+            "--package",
+            env!("CARGO_PKG_NAME"),
+        ])
+        .args(["--bins", "--message-format", "json-render-diagnostics"])
+        .captured(&logs.join("build.log"))
+        .await?;
+    executables(&messages)
+}
+
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    executable: Option<PathBuf>,
+    manifest_path: Option<PathBuf>,
+    target: Option<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+/// The functions among cargo's messages.
+fn executables(messages: &str) -> Result<BTreeMap<String, PathBuf>> {
+    let manifest = workspace::root().join("activities/Cargo.toml");
+    let mut found = BTreeMap::new();
+    for line in messages.lines().filter(|line| line.starts_with('{')) {
+        let message: Message =
+            serde_json::from_str(line).context("cargo's build messages are not as expected")?;
+        let (Some(executable), Some(target)) = (message.executable, message.target) else {
+            continue;
+        };
+        if message.reason == "compiler-artifact"
+            && message.manifest_path.as_deref() == Some(&manifest)
+            && target.kind.iter().any(|kind| kind == "bin")
+        {
+            found.insert(target.name, executable);
+        }
+    }
+    Ok(found)
+}
+
+/// Copies what changed, and removes what is no longer built.
+fn stage(built: &BTreeMap<String, PathBuf>, directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", workspace::shown(directory)))?;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if !built.contains_key(entry.file_name().to_string_lossy().as_ref()) {
+            let leftover = entry.path();
+            if leftover.is_dir() {
+                fs::remove_dir_all(&leftover)
+            } else {
+                fs::remove_file(&leftover)
+            }
+            .with_context(|| format!("cannot remove {}", workspace::shown(&leftover)))?;
+        }
+    }
+    for (name, executable) in built {
+        let home = directory.join(name);
+        let bootstrap = home.join("bootstrap");
+        if same_content(executable, &bootstrap) {
+            continue;
+        }
+        fs::create_dir_all(&home)?;
+        // Copied, not linked: a later build must not change a file that a deployment is reading. Renamed into place:
+        // nobody sees a half-written one.
+        let new = directory.join(format!(".{name}.new"));
+        fs::copy(executable, &new)
+            .and_then(|_| fs::rename(&new, &bootstrap))
+            .with_context(|| format!("cannot write {}", workspace::shown(&bootstrap)))?;
+    }
+    Ok(())
+}
+
+fn same_content(one: &Path, other: &Path) -> bool {
+    compare(one, other).unwrap_or(false)
+}
+
+fn compare(one: &Path, other: &Path) -> std::io::Result<bool> {
+    let (mut one, mut other) = (fs::File::open(one)?, fs::File::open(other)?);
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+    loop {
+        let read = one.read(&mut left)?;
+        if read == 0 {
+            return Ok(true);
+        }
+        other.read_exact(&mut right[..read])?;
+        if left[..read] != right[..read] {
+            return Ok(false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_functions_binaries_are_taken_from_cargos_messages() {
+        let root = workspace::root();
+        let root = root.display();
+        let messages = format!(
+            r#"{{"reason":"compiler-artifact","manifest_path":"{root}/activities/Cargo.toml","target":{{"name":"callback","kind":["bin"]}},"executable":"/t/callback"}}
+{{"reason":"compiler-artifact","manifest_path":"{root}/tests/local/Cargo.toml","target":{{"name":"payment3-local","kind":["bin"]}},"executable":"/t/payment3-local"}}
+{{"reason":"compiler-artifact","manifest_path":"{root}/activities/Cargo.toml","target":{{"name":"payment3_activities","kind":["lib"]}},"executable":null}}
+{{"reason":"build-finished","success":true}}"#
+        );
+        let found = executables(&messages).expect("well-formed messages");
+        assert_eq!(
+            found,
+            BTreeMap::from([("callback".to_owned(), PathBuf::from("/t/callback"))])
+        );
+    }
+
+    #[test]
+    fn staging_rewrites_only_what_changed() {
+        let home = std::env::temp_dir().join(format!("payment3-stage-{}", std::process::id()));
+        let (source, staged) = (home.join("callback"), home.join("staged"));
+        fs::create_dir_all(staged.join("gone")).expect("temporary directory");
+        fs::write(&source, "one").expect("source");
+        let built = BTreeMap::from([("callback".to_owned(), source.clone())]);
+        stage(&built, &staged).expect("first staging");
+        let bootstrap = staged.join("callback/bootstrap");
+        let first = fs::metadata(&bootstrap)
+            .expect("staged")
+            .modified()
+            .expect("time");
+        assert!(!staged.join("gone").exists());
+
+        stage(&built, &staged).expect("nothing to do");
+        let second = fs::metadata(&bootstrap)
+            .expect("staged")
+            .modified()
+            .expect("time");
+        assert_eq!(first, second);
+
+        fs::write(&source, "two").expect("source");
+        stage(&built, &staged).expect("a change");
+        assert_eq!(fs::read_to_string(&bootstrap).expect("staged"), "two");
+        let _ = fs::remove_dir_all(home);
+    }
+}

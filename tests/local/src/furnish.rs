@@ -1,0 +1,86 @@
+//! What a deployment does not bring itself: the bank's keys, the merchant account's URLs, orders.
+
+use anyhow::{Context, Result, anyhow};
+use payment3_bank::{PUBLIC_KEY, SECRET_KEY};
+
+use crate::aws::Aws;
+use crate::environment::Notifications;
+use crate::http::client;
+use crate::outputs::Outputs;
+use crate::shop::{NewOrder, OrderBook, SigningKey};
+
+/// Orders that are always there, with owner and total.
+const SEEDED_ORDERS: [(&str, &str, &str); 2] = [
+    ("482500007436", "usr_123", "1500.00"),
+    ("482500007437", "usr_123", "249.50"),
+];
+
+/// Tells the functions where the bank is, and with which keys.
+pub(crate) async fn put_gateway_secret(aws: &Aws, outputs: &Outputs) -> Result<()> {
+    let value = serde_json::json!({
+        "url": outputs.bank_url,
+        "b2c": format!("{PUBLIC_KEY}:{SECRET_KEY}"),
+    });
+    aws.secrets
+        .put_secret_value()
+        .secret_id(&outputs.gateway_secret_arn)
+        .secret_string(value.to_string())
+        .send()
+        .await
+        .map(drop)
+        .context("cannot put the gateway's secret")
+}
+
+/// The key that the deployment signs events with, for the shop to verify them.
+pub(crate) async fn webhook_key(aws: &Aws, outputs: &Outputs) -> Result<SigningKey> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Secret {
+        signing_key: String,
+    }
+    let answer = aws
+        .secrets
+        .get_secret_value()
+        .secret_id(&outputs.shop_webhook_secret_arn)
+        .send()
+        .await
+        .context("cannot get the shop's webhook secret")?;
+    let text = answer.secret_string().unwrap_or_default();
+    // Neither error may carry the secret, so the parser's own words are left out.
+    let secret: Secret = serde_json::from_str(text)
+        .map_err(|_| anyhow!("the shop's webhook secret is not {{\"signingKey\": …}}"))?;
+    SigningKey::from_base64(&secret.signing_key)
+        .map_err(|_| anyhow!("the shop's webhook signing key is not base64"))
+}
+
+/// Configures at the bank where shoppers are sent back to, as the merchant account has it.
+pub(crate) async fn tell_bank(outputs: &Outputs, notifications: Notifications) -> Result<()> {
+    let response = client()
+        .put(format!("{}/sandbox/merchant", outputs.bank_url))
+        .json(&serde_json::json!({
+            "callbackUrl": format!("{}/callback", outputs.api_url),
+            "notifyUrl": format!("{}/notify", outputs.api_url),
+            "notifyOnDemand": notifications == Notifications::OnDemand,
+        }))
+        .send()
+        .await
+        .context("the sandbox bank does not answer")?;
+    response
+        .error_for_status()
+        .map(drop)
+        .context("the sandbox bank refuses the merchant account")
+}
+
+/// Makes the orders that are always there; those that are keep what they have.
+pub(crate) async fn seed(orders: &OrderBook) -> Result<()> {
+    for (id, owner, total) in SEEDED_ORDERS {
+        let order = NewOrder {
+            owner_id: owner.to_owned(),
+            grand_total: total.to_owned(),
+            order_id: None,
+            email: Some(format!("{owner}@example.com")),
+        };
+        orders.create(id, &order).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,263 @@
+//! The path an execution took, out of its history.
+
+use std::collections::HashMap;
+
+use aws_sdk_sfn::primitives::DateTime;
+use aws_sdk_sfn::types::HistoryEvent;
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// An error by its name, with what was said about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The name that the state machine matches on.
+    pub error: String,
+    /// The explanation.
+    pub cause: String,
+}
+
+/// One stay in a state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Visit {
+    /// The state's name.
+    pub state: String,
+    /// When it was entered.
+    pub entered: Timestamp,
+    /// When it was left; none while it runs, and where the execution ended inside.
+    pub left: Option<Timestamp>,
+    /// How often its task was started again.
+    pub retries: usize,
+    /// Every error of its task, retried or not.
+    pub errors: Vec<Failure>,
+}
+
+/// What matters of an event in a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    id: i64,
+    previous: i64,
+    at: Timestamp,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Entered(String),
+    Left,
+    TaskStarted,
+    TaskFailed(Failure),
+    Other,
+}
+
+impl From<HistoryEvent> for Event {
+    fn from(event: HistoryEvent) -> Self {
+        let name = event.r#type().as_str();
+        let kind = if let Some(details) = event.state_entered_event_details() {
+            Kind::Entered(details.name().to_owned())
+        } else if name.ends_with("StateExited") {
+            Kind::Left
+        } else if matches!(
+            name,
+            "TaskScheduled" | "LambdaFunctionScheduled" | "ActivityScheduled"
+        ) {
+            Kind::TaskStarted
+        } else {
+            failure_of(&event).map_or(Kind::Other, Kind::TaskFailed)
+        };
+        Self {
+            id: event.id(),
+            previous: event.previous_event_id(),
+            at: timestamp(event.timestamp()),
+            kind,
+        }
+    }
+}
+
+/// The error that an event tells of a task; the execution's own end is not one.
+fn failure_of(event: &HistoryEvent) -> Option<Failure> {
+    macro_rules! first_of {
+        ($($details:ident),*) => {
+            $(if let Some(details) = event.$details() {
+                return Some(failure(details.error(), details.cause()));
+            })*
+        };
+    }
+    first_of!(
+        task_failed_event_details,
+        task_timed_out_event_details,
+        task_start_failed_event_details,
+        task_submit_failed_event_details,
+        lambda_function_failed_event_details,
+        lambda_function_timed_out_event_details,
+        lambda_function_start_failed_event_details,
+        lambda_function_schedule_failed_event_details,
+        evaluation_failed_event_details
+    );
+    None
+}
+
+fn failure(error: Option<&str>, cause: Option<&str>) -> Failure {
+    Failure {
+        error: error.unwrap_or("(unnamed)").to_owned(),
+        cause: cause.unwrap_or_default().to_owned(),
+    }
+}
+
+/// Makes the path out of a history. An event belongs to the state of the event that led to it (its `previous`), so that
+/// branches side by side do not mix. The local AWS does not tell that event: there it is the one before.
+pub(crate) fn fold(events: Vec<Event>) -> Vec<Visit> {
+    let mut path: Vec<Visit> = Vec::new();
+    let mut starts: Vec<usize> = Vec::new();
+    let mut visit_of: HashMap<i64, usize> = HashMap::new();
+    let mut before = 0;
+    for event in events {
+        let previous = if event.previous == 0 {
+            before
+        } else {
+            event.previous
+        };
+        before = event.id;
+        let inherited = visit_of.get(&previous).copied();
+        let index = match event.kind {
+            Kind::Entered(state) => {
+                path.push(Visit {
+                    state,
+                    entered: event.at,
+                    left: None,
+                    retries: 0,
+                    errors: Vec::new(),
+                });
+                starts.push(0);
+                Some(path.len() - 1)
+            }
+            kind => {
+                if let Some(index) = inherited {
+                    note(&mut path[index], &mut starts[index], kind, event.at);
+                }
+                inherited
+            }
+        };
+        if let Some(index) = index {
+            visit_of.insert(event.id, index);
+        }
+    }
+    path
+}
+
+fn note(visit: &mut Visit, starts: &mut usize, kind: Kind, at: Timestamp) {
+    match kind {
+        Kind::Left => visit.left = Some(at),
+        Kind::TaskStarted => {
+            visit.retries = *starts;
+            *starts += 1;
+        }
+        Kind::TaskFailed(failure) => visit.errors.push(failure),
+        Kind::Entered(_) | Kind::Other => {}
+    }
+}
+
+/// A time of the AWS SDK.
+pub(crate) fn timestamp(time: &DateTime) -> Timestamp {
+    time.to_millis()
+        .ok()
+        .and_then(|millis| Timestamp::from_millisecond(millis).ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(id: i64, previous: i64, kind: Kind) -> Event {
+        Event {
+            id,
+            previous,
+            at: Timestamp::from_second(id).expect("a time"),
+            kind,
+        }
+    }
+
+    fn entered(id: i64, previous: i64, state: &str) -> Event {
+        event(id, previous, Kind::Entered(state.to_owned()))
+    }
+
+    fn failed(id: i64, previous: i64, error: &str) -> Event {
+        event(
+            id,
+            previous,
+            Kind::TaskFailed(failure(Some(error), Some("why"))),
+        )
+    }
+
+    #[test]
+    fn a_path_has_times_retries_and_errors() {
+        let path = fold(vec![
+            event(1, 0, Kind::Other),
+            entered(2, 1, "PayOrder"),
+            event(3, 2, Kind::TaskStarted),
+            failed(4, 3, "BankUnavailable"),
+            event(5, 4, Kind::TaskStarted),
+            event(6, 5, Kind::Other),
+            event(7, 6, Kind::Left),
+            entered(8, 7, "CloseRecord"),
+            event(9, 8, Kind::TaskStarted),
+        ]);
+        let states: Vec<&str> = path.iter().map(|visit| visit.state.as_str()).collect();
+        assert_eq!(states, ["PayOrder", "CloseRecord"]);
+        assert_eq!(path[0].retries, 1);
+        assert_eq!(
+            path[0].errors,
+            [failure(Some("BankUnavailable"), Some("why"))]
+        );
+        assert_eq!(path[0].left.expect("left").as_second(), 7);
+        assert_eq!(path[1].retries, 0);
+        assert_eq!(path[1].left, None);
+    }
+
+    #[test]
+    fn a_failed_execution_keeps_the_error_in_its_last_state() {
+        let path = fold(vec![
+            event(1, 0, Kind::Other),
+            entered(2, 1, "LookupRecord"),
+            event(3, 2, Kind::TaskStarted),
+            failed(4, 3, "RecordNotFound"),
+            event(5, 4, Kind::Other),
+        ]);
+        assert_eq!(path.len(), 1);
+        assert_eq!(path[0].errors.len(), 1);
+        assert_eq!(path[0].left, None);
+    }
+
+    #[test]
+    fn a_history_without_links_is_read_in_order() {
+        let path = fold(vec![
+            event(1, 0, Kind::Other),
+            entered(2, 0, "ParseCallback"),
+            event(3, 0, Kind::TaskStarted),
+            event(4, 0, Kind::Left),
+            entered(5, 0, "LookupRecord"),
+            event(6, 0, Kind::Left),
+        ]);
+        let left: Vec<i64> = path
+            .iter()
+            .filter_map(|visit| visit.left.map(Timestamp::as_second))
+            .collect();
+        assert_eq!(left, [4, 6]);
+    }
+
+    #[test]
+    fn branches_side_by_side_do_not_mix() {
+        let path = fold(vec![
+            event(1, 0, Kind::Other),
+            entered(2, 1, "A"),
+            entered(3, 1, "B"),
+            failed(4, 2, "OfA"),
+            event(5, 3, Kind::Left),
+        ]);
+        assert_eq!(path[0].errors.len(), 1);
+        assert_eq!(path[0].left, None);
+        assert!(path[1].errors.is_empty());
+        assert!(path[1].left.is_some());
+    }
+}

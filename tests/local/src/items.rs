@@ -1,0 +1,79 @@
+//! DynamoDB items as JSON, for showing and comparing.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Map, Value};
+
+/// An item as a JSON object.
+pub fn to_json(item: &HashMap<String, AttributeValue>) -> Value {
+    let fields: Map<String, Value> = item
+        .iter()
+        .map(|(name, value)| (name.clone(), value_to_json(value)))
+        .collect();
+    Value::Object(fields)
+}
+
+fn value_to_json(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => Value::from(text.as_str()),
+        AttributeValue::N(number) => {
+            serde_json::from_str(number).unwrap_or_else(|_| Value::from(number.as_str()))
+        }
+        AttributeValue::Bool(flag) => Value::from(*flag),
+        AttributeValue::M(fields) => to_json(fields),
+        AttributeValue::L(values) => values.iter().map(value_to_json).collect(),
+        AttributeValue::Ss(texts) => texts.iter().map(String::as_str).collect(),
+        AttributeValue::Null(_) => Value::Null,
+        // Nothing in this system writes the other types; they are shown, not interpreted.
+        other => Value::from(format!("{other:?}")),
+    }
+}
+
+/// A JSON value as an attribute.
+pub fn from_json(value: &Value) -> AttributeValue {
+    match value {
+        Value::Null => AttributeValue::Null(true),
+        Value::Bool(flag) => AttributeValue::Bool(*flag),
+        Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::String(text) => AttributeValue::S(text.clone()),
+        Value::Array(values) => AttributeValue::L(values.iter().map(from_json).collect()),
+        Value::Object(fields) => AttributeValue::M(item_from_json(fields)),
+    }
+}
+
+/// A JSON object as an item.
+pub fn item_from_json(fields: &Map<String, Value>) -> HashMap<String, AttributeValue> {
+    fields
+        .iter()
+        .map(|(name, value)| (name.clone(), from_json(value)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_reads_as_json() {
+        let item = HashMap::from([
+            ("id".to_owned(), AttributeValue::S("a".to_owned())),
+            ("n".to_owned(), AttributeValue::N("150000".to_owned())),
+            (
+                "m".to_owned(),
+                AttributeValue::M(HashMap::from([(
+                    "paid".to_owned(),
+                    AttributeValue::Bool(true),
+                )])),
+            ),
+            (
+                "l".to_owned(),
+                AttributeValue::L(vec![AttributeValue::Null(true)]),
+            ),
+        ]);
+        assert_eq!(
+            to_json(&item),
+            serde_json::json!({"id": "a", "n": 150_000, "m": {"paid": true}, "l": [null]})
+        );
+    }
+}

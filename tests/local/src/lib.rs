@@ -1,0 +1,34 @@
+//! `cargo local`: runs the whole payment system on this machine, pays with it, and tests it.
+//!
+//! The commands are thin ([`commands`]); what they do is here, and the end-to-end tests use the same pieces:
+//! [`environment`] starts everything, [`shopper`] pays as a browser would, [`executions`] reads the path an execution
+//! took, [`inspect`] looks at what a payment left behind.
+
+pub mod aws;
+pub mod cli;
+pub mod commands;
+pub mod deploy;
+pub mod diagram;
+pub mod environment;
+pub mod executions;
+pub mod functions;
+mod furnish;
+pub mod history;
+pub mod http;
+pub mod inspect;
+pub mod interrupt;
+pub mod items;
+pub mod lock;
+pub mod ministack;
+pub mod node;
+pub mod outputs;
+pub mod prerequisites;
+pub mod process;
+pub mod python;
+pub mod random;
+mod services;
+pub mod shop;
+pub mod shopper;
+pub mod stamp;
+pub mod steps;
+pub mod workspace;

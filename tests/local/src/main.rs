@@ -1,0 +1,25 @@
+//! `cargo local up | test | pay | executions | diagram`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use payment3_local::cli::{Cli, Command};
+use payment3_local::commands::{diagram, executions, pay, test, up};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Up(arguments) => up::run(arguments).await,
+        Command::Test(arguments) => test::run(arguments).await,
+        Command::Pay(arguments) => pay::run(arguments).await,
+        Command::Executions(arguments) => executions::run(arguments).await,
+        Command::Diagram => diagram::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

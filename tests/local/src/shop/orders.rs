@@ -1,0 +1,228 @@
+//! The shop's orders, in the order table as the payment system reads and writes it.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, anyhow};
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use payment3_activities::domain::money::Satang;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Shop;
+use crate::{items, random};
+
+/// An order to be made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewOrder {
+    /// The shop's customer.
+    pub owner_id: String,
+    /// What it costs, in decimal baht: `1500.00`.
+    pub grand_total: String,
+    /// Its id; a random one of 12 digits when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<String>,
+    /// The customer's e-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+}
+
+/// An order of the shop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    /// Its id.
+    pub order_id: String,
+    /// The shop's customer.
+    pub owner_id: String,
+    /// The basket it was made from.
+    pub basket_id: String,
+    /// What it costs, in decimal baht with two decimals.
+    pub grand_total: String,
+    /// Whether it is paid.
+    pub is_paid: bool,
+    /// Its whole payment, as stored.
+    pub payment: Value,
+}
+
+/// The orders in their table.
+#[derive(Debug, Clone)]
+pub struct OrderBook {
+    dynamodb: aws_sdk_dynamodb::Client,
+    table: String,
+}
+
+impl OrderBook {
+    /// The orders in `table`.
+    pub fn new(dynamodb: aws_sdk_dynamodb::Client, table: impl Into<String>) -> Self {
+        Self {
+            dynamodb,
+            table: table.into(),
+        }
+    }
+
+    /// Makes an order. False when its id is taken already, where nothing changes.
+    ///
+    /// # Errors
+    /// The amount is none, or the table cannot be written.
+    pub async fn create(&self, id: &str, new: &NewOrder) -> Result<bool> {
+        let total = Satang::parse_baht(&new.grand_total)
+            .map_err(|error| anyhow!("grandTotal {error}"))?
+            .to_string();
+        let put = self
+            .dynamodb
+            .put_item()
+            .table_name(&self.table)
+            .item("orderId", text(id))
+            .item("data", order_data(id, new, &total))
+            .condition_expression("attribute_not_exists(orderId)")
+            .send()
+            .await;
+        match put {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(error))
+                if error.err().is_conditional_check_failed_exception() =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(anyhow::Error::new(error).context("cannot write the order")),
+        }
+    }
+
+    /// An order, if there is one.
+    ///
+    /// # Errors
+    /// The table cannot be read, or holds something that is no order.
+    pub async fn read(&self, id: &str) -> Result<Option<Order>> {
+        let answer = self
+            .dynamodb
+            .get_item()
+            .table_name(&self.table)
+            .key("orderId", text(id))
+            .consistent_read(true)
+            .send()
+            .await
+            .context("cannot read the order")?;
+        answer
+            .item
+            .map(|item| from_item(&item).with_context(|| format!("the order {id} is malformed")))
+            .transpose()
+    }
+}
+
+fn order_data(id: &str, new: &NewOrder, total: &str) -> AttributeValue {
+    let payment = HashMap::from([
+        ("isPaid".to_owned(), AttributeValue::Bool(false)),
+        ("grandTotal".to_owned(), AttributeValue::N(total.to_owned())),
+        ("subTotal".to_owned(), AttributeValue::N(total.to_owned())),
+        (
+            "shippingAmount".to_owned(),
+            AttributeValue::N("0".to_owned()),
+        ),
+        (
+            "expressFeeAmount".to_owned(),
+            AttributeValue::N("0".to_owned()),
+        ),
+        (
+            "discountAmount".to_owned(),
+            AttributeValue::N("0".to_owned()),
+        ),
+    ]);
+    let mut data = HashMap::from([
+        ("orderId".to_owned(), text(id)),
+        ("ownerId".to_owned(), text(&new.owner_id)),
+        ("basketId".to_owned(), text(&random::id("basket_"))),
+        ("isDrafting".to_owned(), AttributeValue::Bool(false)),
+        ("payment".to_owned(), AttributeValue::M(payment)),
+    ]);
+    if let Some(email) = &new.email {
+        data.insert("email".to_owned(), text(email));
+    }
+    AttributeValue::M(data)
+}
+
+fn from_item(item: &HashMap<String, AttributeValue>) -> Option<Order> {
+    let data = item.get("data")?.as_m().ok()?;
+    let string = |name: &str| Some(data.get(name)?.as_s().ok()?.clone());
+    let payment = data.get("payment")?.as_m().ok()?;
+    let total = Satang::parse_baht(payment.get("grandTotal")?.as_n().ok()?).ok()?;
+    Some(Order {
+        order_id: string("orderId")?,
+        owner_id: string("ownerId")?,
+        basket_id: string("basketId")?,
+        grand_total: total.to_string(),
+        is_paid: matches!(payment.get("isPaid"), Some(AttributeValue::Bool(true))),
+        payment: items::to_json(payment),
+    })
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+type Failure = (StatusCode, String);
+
+/// `POST /orders`.
+pub(super) async fn create(
+    State(shop): State<Shop>,
+    Json(new): Json<NewOrder>,
+) -> Result<(StatusCode, Json<Order>), Failure> {
+    let id = new.order_id.clone().unwrap_or_else(|| random::digits(12));
+    Satang::parse_baht(&new.grand_total)
+        .map_err(|error| (StatusCode::BAD_REQUEST, format!("grandTotal {error}")))?;
+    if !shop.orders.create(&id, &new).await.map_err(internal)? {
+        return Err((StatusCode::CONFLICT, format!("order {id} exists already")));
+    }
+    find(&shop, &id)
+        .await
+        .map(|order| (StatusCode::CREATED, order))
+}
+
+/// `GET /orders/{id}`.
+pub(super) async fn read(
+    State(shop): State<Shop>,
+    Path(id): Path<String>,
+) -> Result<Json<Order>, Failure> {
+    find(&shop, &id).await
+}
+
+async fn find(shop: &Shop, id: &str) -> Result<Json<Order>, Failure> {
+    let order = shop.orders.read(id).await.map_err(internal)?;
+    order
+        .map(Json)
+        .ok_or_else(|| (StatusCode::NOT_FOUND, format!("there is no order {id}")))
+}
+
+fn internal(error: anyhow::Error) -> Failure {
+    (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_order_reads_back() {
+        let new = NewOrder {
+            owner_id: "usr_1".to_owned(),
+            grand_total: "1500".to_owned(),
+            order_id: None,
+            email: Some("a@example.com".to_owned()),
+        };
+        let item = HashMap::from([
+            ("orderId".to_owned(), text("482500007436")),
+            (
+                "data".to_owned(),
+                order_data("482500007436", &new, "1500.00"),
+            ),
+        ]);
+        let order = from_item(&item).expect("an order");
+        assert_eq!(order.order_id, "482500007436");
+        assert_eq!(order.grand_total, "1500.00");
+        assert!(!order.is_paid);
+    }
+}

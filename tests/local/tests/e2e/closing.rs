@@ -1,0 +1,126 @@
+//! The promise as a condition: which records the definition's own CloseRecord may close, tried against the table for every
+//! outcome, resolution and attempt.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use payment3_local::items;
+use payment3_local::random;
+use payment3_local::workspace;
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+
+impl TestApp {
+    /// Runs the update of a state of the definition on a record, with the values that the execution would fill in.
+    async fn run_update(&self, state: &str, key: &str, filled_in: &Value) -> bool {
+        let text = std::fs::read_to_string(workspace::state_machine_file()).expect("definition");
+        let definition: Value = serde_json::from_str(&text).expect("JSON");
+        let arguments = &definition["States"][state]["Arguments"];
+        let names = arguments["ExpressionAttributeNames"]
+            .as_object()
+            .expect("names");
+        let values = arguments["ExpressionAttributeValues"]
+            .as_object()
+            .expect("values");
+        let values: HashMap<_, _> = values
+            .iter()
+            .map(|(name, value)| {
+                let fixed = value["S"].as_str().filter(|text| !text.starts_with("{%"));
+                let value = match fixed {
+                    Some(text) => AttributeValue::S(text.to_owned()),
+                    None => items::from_json(&filled_in[name]),
+                };
+                (name.clone(), value)
+            })
+            .collect();
+        let mut request = self
+            .aws
+            .dynamodb
+            .update_item()
+            .table_name(self.table("card-payment-record"))
+            .key("tokenId", AttributeValue::S(key.to_owned()))
+            .update_expression(arguments["UpdateExpression"].as_str().expect("text"))
+            .condition_expression(arguments["ConditionExpression"].as_str().expect("text"))
+            .set_expression_attribute_values(Some(values));
+        for (name, attribute) in names {
+            let attribute = attribute.as_str().expect("text");
+            request = request.expression_attribute_names(name, attribute);
+        }
+        match request.send().await {
+            Ok(_) => true,
+            Err(error) => match error.into_service_error() {
+                UpdateItemError::ConditionalCheckFailedException(_) => false,
+                other => panic!("{state}: {other:?}"),
+            },
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn only_a_payment_that_is_settled_one_way_can_be_closed() {
+    let app = TestApp::connect().await;
+    for (outcome, resolution, attempt, closes) in [
+        ("paid", Some("orderPaid"), 0, true),
+        ("paid", Some("reversed"), 0, true),
+        ("declined", None, 0, true),
+        ("returned", None, 0, true),
+        ("returned", Some("reversing"), 0, true),
+        // Authorised, and neither paid nor back with the shopper.
+        ("paid", None, 0, false),
+        ("paid", Some("reversing"), 0, false),
+        // Nobody has asked the bank.
+        ("pending", None, 0, false),
+        // Opened again meanwhile, for another attempt.
+        ("declined", None, 1, false),
+        ("paid", Some("orderPaid"), 1, false),
+    ] {
+        let key = random::id("closing-");
+        let mut record = json!({
+            "tokenId": key, "outcome": outcome, "attempt": attempt, "openShard": 1, "lookAgainAt": 1, "token": "t",
+        });
+        if let Some(resolution) = resolution {
+            record["resolution"] = json!(resolution);
+        }
+        app.put_record(&record).await;
+        let filled_in = json!({":now": "now", ":closedAs": outcome, ":attempt": 0});
+        let closed = app.run_update("CloseRecord", &key, &filled_in).await;
+        assert_eq!(closed, closes, "{record}");
+        let after = app.read_record(&key).await;
+        assert_eq!(after.get("closedAt").is_some(), closes, "{after}");
+        assert_eq!(after.get("token").is_none(), closes, "{after}");
+        assert_eq!(after.get("openShard").is_none(), closes, "{after}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_wake_up_is_kept_while_the_execution_gives_up_waiting() {
+    let app = TestApp::connect().await;
+    let filled_in = json!({":this": 0, ":next": 1, ":asRead": 100, ":later": 500});
+    for (look_again_at, gives_up, after) in [(100, true, 500), (250, false, 250)] {
+        let key = random::id("waiting-");
+        let record = json!({
+            "tokenId": key, "outcome": "pending", "attempt": 0, "openShard": 1, "lookAgainAt": look_again_at,
+        });
+        app.put_record(&record).await;
+        assert_eq!(
+            app.run_update("AwaitBank", &key, &filled_in).await,
+            gives_up
+        );
+        if !gives_up {
+            assert!(app.run_update("WokenMeanwhile", &key, &filled_in).await);
+        }
+        let record = app.read_record(&key).await;
+        assert_eq!(
+            (&record["lookAgainAt"], &record["attempt"]),
+            (&json!(after), &json!(1)),
+            "{record}"
+        );
+        // Counted once, however often it runs.
+        assert!(!app.run_update("AwaitBank", &key, &filled_in).await);
+        assert!(!app.run_update("WokenMeanwhile", &key, &filled_in).await);
+    }
+}

@@ -1,0 +1,103 @@
+//! `cargo local pay` and `cargo local executions`, and that the AWS command line tells the same.
+
+use std::process::{Command, Output};
+
+use payment3_local::aws::{ACCESS_KEY, REGION};
+use payment3_local::random;
+use payment3_local::shopper::CARD_APPROVED;
+use serde_json::Value;
+
+use crate::support::{NEW_USER_PATH, TestApp};
+
+/// Runs this package's program.
+fn cargo_local(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_payment3-local"))
+        .args(arguments)
+        .output()
+        .expect("the program runs")
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_str(&text(output)).expect("JSON")
+}
+
+fn states(path: &Value) -> Vec<&str> {
+    path.as_array()
+        .expect("a path")
+        .iter()
+        .map(|visit| visit["state"].as_str().expect("a state's name"))
+        .collect()
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn pay_shows_the_path_and_what_came_of_it() {
+    let output = text(&cargo_local(&["pay", "--amount", "249.50"]));
+    let mut rest = output.as_str();
+    for state in NEW_USER_PATH {
+        let at = rest
+            .find(state)
+            .unwrap_or_else(|| panic!("no {state} in order in:\n{output}"));
+        rest = &rest[at + state.len()..];
+    }
+    for line in [
+        "paid by chrg_",
+        "1 saved card",
+        "payment.succeeded (verified",
+    ] {
+        assert!(rest.contains(line), "{output}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn executions_and_the_aws_command_line_tell_the_same_path() {
+    let app = TestApp::connect().await;
+    let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    app.return_with(&paid.form).await;
+    let execution = app.execution(paid.charge_id()).await;
+
+    let ours = json(&cargo_local(&["executions", paid.charge_id(), "--json"]));
+    assert_eq!(states(&ours["path"]), NEW_USER_PATH);
+
+    let history = Command::new(&app.outputs.aws_cli)
+        .args([
+            "--endpoint-url",
+            &app.outputs.aws_endpoint,
+            "--region",
+            REGION,
+        ])
+        .args(["stepfunctions", "get-execution-history", "--output", "json"])
+        .args(["--execution-arn", &execution.arn])
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", ACCESS_KEY)
+        .output()
+        .expect("the AWS command line runs");
+    let theirs = json(&history);
+    let entered: Vec<&str> = theirs["events"]
+        .as_array()
+        .expect("events")
+        .iter()
+        .filter_map(|event| event["stateEnteredEventDetails"]["name"].as_str())
+        .collect();
+    assert_eq!(entered, NEW_USER_PATH);
+
+    // Nobody who reads the history learns the card token.
+    let token = paid.form.field("token").expect("token");
+    assert!(!text(&history).contains(token));
+
+    let listed = json(&cargo_local(&["executions", "--json", "--limit", "1000"]));
+    let line = listed
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|line| line["name"] == paid.charge_id())
+        .expect("the execution is listed");
+    assert_eq!(line["status"], "SUCCEEDED");
+    assert_eq!(line["lastState"], "CloseRecord");
+}

@@ -1,0 +1,460 @@
+//! Every flow as a row: what the shopper does, and then the exact path of the execution, what every table holds, what the
+//! bank says of the charge, and what the shop was told.
+//!
+//! The names of the rows are those of the flows: 1 a new user pays, 2 a known user pays with another card, 3 the payment
+//! fails, 4 a card is verified (`ADDCARD`), and the refusals of an order whose charge was authorised all the same.
+
+use payment3_local::random;
+use payment3_local::shop::Order;
+use payment3_local::shopper::{self, CARD_APPROVED, CARD_DECLINED, OTHER_CARD_APPROVED};
+use serde_json::{Value, json};
+
+use crate::support::{Authenticated, TestApp, assert_closed};
+
+const FOUND: [&str; 4] = [
+    "ParseCallback",
+    "LookupRecord",
+    "InquireCharge",
+    "RecordOutcome",
+];
+
+/// One row of the table.
+struct Flow {
+    name: &'static str,
+    /// What the shopper does.
+    card: &'static str,
+    action: &'static str,
+    claims: &'static str,
+    known_user: bool,
+    verification: bool,
+    /// What happens between 3-D Secure and the return.
+    meanwhile: Meanwhile,
+    /// The states after `RecordOutcome`.
+    path: &'static [&'static str],
+    /// The record's `outcome` and `resolution`.
+    record: (&'static str, Option<&'static str>),
+    /// What the app is shown; nothing for a verification.
+    check_status: Option<&'static str>,
+    bank: &'static str,
+    told: &'static [&'static str],
+    /// How many cards the owner's customer holds; none without a customer.
+    cards: Option<usize>,
+}
+
+/// What happens between 3-D Secure and the browser's return.
+#[derive(Clone, Copy)]
+enum Meanwhile {
+    Nothing,
+    Settled,
+    OrderGone,
+    OrderGoneAndSettled,
+    OrderDrafted,
+    OrderPaidByOther,
+    OrderDearer,
+}
+
+/// Flow 1; the others say what differs.
+const NEW_USER: Flow = Flow {
+    name: "1: a new user pays",
+    card: CARD_APPROVED,
+    action: "approve",
+    claims: "true",
+    known_user: false,
+    verification: false,
+    meanwhile: Meanwhile::Nothing,
+    path: &[
+        "Outcome",
+        "PayOrder",
+        "NotifySuccess",
+        "SaveCardPolicy",
+        "EnsureKBankUser",
+        "UserExisted",
+        "CardHandled",
+        "CloseRecord",
+    ],
+    record: ("paid", Some("orderPaid")),
+    check_status: Some("paid"),
+    bank: "Authorized",
+    told: &["payment.succeeded"],
+    cards: Some(1),
+};
+
+const DECLINED: Flow = Flow {
+    name: "3: a new user's card is declined",
+    card: CARD_DECLINED,
+    claims: "false",
+    path: &[
+        "Outcome",
+        "NotifyFailure",
+        "SaveCardPolicy",
+        "EnsureKBankUser",
+        "CardHandled",
+        "CloseRecord",
+    ],
+    record: ("declined", None),
+    check_status: Some("declined"),
+    bank: "Declined",
+    told: &["payment.failed"],
+    cards: None,
+    ..NEW_USER
+};
+
+const VERIFIED: Flow = Flow {
+    name: "4: a new user verifies a card",
+    verification: true,
+    path: &[
+        "Outcome",
+        "EnsureKBankUser",
+        "UserExisted",
+        "CardHandled",
+        "NotifyCard",
+        "ReverseVerification",
+        "CloseRecord",
+    ],
+    record: ("paid", Some("reversed")),
+    check_status: None,
+    bank: "Voided",
+    told: &["card.saved"],
+    ..NEW_USER
+};
+
+const REFUSED: Flow = Flow {
+    name: "refused: the order is gone",
+    meanwhile: Meanwhile::OrderGone,
+    path: &[
+        "Outcome",
+        "PayOrder",
+        "ReverseCharge",
+        "NotifyReversal",
+        "CloseRecord",
+    ],
+    record: ("paid", Some("reversed")),
+    check_status: Some("reversed"),
+    bank: "Voided",
+    told: &["payment.reversed"],
+    cards: None,
+    ..NEW_USER
+};
+
+const FLOWS: [Flow; 16] = [
+    NEW_USER,
+    Flow {
+        name: "1: a new user pays, and the bank has settled already",
+        meanwhile: Meanwhile::Settled,
+        bank: "Settled",
+        ..NEW_USER
+    },
+    Flow {
+        name: "2: a known user pays with another card",
+        card: OTHER_CARD_APPROVED,
+        known_user: true,
+        path: &[
+            "Outcome",
+            "PayOrder",
+            "NotifySuccess",
+            "SaveCardPolicy",
+            "EnsureKBankUser",
+            "UserExisted",
+            "AddCard",
+            "CardHandled",
+            "CloseRecord",
+        ],
+        cards: Some(2),
+        ..NEW_USER
+    },
+    DECLINED,
+    Flow {
+        name: "3: a known user's card is declined",
+        known_user: true,
+        path: &[
+            "Outcome",
+            "NotifyFailure",
+            "SaveCardPolicy",
+            "EnsureKBankUser",
+            "UserExisted",
+            "CardHandled",
+            "CloseRecord",
+        ],
+        cards: Some(1),
+        ..DECLINED
+    },
+    Flow {
+        name: "3: a new user fails 3-D Secure",
+        card: CARD_APPROVED,
+        action: "fail",
+        ..DECLINED
+    },
+    Flow {
+        name: "3: a new user's card is declined, and the return claims success",
+        claims: "true",
+        ..DECLINED
+    },
+    VERIFIED,
+    Flow {
+        name: "4: a known user verifies another card",
+        card: OTHER_CARD_APPROVED,
+        known_user: true,
+        path: &[
+            "Outcome",
+            "EnsureKBankUser",
+            "UserExisted",
+            "AddCard",
+            "CardHandled",
+            "NotifyCard",
+            "ReverseVerification",
+            "CloseRecord",
+        ],
+        cards: Some(2),
+        ..VERIFIED
+    },
+    Flow {
+        name: "4: a verification that the bank has settled is refunded",
+        meanwhile: Meanwhile::Settled,
+        bank: "Refund Sent",
+        ..VERIFIED
+    },
+    Flow {
+        name: "4: a card that cannot be verified",
+        verification: true,
+        path: &["Outcome", "NotifyFailure", "SaveCardPolicy", "CloseRecord"],
+        check_status: None,
+        told: &["card.failed"],
+        ..DECLINED
+    },
+    REFUSED,
+    Flow {
+        name: "refused: the order is a draft again",
+        meanwhile: Meanwhile::OrderDrafted,
+        ..REFUSED
+    },
+    Flow {
+        name: "refused: the order is gone, and the bank has settled",
+        meanwhile: Meanwhile::OrderGoneAndSettled,
+        bank: "Refund Sent",
+        ..REFUSED
+    },
+    Flow {
+        name: "refused: another charge has paid the order",
+        meanwhile: Meanwhile::OrderPaidByOther,
+        ..REFUSED
+    },
+    Flow {
+        name: "refused: the order costs more now",
+        meanwhile: Meanwhile::OrderDearer,
+        ..REFUSED
+    },
+];
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn every_flow_takes_its_path_and_leaves_what_it_must() {
+    let app = TestApp::connect().await;
+    for flow in &FLOWS {
+        println!("{}", flow.name);
+        check(&app, flow).await;
+    }
+}
+
+async fn check(app: &TestApp, flow: &Flow) {
+    let name = flow.name;
+    let owner = random::id("usr_");
+    if flow.known_user {
+        let first = app.authenticated(&owner, CARD_APPROVED).await;
+        app.return_with(&first.form).await;
+        app.execution(first.charge_id()).await;
+    }
+    let order = if flow.verification {
+        verification_of(&owner)
+    } else {
+        app.order_of(&owner).await
+    };
+    let page = app.check_out(&order, flow.card).await;
+    let form = shopper::authenticate_by(&page, flow.action)
+        .await
+        .expect("the bank's page answers");
+    let done = Authenticated { order, form };
+    let charge = done.charge_id();
+    app.meanwhile(flow.meanwhile, &done).await;
+
+    let answer = app
+        .return_with(&done.form.clone().with("status", flow.claims))
+        .await;
+    assert_eq!(answer.status, 303, "{name}: {answer:?}");
+
+    let execution = app.execution(charge).await;
+    assert_eq!(execution.status, "SUCCEEDED", "{name}: {execution:?}");
+    assert_eq!(
+        execution.states(),
+        [&FOUND[..], flow.path].concat(),
+        "{name}"
+    );
+
+    let record = app.record(charge).await;
+    assert_closed(&record);
+    assert_eq!(record["outcome"], flow.record.0, "{name}: {record}");
+    assert_eq!(
+        record.get("resolution"),
+        flow.record.1.map(Value::from).as_ref(),
+        "{name}"
+    );
+    assert!(
+        record.get("token").is_none(),
+        "{name}: the token outlives the payment"
+    );
+
+    let outcomes = app.look.outcomes(charge).await.expect("outcomes");
+    assert_eq!(outcomes.len(), 1, "{name}: {outcomes:?}");
+    assert_eq!(outcomes[0]["outcome"], flow.record.0, "{name}");
+
+    if flow.verification {
+        for table in [
+            app.look.order("ADDCARD").await,
+            app.look.check_status("ADDCARD").await,
+        ] {
+            assert_eq!(table.expect("table"), None, "{name}");
+        }
+    } else {
+        let status = app.look.check_status(&done.order.order_id).await;
+        let status = status.expect("table").expect("check status");
+        assert_eq!(
+            status["status"].as_str(),
+            flow.check_status,
+            "{name}: {status}"
+        );
+        assert_eq!(status["chargeId"], charge, "{name}: {status}");
+        assert_order(app, flow, &done).await;
+    }
+
+    let at_the_bank = app.look.bank_charge(charge).await.expect("charge");
+    assert_eq!(at_the_bank["transaction_state"], flow.bank, "{name}");
+    assert_eq!(app.told_of(charge).await, flow.told, "{name}");
+    assert_eq!(app.saved_cards(&owner).await, flow.cards, "{name}");
+}
+
+/// The order is paid by this charge, or by nothing that this charge did.
+async fn assert_order(app: &TestApp, flow: &Flow, done: &Authenticated) {
+    let item = app.look.order(&done.order.order_id).await.expect("table");
+    let payment = item.map(|item| item["data"]["payment"].clone());
+    match flow.meanwhile {
+        Meanwhile::OrderGone | Meanwhile::OrderGoneAndSettled => {
+            assert_eq!(payment, None, "{}", flow.name);
+        }
+        Meanwhile::OrderPaidByOther => {
+            assert_eq!(payment.expect("payment")["paymentId"], "chrg_other");
+        }
+        _ => {
+            let paid = flow.record.1 == Some("orderPaid");
+            let payment = payment.expect("payment");
+            assert_eq!(payment["isPaid"], paid, "{}: {payment}", flow.name);
+        }
+    }
+}
+
+/// What a form for `ADDCARD` names instead of an order.
+pub(crate) fn verification_of(owner: &str) -> Order {
+    Order {
+        order_id: "ADDCARD".into(),
+        owner_id: owner.into(),
+        basket_id: "none".into(),
+        grand_total: "1.00".into(),
+        is_paid: false,
+        payment: Value::Null,
+    }
+}
+
+impl TestApp {
+    async fn meanwhile(&self, what: Meanwhile, done: &Authenticated) {
+        let id = &done.order.order_id;
+        match what {
+            Meanwhile::Nothing => {}
+            Meanwhile::Settled => self.settle(done.charge_id()).await,
+            Meanwhile::OrderGone => self.remove_order(id).await,
+            Meanwhile::OrderGoneAndSettled => {
+                self.remove_order(id).await;
+                self.settle(done.charge_id()).await;
+            }
+            Meanwhile::OrderDrafted => self.change_order(id, "isDrafting", &json!(true)).await,
+            Meanwhile::OrderPaidByOther => {
+                let payment =
+                    json!({"isPaid": true, "paymentId": "chrg_other", "grandTotal": "1500.00"});
+                self.change_order(id, "payment", &payment).await;
+            }
+            Meanwhile::OrderDearer => {
+                let payment = json!({"isPaid": false, "grandTotal": "1500.01"});
+                self.change_order(id, "payment", &payment).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn two_users_verify_at_the_same_time_without_mixing() {
+    let app = TestApp::connect().await;
+    let (one, other) = (random::id("usr_"), random::id("usr_"));
+    let verify = async |owner: &str| {
+        let page = app.check_out(&verification_of(owner), CARD_APPROVED).await;
+        let form = shopper::authenticate(&page).await.expect("the bank's page");
+        app.return_with(&form).await;
+        let charge = form.charge_id().expect("charge").to_owned();
+        let execution = app.execution(&charge).await;
+        assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
+        let mapping = app
+            .look
+            .mapping(owner)
+            .await
+            .expect("table")
+            .expect("mapping");
+        assert_eq!(mapping["createdByCharge"], charge.as_str(), "{mapping}");
+        assert_eq!(app.told_of(&charge).await, ["card.saved"]);
+        mapping["kbank_id"].clone()
+    };
+    let (first, second) = tokio::join!(verify(&one), verify(&other));
+    assert_ne!(first, second);
+    assert_eq!(app.saved_cards(&one).await, Some(1));
+    assert_eq!(app.saved_cards(&other).await, Some(1));
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn two_tabs_pay_one_order_with_two_cards_and_the_second_gets_the_money_back() {
+    let app = TestApp::connect().await;
+    let order = app.order().await;
+    let mut charges = Vec::new();
+    for card in [CARD_APPROVED, OTHER_CARD_APPROVED] {
+        let page = app.check_out(&order, card).await;
+        charges.push(shopper::authenticate(&page).await.expect("the bank's page"));
+    }
+    tokio::join!(app.return_with(&charges[0]), app.return_with(&charges[1]));
+    let mut resolutions = Vec::new();
+    for form in &charges {
+        let charge = form.charge_id().expect("charge");
+        let execution = app.execution(charge).await;
+        assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
+        let record = app.record(charge).await;
+        let bank = app.look.bank_charge(charge).await.expect("charge");
+        let state = bank["transaction_state"]
+            .as_str()
+            .expect("state")
+            .to_owned();
+        let resolution = record["resolution"]
+            .as_str()
+            .expect("resolution")
+            .to_owned();
+        let payment = app.payment_of(&order).await;
+        assert_eq!(
+            payment["paymentId"] == charge,
+            resolution == "orderPaid",
+            "{payment} {record}"
+        );
+        resolutions.push((resolution, state));
+    }
+    resolutions.sort();
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    assert_eq!(
+        resolutions,
+        [pair("orderPaid", "Authorized"), pair("reversed", "Voided")]
+    );
+    let status = app.look.check_status(&order.order_id).await;
+    assert_eq!(status.expect("table").expect("row")["status"], "paid");
+}

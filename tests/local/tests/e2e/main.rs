@@ -1,0 +1,15 @@
+//! Payments end to end: the real functions and the real state machine on the local AWS, with the sandbox bank and the
+//! demo shop around them. `cargo local test e2e` starts all that and runs these.
+
+mod bad_input;
+mod callbacks;
+mod checkout;
+mod closing;
+mod commands;
+mod flows;
+mod notifications;
+mod old_records;
+mod payments;
+mod policies;
+mod refusals;
+mod support;

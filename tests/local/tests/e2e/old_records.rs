@@ -1,0 +1,323 @@
+//! Records that this stack's checkout did not make: the former system's, in every type it wrote, and master's.
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
+};
+use payment3_local::http::client;
+use payment3_local::random;
+use payment3_local::shop::Order;
+use payment3_local::shopper::{self, CARD_APPROVED, ReturnForm};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use url::Url;
+
+use crate::support::{NEW_USER_PATH, TOTAL, TestApp};
+
+/// The table of the branch that other branches borrow from. Its stack is not deployed beside this one; the table is made
+/// as that stack makes it.
+const MASTER: &str = "payment3-card-payment-record-master";
+
+/// A charge that the former system made, and its shopper back from the bank.
+struct OldPayment {
+    order: Order,
+    token: String,
+    form: ReturnForm,
+}
+
+impl OldPayment {
+    fn charge(&self) -> &str {
+        self.form.charge_id().expect("charge")
+    }
+
+    /// The record as the former system wrote it.
+    fn item(&self, extra: Value) -> Value {
+        let mut item = json!({
+            "tokenId": self.token,
+            "chargeId": self.charge(),
+            "orderId": self.order.order_id,
+            "status": false,
+        });
+        let fields = item.as_object_mut().expect("an object");
+        fields.extend(extra.as_object().expect("an object").clone());
+        fields.retain(|_, value| !value.is_null());
+        item
+    }
+}
+
+impl TestApp {
+    /// Charges a card straight at the bank, without the `reference_order` of later checkouts being stored anywhere.
+    async fn old_payment(&self) -> OldPayment {
+        let order = self.order().await;
+        let token = shopper::card_token(&self.outputs, CARD_APPROVED)
+            .await
+            .expect("token");
+        let charge: Value = client()
+            .post(format!("{}/card/v2/charge", self.outputs.bank_url))
+            .header("x-api-key", payment3_bank::SECRET_KEY)
+            .json(&json!({
+                "amount": TOTAL, "currency": "THB", "description": "old", "source_type": "card", "mode": "token",
+                "token": token, "reference_order": random::digits(12),
+            }))
+            .send()
+            .await
+            .expect("the bank answers")
+            .json()
+            .await
+            .expect("JSON");
+        let page = Url::parse(charge["redirect_url"].as_str().expect("3-D Secure")).expect("a URL");
+        let form = shopper::authenticate(&page).await.expect("the bank's page");
+        OldPayment { order, token, form }
+    }
+
+    async fn copy_of(&self, old: &OldPayment) -> Value {
+        let copy = self.look.record_by_token(&old.token).await;
+        copy.expect("table").expect("the copy")
+    }
+
+    async fn master_table(&self) {
+        static MADE: OnceCell<()> = OnceCell::const_new();
+        let attribute = |name: &str| {
+            AttributeDefinition::builder()
+                .attribute_name(name)
+                .attribute_type(ScalarAttributeType::S)
+                .build()
+                .expect("complete")
+        };
+        let hash = |name: &str| {
+            KeySchemaElement::builder()
+                .attribute_name(name)
+                .key_type(KeyType::Hash)
+                .build()
+                .expect("complete")
+        };
+        MADE.get_or_init(async || {
+            let index = GlobalSecondaryIndex::builder()
+                .index_name("chargeId_index")
+                .key_schema(hash("chargeId"))
+                .projection(
+                    Projection::builder()
+                        .projection_type(ProjectionType::All)
+                        .build(),
+                )
+                .build()
+                .expect("complete");
+            self.aws
+                .dynamodb
+                .create_table()
+                .table_name(MASTER)
+                .billing_mode(BillingMode::PayPerRequest)
+                .attribute_definitions(attribute("tokenId"))
+                .attribute_definitions(attribute("chargeId"))
+                .key_schema(hash("tokenId"))
+                .global_secondary_indexes(index)
+                .send()
+                .await
+                .expect("made");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn old_records_of_every_attribute_type_are_processed() {
+    let app = TestApp::connect().await;
+    let table = app.table("card-payment-record");
+    for extra in [
+        json!({"status": false, "amount": 1500}),
+        json!({"status": "false", "amount": "1500"}),
+        json!({"status": 0, "amount": "1500.00"}),
+        json!({"status": "False", "amount": "1,500.00"}),
+        json!({"status": "nobody knows", "amount": "a lot"}),
+        json!({"status": null}),
+        json!({"promotion": {"code": "songkran"}, "ownerId": null, "callback": "yourapp://payments"}),
+    ] {
+        let old = app.old_payment().await;
+        app.put(&table, &old.item(extra.clone())).await;
+        let answer = app.return_with(&old.form).await;
+        let base = extra["callback"]
+            .as_str()
+            .unwrap_or("https://shop.villamarket.com");
+        let landing = format!(
+            "{base}/thankyou?orderId={}&status=success&amount={TOTAL}",
+            old.order.order_id
+        );
+        assert_eq!(answer.location, Some(landing), "{extra}");
+
+        let execution = app.execution(old.charge()).await;
+        assert_eq!(execution.states(), NEW_USER_PATH, "{extra}: {execution:?}");
+        assert_eq!(
+            app.payment_of(&old.order).await["paymentId"],
+            old.charge(),
+            "{extra}"
+        );
+        let copy = app.copy_of(&old).await;
+        assert_eq!(copy["origin"], "old", "{copy}");
+        assert!(copy["closedAt"].is_string(), "{copy}");
+        assert_eq!(copy.get("promotion"), extra.get("promotion"), "{copy}");
+        // The former system's readers see the outcome where they look for it, and nothing else is changed.
+        let record = app.read(&table, &old.token).await;
+        let mut expected = old.item(extra.clone());
+        expected["status"] = json!(true);
+        expected["handledBy"] = json!(app.outputs.branch);
+        assert_eq!(record, expected, "{extra}");
+        assert_eq!(app.told(&old.order).await, ["payment.succeeded"], "{extra}");
+
+        // Again: the copy is closed.
+        app.return_with(&old.form).await;
+        assert_eq!(app.executions_of(old.charge()).await.len(), 1, "{extra}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn old_records_that_the_former_system_finished_are_left_alone() {
+    let app = TestApp::connect().await;
+    let table = app.table("card-payment-record");
+    for status in [json!(true), json!("true"), json!("True"), json!(1)] {
+        let old = app.old_payment().await;
+        let item = old.item(json!({"status": status, "amount": TOTAL}));
+        app.put(&table, &item).await;
+        let answer = app.return_with(&old.form).await;
+        assert_eq!(answer.status, 303, "{status}: {answer:?}");
+        // Neither does an execution that a person starts.
+        let execution = app.start_by_hand(old.charge()).await;
+        assert_eq!(
+            execution.states(),
+            ["ParseCallback", "LookupRecord", "AlreadyProcessed"],
+            "{status}"
+        );
+        assert_eq!(app.read(&table, &old.token).await, item, "{status}");
+        assert_eq!(
+            app.payment_of(&old.order).await["isPaid"],
+            false,
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_record_of_masters_is_claimed_and_processed_and_the_rest_of_it_is_untouched() {
+    let app = TestApp::connect().await;
+    app.master_table().await;
+    let old = app.old_payment().await;
+    let item = old.item(json!({"amount": "1500.00", "note": "kept"}));
+    app.put(MASTER, &item).await;
+    let answer = app.return_with(&old.form).await;
+    assert_eq!(answer.status, 303, "{answer:?}");
+    let execution = app.execution(old.charge()).await;
+    assert_eq!(execution.states(), NEW_USER_PATH, "{execution:?}");
+    assert_eq!(app.payment_of(&old.order).await["paymentId"], old.charge());
+    assert_eq!(app.copy_of(&old).await["origin"], "borrowed");
+    let mut expected = item;
+    expected["status"] = json!(true);
+    expected["handledBy"] = json!(app.outputs.branch);
+    assert_eq!(app.read(MASTER, &old.token).await, expected);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_record_that_another_stack_has_claimed_is_not_touched() {
+    let app = TestApp::connect().await;
+    app.master_table().await;
+    let old = app.old_payment().await;
+    let item = old.item(json!({"amount": "1500.00", "handledBy": "another-branch"}));
+    app.put(MASTER, &item).await;
+    app.return_with(&old.form).await;
+    let execution = app.execution(old.charge()).await;
+    assert_eq!(
+        execution.states(),
+        ["ParseCallback", "LookupRecord", "AlreadyProcessed"]
+    );
+    assert_eq!(app.read(MASTER, &old.token).await, item);
+    assert_eq!(
+        app.look.record_by_token(&old.token).await.expect("table"),
+        None
+    );
+    assert_eq!(app.payment_of(&old.order).await["isPaid"], false);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_refusal_of_a_foreign_record_fails_in_place_and_reverses_nothing() {
+    let app = TestApp::connect().await;
+    app.master_table().await;
+    for table in [MASTER.to_owned(), app.table("card-payment-record")] {
+        let old = app.old_payment().await;
+        app.put(
+            &table,
+            &old.item(json!({"amount": TOTAL, "ownerId": old.order.owner_id})),
+        )
+        .await;
+        app.remove_order(&old.order.order_id).await;
+        app.return_with(&old.form).await;
+        let execution = app.execution(old.charge()).await;
+        assert_eq!(execution.status, "FAILED", "{table}: {execution:?}");
+        assert_eq!(execution.states().last(), Some(&"PayOrder"), "{table}");
+        let failure = execution.failure.as_ref().expect("a failure");
+        assert_eq!(failure.error, "RefusalNeedsPerson", "{table}");
+        let bank = app.look.bank_charge(old.charge()).await.expect("charge");
+        assert_eq!(bank["transaction_state"], "Authorized", "{table}");
+        let copy = app.copy_of(&old).await;
+        assert!(copy.get("closedAt").is_none(), "{copy}");
+        assert!(copy.get("resolution").is_none(), "{copy}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn an_old_charge_is_not_lost_when_its_shopper_checks_out_here_with_the_same_token() {
+    let app = TestApp::connect().await;
+    let table = app.table("card-payment-record");
+    let old = app.old_payment().await;
+    app.put(&table, &old.item(json!({"amount": TOTAL}))).await;
+    // The bank refuses the used token, and the checkout's record is closed under the token's key.
+    let form = shopper::checkout_form(&app.outputs, &old.order, &old.token);
+    let refused = shopper::post_checkout(&app.outputs, &form)
+        .await
+        .expect("an answer");
+    assert_eq!(refused.status, 402, "{refused:?}");
+
+    app.return_with(&old.form).await;
+    let execution = app.execution(old.charge()).await;
+    assert_eq!(execution.states(), NEW_USER_PATH, "{execution:?}");
+    assert_eq!(app.payment_of(&old.order).await["paymentId"], old.charge());
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn an_old_charge_whose_token_made_another_charge_here_fails_in_place() {
+    let app = TestApp::connect().await;
+    let table = app.table("card-payment-record");
+    let other = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    let old = app.old_payment().await;
+    let item =
+        old.item(json!({"amount": TOTAL, "tokenId": other.form.field("token").expect("token")}));
+    app.put(&table, &item).await;
+    app.return_with(&old.form).await;
+    let execution = app.execution(old.charge()).await;
+    assert_eq!(execution.status, "FAILED", "{execution:?}");
+    let failure = execution.failure.as_ref().expect("a failure");
+    assert_eq!(failure.error, "TokenReused");
+    app.assert_untouched(&other).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_branch_whose_bank_does_not_know_the_charge_claims_nothing_of_masters() {
+    let app = TestApp::connect().await;
+    app.master_table().await;
+    let old = app.old_payment().await;
+    let mut item = old.item(json!({"amount": TOTAL, "ownerId": old.order.owner_id}));
+    let charge = random::id("chrg_test_");
+    item["chargeId"] = json!(charge);
+    app.put(MASTER, &item).await;
+    let form = old.form.clone().with("objectId", &charge);
+    app.return_with(&form).await;
+    let execution = app.execution(&charge).await;
+    let failure = execution.failure.as_ref().expect("a failure");
+    assert_eq!(failure.error, "ChargeMismatch");
+    assert_eq!(app.read(MASTER, &old.token).await, item);
+}

@@ -1,0 +1,391 @@
+//! What every test needs: the running environment, fresh orders, and the steps of a payment.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use payment3_local::aws::Aws;
+use payment3_local::executions::{ExecutionReport, Executions};
+use payment3_local::http::client;
+use payment3_local::inspect::Inspector;
+use payment3_local::items;
+use payment3_local::outputs::{FILE_VARIABLE, Outputs};
+use payment3_local::random;
+use payment3_local::shop::{NewOrder, Order, ReceivedEvent};
+use payment3_local::shopper::{self, Answer, Next, ReturnForm};
+use serde_json::Value;
+use url::Url;
+
+/// How long an execution may take: far more than it should, as the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// More executions than the tests make.
+const ALL: usize = 10_000;
+
+/// The total of every order, unless a test says otherwise.
+pub(crate) const TOTAL: &str = "1500.00";
+
+/// The path of a first payment.
+pub(crate) const NEW_USER_PATH: [&str; 12] = [
+    "ParseCallback",
+    "LookupRecord",
+    "InquireCharge",
+    "RecordOutcome",
+    "Outcome",
+    "PayOrder",
+    "NotifySuccess",
+    "SaveCardPolicy",
+    "EnsureKBankUser",
+    "UserExisted",
+    "CardHandled",
+    "CloseRecord",
+];
+
+/// The payment system under test.
+pub(crate) struct TestApp {
+    pub(crate) outputs: Outputs,
+    pub(crate) look: Inspector,
+    pub(crate) aws: Aws,
+    executions: Executions,
+}
+
+/// A shopper back from the bank: the order, and the form that the bank's page makes the browser post.
+pub(crate) struct Authenticated {
+    pub(crate) order: Order,
+    pub(crate) form: ReturnForm,
+}
+
+impl Authenticated {
+    pub(crate) fn charge_id(&self) -> &str {
+        self.form.charge_id().expect("the form names the charge")
+    }
+}
+
+impl TestApp {
+    /// Connects to the environment that `cargo local test e2e` started.
+    pub(crate) async fn connect() -> Self {
+        assert!(
+            std::env::var_os(FILE_VARIABLE).is_some(),
+            "{FILE_VARIABLE} is not set: run these tests by `cargo local test e2e`"
+        );
+        let outputs = Outputs::of_running(&Outputs::file())
+            .await
+            .expect("the environment runs");
+        let aws = Aws::at(&outputs.aws_endpoint);
+        Self {
+            look: Inspector::new(&aws, &outputs),
+            executions: Executions::of(&aws, &outputs.state_machine_arn),
+            aws,
+            outputs,
+        }
+    }
+
+    /// A new order of a new customer.
+    pub(crate) async fn order(&self) -> Order {
+        self.order_of(&random::id("usr_")).await
+    }
+
+    /// A new order of this customer.
+    pub(crate) async fn order_of(&self, owner_id: &str) -> Order {
+        let new = NewOrder {
+            owner_id: owner_id.to_owned(),
+            grand_total: TOTAL.to_owned(),
+            order_id: None,
+            email: None,
+        };
+        shopper::order(&self.outputs, &new)
+            .await
+            .expect("the shop takes the order")
+    }
+
+    /// Checks out with a 3DS card, up to the bank's page.
+    pub(crate) async fn check_out(&self, order: &Order, card: &str) -> Url {
+        let checkout = shopper::checkout(&self.outputs, order, card)
+            .await
+            .expect("the checkout is accepted");
+        match checkout.next {
+            Next::ThreeDs(page) => page,
+            Next::Shop(landing) => panic!("the browser went to {landing} without 3DS"),
+        }
+    }
+
+    /// Checks out and passes 3DS, up to the return, for a new order of this customer.
+    pub(crate) async fn authenticated(&self, owner_id: &str, card: &str) -> Authenticated {
+        let order = self.order_of(owner_id).await;
+        let page = self.check_out(&order, card).await;
+        let form = shopper::authenticate(&page)
+            .await
+            .expect("the bank's page answers");
+        Authenticated { order, form }
+    }
+
+    /// Posts the return form as the browser does.
+    pub(crate) async fn return_with(&self, form: &ReturnForm) -> Answer {
+        shopper::return_to_shop(form)
+            .await
+            .expect("the callback answers")
+    }
+
+    /// Posts anything to the callback.
+    pub(crate) async fn post_callback(
+        &self,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let url = format!("{}/callback", self.outputs.api_url);
+        shopper::post_callback(&url, content_type, body)
+            .await
+            .expect("the callback answers")
+    }
+
+    /// Where the callback must send the browser.
+    pub(crate) fn landing(&self, order: &Order, status: &str) -> String {
+        format!(
+            "{}/thankyou?orderId={}&status={status}&amount={TOTAL}",
+            self.outputs.shop_url, order.order_id
+        )
+    }
+
+    /// Waits for the execution of a charge to end.
+    pub(crate) async fn execution(&self, charge_id: &str) -> ExecutionReport {
+        self.executions
+            .wait_for(charge_id, PATIENCE)
+            .await
+            .expect("an execution that ends")
+    }
+
+    /// Starts a charge's saga as a person does, beside whatever ran for it, and waits for the end.
+    pub(crate) async fn start_by_hand(&self, charge_id: &str) -> ExecutionReport {
+        let name = format!("by-hand-{}", random::digits(12));
+        self.aws
+            .sfn
+            .start_execution()
+            .state_machine_arn(&self.outputs.state_machine_arn)
+            .name(&name)
+            .input(serde_json::json!({"chargeId": charge_id}).to_string())
+            .send()
+            .await
+            .expect("started");
+        self.execution(&name).await
+    }
+
+    /// The names of all executions of a charge.
+    pub(crate) async fn executions_of(&self, charge_id: &str) -> Vec<String> {
+        self.executions
+            .list(None, ALL)
+            .await
+            .expect("the list of executions")
+            .into_iter()
+            .map(|summary| summary.name)
+            .filter(|name| name.starts_with(charge_id))
+            .collect()
+    }
+
+    /// The `payment` of an order, as stored.
+    pub(crate) async fn payment_of(&self, order: &Order) -> Value {
+        let item = self
+            .look
+            .order(&order.order_id)
+            .await
+            .expect("the order table answers")
+            .expect("the order is there");
+        item["data"]["payment"].clone()
+    }
+
+    /// The record of a charge.
+    pub(crate) async fn record(&self, charge_id: &str) -> Value {
+        self.look
+            .record_by_charge(charge_id)
+            .await
+            .expect("the record table answers")
+            .expect("the record is there")
+    }
+
+    /// How many cards the bank's customer of this owner holds; none without a customer.
+    pub(crate) async fn saved_cards(&self, owner_id: &str) -> Option<usize> {
+        let mapping = self
+            .look
+            .mapping(owner_id)
+            .await
+            .expect("the mapping table answers")?;
+        let customer_id = mapping["kbank_id"].as_str()?;
+        let customer = self
+            .look
+            .bank_customer(customer_id)
+            .await
+            .expect("the bank knows its customer");
+        Some(customer["cards"].as_array().expect("cards").len())
+    }
+
+    /// The kinds of the events that the shop got about an order; every one must be verified and accepted.
+    pub(crate) async fn told(&self, order: &Order) -> Vec<String> {
+        let events = self
+            .look
+            .shop_events(&order.order_id)
+            .await
+            .expect("the shop answers");
+        events.iter().for_each(assert_accepted);
+        events.iter().map(|event| event.kind().to_owned()).collect()
+    }
+
+    /// The kinds of the events that the shop got about a charge; every one must be verified and accepted.
+    pub(crate) async fn told_of(&self, charge_id: &str) -> Vec<String> {
+        let events = self
+            .look
+            .shop_events_of_charge(charge_id)
+            .await
+            .expect("the shop answers");
+        events.iter().for_each(assert_accepted);
+        events.iter().map(|event| event.kind().to_owned()).collect()
+    }
+
+    /// Has the bank settle a charge, as its nightly batch does.
+    pub(crate) async fn settle(&self, charge_id: &str) {
+        self.bank_does(charge_id, "settle").await;
+    }
+
+    /// Has the bank send the notification of what a charge is now, and waits for our answer.
+    pub(crate) async fn notify(&self, charge_id: &str) -> Value {
+        self.bank_does(charge_id, "notify").await
+    }
+
+    async fn bank_does(&self, charge_id: &str, what: &str) -> Value {
+        let url = format!(
+            "{}/sandbox/charges/{charge_id}/{what}",
+            self.outputs.bank_url
+        );
+        let response = client().post(url).send().await.expect("the bank answers");
+        assert!(response.status().is_success(), "{response:?}");
+        response.json().await.expect("JSON")
+    }
+
+    /// Deletes an order, as the shop may.
+    pub(crate) async fn remove_order(&self, order_id: &str) {
+        self.aws
+            .dynamodb
+            .delete_item()
+            .table_name(self.table("order"))
+            .key("orderId", AttributeValue::S(order_id.to_owned()))
+            .send()
+            .await
+            .expect("deleted");
+    }
+
+    /// Changes one field of an order's `data`, as the shop may.
+    pub(crate) async fn change_order(&self, order_id: &str, field: &str, value: &Value) {
+        self.aws
+            .dynamodb
+            .update_item()
+            .table_name(self.table("order"))
+            .key("orderId", AttributeValue::S(order_id.to_owned()))
+            .update_expression("SET #data.#field = :value")
+            .expression_attribute_names("#data", "data")
+            .expression_attribute_names("#field", field)
+            .expression_attribute_values(":value", items::from_json(value))
+            .send()
+            .await
+            .expect("changed");
+    }
+
+    /// Changes a payment's record behind the system's back.
+    pub(crate) async fn change_record(&self, key: &str, update: &str, values: &[(&str, Value)]) {
+        let values = values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), items::from_json(value)))
+            .collect();
+        self.aws
+            .dynamodb
+            .update_item()
+            .table_name(self.table("card-payment-record"))
+            .key("tokenId", AttributeValue::S(key.to_owned()))
+            .update_expression(update)
+            .set_expression_attribute_values(Some(values))
+            .send()
+            .await
+            .expect("changed");
+    }
+
+    /// Writes an item with the key `tokenId` into a table.
+    pub(crate) async fn put(&self, table: &str, item: &Value) {
+        self.aws
+            .dynamodb
+            .put_item()
+            .table_name(table)
+            .set_item(Some(items::item_from_json(item.as_object().expect("item"))))
+            .send()
+            .await
+            .expect("written");
+    }
+
+    /// Reads an item by its `tokenId`; null when there is none.
+    pub(crate) async fn read(&self, table: &str, key: &str) -> Value {
+        let output = self
+            .aws
+            .dynamodb
+            .get_item()
+            .table_name(table)
+            .key("tokenId", AttributeValue::S(key.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .expect("read");
+        output.item().map_or(Value::Null, items::to_json)
+    }
+
+    /// Writes a record as it is.
+    pub(crate) async fn put_record(&self, record: &Value) {
+        self.put(&self.table("card-payment-record"), record).await;
+    }
+
+    /// Reads a record by its key.
+    pub(crate) async fn read_record(&self, key: &str) -> Value {
+        self.read(&self.table("card-payment-record"), key).await
+    }
+
+    /// The full name of a table.
+    pub(crate) fn table(&self, kebab: &str) -> String {
+        self.outputs.table(kebab).expect("a table").to_owned()
+    }
+
+    /// Asserts that a charge paid its order, once, and that everything is closed.
+    pub(crate) async fn assert_paid(&self, paid: &Authenticated) {
+        let charge_id = paid.charge_id();
+        let payment = self.payment_of(&paid.order).await;
+        assert_eq!(payment["isPaid"], true, "{payment}");
+        assert_eq!(payment["paymentId"], charge_id, "{payment}");
+        let log = payment["paymentLog"].as_array().map(Vec::len);
+        assert_eq!(log, Some(1), "{payment}");
+
+        let record = self.record(charge_id).await;
+        assert_eq!(record["outcome"], "paid", "{record}");
+        assert_eq!(record["resolution"], "orderPaid", "{record}");
+        assert_closed(&record);
+
+        let outcomes = self.look.outcomes(charge_id).await.expect("outcomes");
+        assert_eq!(outcomes.len(), 1, "{outcomes:?}");
+        assert_eq!(outcomes[0]["outcome"], "paid");
+        assert_eq!(self.told(&paid.order).await, ["payment.succeeded"]);
+    }
+
+    /// Asserts that nothing happened for a charge but its checkout.
+    pub(crate) async fn assert_untouched(&self, pending: &Authenticated) {
+        let charge_id = pending.charge_id();
+        assert_eq!(self.executions_of(charge_id).await, [""; 0]);
+        assert_eq!(self.payment_of(&pending.order).await["isPaid"], false);
+        let outcomes = self.look.outcomes(charge_id).await.expect("outcomes");
+        assert!(outcomes.is_empty(), "{outcomes:?}");
+        assert_eq!(self.told(&pending.order).await, [""; 0]);
+        assert_eq!(self.saved_cards(&pending.order.owner_id).await, None);
+    }
+}
+
+/// Asserts that a record is closed and left the index of open ones.
+pub(crate) fn assert_closed(record: &Value) {
+    assert!(record["closedAt"].is_string(), "{record}");
+    for open in ["openShard", "lookAgainAt"] {
+        assert!(record.get(open).is_none(), "{record}");
+    }
+}
+
+fn assert_accepted(event: &ReceivedEvent) {
+    assert!(event.verified, "{event:?}");
+    assert_eq!(event.answered, 204, "{event:?}");
+}

@@ -16,6 +16,8 @@ pub enum Source {
     Callback,
     /// The bank's signed notification.
     Notify,
+    /// Nobody called back, or the bank had not decided when somebody did.
+    Reconcile,
     /// The bank decided at once, so that checkout starts the saga.
     Checkout,
     /// A person, from the console or the command line.

@@ -107,6 +107,12 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
     tables: { "card-payment-record": { items: ["UpdateItem"] }, "check-status": { items: ["UpdateItem"] } },
     callsBank: true,
   },
+  reconcile: {
+    description: "Every five minutes: comes back to every open payment that nobody called back for",
+    tables: { "card-payment-record": { items: ["UpdateItem"], queries: ["open_index"] }, "check-status": { items: ["UpdateItem"] } },
+    startsExecutions: true,
+    callsBank: true,
+  },
   "check-status": {
     description: "What an app may show for an order now",
     tables: { "check-status": { items: ["GetItem"] } },

@@ -19,6 +19,7 @@ export const FUNCTIONS = [
   "add-card",
   "reverse-charge",
   "check-status",
+  "reconcile",
 ] as const;
 /** The middle part of a function's name. */
 export type FunctionName = (typeof FUNCTIONS)[number];

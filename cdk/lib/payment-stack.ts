@@ -6,6 +6,7 @@ import { PaymentApi, ROUTES, type RouteFunction } from "./http-api";
 import { lifecycleOf } from "./lifecycle";
 import { type FunctionName, TABLES, constructId, stackName } from "./names";
 import { PaymentFunction } from "./payment-function";
+import { ReconcileSchedule } from "./schedule";
 import { Secrets } from "./secrets";
 import type { Settings } from "./settings";
 import { ACTIVITIES, type ActivityName, PaymentStateMachine } from "./state-machine";
@@ -41,11 +42,14 @@ export class PaymentStack extends Stack {
       activities,
       ...(definitionFile === undefined ? {} : { definitionFile }),
     });
+    const starters: Wiring = { ...wiring, stateMachineArn: stateMachine.arn };
     const entrances = declareFunctions<RouteFunction>(
       functions,
       ROUTES.map((route) => route.function),
-      { ...wiring, stateMachineArn: stateMachine.arn },
+      starters,
     );
+    const { reconcile } = declareFunctions<"reconcile">(functions, ["reconcile"], starters);
+    new ReconcileSchedule(this, "Reconciliation", branch, reconcile);
     const api = new PaymentApi(this, "Http", branch, entrances);
 
     const output = (name: string, value: string, description: string): void => {

@@ -34,4 +34,6 @@ export const FUNCTION_TIMEOUT_SECONDS: Readonly<Record<FunctionName, number>> = 
   // Asks the bank, then tells it.
   "reverse-charge": 45,
   "check-status": 10,
+  // Takes up records for three minutes at most; the last one may need the bank twice.
+  reconcile: 240,
 };

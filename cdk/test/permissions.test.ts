@@ -89,6 +89,13 @@ const GRANTS: Readonly<Record<FunctionName, readonly string[]>> = {
   "add-card": [`dynamodb:GetItem ${records}`, `dynamodb:UpdateItem ${records}`, readGateway],
   "reverse-charge": [`dynamodb:UpdateItem ${records}`, `dynamodb:UpdateItem ${checkStatus}`, readGateway],
   "check-status": [`dynamodb:GetItem ${checkStatus}`],
+  reconcile: [
+    `dynamodb:UpdateItem ${records}`,
+    `dynamodb:Query ${records}/index/open_index`,
+    `dynamodb:UpdateItem ${checkStatus}`,
+    start,
+    readGateway,
+  ],
 };
 
 /** Every statement of a role, as "action resource". */
@@ -136,7 +143,7 @@ for (const name of FUNCTIONS) {
 test("the state machine may call its eight functions and update records", () => {
   const [[, stateMachine]] = resources(template, "AWS::StepFunctions::StateMachine") as [[string, Resource]];
   const [, role] = roleOf(stateMachine, "RoleArn");
-  const called = FUNCTIONS.filter((name) => !["cardtoken", "callback", "check-status"].includes(name));
+  const called = FUNCTIONS.filter((name) => !["cardtoken", "callback", "check-status", "reconcile"].includes(name));
   assert.deepEqual(
     grants(role).sort(),
     [
@@ -185,17 +192,20 @@ test("no statement has a wildcard that is not listed with its reason", () => {
   }
 });
 
-test("only the routes of this API may call the functions behind them", () => {
+test("only the routes and the schedule of this stack may call its functions", () => {
   const permissions = resources(template, "AWS::Lambda::Permission").map(([, { Properties }]) => Properties);
   const [[apiId]] = resources(template, "AWS::ApiGatewayV2::Api") as [[string, Resource]];
+  const [[ruleId]] = resources(template, "AWS::Events::Rule") as [[string, Resource]];
+  const isOurs = (source: unknown) => [apiId, ruleId].some((id) => JSON.stringify(source).includes(id));
   assert.deepEqual(
-    permissions.map((permission) => [permission["Principal"], render(template, permission["FunctionName"]), JSON.stringify(permission["SourceArn"]).includes(apiId)]).sort(),
+    permissions.map((permission) => [permission["Principal"], render(template, permission["FunctionName"]), isOurs(permission["SourceArn"])]).sort(),
     [
       // Two routes lead to it.
       ["apigateway.amazonaws.com", "payment3-callback-feature-a.Arn", true],
       ["apigateway.amazonaws.com", "payment3-callback-feature-a.Arn", true],
       ["apigateway.amazonaws.com", "payment3-cardtoken-feature-a.Arn", true],
       ["apigateway.amazonaws.com", "payment3-check-status-feature-a.Arn", true],
+      ["events.amazonaws.com", "payment3-reconcile-feature-a.Arn", true],
     ],
   );
 });

@@ -108,6 +108,9 @@ describe("functions", () => {
     "add-card": ["CARD_PAYMENT_RECORD_TABLE", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
     "reverse-charge": ["CARD_PAYMENT_RECORD_TABLE", "CHECK_STATUS_TABLE", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
     "check-status": ["CHECK_STATUS_TABLE", "AWS_TIMEOUT_MS"],
+    reconcile: [
+      "CARD_PAYMENT_RECORD_TABLE", "CHECK_STATUS_TABLE", "STATE_MACHINE_ARN", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS",
+    ],
   };
 
   const environment = (template: Template, name: string): Record<string, unknown> =>
@@ -224,6 +227,12 @@ describe("logs", () => {
     assert.equal(LoggingConfiguration.IncludeExecutionData, false);
     assert.equal(render(feature, LoggingConfiguration.Destinations[0].CloudWatchLogsLogGroup.LogGroupArn), "/aws/vendedlogs/states/payment3-payment-feature-a.Arn");
   });
+});
+
+test("reconciliation runs every five minutes", () => {
+  const { Name, ScheduleExpression, State, Targets } = only(feature, "AWS::Events::Rule").Properties as any;
+  assert.deepEqual({ Name, ScheduleExpression, State }, { Name: "payment3-reconcile-feature-a", ScheduleExpression: "rate(5 minutes)", State: "ENABLED" });
+  assert.deepEqual(Targets.map((target: any) => render(feature, target.Arn)), ["payment3-reconcile-feature-a.Arn"]);
 });
 
 describe("HTTP API", () => {

@@ -10,5 +10,6 @@ pub mod lookup_record;
 pub mod notify;
 pub mod parse_callback;
 pub mod pay_order;
+pub mod reconcile;
 pub mod record_outcome;
 pub mod reverse_charge;

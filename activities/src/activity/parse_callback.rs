@@ -56,7 +56,7 @@ pub fn parse(input: &Map<String, Value>) -> Result<Parsed, InvalidCallback> {
         Some(source) => Source::deserialize(source).map_err(|_| {
             FieldError::invalid(
                 "source",
-                "must be one of callback, notify, checkout, operator",
+                "must be one of callback, notify, reconcile, checkout, operator",
             )
         })?,
     };

@@ -33,6 +33,7 @@ use crate::domain::payment::{Origin, Payment, Purpose};
 
 const TABLE: &str = "card-payment-record";
 const CHARGE_INDEX: &str = "chargeId_index";
+const OPEN_INDEX: &str = "open_index";
 
 /// When reconciliation first looks at a payment that nobody called back for, in seconds after checkout.
 pub(super) const FIRST_LOOK_AFTER: i64 = 5 * 60;
@@ -74,6 +75,8 @@ pub struct Record {
     pub attempt: u32,
     /// When reconciliation looks next, in seconds since 1970.
     pub look_again_at: i64,
+    /// Since when it is open, in RFC 3339: never moves.
+    pub open_since: Option<String>,
     /// As what the record was closed; `None` while it is open.
     pub closed_as: Option<String>,
     /// The bank's customer who got this payment's card, once one did.
@@ -169,10 +172,20 @@ impl Record {
                 .and_then(|attempt| attempt.try_into().ok())
                 .unwrap_or(0),
             look_again_at: integer(item, "lookAgainAt").unwrap_or(0),
+            open_since: text("openSince"),
             closed_as: text("closedAs"),
             card_saved_to: text("cardSavedTo").and_then(|id| CustomerId::new(id).ok()),
         })
     }
+}
+
+/// A page of the index of open records.
+#[derive(Debug)]
+pub struct Due {
+    /// The records; an item that cannot be read does not hide the others.
+    pub records: Vec<Result<Record, TableError>>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Item>,
 }
 
 /// A record for the same token stands already.
@@ -338,15 +351,23 @@ impl Records {
     /// # Errors
     /// [`TableError`].
     pub async fn close_refused(&self, key: &RecordKey) -> Result<bool, TableError> {
+        self.close_without_charge(key, "refused").await
+    }
+
+    async fn close_without_charge(
+        &self,
+        key: &RecordKey,
+        closed_as: &str,
+    ) -> Result<bool, TableError> {
         self.update_if(
-            "close the refused payment record",
+            "close the payment record",
             key.as_str(),
-            "SET outcome = :declined, closedAt = :now, closedAs = :refused REMOVE openShard, lookAgainAt, #token",
+            "SET outcome = :declined, closedAt = :now, closedAs = :closedAs REMOVE openShard, lookAgainAt, #token",
             "attribute_exists(tokenId) AND attribute_not_exists(chargeId)",
             [
                 (":declined", Some(s("declined"))),
                 (":now", Some(s(clock::now()))),
-                (":refused", Some(s("refused"))),
+                (":closedAs", Some(s(closed_as))),
             ],
         )
         .await
@@ -372,8 +393,8 @@ impl Records {
         .map(|_| ())
     }
 
-    /// Opens a declined record again, closed or not, because the bank has authorised its charge after all: counts an
-    /// attempt, so that there is a name for another execution. `None` when the record is not what was read: somebody
+    /// Opens a declined record again, closed or not, because the bank has authorised its charge after all: it is pending, as
+    /// for any other callback, and an attempt is counted, so that there is a name for another execution. `None` when the record is not what was read: somebody
     /// else was first, or the bank's yes is recorded by now.
     ///
     /// # Errors
@@ -385,7 +406,7 @@ impl Records {
             .update_if(
                 "open the declined payment record again",
                 record.key.as_str(),
-                "SET attempt = :next, openShard = :shard, lookAgainAt = :now REMOVE closedAt, closedAs",
+                "SET outcome = :pending, attempt = :next, openShard = :shard, lookAgainAt = :now REMOVE closedAt, closedAs",
                 "outcome = :declined AND attempt = :read AND attribute_exists(chargeId)",
                 [
                     (":next", Some(n(next))),
@@ -393,10 +414,83 @@ impl Records {
                     (":shard", Some(n(record.key.open_shard()))),
                     (":now", Some(n(now))),
                     (":declined", Some(s("declined"))),
+                    (":pending", Some(s("pending"))),
                 ],
             )
             .await?;
         Ok(opened.then_some(next))
+    }
+
+    /// A page of a shard's open records whose `lookAgainAt` is past, longest due first.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn due(&self, shard: u8, now: i64, page: Option<Item>) -> Result<Due, TableError> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(OPEN_INDEX)
+            .key_condition_expression("openShard = :shard AND lookAgainAt <= :now")
+            .expression_attribute_values(":shard", n(shard))
+            .expression_attribute_values(":now", n(now))
+            .set_exclusive_start_key(page)
+            .send()
+            .await
+            .map_err(TableError::unavailable("read the open payment records"))?;
+        Ok(Due {
+            records: output.items().iter().map(Record::read).collect(),
+            next: output.last_evaluated_key,
+        })
+    }
+
+    /// Puts an open record off, unless somebody woke it up since it was read.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn look_again_at(&self, record: &Record, at: i64) -> Result<(), TableError> {
+        self.update_if(
+            "put the payment record off",
+            record.key.as_str(),
+            "SET lookAgainAt = :at",
+            "attribute_exists(openShard) AND lookAgainAt = :read",
+            [
+                (":at", Some(n(at))),
+                (":read", Some(n(record.look_again_at))),
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Closes a record of which the bank knows no charge. `false` when one was stored meanwhile.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn close_never_charged(&self, key: &RecordKey) -> Result<bool, TableError> {
+        self.close_without_charge(key, "never-charged").await
+    }
+
+    /// For a transaction: the shopper never finished. Holds only while the record is as it was read and pending.
+    #[must_use]
+    pub fn abandoned_update(&self, payment: &Payment) -> TransactWriteItem {
+        transact_update(
+            Update::builder()
+                .table_name(&self.table)
+                .key("tokenId", s(payment.record_key.as_str()))
+                .update_expression(
+                    "SET outcome = :declined, closedAt = :now, closedAs = :abandoned \
+                     REMOVE openShard, lookAgainAt, #token",
+                )
+                .condition_expression("outcome = :pending AND #attempt = :attempt")
+                .expression_attribute_names("#token", "token")
+                .expression_attribute_names("#attempt", "attempt")
+                .expression_attribute_values(":declined", s("declined"))
+                .expression_attribute_values(":pending", s("pending"))
+                .expression_attribute_values(":abandoned", s("abandoned"))
+                .expression_attribute_values(":attempt", n(payment.attempt))
+                .expression_attribute_values(":now", s(clock::now())),
+        )
     }
 
     /// Has reconciliation look at an open, pending record at its next run. `false` when the record is neither.

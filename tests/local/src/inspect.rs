@@ -61,13 +61,17 @@ impl Inspector {
     /// # Errors
     /// The table cannot be read.
     pub async fn record_by_token(&self, token: &str) -> Result<Option<Value>> {
+        self.item("card-payment-record", "tokenId", &self.key_of_token(token)?)
+            .await
+    }
+
+    /// The key of a card token's record.
+    ///
+    /// # Errors
+    /// It is no card token.
+    pub fn key_of_token(&self, token: &str) -> Result<String> {
         let token = CardToken::new(token).context("no card token")?;
-        self.item(
-            "card-payment-record",
-            "tokenId",
-            token.record_key().as_str(),
-        )
-        .await
+        Ok(token.record_key().as_str().to_owned())
     }
 
     /// The mapping of a shop's customer to the bank's.

@@ -11,5 +11,6 @@ mod notifications;
 mod old_records;
 mod payments;
 mod policies;
+mod reconciliation;
 mod refusals;
 mod support;

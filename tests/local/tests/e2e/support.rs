@@ -1,5 +1,6 @@
 //! What every test needs: the running environment, fresh orders, and the steps of a payment.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -297,7 +298,9 @@ impl TestApp {
             .table_name(self.table("card-payment-record"))
             .key("tokenId", AttributeValue::S(key.to_owned()))
             .update_expression(update)
-            .set_expression_attribute_values(Some(values))
+            .set_expression_attribute_values(
+                Some(values).filter(|values: &HashMap<_, _>| !values.is_empty()),
+            )
             .send()
             .await
             .expect("changed");

@@ -1,0 +1,289 @@
+//! `reconcile`, every five minutes: comes back to every open payment that nobody called back for.
+//!
+//! It decides nothing about money. It starts the execution of a payment that has a charge, finds the charge of a checkout
+//! that died before it could store one, and closes what the bank has never heard of.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::bank::{Bank, BankError};
+use crate::clock;
+use crate::domain::charge::Verdict;
+use crate::domain::ids::{ChargeId, OPEN_SHARDS};
+use crate::domain::payment::{Payment, Purpose};
+use crate::executions::{ExecutionInput, Executions, Source, Started};
+use crate::failure::{Failure, Treatment};
+use crate::tables::check_status::CheckStatus;
+use crate::tables::records::{Record, Records};
+use crate::tables::{NotWritten, TableError, transact_without};
+
+/// How many records one run looks at: the rest is due at the next.
+const AT_MOST: usize = 500;
+/// How long one run goes on taking up records. Less than its function may run, by more than one record can take.
+const FOR_AT_MOST: Duration = Duration::from_secs(180);
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// Before this age, a checkout without a charge may still be waiting for the bank's answer.
+const CHECKOUT_MAY_TAKE: i64 = 30 * MINUTE;
+/// The bank must know of no charge once more at this age, before a checkout counts as never charged.
+const CERTAIN_AFTER: i64 = DAY;
+/// At this age a payment that the shopper never finished is given up.
+const ABANDONED_AFTER: i64 = 7 * DAY;
+/// When a checkout that the bank can say nothing about is asked for again.
+const ORPHAN_AGAIN_AFTER: i64 = HOUR;
+
+/// What reconciliation touches.
+pub struct Parts {
+    /// The payments' records.
+    pub records: Records,
+    /// What apps show.
+    pub check_status: CheckStatus,
+    /// The bank.
+    pub bank: Bank,
+    /// The saga.
+    pub executions: Executions,
+}
+
+/// What one run did, in numbers of records.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Looked at.
+    pub seen: usize,
+    /// Executions started.
+    pub started: usize,
+    /// Charges found that a dead checkout had made.
+    pub adopted: usize,
+    /// Closed: the bank never charged.
+    pub never_charged: usize,
+    /// Closed: the shopper never finished.
+    pub abandoned: usize,
+    /// Checkouts of which the bank cannot say whether they were charged.
+    pub orphans: usize,
+    /// Records that something went wrong with; they are due again.
+    pub failed: usize,
+}
+
+/// Why a run could not be made at all.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ReconcileError(#[from] TableError);
+
+impl Failure for ReconcileError {
+    const NAMES: &'static [(&'static str, Treatment)] = TableError::NAMES;
+
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+}
+
+/// What became of one record.
+enum Done {
+    Started,
+    Running,
+    Adopted,
+    NeverCharged,
+    Abandoned,
+    Orphan,
+    Later,
+}
+
+/// Looks at every open record that is due, in all shards. A record that something goes wrong with stops nothing.
+///
+/// # Errors
+/// [`ReconcileError`] when the index cannot be read: the next run reads it again.
+pub async fn reconcile(parts: &Parts) -> Result<Report, ReconcileError> {
+    let begun = Instant::now();
+    let now = clock::now_seconds();
+    let mut report = Report::default();
+    for shard in 0..OPEN_SHARDS {
+        let mut page = None;
+        loop {
+            let due = parts.records.due(shard, now, page).await?;
+            for record in due.records {
+                if report.seen >= AT_MOST || begun.elapsed() > FOR_AT_MOST {
+                    tracing::warn!(?report, "more records are due than one run takes");
+                    return Ok(report);
+                }
+                report.seen += 1;
+                report.count(one(parts, record, now).await);
+            }
+            match due.next {
+                Some(next) => page = Some(next),
+                None => break,
+            }
+        }
+    }
+    tracing::info!(?report, "reconciled");
+    Ok(report)
+}
+
+impl Report {
+    fn count(&mut self, done: Result<Done, String>) {
+        match done {
+            Ok(Done::Started) => self.started += 1,
+            Ok(Done::Adopted) => {
+                self.adopted += 1;
+                self.started += 1;
+            }
+            Ok(Done::NeverCharged) => self.never_charged += 1,
+            Ok(Done::Abandoned) => self.abandoned += 1,
+            Ok(Done::Orphan) => self.orphans += 1,
+            Ok(Done::Running | Done::Later) => {}
+            Err(_) => self.failed += 1,
+        }
+    }
+}
+
+async fn one(parts: &Parts, record: Result<Record, TableError>, now: i64) -> Result<Done, String> {
+    let done = match record {
+        Ok(record) => settle(parts, &record, now).await,
+        Err(error) => Err(text(error)),
+    };
+    if let Err(reason) = &done {
+        tracing::error!(reason, "a record could not be reconciled");
+    }
+    done
+}
+
+async fn settle(parts: &Parts, record: &Record, now: i64) -> Result<Done, String> {
+    let age = now - open_since(record).ok_or("the record does not say since when it is open")?;
+    match record.payment() {
+        Some(payment) if record.outcome.is_none() && age > ABANDONED_AFTER => {
+            give_up(parts, record, &payment).await
+        }
+        Some(payment) => start(parts, record, &payment.charge_id).await,
+        None => find_charge(parts, record, age, now).await,
+    }
+}
+
+/// After a week without a decision the payment is given up: but the bank is asked once more, since both its calls may have
+/// been lost since it was asked the last time.
+async fn give_up(parts: &Parts, record: &Record, payment: &Payment) -> Result<Done, String> {
+    let livemode = parts.bank.livemode().await.map_err(text)?;
+    let charge = parts.bank.inquire(&payment.charge_id).await.map_err(text)?;
+    if charge.judge(&payment.expected(livemode)) != Ok(Verdict::Pending) {
+        return start(parts, record, &payment.charge_id).await;
+    }
+    let mut items = vec![parts.records.abandoned_update(payment)];
+    if payment.purpose == Purpose::Order {
+        items.push(parts.check_status.declined(payment));
+    }
+    match transact_without(
+        parts.records.client(),
+        "close the abandoned payment",
+        items,
+        1,
+    )
+    .await
+    {
+        Ok(()) => {
+            tracing::info!(charge_id = %payment.charge_id, "closed as abandoned");
+            Ok(Done::Abandoned)
+        }
+        // It went on meanwhile.
+        Err(NotWritten::Refused(_) | NotWritten::Conflict) => Ok(Done::Later),
+        Err(NotWritten::Unavailable(error)) => Err(text(error)),
+    }
+}
+
+async fn start(parts: &Parts, record: &Record, charge_id: &ChargeId) -> Result<Done, String> {
+    let input = ExecutionInput {
+        source: Source::Reconcile,
+        charge_id,
+        status: None,
+        record_key: Some(&record.key),
+        request_id: None,
+    };
+    match parts.executions.start(&input, record.attempt).await {
+        Ok(Started::Now) => {
+            tracing::info!(%charge_id, attempt = record.attempt, "execution started by reconciliation");
+            Ok(Done::Started)
+        }
+        // It runs, or it failed in place and waits for a person: either way it is seen.
+        Ok(Started::Already) => Ok(Done::Running),
+        Err(error) => Err(text(error)),
+    }
+}
+
+/// Checkout died before it stored the bank's answer: did the bank charge?
+async fn find_charge(parts: &Parts, record: &Record, age: i64, now: i64) -> Result<Done, String> {
+    let reference = record
+        .reference_order
+        .as_ref()
+        .ok_or("the record has neither charge nor reference")?;
+    match parts.bank.find_by_reference(reference).await {
+        Ok(Some(charge)) if charge.amount == record.amount => {
+            let redirect = charge.redirect_url.as_deref();
+            let stored = parts
+                .records
+                .attach_charge(&record.key, &charge.id, redirect);
+            if !stored.await.map_err(text)? {
+                return Ok(Done::Later);
+            }
+            tracing::warn!(charge_id = %charge.id, order_id = %record.order_id, "charge of a dead checkout found");
+            start(parts, record, &charge.id).await?;
+            Ok(Done::Adopted)
+        }
+        Ok(Some(_)) => {
+            orphan(
+                parts,
+                record,
+                now,
+                "the bank's charge is over another amount",
+            )
+            .await
+        }
+        Ok(None) if age < CHECKOUT_MAY_TAKE => {
+            look_again(parts, record, now - age + CHECKOUT_MAY_TAKE).await
+        }
+        Ok(None) if age < CERTAIN_AFTER => {
+            look_again(parts, record, now - age + CERTAIN_AFTER).await
+        }
+        Ok(None) => {
+            let closed = parts.records.close_never_charged(&record.key).await;
+            Ok(if closed.map_err(text)? {
+                tracing::info!(order_id = %record.order_id, "closed as never charged");
+                Done::NeverCharged
+            } else {
+                Done::Later
+            })
+        }
+        // The bank is down: due again at the next run.
+        Err(BankError::Unavailable(reason)) => Err(reason),
+        Err(error @ BankError::Refused { .. }) => {
+            orphan(parts, record, now, &error.to_string()).await
+        }
+    }
+}
+
+/// The bank cannot say whether it charged: an alarm is set on this line, and a person asks the bank.
+async fn orphan(parts: &Parts, record: &Record, now: i64, reason: &str) -> Result<Done, String> {
+    tracing::error!(
+        error = "OrphanCheckout",
+        order_id = %record.order_id,
+        reason,
+        "the bank cannot say whether this checkout was charged: look for its order in the bank's portal"
+    );
+    look_again(parts, record, now + ORPHAN_AGAIN_AFTER).await?;
+    Ok(Done::Orphan)
+}
+
+async fn look_again(parts: &Parts, record: &Record, at: i64) -> Result<Done, String> {
+    let set = parts.records.look_again_at(record, at).await;
+    set.map(|()| Done::Later).map_err(text)
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+fn open_since(record: &Record) -> Option<i64> {
+    let since: Timestamp = record.open_since.as_deref()?.parse().ok()?;
+    Some(since.as_second())
+}

@@ -1,0 +1,18 @@
+//! `payment3-reconcile`: runs on a schedule.
+
+use payment3_activities::activity::reconcile::{Parts, reconcile};
+use payment3_activities::{lambda, wiring};
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::init_logging();
+    let aws = wiring::Aws::load().await?;
+    let parts = Parts {
+        records: aws.records()?,
+        check_status: aws.check_status()?,
+        bank: aws.bank()?,
+        executions: aws.executions()?,
+    };
+    lambda::serve(async |_schedule: Value| reconcile(&parts).await).await
+}

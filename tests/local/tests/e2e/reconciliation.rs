@@ -1,0 +1,247 @@
+//! Payments that nobody called back for, and checkouts that died: what reconciliation makes of them.
+
+use payment3_local::http::client;
+use payment3_local::random;
+use payment3_local::shopper::{self, CARD_APPROVED};
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::support::{NEW_USER_PATH, TestApp, assert_closed};
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+impl TestApp {
+    /// Runs reconciliation once, as its schedule does.
+    async fn reconcile(&self) -> Value {
+        let function = format!("payment3-reconcile-{}", self.outputs.branch);
+        let url = format!(
+            "{}/2015-03-31/functions/{function}/invocations",
+            self.outputs.aws_endpoint
+        );
+        let response = client()
+            .post(url)
+            .json(&json!({}))
+            .send()
+            .await
+            .expect("invoked");
+        let failed = response.headers().contains_key("x-amz-function-error");
+        let report: Value = response.json().await.expect("JSON");
+        assert!(!failed, "{report}");
+        report
+    }
+
+    /// Makes a record due, as if its checkout were this many seconds ago.
+    async fn make_older(&self, key: &str, seconds: i64) {
+        let since = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds);
+        self.change_record(
+            key,
+            "SET lookAgainAt = :due, openSince = :since",
+            &[(":due", json!(1)), (":since", json!(since.to_string()))],
+        )
+        .await;
+    }
+
+    async fn key_of(&self, charge: &str) -> String {
+        self.record(charge).await["tokenId"]
+            .as_str()
+            .expect("key")
+            .to_owned()
+    }
+
+    /// The record of a checkout that died before it stored a charge; not due yet.
+    async fn dead_checkout(&self, reference: &str) -> (Value, payment3_local::shop::Order) {
+        let order = self.order().await;
+        let token = shopper::card_token(&self.outputs, CARD_APPROVED)
+            .await
+            .expect("token");
+        let record = json!({
+            "tokenId": self.look.key_of_token(&token).expect("a token"), "token": token,
+            "orderId": order.order_id, "ownerId": order.owner_id, "amountSatang": 150_000, "currency": "THB",
+            "referenceOrder": reference, "saveCard": true, "outcome": "pending", "status": false, "attempt": 0,
+            "openShard": 3, "lookAgainAt": i64::from(u32::MAX), "openSince": "2026-01-01T00:00:00Z",
+        });
+        self.put_record(&record).await;
+        (record, order)
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_payment_whose_callback_and_notification_never_came_is_paid() {
+    let app = TestApp::connect().await;
+    let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    let charge = paid.charge_id();
+    // Not due yet: the shopper may still be on the way.
+    app.reconcile().await;
+    assert_eq!(app.executions_of(charge).await, [""; 0]);
+    app.make_older(&app.key_of(charge).await, 6 * MINUTE).await;
+    app.reconcile().await;
+    let execution = app.execution(charge).await;
+    assert_eq!(execution.states(), NEW_USER_PATH);
+    app.assert_paid(&paid).await;
+    // And it is not due any more.
+    app.reconcile().await;
+    assert_eq!(app.executions_of(charge).await, [charge]);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_callback_before_the_bank_decided_costs_an_inquiry_and_the_next_attempt_pays() {
+    let app = TestApp::connect().await;
+    let order = app.order().await;
+    let page = app.check_out(&order, CARD_APPROVED).await;
+    let charge = page
+        .path_segments()
+        .and_then(|mut parts| parts.next_back())
+        .expect("charge")
+        .to_owned();
+    let forged = format!("objectId={charge}&status=true");
+    let answer = app.post_callback(payment3_local::http::FORM, forged).await;
+    assert_eq!(answer.status, 303, "{answer:?}");
+    let execution = app.execution(&charge).await;
+    assert_eq!(
+        execution.states(),
+        [
+            "ParseCallback",
+            "LookupRecord",
+            "InquireCharge",
+            "AwaitBank"
+        ]
+    );
+    let record = app.record(&charge).await;
+    assert_eq!(
+        (&record["attempt"], &record["outcome"]),
+        (&json!(1), &json!("pending")),
+        "{record}"
+    );
+    assert_eq!(app.payment_of(&order).await["isPaid"], false);
+
+    let form = shopper::authenticate(&page).await.expect("the bank's page");
+    app.return_with(&form).await;
+    let execution = app.execution(&format!("{charge}-1")).await;
+    assert_eq!(execution.states(), NEW_USER_PATH);
+    assert_eq!(app.payment_of(&order).await["paymentId"], charge.as_str());
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn the_charge_of_a_dead_checkout_is_found_by_its_reference_and_pays() {
+    let app = TestApp::connect().await;
+    let reference = random::digits(20);
+    let (record, order) = app.dead_checkout(&reference).await;
+    let charge: Value = client()
+        .post(format!("{}/card/v2/charge", app.outputs.bank_url))
+        .header("x-api-key", payment3_bank::SECRET_KEY)
+        .json(&json!({
+            "amount": "1500.00", "currency": "THB", "description": "Order", "source_type": "card", "mode": "token",
+            "token": record["token"], "reference_order": reference,
+        }))
+        .send()
+        .await
+        .expect("the bank answers")
+        .json()
+        .await
+        .expect("JSON");
+    let id = charge["id"].as_str().expect("charge");
+    let page = Url::parse(charge["redirect_url"].as_str().expect("3-D Secure")).expect("a URL");
+    shopper::authenticate(&page).await.expect("the bank's page");
+    app.make_older(record["tokenId"].as_str().expect("key"), 3 * MINUTE)
+        .await;
+    app.reconcile().await;
+    let execution = app.execution(id).await;
+    assert_eq!(execution.states(), NEW_USER_PATH);
+    assert_eq!(app.payment_of(&order).await["paymentId"], id);
+    assert_closed(&app.record(id).await);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_checkout_that_the_bank_never_charged_is_closed_when_that_is_certain() {
+    let app = TestApp::connect().await;
+    let (record, order) = app.dead_checkout(&random::digits(20)).await;
+    let key = record["tokenId"].as_str().expect("key").to_owned();
+    let due_in = |record: &Value| {
+        record["lookAgainAt"].as_i64().expect("open") - jiff::Timestamp::now().as_second()
+    };
+    for (age, again_in) in [(5 * MINUTE, 25 * MINUTE), (31 * MINUTE, DAY - 31 * MINUTE)] {
+        app.make_older(&key, age).await;
+        app.reconcile().await;
+        let record = app.read_record(&key).await;
+        let wait = due_in(&record);
+        assert!(
+            (again_in - 30..=again_in + 30).contains(&wait),
+            "{wait}: {record}"
+        );
+    }
+    app.make_older(&key, DAY + MINUTE).await;
+    app.reconcile().await;
+    let record = app.read_record(&key).await;
+    assert_closed(&record);
+    assert_eq!(record["closedAs"], "never-charged", "{record}");
+    assert!(record.get("token").is_none(), "{record}");
+    assert_eq!(app.payment_of(&order).await["isPaid"], false);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_payment_is_abandoned_after_a_week_only_if_the_bank_has_not_decided() {
+    let app = TestApp::connect().await;
+    // Left at the bank's page.
+    let order = app.order().await;
+    let page = app.check_out(&order, CARD_APPROVED).await;
+    let left = page
+        .path_segments()
+        .and_then(|mut parts| parts.next_back())
+        .expect("charge")
+        .to_owned();
+    // Passed, and both calls of the bank lost.
+    let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    for charge in [left.as_str(), paid.charge_id()] {
+        app.make_older(&app.key_of(charge).await, 8 * DAY).await;
+    }
+    app.reconcile().await;
+    let record = app.record(&left).await;
+    assert_closed(&record);
+    assert_eq!(record["closedAs"], "abandoned", "{record}");
+    let status = app
+        .look
+        .check_status(&order.order_id)
+        .await
+        .expect("table")
+        .expect("row");
+    assert_eq!(status["status"], "declined", "{status}");
+    assert_eq!(app.executions_of(&left).await, [""; 0]);
+
+    app.execution(paid.charge_id()).await;
+    app.assert_paid(&paid).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_record_that_cannot_be_read_stops_nothing() {
+    let app = TestApp::connect().await;
+    let broken = random::id("broken-");
+    for shard in 0..16 {
+        let record = json!({
+            "tokenId": format!("{broken}-{shard}"), "outcome": "nonsense", "openShard": shard, "lookAgainAt": 0,
+        });
+        app.put_record(&record).await;
+    }
+    let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    app.make_older(&app.key_of(paid.charge_id()).await, 6 * MINUTE)
+        .await;
+    let report = app.reconcile().await;
+    assert!(report["failed"].as_i64() >= Some(16), "{report}");
+    app.execution(paid.charge_id()).await;
+    app.assert_paid(&paid).await;
+    for shard in 0..16 {
+        app.change_record(
+            &format!("{broken}-{shard}"),
+            "REMOVE openShard, lookAgainAt",
+            &[],
+        )
+        .await;
+    }
+}

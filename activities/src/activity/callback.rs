@@ -141,7 +141,11 @@ async fn find_by_token(
 ) -> Result<Option<Found>, TableError> {
     let own = sources.own().get(&token.record_key()).await?;
     Ok(own
-        .filter(|record| record.charge_id.as_ref().is_none_or(|id| id == charge_id))
+        .filter(|record| match &record.charge_id {
+            Some(id) => id == charge_id,
+            // Closed without one: the bank refused that checkout, and no charge will come of it.
+            None => !record.is_closed(),
+        })
         .map(|record| Found::Own(Box::new(record))))
 }
 

@@ -116,12 +116,19 @@ impl Fields {
     }
 }
 
-/// A field's name as it may be shown in an error: a stranger chose it.
+/// A field's name as it may be shown in an error: a stranger chose it. One without any visible character is the body's
+/// fault.
 fn shown(name: &str) -> String {
-    name.chars()
+    let visible: String = name
+        .chars()
         .filter(|c| c.is_ascii_graphic())
         .take(40)
-        .collect()
+        .collect();
+    if visible.is_empty() {
+        "body".into()
+    } else {
+        visible
+    }
 }
 
 fn form_pairs(text: &str) -> Result<Vec<(String, String)>, FieldError> {

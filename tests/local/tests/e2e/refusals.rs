@@ -155,6 +155,10 @@ async fn a_token_that_the_bank_refuses_is_declined_and_its_record_closed() {
     app.assert_refused(&form, 402, "DECLINED", None).await;
     // The same form again: the same answer, and the bank is not asked again.
     app.assert_refused(&form, 402, "DECLINED", None).await;
+    // Nor does its token lend a made-up charge a payment.
+    let made_up = format!("objectId=chrg_test_made_up&status=true&token={token}");
+    let answer = app.post_callback(payment3_local::http::FORM, made_up).await;
+    assert_eq!(answer.status, 404, "{answer:?}");
     let record = app
         .look
         .record_by_token(&token)

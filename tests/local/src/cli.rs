@@ -67,6 +67,8 @@ pub enum Part {
     Cdk,
     /// The payments, end to end, in an environment of their own
     E2e,
+    /// The API against docs/openapi.yaml, in the same environment
+    Api,
     /// Of the end-to-end tests, the table of flows alone
     Flows,
 }

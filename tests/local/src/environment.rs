@@ -164,7 +164,7 @@ async fn install(options: &Options, programs: &Programs) -> Result<()> {
     // Two environments may start side by side; what they share is made once.
     let _shared = Lock::wait(&workspace::local_dir()).await?;
     functions::build(&logs).await?;
-    python::install(&programs.python, &logs).await?;
+    python::LOCAL_AWS.install(&programs.python, &logs).await?;
     node::install(&logs).await
 }
 

@@ -26,6 +26,7 @@ pub mod prerequisites;
 pub mod process;
 pub mod python;
 pub mod random;
+pub mod schemathesis;
 mod services;
 pub mod shop;
 pub mod shopper;

@@ -1,4 +1,4 @@
-//! The Python environment with the local AWS and the AWS command line.
+//! Python programs, each set of them in an environment of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,41 +9,84 @@ use crate::process::Tool;
 use crate::stamp::{self, Fingerprint};
 use crate::{steps, workspace};
 
-/// What is installed, complete and pinned.
-const REQUIREMENTS: &str = include_str!("../requirements.txt");
+/// Packages that are installed together, complete and pinned.
+#[derive(Debug, Clone, Copy)]
+pub struct Packages {
+    /// What they are, for people.
+    name: &'static str,
+    /// The environment's directory in [`workspace::local_dir`].
+    directory: &'static str,
+    /// The list of them, relative to the repository.
+    file: &'static str,
+    /// What the list says.
+    requirements: &'static str,
+}
 
-/// The environment's Python.
+/// The local AWS and the AWS command line.
+pub const LOCAL_AWS: Packages = Packages {
+    name: "Python packages (the local AWS and the AWS command line)",
+    directory: workspace::VENV,
+    file: "tests/local/requirements.txt",
+    requirements: include_str!("../requirements.txt"),
+};
+
+/// What holds the API against its document.
+pub const SCHEMATHESIS: Packages = Packages {
+    name: "Python packages (schemathesis)",
+    directory: "venv-api",
+    file: "tests/api/requirements.txt",
+    requirements: include_str!("../../api/requirements.txt"),
+};
+
+/// The Python that runs the local AWS.
 pub fn python() -> PathBuf {
-    workspace::venv_dir().join("bin/python")
+    LOCAL_AWS.program("python")
 }
 
-/// The environment's AWS command line.
+/// The AWS command line.
 pub fn aws() -> PathBuf {
-    workspace::venv_dir().join("bin/aws")
+    LOCAL_AWS.program("aws")
 }
 
-/// Makes the environment, if it is not there as the requirements say.
-///
-/// # Errors
-/// The environment cannot be made or filled.
-pub async fn install(base: &str, logs: &Path) -> Result<()> {
-    let name = "Python packages (the local AWS and the AWS command line)";
-    let venv = workspace::venv_dir();
-    let stamp_file = venv.join("installed");
-    let version = Tool::new(base)
-        .args(["-c", "import sys; print(sys.version, sys.base_prefix)"])
-        .captured(&logs.join("python.log"))
-        .await?;
-    let fingerprint = Fingerprint::default()
-        .with("requirements", REQUIREMENTS)
-        .with("python", version)
-        .with("venv", venv.to_string_lossy().as_bytes())
-        .finish();
-    if stamp::is_current(&stamp_file, &fingerprint) && python().exists() {
-        steps::skipped(name, "up to date");
-        return Ok(());
+impl Packages {
+    /// A program that the packages bring.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.venv().join("bin").join(name)
     }
-    steps::step(name, async {
+
+    fn venv(&self) -> PathBuf {
+        workspace::local_dir().join(self.directory)
+    }
+
+    /// Makes the environment with the Python `base`, if it is not there as the list says.
+    ///
+    /// # Errors
+    /// The environment cannot be made or filled.
+    pub async fn install(&self, base: &str, logs: &Path) -> Result<()> {
+        let venv = self.venv();
+        let stamp_file = venv.join("installed");
+        let version = Tool::new(base)
+            .args(["-c", "import sys; print(sys.version, sys.base_prefix)"])
+            .captured(&logs.join("python.log"))
+            .await?;
+        let fingerprint = Fingerprint::default()
+            .with("requirements", self.requirements)
+            .with("python", version)
+            .with("venv", venv.to_string_lossy().as_bytes())
+            .finish();
+        if stamp::is_current(&stamp_file, &fingerprint) && self.program("python").exists() {
+            steps::skipped(self.name, "up to date");
+            return Ok(());
+        }
+        steps::step(self.name, async {
+            self.fill(base, logs).await?;
+            stamp::write(&stamp_file, &fingerprint)
+        })
+        .await
+    }
+
+    async fn fill(&self, base: &str, logs: &Path) -> Result<()> {
+        let venv = self.venv();
         if venv.exists() {
             fs::remove_dir_all(&venv)
                 .with_context(|| format!("cannot remove {}", workspace::shown(&venv)))?;
@@ -51,9 +94,9 @@ pub async fn install(base: &str, logs: &Path) -> Result<()> {
         Tool::new(base)
             .args(["-m", "venv"])
             .args([&venv])
-            .logged(&logs.join("venv.log"))
+            .logged(&logs.join(format!("{}.log", self.directory)))
             .await?;
-        Tool::new(python())
+        Tool::new(self.program("python"))
             .args([
                 "-m",
                 "pip",
@@ -63,14 +106,8 @@ pub async fn install(base: &str, logs: &Path) -> Result<()> {
                 "--progress-bar",
                 "off",
             ])
-            .args([
-                "--disable-pip-version-check",
-                "--requirement",
-                "tests/local/requirements.txt",
-            ])
-            .logged(&logs.join("pip.log"))
-            .await?;
-        stamp::write(&stamp_file, &fingerprint)
-    })
-    .await
+            .args(["--disable-pip-version-check", "--requirement", self.file])
+            .logged(&logs.join(format!("{}-pip.log", self.directory)))
+            .await
+    }
 }

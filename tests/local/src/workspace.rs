@@ -5,6 +5,8 @@ use std::process::Command;
 
 /// The branch name used where git cannot tell one (a detached HEAD, an export without `.git`).
 const FALLBACK_BRANCH: &str = "local";
+/// The directory of [`venv_dir`] in [`local_dir`].
+pub(crate) const VENV: &str = "venv";
 
 /// The repository's top directory.
 pub fn root() -> PathBuf {
@@ -24,7 +26,7 @@ pub fn functions_dir() -> PathBuf {
 
 /// The Python environment with the local AWS and the AWS command line.
 pub fn venv_dir() -> PathBuf {
-    local_dir().join("venv")
+    local_dir().join(VENV)
 }
 
 /// The CDK app.
@@ -35,6 +37,11 @@ pub fn cdk_dir() -> PathBuf {
 /// The state machine's definition.
 pub fn state_machine_file() -> PathBuf {
     root().join("statemachine/payment.asl.json")
+}
+
+/// What the API answers, as OpenAPI.
+pub fn api_document() -> PathBuf {
+    root().join("docs/openapi.yaml")
 }
 
 /// A path as people read it: relative to the repository where it lies inside.

@@ -1,5 +1,6 @@
 //! `cargo local test`.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,11 @@ use clap::ValueEnum;
 use crate::cli::{Part, Test};
 use crate::environment::{Environment, Notifications, Options, State};
 use crate::interrupt::Interrupt;
+use crate::outputs::Outputs;
 use crate::process::Tool;
-use crate::{deploy, functions, node, outputs, prerequisites, steps, workspace};
+use crate::{deploy, functions, node, outputs, prerequisites, schemathesis, steps, workspace};
 
-/// The branch of the environment for the end-to-end tests.
+/// The branch of the environment that the tests have for themselves.
 const BRANCH: &str = "e2e";
 /// Every lint is an error.
 const CLIPPY: [&str; 6] = [
@@ -41,12 +43,13 @@ pub async fn run(arguments: Test) -> Result<()> {
             .collect(),
     };
     let mut interrupted = Interrupt::new()?;
+    let mut shared = Shared::default();
     let mut done = Vec::new();
     let mut failure = None;
     for &part in &parts {
         println!("\n== {} ==", name(part));
         let start = Instant::now();
-        let result = run_part(part, &mut interrupted).await;
+        let result = run_part(part, &mut shared, &mut interrupted).await;
         done.push((part, result.is_ok(), start.elapsed()));
         if let Err(error) = result {
             eprintln!("error: {error:#}");
@@ -54,6 +57,7 @@ pub async fn run(arguments: Test) -> Result<()> {
             break;
         }
     }
+    let stopped = shared.stop().await;
     println!();
     print_summary(&parts, &done);
     match failure {
@@ -62,7 +66,7 @@ pub async fn run(arguments: Test) -> Result<()> {
             name(part),
             name(part)
         ),
-        None => Ok(()),
+        None => stopped,
     }
 }
 
@@ -84,15 +88,20 @@ fn name(part: Part) -> String {
         .unwrap_or_default()
 }
 
-async fn run_part(part: Part, interrupt: &mut Interrupt) -> Result<()> {
+async fn run_part(part: Part, shared: &mut Shared, interrupt: &mut Interrupt) -> Result<()> {
     match part {
         Part::Format => interrupt.or(cargo(&["fmt", "--all", "--check"])).await,
         Part::Asl => interrupt.or(asl()).await,
         Part::Clippy => interrupt.or(cargo(&CLIPPY)).await,
         Part::Unit => interrupt.or(cargo(&["test", "--workspace"])).await,
         Part::Cdk => interrupt.or(cdk()).await,
-        Part::E2e => e2e("", interrupt).await,
-        Part::Flows => e2e("flows::", interrupt).await,
+        Part::E2e => shared.run(interrupt, |running| e2e("", running)).await,
+        Part::Api => shared.run(interrupt, api).await,
+        Part::Flows => {
+            shared
+                .run(interrupt, |running| e2e("flows::", running))
+                .await
+        }
     }
 }
 
@@ -133,9 +142,77 @@ async fn install_node_packages() -> Result<()> {
 }
 
 /// Runs the end-to-end tests whose names begin with `filter`.
-async fn e2e(filter: &str, interrupt: &mut Interrupt) -> Result<()> {
-    let options = Options {
-        command: "cargo local test e2e",
+async fn e2e(filter: &'static str, running: Running) -> Result<()> {
+    running
+        .tests("e2e", &["--test-threads", THREADS, filter])
+        .shown()
+        .await
+}
+
+/// Provokes every documented answer, then has schemathesis send what nobody thought of.
+async fn api(running: Running) -> Result<()> {
+    running.tests("contract", &[]).shown().await?;
+    schemathesis::install(&logs()).await?;
+    schemathesis::run(&running.outputs, &directory().join("api")).await
+}
+
+/// What a part is told about the environment.
+struct Running {
+    outputs: Outputs,
+    outputs_file: PathBuf,
+}
+
+impl Running {
+    /// The tests in `tests/<target>` that need an environment.
+    fn tests(&self, target: &str, arguments: &[&str]) -> Tool {
+        Tool::cargo()
+            .args(["test", "--package", env!("CARGO_PKG_NAME"), "--test"])
+            .args([target, "--", "--ignored"])
+            .args(arguments)
+            .env(outputs::FILE_VARIABLE, &self.outputs_file)
+            // The assertions say what was wrong; a backtrace through the runtime would bury that.
+            .env("RUST_BACKTRACE", "0")
+    }
+}
+
+/// The environment of the parts that need one: the first of them starts it, and it is stopped in the end.
+#[derive(Default)]
+struct Shared(Option<Environment>);
+
+impl Shared {
+    /// Runs a part in the environment, as long as that stands.
+    async fn run<W: Future<Output = Result<()>>>(
+        &mut self,
+        interrupt: &mut Interrupt,
+        part: impl FnOnce(Running) -> W,
+    ) -> Result<()> {
+        let environment = match &mut self.0 {
+            Some(environment) => environment,
+            none => none.insert(Environment::start(options(), interrupt).await?),
+        };
+        let work = part(Running {
+            outputs: environment.outputs().clone(),
+            outputs_file: environment.outputs_file().clone(),
+        });
+        let result = tokio::select! {
+            result = interrupt.or(work) => result,
+            error = environment.broken() => Err(error),
+        };
+        let logs = workspace::shown(&directory());
+        result.with_context(|| format!("a test failed (logs are in {logs})"))
+    }
+
+    async fn stop(self) -> Result<()> {
+        match self.0 {
+            Some(environment) => steps::step("Stopping", environment.stop()).await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn options() -> Options {
+    Options {
+        command: "cargo local test",
         directory: directory(),
         branch: BRANCH.to_owned(),
         aws_port: 0,
@@ -143,26 +220,7 @@ async fn e2e(filter: &str, interrupt: &mut Interrupt) -> Result<()> {
         shop_port: 0,
         state: State::Dropped,
         notifications: Notifications::OnDemand,
-    };
-    let mut environment = Environment::start(options, interrupt).await?;
-    let tests = Tool::cargo()
-        .args(["test", "--package", env!("CARGO_PKG_NAME"), "--test", "*"])
-        .args(["--", "--ignored", "--test-threads", THREADS, filter])
-        .env(outputs::FILE_VARIABLE, environment.outputs_file())
-        // The assertions say what was wrong; a backtrace through the runtime would bury that.
-        .env("RUST_BACKTRACE", "0");
-    let result = tokio::select! {
-        result = interrupt.or(tests.shown()) => result,
-        error = environment.broken() => Err(error),
-    };
-    let stopped = steps::step("Stopping", environment.stop()).await;
-    result.with_context(|| {
-        format!(
-            "the end-to-end tests failed (logs are in {})",
-            workspace::shown(&directory())
-        )
-    })?;
-    stopped
+    }
 }
 
 fn directory() -> PathBuf {

@@ -1,0 +1,75 @@
+//! schemathesis: sends the API what docs/openapi.yaml allows and what it forbids, and holds every answer against it.
+//! What is sent and looked at is decided in `tests/api/schemathesis.toml`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::lock::Lock;
+use crate::outputs::Outputs;
+use crate::prerequisites;
+use crate::process::Tool;
+use crate::python::SCHEMATHESIS;
+use crate::shop::NewOrder;
+use crate::shopper::{self, CARD_APPROVED, Next};
+use crate::{random, workspace};
+
+/// Installs it, if it is not there.
+///
+/// # Errors
+/// Python is missing, or the packages cannot be installed.
+pub async fn install(logs: &Path) -> Result<()> {
+    let programs = prerequisites::programs()?;
+    let _shared = Lock::wait(&workspace::local_dir()).await?;
+    SCHEMATHESIS.install(&programs.python, logs).await
+}
+
+/// Runs it against the API of these outputs. `directory` takes what it is told and what it leaves behind.
+///
+/// # Errors
+/// An answer is not as documented, or the run cannot be prepared.
+pub async fn run(outputs: &Outputs, directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", workspace::shown(directory)))?;
+    let (order, charge) = start_payment(outputs).await?;
+    write_dictionary(&directory.join("orders.dict"), &order)?;
+    write_dictionary(&directory.join("charges.dict"), &charge)?;
+    Tool::new(SCHEMATHESIS.program("schemathesis"))
+        .args(["--config-file"])
+        .args([workspace::root().join("tests/api/schemathesis.toml")])
+        .args(["run"])
+        .args([workspace::api_document()])
+        .args(["--url", &outputs.api_url])
+        .env("NO_PROXY", "127.0.0.1,localhost")
+        .current_dir(directory)
+        .shown()
+        .await
+}
+
+/// An order that is being paid, and its charge.
+async fn start_payment(outputs: &Outputs) -> Result<(String, String)> {
+    let new = NewOrder {
+        owner_id: random::id("usr_"),
+        grand_total: "1500.00".to_owned(),
+        order_id: None,
+        email: None,
+    };
+    let order = shopper::order(outputs, &new).await?;
+    match shopper::checkout(outputs, &order, CARD_APPROVED)
+        .await?
+        .next
+    {
+        Next::ThreeDs(page) => {
+            let form = shopper::authenticate(&page).await?;
+            Ok((order.order_id, form.charge_id()?.to_owned()))
+        }
+        Next::Shop(landing) => bail!("the browser went to {landing} without 3DS"),
+    }
+}
+
+/// Writes a list of one word, in the form that fuzzers read.
+fn write_dictionary(file: &Path, word: &str) -> Result<()> {
+    fs::write(file, format!("\"{word}\"\n"))
+        .with_context(|| format!("cannot write {}", workspace::shown(file)))
+}

@@ -34,6 +34,8 @@ const CHECKOUT_MAY_TAKE: i64 = 30 * MINUTE;
 const CERTAIN_AFTER: i64 = DAY;
 /// At this age a payment that the shopper never finished is given up.
 const ABANDONED_AFTER: i64 = 7 * DAY;
+/// When a payment whose execution stands failed is tried again.
+const STUCK_AGAIN_AFTER: i64 = 15 * MINUTE;
 /// When a checkout that the bank can say nothing about is asked for again.
 const ORPHAN_AGAIN_AFTER: i64 = HOUR;
 
@@ -101,7 +103,9 @@ pub async fn reconcile(parts: &Parts) -> Result<Report, ReconcileError> {
     let begun = Instant::now();
     let now = clock::now_seconds();
     let mut report = Report::default();
-    for shard in 0..OPEN_SHARDS {
+    // Each run begins at another shard: should one run not be enough, every shard has its turn at the front.
+    let first = u8::try_from((now / (5 * MINUTE)).rem_euclid(i64::from(OPEN_SHARDS))).unwrap_or(0);
+    for shard in (0..OPEN_SHARDS).map(|n| (first + n) % OPEN_SHARDS) {
         let mut page = None;
         loop {
             let due = parts.records.due(shard, now, page).await?;
@@ -155,20 +159,25 @@ async fn settle(parts: &Parts, record: &Record, now: i64) -> Result<Done, String
     let age = now - open_since(record).ok_or("the record does not say since when it is open")?;
     match record.payment() {
         Some(payment) if record.outcome.is_none() && age > ABANDONED_AFTER => {
-            give_up(parts, record, &payment).await
+            give_up(parts, record, &payment, now).await
         }
-        Some(payment) => start(parts, record, &payment.charge_id).await,
+        Some(payment) => start(parts, record, &payment.charge_id, now).await,
         None => find_charge(parts, record, age, now).await,
     }
 }
 
 /// After a week without a decision the payment is given up: but the bank is asked once more, since both its calls may have
 /// been lost since it was asked the last time.
-async fn give_up(parts: &Parts, record: &Record, payment: &Payment) -> Result<Done, String> {
+async fn give_up(
+    parts: &Parts,
+    record: &Record,
+    payment: &Payment,
+    now: i64,
+) -> Result<Done, String> {
     let livemode = parts.bank.livemode().await.map_err(text)?;
     let charge = parts.bank.inquire(&payment.charge_id).await.map_err(text)?;
     if charge.judge(&payment.expected(livemode)) != Ok(Verdict::Pending) {
-        return start(parts, record, &payment.charge_id).await;
+        return start(parts, record, &payment.charge_id, now).await;
     }
     let mut items = vec![parts.records.abandoned_update(payment)];
     if payment.purpose == Purpose::Order {
@@ -192,7 +201,12 @@ async fn give_up(parts: &Parts, record: &Record, payment: &Payment) -> Result<Do
     }
 }
 
-async fn start(parts: &Parts, record: &Record, charge_id: &ChargeId) -> Result<Done, String> {
+async fn start(
+    parts: &Parts,
+    record: &Record,
+    charge_id: &ChargeId,
+    now: i64,
+) -> Result<Done, String> {
     let input = ExecutionInput {
         source: Source::Reconcile,
         charge_id,
@@ -205,8 +219,15 @@ async fn start(parts: &Parts, record: &Record, charge_id: &ChargeId) -> Result<D
             tracing::info!(%charge_id, attempt = record.attempt, "execution started by reconciliation");
             Ok(Done::Started)
         }
-        // It runs, or it failed in place and waits for a person: either way it is seen.
-        Ok(Started::Already) => Ok(Done::Running),
+        // It runs, or it failed in place and waits for a person: either way it is seen. One that waits steps back, so that
+        // many of those never keep a run from the records behind them. One that still waits for the bank does not: its
+        // `lookAgainAt` may be the wake-up of a callback.
+        Ok(Started::Already) => {
+            if record.outcome.is_some() || record.look_again_at < now - HOUR {
+                look_again(parts, record, now + STUCK_AGAIN_AFTER).await?;
+            }
+            Ok(Done::Running)
+        }
         Err(error) => Err(text(error)),
     }
 }
@@ -227,7 +248,7 @@ async fn find_charge(parts: &Parts, record: &Record, age: i64, now: i64) -> Resu
                 return Ok(Done::Later);
             }
             tracing::warn!(charge_id = %charge.id, order_id = %record.order_id, "charge of a dead checkout found");
-            start(parts, record, &charge.id).await?;
+            start(parts, record, &charge.id, now).await?;
             Ok(Done::Adopted)
         }
         Ok(Some(_)) => {

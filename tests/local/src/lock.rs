@@ -14,7 +14,14 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// A lock on a directory, held as long as the value (or its process) lives.
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a program that is just being started holds a copy of it for a moment.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -25,7 +32,7 @@ impl Lock {
     pub fn take(directory: &Path, command: &str) -> Result<Self> {
         let file = open(directory, "in-use.lock")?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => bail!(
                 "another `{command}` is running in this clone and has {}: stop it first",
                 workspace::shown(directory)
@@ -43,7 +50,7 @@ impl Lock {
         let mut told = false;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: file }),
+                Ok(()) => return Ok(Self { file }),
                 Err(TryLockError::WouldBlock) => {
                     if !told {
                         println!("  waiting for another `cargo local` to build and install …");

@@ -245,3 +245,45 @@ async fn a_record_that_cannot_be_read_stops_nothing() {
         .await;
     }
 }
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_payment_that_stands_failed_steps_back_and_stays_with_its_execution() {
+    let app = TestApp::connect().await;
+    let failing = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    let charge = failing.charge_id();
+    let key = app.key_of(charge).await;
+    // The bank's charge is not what the record says: for a person to look at.
+    app.change_record(
+        &key,
+        "SET amountSatang = :other",
+        &[(":other", json!(150_001))],
+    )
+    .await;
+    app.return_with(&failing.form).await;
+    let execution = app.execution(charge).await;
+    let failure = execution.failure.as_ref().expect("a failure");
+    assert_eq!(failure.error, "ChargeMismatch");
+
+    app.make_older(&key, HOUR).await;
+    app.reconcile().await;
+    let record = app.read_record(&key).await;
+    let wait = record["lookAgainAt"].as_i64().expect("open") - jiff::Timestamp::now().as_second();
+    assert!(
+        (14 * MINUTE..=15 * MINUTE).contains(&wait),
+        "{wait}: {record}"
+    );
+    assert_eq!(app.executions_of(charge).await, [charge]);
+    assert_eq!(app.payment_of(&failing.order).await["isPaid"], false);
+
+    // Repaired by hand and started again, it pays.
+    app.change_record(
+        &key,
+        "SET amountSatang = :right",
+        &[(":right", json!(150_000))],
+    )
+    .await;
+    let execution = app.start_by_hand(charge).await;
+    assert_eq!(execution.states(), NEW_USER_PATH);
+    assert_eq!(app.payment_of(&failing.order).await["paymentId"], charge);
+}

@@ -80,6 +80,16 @@ pub struct NotStarted {
     code: String,
 }
 
+impl NotStarted {
+    /// The record is not what was read: to be read again.
+    #[must_use]
+    pub fn record_changed() -> Self {
+        Self {
+            code: "the record changed meanwhile".into(),
+        }
+    }
+}
+
 /// The state machine.
 #[derive(Clone)]
 pub struct Executions {

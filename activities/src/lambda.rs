@@ -37,11 +37,11 @@ where
     .await
 }
 
-/// Serves a function that answers HTTP requests itself: it has no errors for the platform to see.
+/// Serves a function that has no errors for the platform to see: it answers HTTP requests itself, or counts what failed.
 ///
 /// # Errors
 /// Fails when the Lambda runtime API cannot be reached.
-pub async fn serve_http<I, O, H, F>(handler: H) -> Result<(), lambda_runtime::Error>
+pub async fn serve_infallible<I, O, H, F>(handler: H) -> Result<(), lambda_runtime::Error>
 where
     I: DeserializeOwned,
     O: Serialize,

@@ -140,7 +140,7 @@ for (const name of FUNCTIONS) {
   });
 }
 
-test("the state machine may call its eight functions and update records", () => {
+test("the state machine may call its nine functions and update records", () => {
   const [[, stateMachine]] = resources(template, "AWS::StepFunctions::StateMachine") as [[string, Resource]];
   const [, role] = roleOf(stateMachine, "RoleArn");
   const called = FUNCTIONS.filter((name) => !["cardtoken", "callback", "check-status", "reconcile"].includes(name));

@@ -233,6 +233,9 @@ test("reconciliation runs every five minutes", () => {
   const { Name, ScheduleExpression, State, Targets } = only(feature, "AWS::Events::Rule").Properties as any;
   assert.deepEqual({ Name, ScheduleExpression, State }, { Name: "payment3-reconcile-feature-a", ScheduleExpression: "rate(5 minutes)", State: "ENABLED" });
   assert.deepEqual(Targets.map((target: any) => render(feature, target.Arn)), ["payment3-reconcile-feature-a.Arn"]);
+  // Neither the rule nor Lambda repeats a run: the next one does its work.
+  assert.equal(Targets[0].RetryPolicy.MaximumRetryAttempts, 0);
+  assert.equal((only(feature, "AWS::Lambda::EventInvokeConfig").Properties as any).MaximumRetryAttempts, 0);
 });
 
 describe("HTTP API", () => {

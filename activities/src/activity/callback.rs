@@ -100,12 +100,22 @@ async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError
         });
     }
     let charge_id = &notification.charge_id;
-    let found = parts
-        .sources
-        .find(charge_id)
-        .await
-        .map_err(unavailable)?
-        .ok_or_else(|| unknown("id"))?;
+    let found = match parts.sources.find(charge_id).await.map_err(unavailable)? {
+        // An index may be behind, and what is signed must not be dropped for that.
+        Some(Found::Own(indexed)) => {
+            let record = parts.sources.own().get(&indexed.key).await;
+            record
+                .map_err(unavailable)?
+                .map(|record| Found::Own(Box::new(record)))
+        }
+        found => found,
+    };
+    let Some(found) = found else {
+        if notification.says_paid() {
+            tracing::error!(error = "OrphanCharge", %charge_id, "the bank has authorised a charge that no record knows");
+        }
+        return Err(unknown("id"));
+    };
     let message = Message {
         source: Source::Notify,
         charge_id,
@@ -170,14 +180,21 @@ impl Message<'_> {
 }
 
 /// Opens the record of a decline again, for a late authorisation that the bank has signed, and starts the next attempt.
-/// Somebody else may be first: then that one starts it.
+/// A record that changed otherwise since it was read is not opened: the bank sends its notification again.
 async fn start_again(
     parts: &Parts,
     message: &Message<'_>,
     record: &Record,
 ) -> Result<Result<(), NotStarted>, TableError> {
-    let Some(attempt) = parts.sources.own().reopen_declined(record).await? else {
-        return Ok(Ok(()));
+    let own = parts.sources.own();
+    let Some(attempt) = own.reopen_declined(record).await? else {
+        // Another delivery of the notification may have opened it a moment ago: then this one is any second one.
+        return Ok(match own.get(&record.key).await? {
+            Some(record) if record.outcome != Some(Outcome::Declined) => {
+                start(parts, message, &Found::Own(Box::new(record))).await
+            }
+            _ => Err(NotStarted::record_changed()),
+        });
     };
     tracing::warn!(charge_id = %message.charge_id, attempt, "late authorisation of a declined charge");
     let input = message.input(Some(&record.key));
@@ -192,7 +209,9 @@ async fn start(parts: &Parts, message: &Message<'_>, found: &Found) -> Result<()
         // Checkout died before it stored the charge, and a return's word for which charge it was is not enough:
         // reconciliation finds it at the bank by its reference.
         Found::Own(record) if record.charge_id.is_none() => {
-            wake_up(parts, charge_id, record).await;
+            if let Err(error) = parts.sources.own().note_return(&record.key).await {
+                tracing::error!(%charge_id, %error, "the return could not be noted");
+            }
             return Ok(());
         }
         Found::Own(record) => (Some(&record.key), record.attempt),

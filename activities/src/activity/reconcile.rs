@@ -10,11 +10,10 @@ use serde::Serialize;
 
 use crate::bank::{Bank, BankError};
 use crate::clock;
-use crate::domain::charge::Verdict;
+use crate::domain::charge::{TransactionState, Verdict};
 use crate::domain::ids::{ChargeId, OPEN_SHARDS};
 use crate::domain::payment::{Payment, Purpose};
 use crate::executions::{ExecutionInput, Executions, Source, Started};
-use crate::failure::{Failure, Treatment};
 use crate::tables::check_status::CheckStatus;
 use crate::tables::records::{Record, Records};
 use crate::tables::{NotWritten, TableError, transact_without};
@@ -67,21 +66,8 @@ pub struct Report {
     pub abandoned: usize,
     /// Checkouts of which the bank cannot say whether they were charged.
     pub orphans: usize,
-    /// Records that something went wrong with; they are due again.
+    /// Records and shards that something went wrong with; they are due again.
     pub failed: usize,
-}
-
-/// Why a run could not be made at all.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct ReconcileError(#[from] TableError);
-
-impl Failure for ReconcileError {
-    const NAMES: &'static [(&'static str, Treatment)] = TableError::NAMES;
-
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
 }
 
 /// What became of one record.
@@ -95,11 +81,9 @@ enum Done {
     Later,
 }
 
-/// Looks at every open record that is due, in all shards. A record that something goes wrong with stops nothing.
-///
-/// # Errors
-/// [`ReconcileError`] when the index cannot be read: the next run reads it again.
-pub async fn reconcile(parts: &Parts) -> Result<Report, ReconcileError> {
+/// Looks at every open record that is due, in all shards. A record or a shard that something goes wrong with stops nothing:
+/// it is due again at the next run.
+pub async fn reconcile(parts: &Parts) -> Report {
     let begun = Instant::now();
     let now = clock::now_seconds();
     let mut report = Report::default();
@@ -108,11 +92,18 @@ pub async fn reconcile(parts: &Parts) -> Result<Report, ReconcileError> {
     for shard in (0..OPEN_SHARDS).map(|n| (first + n) % OPEN_SHARDS) {
         let mut page = None;
         loop {
-            let due = parts.records.due(shard, now, page).await?;
+            let due = match parts.records.due(shard, now, page).await {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::error!(shard, %error, "a shard of the open records could not be read");
+                    report.failed += 1;
+                    break;
+                }
+            };
             for record in due.records {
                 if report.seen >= AT_MOST || begun.elapsed() > FOR_AT_MOST {
                     tracing::warn!(?report, "more records are due than one run takes");
-                    return Ok(report);
+                    return report;
                 }
                 report.seen += 1;
                 report.count(one(parts, record, now).await);
@@ -124,7 +115,7 @@ pub async fn reconcile(parts: &Parts) -> Result<Report, ReconcileError> {
         }
     }
     tracing::info!(?report, "reconciled");
-    Ok(report)
+    report
 }
 
 impl Report {
@@ -179,6 +170,20 @@ async fn give_up(
     if charge.judge(&payment.expected(livemode)) != Ok(Verdict::Pending) {
         return start(parts, record, &payment.charge_id, now).await;
     }
+    // Pending is also what we do not understand: only a charge that holds no money may be given up.
+    let untouched = matches!(
+        charge.state,
+        TransactionState::Initialized | TransactionState::PreAuthorized
+    );
+    if !untouched {
+        tracing::error!(
+            error = "UnknownState",
+            charge_id = %payment.charge_id,
+            state = charge.state.as_str(),
+            "the bank says something of this charge that is not known here: look at it in the bank's portal"
+        );
+        return look_again(parts, record, now + ORPHAN_AGAIN_AFTER).await;
+    }
     let mut items = vec![parts.records.abandoned_update(payment)];
     if payment.purpose == Purpose::Order {
         items.push(parts.check_status.declined(payment));
@@ -207,12 +212,14 @@ async fn start(
     charge_id: &ChargeId,
     now: i64,
 ) -> Result<Done, String> {
+    // Each run's input is its own, so that it is told when its own earlier start still runs.
+    let request_id = format!("reconcile-{now}");
     let input = ExecutionInput {
         source: Source::Reconcile,
         charge_id,
         status: None,
         record_key: Some(&record.key),
-        request_id: None,
+        request_id: Some(&request_id),
     };
     match parts.executions.start(&input, record.attempt).await {
         Ok(Started::Now) => {
@@ -260,6 +267,16 @@ async fn find_charge(parts: &Parts, record: &Record, age: i64, now: i64) -> Resu
             )
             .await
         }
+        // Somebody came back from 3-D Secure with this checkout's token: there is a charge, whatever the bank says.
+        Ok(None) if record.came_back => {
+            orphan(
+                parts,
+                record,
+                now,
+                "its shopper came back, but the bank knows no charge",
+            )
+            .await
+        }
         Ok(None) if age < CHECKOUT_MAY_TAKE => {
             look_again(parts, record, now - age + CHECKOUT_MAY_TAKE).await
         }
@@ -283,7 +300,7 @@ async fn find_charge(parts: &Parts, record: &Record, age: i64, now: i64) -> Resu
     }
 }
 
-/// The bank cannot say whether it charged: an alarm is set on this line, and a person asks the bank.
+/// The bank cannot say whether it charged: a person asks it.
 async fn orphan(parts: &Parts, record: &Record, now: i64, reason: &str) -> Result<Done, String> {
     tracing::error!(
         error = "OrphanCheckout",

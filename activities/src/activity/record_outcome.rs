@@ -79,6 +79,8 @@ pub struct Tables {
     pub check_status: CheckStatus,
 }
 
+/// The position of the record's update in the transaction.
+const RECORD: usize = 0;
 /// The position of the source's update in the transaction, where there is one.
 const SOURCE: usize = 2;
 
@@ -102,6 +104,7 @@ pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordEr
         let key = &payment.record_key;
         items.extend(tables.sources.source_update(key, *outcome).await?);
     }
+    let has_source = items.len() > SOURCE;
     let needed = items.len();
     // `paid` is shown only together with the order; until then the app sees `pending`. A verification has no order.
     if payment.purpose == Purpose::Order {
@@ -113,7 +116,9 @@ pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordEr
     }
     match transact_without(records.client(), "record the outcome", items, needed).await {
         Ok(()) => Ok(Recorded { outcome: *outcome }),
-        Err(NotWritten::Refused(refused)) if refused == [SOURCE] => {
+        Err(NotWritten::Refused(refused))
+            if has_source && refused.contains(&SOURCE) && !refused.contains(&RECORD) =>
+        {
             records.close_handled_elsewhere(&payment.record_key).await?;
             Err(RecordError::HandledElsewhere)
         }

@@ -129,8 +129,8 @@ impl Bank {
     }
 
     /// Asks for the charge that was created with a reference, `None` when the bank knows none. That the inquiry takes
-    /// a `reference_order` in place of an id is told by one public integration only; should the bank not do it, every
-    /// answer is `None`, and a lost charge is left to a person.
+    /// a `reference_order` in place of an id is told by one public integration only: verify it in the bank's sandbox before
+    /// `None` is relied upon. Only the bank's own error object with a 404 counts as `None`.
     ///
     /// # Errors
     /// [`BankError`].
@@ -139,9 +139,14 @@ impl Bank {
         reference: &ReferenceOrder,
     ) -> Result<Option<Charge>, BankError> {
         match self.get_charge(reference.as_str()).await {
-            // Another charge than the one that was asked for must never be taken for it.
-            Ok(charge) => Ok(Some(charge)
-                .filter(|charge| charge.reference_order.as_deref() == Some(reference.as_str()))),
+            // Another charge than the one that was asked for must never be taken for it, nor for there being none.
+            Ok(charge) if charge.reference_order.as_deref() != Some(reference.as_str()) => {
+                Err(BankError::Refused {
+                    status: 200,
+                    code: "other_reference".into(),
+                })
+            }
+            Ok(charge) => Ok(Some(charge)),
             Err(BankError::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }

@@ -196,8 +196,10 @@ pub(super) fn refusal(status: StatusCode, answer: &[u8]) -> Option<BankError> {
     }
     // These speak of us or of the moment, not of the request.
     let passing = matches!(status.as_u16(), 401 | 403 | 408 | 425 | 429);
-    let definite =
-        (status.is_client_error() && !passing) || (status.is_success() && is_error_object);
+    // A bare 404 is some server on the way that does not know the path: only the bank's own says that there is no charge.
+    let bare_404 = status == StatusCode::NOT_FOUND && !is_error_object;
+    let definite = (status.is_client_error() && !passing && !bare_404)
+        || (status.is_success() && is_error_object);
     if !definite {
         return Some(BankError::Unavailable(format!(
             "it answered {}",
@@ -286,6 +288,14 @@ mod tests {
                 Some(BankError::Refused { code, .. }) => assert_eq!(code, "token_used"),
                 other => panic!("{status}: {other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_404_counts_only_with_the_banks_own_error_object() {
+        for body in ["", "<html>not found</html>", "{}"] {
+            let refusal = refusal(StatusCode::NOT_FOUND, body.as_bytes());
+            assert!(matches!(refusal, Some(BankError::Unavailable(_))), "{body}");
         }
     }
 

@@ -14,5 +14,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         executions: aws.executions()?,
         bases: wiring::callback_bases()?,
     };
-    lambda::serve_http(async |request| answer(&parts, &request).await).await
+    lambda::serve_infallible(async |request| answer(&parts, &request).await).await
 }

@@ -17,5 +17,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         bases: wiring::callback_bases()?,
         bank_origins: wiring::bank_origins()?,
     };
-    lambda::serve_http(async |request| answer(&parts, &request).await).await
+    lambda::serve_infallible(async |request| answer(&parts, &request).await).await
 }

@@ -7,5 +7,5 @@ use payment3_activities::{lambda, wiring};
 async fn main() -> Result<(), lambda_runtime::Error> {
     lambda::init_logging();
     let table = wiring::Aws::load().await?.check_status()?;
-    lambda::serve_http(async |request| answer(&table, &request).await).await
+    lambda::serve_infallible(async |request| answer(&table, &request).await).await
 }

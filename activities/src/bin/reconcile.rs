@@ -14,5 +14,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         bank: aws.bank()?,
         executions: aws.executions()?,
     };
-    lambda::serve(async |_schedule: Value| reconcile(&parts).await).await
+    lambda::serve_infallible(async |_schedule: Value| reconcile(&parts).await).await
 }

@@ -71,7 +71,7 @@ pub enum Origin {
     Own,
     /// By the former system: the record lacks what later checkouts store.
     Old,
-    /// In master's table, and claimed there by this branch.
+    /// In master's table, and claimed there with its outcome.
     Borrowed,
 }
 

@@ -77,6 +77,8 @@ pub struct Record {
     pub look_again_at: i64,
     /// Since when it is open, in RFC 3339: never moves.
     pub open_since: Option<String>,
+    /// Whether somebody came back from 3-D Secure with this record's token before a charge was stored.
+    pub came_back: bool,
     /// As what the record was closed; `None` while it is open.
     pub closed_as: Option<String>,
     /// The bank's customer who got this payment's card, once one did.
@@ -173,6 +175,7 @@ impl Record {
                 .unwrap_or(0),
             look_again_at: integer(item, "lookAgainAt").unwrap_or(0),
             open_since: text("openSince"),
+            came_back: item.contains_key("cameBackAt"),
             closed_as: text("closedAs"),
             card_saved_to: text("cardSavedTo").and_then(|id| CustomerId::new(id).ok()),
         })
@@ -493,6 +496,22 @@ impl Records {
         )
     }
 
+    /// Notes that a shopper came back to a checkout that has no charge stored, and has reconciliation look for it.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn note_return(&self, key: &RecordKey) -> Result<(), TableError> {
+        self.update_if(
+            "note the return in the payment record",
+            key.as_str(),
+            "SET lookAgainAt = :now, cameBackAt = :now",
+            "attribute_exists(openShard) AND attribute_not_exists(chargeId)",
+            [(":now", Some(n(clock::now_seconds())))],
+        )
+        .await
+        .map(|_| ())
+    }
+
     /// Has reconciliation look at an open, pending record at its next run. `false` when the record is neither.
     ///
     /// # Errors
@@ -669,9 +688,8 @@ impl Records {
             .table_name(&self.table)
             .set_item(Some(item))
             .condition_expression(
-                "attribute_not_exists(tokenId) OR (attribute_not_exists(chargeId) AND closedAs = :refused)",
+                "attribute_not_exists(tokenId) OR (attribute_not_exists(chargeId) AND attribute_exists(closedAt))",
             )
-            .expression_attribute_values(":refused", s("refused"))
             .send()
             .await;
         match result {

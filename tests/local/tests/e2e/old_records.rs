@@ -321,3 +321,34 @@ async fn a_branch_whose_bank_does_not_know_the_charge_claims_nothing_of_masters(
     assert_eq!(failure.error, "ChargeMismatch");
     assert_eq!(app.read(MASTER, &old.token).await, item);
 }
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn an_old_record_that_is_deleted_after_it_was_taken_over_does_not_stop_the_payment() {
+    let app = TestApp::connect().await;
+    let table = app.table("card-payment-record");
+    let old = app.old_payment().await;
+    app.put(
+        &table,
+        &old.item(json!({"amount": TOTAL, "ownerId": old.order.owner_id})),
+    )
+    .await;
+    // Taken over, and then the order is away for a moment: the execution stands failed at PayOrder.
+    let order = app
+        .look
+        .order(&old.order.order_id)
+        .await
+        .expect("table")
+        .expect("order");
+    app.remove_order(&old.order.order_id).await;
+    app.return_with(&old.form).await;
+    let execution = app.execution(old.charge()).await;
+    assert_eq!(execution.status, "FAILED", "{execution:?}");
+
+    let name = app.table("order");
+    app.put(&name, &order).await;
+    app.delete(&table, &old.token).await;
+    let execution = app.start_by_hand(old.charge()).await;
+    assert_eq!(execution.states(), NEW_USER_PATH, "{execution:?}");
+    assert_eq!(app.payment_of(&old.order).await["paymentId"], old.charge());
+}

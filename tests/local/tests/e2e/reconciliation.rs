@@ -287,3 +287,26 @@ async fn a_payment_that_stands_failed_steps_back_and_stays_with_its_execution() 
     assert_eq!(execution.states(), NEW_USER_PATH);
     assert_eq!(app.payment_of(&failing.order).await["paymentId"], charge);
 }
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_checkout_whose_shopper_came_back_is_left_to_a_person_when_the_bank_knows_no_charge() {
+    let app = TestApp::connect().await;
+    let (record, _) = app.dead_checkout(&random::digits(20)).await;
+    let key = record["tokenId"].as_str().expect("key").to_owned();
+    let token = record["token"].as_str().expect("token");
+    let charge = random::id("chrg_test_");
+    let form = format!("objectId={charge}&status=true&token={token}");
+    let answer = app.post_callback(payment3_local::http::FORM, form).await;
+    assert_eq!(answer.status, 303, "{answer:?}");
+    // Which charge it was is the return's word only: nothing is started, and nothing stored of it.
+    assert_eq!(app.executions_of(&charge).await, [""; 0]);
+    assert!(app.read_record(&key).await.get("chargeId").is_none());
+
+    app.make_older(&key, 2 * DAY).await;
+    app.reconcile().await;
+    let record = app.read_record(&key).await;
+    assert!(record.get("closedAt").is_none(), "{record}");
+    let wait = record["lookAgainAt"].as_i64().expect("open") - jiff::Timestamp::now().as_second();
+    assert!((HOUR - MINUTE..=HOUR).contains(&wait), "{wait}: {record}");
+}

@@ -306,7 +306,7 @@ impl TestApp {
             .expect("changed");
     }
 
-    /// Writes an item with the key `tokenId` into a table.
+    /// Writes an item into a table.
     pub(crate) async fn put(&self, table: &str, item: &Value) {
         self.aws
             .dynamodb
@@ -331,6 +331,18 @@ impl TestApp {
             .await
             .expect("read");
         output.item().map_or(Value::Null, items::to_json)
+    }
+
+    /// Deletes an item by its `tokenId`.
+    pub(crate) async fn delete(&self, table: &str, key: &str) {
+        self.aws
+            .dynamodb
+            .delete_item()
+            .table_name(table)
+            .key("tokenId", AttributeValue::S(key.to_owned()))
+            .send()
+            .await
+            .expect("deleted");
     }
 
     /// Writes a record as it is.

@@ -66,6 +66,7 @@ async fn returned(parts: &Parts, request: &Request) -> Result<Response, ApiError
         source: Source::Callback,
         charge_id: &claim.charge_id,
         status: claim.status,
+        says_paid: false,
         request_id: request.request_context.request_id.as_deref(),
     };
     if let Err(error) = start(parts, &message, &found).await {
@@ -120,6 +121,7 @@ async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError
         source: Source::Notify,
         charge_id,
         status: notification.status,
+        says_paid: notification.says_paid(),
         request_id: request.request_context.request_id.as_deref(),
     };
     let started = match &found {
@@ -164,6 +166,8 @@ struct Message<'a> {
     source: Source,
     charge_id: &'a ChargeId,
     status: ClaimedStatus,
+    /// Whether the bank has signed that the charge is authorised.
+    says_paid: bool,
     request_id: Option<&'a str>,
 }
 
@@ -223,16 +227,17 @@ async fn start(parts: &Parts, message: &Message<'_>, found: &Found) -> Result<()
         (Started::Now, _) => tracing::info!(%charge_id, "execution started"),
         // It may be about to give up waiting for the bank: have the payment looked at again soon.
         (Started::Already, Found::Own(record)) if record.outcome.is_none() => {
-            wake_up(parts, charge_id, record).await;
+            wake_up(parts, message, record).await;
         }
         (Started::Already, _) => {}
     }
     Ok(())
 }
 
-async fn wake_up(parts: &Parts, charge_id: &ChargeId, record: &Record) {
-    if let Err(error) = parts.sources.own().wake_up(&record.key).await {
-        tracing::error!(%charge_id, %error, "the payment could not be woken up");
+async fn wake_up(parts: &Parts, message: &Message<'_>, record: &Record) {
+    let own = parts.sources.own();
+    if let Err(error) = own.wake_up(&record.key, message.says_paid).await {
+        tracing::error!(charge_id = %message.charge_id, %error, "the payment could not be woken up");
     }
 }
 

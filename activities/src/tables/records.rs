@@ -474,7 +474,8 @@ impl Records {
         self.close_without_charge(key, "never-charged").await
     }
 
-    /// For a transaction: the shopper never finished. Holds only while the record is as it was read and pending.
+    /// For a transaction: the shopper never finished. Holds only while the record is as it was read and pending, and the bank
+    /// has signed nothing else.
     #[must_use]
     pub fn abandoned_update(&self, payment: &Payment) -> TransactWriteItem {
         transact_update(
@@ -485,7 +486,7 @@ impl Records {
                     "SET outcome = :declined, closedAt = :now, closedAs = :abandoned \
                      REMOVE openShard, lookAgainAt, #token",
                 )
-                .condition_expression("outcome = :pending AND #attempt = :attempt")
+                .condition_expression("outcome = :pending AND #attempt = :attempt AND attribute_not_exists(paidNotifiedAt)")
                 .expression_attribute_names("#token", "token")
                 .expression_attribute_names("#attempt", "attempt")
                 .expression_attribute_values(":declined", s("declined"))
@@ -512,15 +513,21 @@ impl Records {
         .map(|_| ())
     }
 
-    /// Has reconciliation look at an open, pending record at its next run. `false` when the record is neither.
+    /// Has reconciliation look at an open, pending record at its next run. `false` when the record is neither. With
+    /// `paid_notified` the bank has signed that the charge is authorised: from then on no decline closes the record.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn wake_up(&self, key: &RecordKey) -> Result<bool, TableError> {
+    pub async fn wake_up(&self, key: &RecordKey, paid_notified: bool) -> Result<bool, TableError> {
+        let update = if paid_notified {
+            "SET lookAgainAt = :now, paidNotifiedAt = :now"
+        } else {
+            "SET lookAgainAt = :now"
+        };
         self.update_if(
             "wake the payment record up",
             key.as_str(),
-            "SET lookAgainAt = :now",
+            update,
             "attribute_exists(openShard) AND outcome = :pending",
             [
                 (":now", Some(n(clock::now_seconds()))),

@@ -97,6 +97,52 @@ async fn only_a_payment_that_is_settled_one_way_can_be_closed() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_decline_cannot_close_what_the_bank_has_signed_as_authorised() {
+    let app = TestApp::connect().await;
+    let key = random::id("closing-");
+    let record = json!({
+        "tokenId": key, "outcome": "declined", "attempt": 0, "openShard": 1, "lookAgainAt": 1, "paidNotifiedAt": 1,
+    });
+    app.put_record(&record).await;
+    let filled_in = json!({":now": "now", ":closedAs": "declined", ":attempt": 0});
+    assert!(!app.run_update("CloseRecord", &key, &filled_in).await);
+    assert_eq!(app.read_record(&key).await, record);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_signed_authorisation_that_comes_second_is_noted_in_the_record() {
+    let app = TestApp::connect().await;
+    let order = app.order().await;
+    let page = app
+        .check_out(&order, payment3_local::shopper::CARD_APPROVED)
+        .await;
+    let charge = page
+        .path_segments()
+        .and_then(|mut parts| parts.next_back())
+        .expect("charge")
+        .to_owned();
+    // The execution waits for the bank, which has not decided.
+    let early = format!("objectId={charge}&status=true");
+    app.post_callback(payment3_local::http::FORM, early).await;
+    let form = payment3_local::shopper::authenticate(&page)
+        .await
+        .expect("the bank's page");
+    let sent = app.notify(&charge).await;
+    assert_eq!(sent["answer"], 200, "{sent}");
+    assert!(app.record(&charge).await["paidNotifiedAt"].is_number());
+    let execution = app.execution(&charge).await;
+    assert_eq!(
+        execution.states(),
+        crate::support::NEW_USER_PATH,
+        "{execution:?}"
+    );
+    app.return_with(&form).await;
+    assert_eq!(app.payment_of(&order).await["paymentId"], charge.as_str());
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
 async fn a_wake_up_is_kept_while_the_execution_gives_up_waiting() {
     let app = TestApp::connect().await;
     let filled_in = json!({":this": 0, ":next": 1, ":asRead": 100, ":later": 500});

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::claim::ClaimedStatus;
 use crate::domain::ids::{ChargeId, RecordKey};
+use crate::tables::TableError;
 
 /// Who started an execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +79,14 @@ pub enum Started {
 #[error("the execution could not be started: {code}")]
 pub struct NotStarted {
     code: String,
+}
+
+impl From<TableError> for NotStarted {
+    fn from(error: TableError) -> Self {
+        Self {
+            code: error.to_string(),
+        }
+    }
 }
 
 impl NotStarted {

@@ -29,6 +29,7 @@ pub mod domain;
 pub mod executions;
 pub mod failure;
 pub mod http_api;
+pub mod http_client;
 pub mod lambda;
 pub mod settings;
 pub mod shop;

@@ -44,7 +44,7 @@ impl Setup {
         }));
         Self {
             bank: Bank::new(gateway, Duration::from_secs(5)).unwrap(),
-            http: payment3_activities::shop::http_client(Duration::from_secs(5)).unwrap(),
+            http: payment3_activities::http_client::http_client(Duration::from_secs(5)).unwrap(),
             url,
             secret_fetches,
         }

@@ -128,9 +128,7 @@ async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError
         Found::Own(record)
             if notification.says_paid() && record.outcome == Some(Outcome::Declined) =>
         {
-            start_again(parts, &message, record)
-                .await
-                .map_err(unavailable)?
+            start_again(parts, &message, record).await
         }
         found => start(parts, &message, found).await,
     };
@@ -189,20 +187,20 @@ async fn start_again(
     parts: &Parts,
     message: &Message<'_>,
     record: &Record,
-) -> Result<Result<(), NotStarted>, TableError> {
+) -> Result<(), NotStarted> {
     let own = parts.sources.own();
     let Some(attempt) = own.reopen_declined(record).await? else {
         // Another delivery of the notification may have opened it a moment ago: then this one is any second one.
-        return Ok(match own.get(&record.key).await? {
+        return match own.get(&record.key).await? {
             Some(record) if record.outcome != Some(Outcome::Declined) => {
                 start(parts, message, &Found::Own(Box::new(record))).await
             }
             _ => Err(NotStarted::record_changed()),
-        });
+        };
     };
     tracing::warn!(charge_id = %message.charge_id, attempt, "late authorisation of a declined charge");
     let input = message.input(Some(&record.key));
-    Ok(parts.executions.start(&input, attempt).await.map(|_| ()))
+    parts.executions.start(&input, attempt).await.map(|_| ())
 }
 
 /// Starts the saga, unless the payment is done.
@@ -227,17 +225,26 @@ async fn start(parts: &Parts, message: &Message<'_>, found: &Found) -> Result<()
         (Started::Now, _) => tracing::info!(%charge_id, "execution started"),
         // It may be about to give up waiting for the bank: have the payment looked at again soon.
         (Started::Already, Found::Own(record)) if record.outcome.is_none() => {
-            wake_up(parts, message, record).await;
+            wake_up(parts, message, record).await?;
         }
         (Started::Already, _) => {}
     }
     Ok(())
 }
 
-async fn wake_up(parts: &Parts, message: &Message<'_>, record: &Record) {
+/// Has reconciliation look at the payment soon. What the bank has signed as authorised must be in the record by then: it
+/// says so again where it could not be noted, or where a decline was recorded a moment before.
+async fn wake_up(parts: &Parts, message: &Message<'_>, record: &Record) -> Result<(), NotStarted> {
     let own = parts.sources.own();
-    if let Err(error) = own.wake_up(&record.key, message.says_paid).await {
-        tracing::error!(charge_id = %message.charge_id, %error, "the payment could not be woken up");
+    let woken = own.wake_up(&record.key, message.says_paid).await?;
+    if woken || !message.says_paid {
+        return Ok(());
+    }
+    match own.get(&record.key).await? {
+        Some(record) if record.outcome == Some(Outcome::Declined) => {
+            Err(NotStarted::record_changed())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::domain::ids::{
     CardToken, ChargeId, CustomerId, MAX_ID_LENGTH, MerchantId, OrderId, ReferenceOrder,
 };
 use crate::domain::money::Satang;
+use crate::http_client::http_client;
 
 pub use gateway::{Gateway, GatewaySecret, InvalidGatewaySecret, SecretSource, SecretUnavailable};
 
@@ -86,7 +87,7 @@ impl Bank {
     /// Fails when the TLS stack cannot be set up (no root certificates on the system).
     pub fn new(gateway: Gateway, timeout: Duration) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            http: crate::shop::http_client(timeout)?,
+            http: http_client(timeout)?,
             gateway,
             timeout,
         })

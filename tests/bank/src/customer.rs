@@ -49,6 +49,11 @@ impl Customer {
         }
     }
 
+    /// Whether this card is among the saved ones.
+    pub(crate) fn holds(&self, card_id: &str) -> bool {
+        self.cards.iter().any(|saved| saved.id == card_id)
+    }
+
     /// The customer as the gateway answers it.
     pub(crate) fn object(&self) -> CustomerObject {
         CustomerObject {

@@ -160,6 +160,21 @@ impl Ledger {
         customers
     }
 
+    /// The charges that were made with a token.
+    pub(crate) fn charges_of_token(&self, token_id: &str) -> impl Iterator<Item = &Charge> {
+        self.charges
+            .values()
+            .filter(move |charge| charge.token == token_id)
+    }
+
+    /// The customers that hold the card behind a token.
+    pub(crate) fn customers_with_card_of(&self, token_id: &str) -> impl Iterator<Item = &Customer> {
+        let card = self.tokens.get(token_id).map(|token| &token.card_id);
+        self.customers
+            .values()
+            .filter(move |customer| card.is_some_and(|card| customer.holds(card)))
+    }
+
     /// The card behind a token whose charge was approved, whatever happened to the charge later. The token's ten
     /// minutes do not count: they are for charging it.
     fn saveable(&self, token_id: &str) -> Result<SavedCard, GatewayError> {

@@ -12,6 +12,7 @@ use url::Url;
 use crate::app::App;
 use crate::cards::Card;
 use crate::charge::Notification;
+use crate::customer::Customer;
 use crate::error::{GatewayError, read_json};
 use crate::faults::Fault;
 use crate::ledger::Merchant;
@@ -22,6 +23,7 @@ use crate::three_ds::ReturnFields;
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/sandbox/tokens", post(issue_token))
+        .route("/sandbox/tokens/{id}", get(token))
         .route("/sandbox/merchant", put(set_merchant))
         .route("/sandbox/charges", get(charges))
         .route("/sandbox/charges/{id}", get(charge))
@@ -46,6 +48,22 @@ async fn issue_token(Shared(app): Shared<App>, body: Bytes) -> Result<Response, 
         .map_err(|known| GatewayError::refused("unknown_card", known))?;
     let token = app.change(|state, now| Ok(state.ledger.issue_token(card, now)))?;
     Ok(Json(serde_json::json!({ "token": token })).into_response())
+}
+
+/// What became of a card token: its charges (one at most, by the bank's rule) and the customers that hold its card.
+async fn token(Shared(app): Shared<App>, Path(id): Path<String>) -> Response {
+    let state = app.lock();
+    let charges: Vec<_> = state
+        .ledger
+        .charges_of_token(&id)
+        .map(|charge| charge.record(&app.base))
+        .collect();
+    let customers: Vec<_> = state
+        .ledger
+        .customers_with_card_of(&id)
+        .map(Customer::object)
+        .collect();
+    Json(serde_json::json!({ "charges": charges, "customers": customers })).into_response()
 }
 
 async fn set_merchant(

@@ -3,10 +3,11 @@
 use anyhow::{Context, Result, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
 use payment3_activities::domain::ids::CardToken;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::aws::Aws;
-use crate::http::client;
+use crate::http::{client, form};
 use crate::items;
 use crate::outputs::Outputs;
 use crate::shop::{ReceivedEvent, WEBHOOK_PATH};
@@ -16,6 +17,15 @@ use crate::shop::{ReceivedEvent, WEBHOOK_PATH};
 pub struct Inspector {
     aws: Aws,
     outputs: Outputs,
+}
+
+/// What the bank did with a card token.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BankToken {
+    /// The charges made with it.
+    pub charges: Vec<Value>,
+    /// The customers that hold its card.
+    pub customers: Vec<Value>,
 }
 
 impl Inspector {
@@ -123,6 +133,15 @@ impl Inspector {
         self.bank(&format!("customers/{customer_id}")).await
     }
 
+    /// What the bank did with a card token: the charges made with it, and the customers that hold its card.
+    ///
+    /// # Errors
+    /// The bank does not answer.
+    pub async fn bank_token(&self, token: &str) -> Result<BankToken> {
+        let known = self.bank(&format!("tokens/{token}")).await?;
+        serde_json::from_value(known).context("the sandbox bank's answer is not as expected")
+    }
+
     /// Every delivery of an event about an order to the shop, oldest first.
     ///
     /// # Errors
@@ -141,18 +160,18 @@ impl Inspector {
 
     async fn events(&self, field: &str, value: &str) -> Result<Vec<ReceivedEvent>> {
         let response = client()
-            .get(format!("{}{WEBHOOK_PATH}", self.outputs.shop_url))
+            .get(format!(
+                "{}{WEBHOOK_PATH}?{}",
+                self.outputs.shop_url,
+                form([(field, value)])
+            ))
             .send()
             .await
             .context("the demo shop does not answer")?;
-        let events: Vec<ReceivedEvent> = response
+        response
             .json()
             .await
-            .context("the demo shop's list of events is not as expected")?;
-        Ok(events
-            .into_iter()
-            .filter(|event| event.body["data"][field] == value)
-            .collect())
+            .context("the demo shop's list of events is not as expected")
     }
 
     async fn item(&self, table: &str, key: &str, value: &str) -> Result<Option<Value>> {

@@ -32,4 +32,5 @@ pub mod shop;
 pub mod shopper;
 pub mod stamp;
 pub mod steps;
+pub mod whole;
 pub mod workspace;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -118,9 +118,33 @@ impl Log {
     }
 }
 
-/// `GET /webhooks/payment3`: every delivery, oldest first.
-pub(super) async fn list(State(shop): State<Shop>) -> Json<Vec<ReceivedEvent>> {
-    Json(shop.events.log().received.clone())
+/// Which deliveries to list; all without a filter.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Filter {
+    charge_id: Option<String>,
+    order_id: Option<String>,
+}
+
+impl Filter {
+    fn lets_pass(&self, event: &ReceivedEvent) -> bool {
+        let is = |field: &str, wanted: &Option<String>| {
+            wanted
+                .as_ref()
+                .is_none_or(|wanted| event.body["data"][field] == wanted.as_str())
+        };
+        is("chargeId", &self.charge_id) && is("orderId", &self.order_id)
+    }
+}
+
+/// `GET /webhooks/payment3`: every delivery, oldest first; `?chargeId=` and `?orderId=` choose among them.
+pub(super) async fn list(
+    State(shop): State<Shop>,
+    Query(filter): Query<Filter>,
+) -> Json<Vec<ReceivedEvent>> {
+    let log = shop.events.log();
+    let chosen = log.received.iter().filter(|event| filter.lets_pass(event));
+    Json(chosen.cloned().collect())
 }
 
 /// `PUT /webhooks/payment3/answer`: what to answer to the next verified events.

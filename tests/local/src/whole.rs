@@ -1,0 +1,440 @@
+//! Whether the world is whole: every charge that the bank authorised has paid its order or went back, never both, and
+//! orders, records, cards and events all tell the same.
+//!
+//! One check for every test that breaks something. It looks at the bank, at the tables and at what the shop was told, and
+//! believes none of them alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::inspect::{BankToken, Inspector};
+use crate::shop::ReceivedEvent;
+
+/// The record's order id of a card verification.
+const VERIFICATION: &str = "ADDCARD";
+
+/// What one customer of the shop did: it is judged together, as the payments share orders and the bank's customer.
+#[derive(Debug, Clone, Default)]
+pub struct Subject {
+    /// The shop's customer.
+    pub owner_id: String,
+    /// Every order that was paid, or tried to be.
+    pub order_ids: Vec<String>,
+    /// Every card token that was sent to checkout.
+    pub tokens: Vec<String>,
+    /// How many customers at the bank nothing may point at: one for every answer to a new customer that was lost, as the
+    /// bank has no way to ask.
+    pub orphans_allowed: usize,
+}
+
+/// What is not whole; nothing when it is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings(Vec<String>);
+
+impl Findings {
+    /// Whether nothing was found.
+    pub fn is_whole(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn note(&mut self, finding: impl Into<String>) {
+        self.0.push(finding.into());
+    }
+
+    fn check(&mut self, holds: bool, finding: impl FnOnce() -> String) {
+        if !holds {
+            self.note(finding());
+        }
+    }
+}
+
+impl std::fmt::Display for Findings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.as_slice() {
+            [] => f.write_str("whole"),
+            findings => f.write_str(&findings.join("; ")),
+        }
+    }
+}
+
+/// Panics unless the world is whole.
+///
+/// # Panics
+/// With every finding; or when the world cannot be looked at.
+pub async fn assert_world_is_whole(look: &Inspector, subject: &Subject) {
+    let findings = examine(look, subject)
+        .await
+        .unwrap_or_else(|error| panic!("the world cannot be looked at: {error:#}"));
+    assert!(findings.is_whole(), "the world is not whole: {findings}");
+}
+
+/// Looks at everything a subject's payments left, and says what is not whole. Everything must be at its end: a record that
+/// is open is a finding.
+///
+/// # Errors
+/// The world cannot be looked at.
+pub async fn examine(look: &Inspector, subject: &Subject) -> Result<Findings> {
+    let world = World::look(look, subject).await?;
+    let mut findings = Findings::default();
+    for order_id in &subject.order_ids {
+        world.check_order(order_id, &mut findings);
+    }
+    for payment in &world.payments {
+        world.check_payment(payment, &mut findings);
+    }
+    world.check_customer(subject, &mut findings);
+    Ok(findings)
+}
+
+/// Everything about a subject, read once.
+struct World {
+    orders: BTreeMap<String, Order>,
+    payments: Vec<Payment>,
+    mapping: Option<Value>,
+    /// The bank's customers that hold any of the subject's cards, by their id.
+    customers: BTreeMap<String, Value>,
+}
+
+struct Order {
+    item: Option<Value>,
+    check_status: Option<Value>,
+}
+
+/// A card token and what became of it.
+struct Payment {
+    record: Option<Value>,
+    charge: Option<Charge>,
+    /// More than one charge with one token, which the bank excludes.
+    charges: usize,
+    events: Vec<ReceivedEvent>,
+    outcomes: Vec<Value>,
+    holders: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Charge {
+    id: String,
+    state: String,
+    amount: String,
+    order_id: String,
+}
+
+impl Charge {
+    fn read(charge: &Value) -> Self {
+        let text = |field: &str| charge[field].as_str().unwrap_or_default().to_owned();
+        Self {
+            id: text("id"),
+            state: text("transaction_state"),
+            // A number or a string, as the bank likes.
+            amount: baht(&charge["amount"]),
+            order_id: text("ref_1"),
+        }
+    }
+
+    /// The bank holds the shopper's money for us.
+    fn is_authorised(&self) -> bool {
+        matches!(self.state.as_str(), "Authorized" | "Settled")
+    }
+
+    fn is_returned(&self) -> bool {
+        matches!(self.state.as_str(), "Voided" | "Refund Sent")
+    }
+
+    fn is_verification(&self) -> bool {
+        self.order_id == VERIFICATION
+    }
+}
+
+impl World {
+    async fn look(look: &Inspector, subject: &Subject) -> Result<Self> {
+        let mut orders = BTreeMap::new();
+        for id in &subject.order_ids {
+            let order = Order {
+                item: look.order(id).await?,
+                check_status: look.check_status(id).await?,
+            };
+            orders.insert(id.clone(), order);
+        }
+        let mut payments = Vec::new();
+        let mut customers = BTreeMap::new();
+        for token in &subject.tokens {
+            let at_bank = look.bank_token(token).await?;
+            for customer in &at_bank.customers {
+                let id = customer["id"].as_str().unwrap_or_default();
+                customers.insert(id.to_owned(), customer.clone());
+            }
+            payments.push(Payment::look(look, token, at_bank).await?);
+        }
+        Ok(Self {
+            orders,
+            payments,
+            mapping: look.mapping(&subject.owner_id).await?,
+            customers,
+        })
+    }
+
+    /// An order is paid once, by an authorised charge of the same amount.
+    fn check_order(&self, order_id: &str, findings: &mut Findings) {
+        let order = &self.orders[order_id];
+        let Some(payment) = order.item.as_ref().map(|item| &item["data"]["payment"]) else {
+            return;
+        };
+        if payment["isPaid"] != true {
+            return;
+        }
+        let by = payment["paymentId"].as_str().unwrap_or_default();
+        let Some(charge) = self.charge(by) else {
+            // Paid by something that is not the subject's: then none of its charges may have.
+            return;
+        };
+        findings.check(charge.is_authorised(), || {
+            format!("order paid by charge {by}, which is {}", charge.state)
+        });
+        findings.check(charge.order_id == order_id, || {
+            format!("order paid by charge {by} of another order")
+        });
+        let total = baht(&payment["grandTotal"]);
+        findings.check(charge.amount == total, || {
+            format!(
+                "order over {total} paid by charge {by} over {}",
+                charge.amount
+            )
+        });
+        let log = payment["paymentLog"].as_array().map_or(0, Vec::len);
+        findings.check(log == 1, || {
+            format!("the order's payment log has {log} entries")
+        });
+        let status = order.check_status.as_ref().map(|row| &row["status"]);
+        findings.check(status.is_some_and(|status| status == "paid"), || {
+            format!("the order is paid, and apps are told {status:?}")
+        });
+    }
+
+    fn check_payment(&self, payment: &Payment, findings: &mut Findings) {
+        findings.check(payment.charges <= 1, || {
+            format!("{} charges with one token", payment.charges)
+        });
+        match &payment.charge {
+            Some(charge) => self.check_charge(payment, charge, findings),
+            None => check_uncharged(payment, findings),
+        }
+    }
+
+    fn check_charge(&self, payment: &Payment, charge: &Charge, findings: &mut Findings) {
+        let id = &charge.id;
+        let pays = self.pays(charge);
+        if charge.is_authorised() {
+            findings.check(pays, || {
+                format!(
+                    "charge {id} is {} and neither paid nor went back",
+                    charge.state
+                )
+            });
+        }
+        let Some(record) = &payment.record else {
+            findings.note(format!("charge {id} has no record"));
+            return;
+        };
+        check_closed(record, findings);
+        findings.check(record["chargeId"] == id.as_str(), || {
+            format!("the record of charge {id} names {}", record["chargeId"])
+        });
+        let resolution = record["resolution"].as_str();
+        findings.check((resolution == Some("orderPaid")) == pays, || {
+            format!("charge {id}: the record says {resolution:?}, the order says paid = {pays}")
+        });
+        findings.check(
+            (resolution == Some("reversed")) == charge.is_returned(),
+            || {
+                format!(
+                    "charge {id}: the record says {resolution:?}, the bank {}",
+                    charge.state
+                )
+            },
+        );
+        let outcome = record["outcome"].as_str().unwrap_or_default();
+        let fits = match outcome {
+            "paid" => charge.is_authorised() || charge.is_returned(),
+            "returned" => charge.is_returned(),
+            "declined" => !charge.is_authorised() && !charge.is_returned(),
+            _ => false,
+        };
+        findings.check(fits, || {
+            format!(
+                "charge {id}: the record says {outcome}, the bank {}",
+                charge.state
+            )
+        });
+        let abandoned = record["closedAs"] == "abandoned";
+        let noted = payment.outcomes.iter().any(|row| row["outcome"] == outcome);
+        findings.check(noted || abandoned, || {
+            format!("charge {id}: no row for its outcome {outcome}")
+        });
+        let expected: &[&str] = match (outcome, charge.is_verification()) {
+            _ if abandoned => &[],
+            ("paid" | "returned", true) => &["card.saved"],
+            (_, true) => &["card.failed"],
+            ("paid", false) if pays => &["payment.succeeded"],
+            ("paid" | "returned", false) => &["payment.reversed"],
+            (_, false) => &["payment.failed"],
+        };
+        check_events(id, &payment.events, expected, findings);
+    }
+
+    /// One customer at the bank, whom the mapping names, and who holds every card that was to be saved.
+    fn check_customer(&self, subject: &Subject, findings: &mut Findings) {
+        let mapped = self
+            .mapping
+            .as_ref()
+            .and_then(|mapping| mapping["kbank_id"].as_str());
+        if self.mapping.is_some() && mapped.is_none() {
+            let claimed = self.payments.iter().any(|payment| payment.keeps_card(self));
+            findings.check(!claimed, || {
+                "the owner's mapping is claimed and names no customer".into()
+            });
+        }
+        for payment in &self.payments {
+            let Some(charge) = payment.charge.as_ref() else {
+                continue;
+            };
+            let held = payment.holders.iter().any(|id| Some(id.as_str()) == mapped);
+            if payment.keeps_card(self) {
+                findings.check(held, || {
+                    format!(
+                        "the card of charge {} is not with the owner's customer",
+                        charge.id
+                    )
+                });
+            }
+        }
+        let orphans = self
+            .customers
+            .keys()
+            .filter(|id| Some(id.as_str()) != mapped)
+            .count();
+        findings.check(orphans <= subject.orphans_allowed, || {
+            format!("{orphans} customers at the bank that no mapping names")
+        });
+        for customer in self.customers.values() {
+            let cards: Vec<_> = customer["cards"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|card| card["id"].as_str().unwrap_or_default())
+                .collect();
+            let different: BTreeSet<_> = cards.iter().collect();
+            findings.check(different.len() == cards.len(), || {
+                "a card is saved twice with one customer".into()
+            });
+        }
+    }
+
+    fn pays(&self, charge: &Charge) -> bool {
+        self.orders.get(&charge.order_id).is_some_and(|order| {
+            order.item.as_ref().is_some_and(|item| {
+                let payment = &item["data"]["payment"];
+                payment["isPaid"] == true && payment["paymentId"] == charge.id.as_str()
+            })
+        })
+    }
+
+    fn charge(&self, id: &str) -> Option<&Charge> {
+        self.payments
+            .iter()
+            .filter_map(|payment| payment.charge.as_ref())
+            .find(|charge| charge.id == id)
+    }
+}
+
+impl Payment {
+    async fn look(look: &Inspector, token: &str, at_bank: BankToken) -> Result<Self> {
+        let charge = at_bank.charges.first().map(Charge::read);
+        let (events, outcomes) = match &charge {
+            Some(charge) => (
+                look.shop_events_of_charge(&charge.id).await?,
+                look.outcomes(&charge.id).await?,
+            ),
+            None => Default::default(),
+        };
+        Ok(Self {
+            record: look.record_by_token(token).await?,
+            charges: at_bank.charges.len(),
+            charge,
+            events,
+            outcomes,
+            holders: at_bank
+                .customers
+                .iter()
+                .filter_map(|customer| customer["id"].as_str().map(str::to_owned))
+                .collect(),
+        })
+    }
+
+    /// Whether its card must be with the owner's customer in the end: under the policy `every-order`, wherever the charge
+    /// paid its order or verified its card.
+    fn keeps_card(&self, world: &World) -> bool {
+        self.charge.as_ref().is_some_and(|charge| {
+            world.pays(charge) || (charge.is_verification() && charge.is_returned())
+        })
+    }
+}
+
+/// A checkout without a charge is closed, and claims none.
+fn check_uncharged(payment: &Payment, findings: &mut Findings) {
+    let Some(record) = &payment.record else {
+        return;
+    };
+    check_closed(record, findings);
+    let closed_as = record["closedAs"].as_str().unwrap_or_default();
+    findings.check(matches!(closed_as, "never-charged" | "refused"), || {
+        format!("the bank made no charge, and the record is closed as {closed_as:?}")
+    });
+}
+
+fn check_closed(record: &Value, findings: &mut Findings) {
+    let key = record["tokenId"].as_str().unwrap_or_default();
+    let key = key.get(..8).unwrap_or(key);
+    findings.check(record["closedAt"].is_string(), || {
+        format!(
+            "record {key}… is open: outcome {}, resolution {}, attempt {}",
+            record["outcome"], record["resolution"], record["attempt"]
+        )
+    });
+    for open in ["openShard", "lookAgainAt", "token"] {
+        let closed = record["closedAt"].is_string();
+        findings.check(!closed || record.get(open).is_none(), || {
+            format!("record {key}… is closed and still has {open}")
+        });
+    }
+}
+
+/// The shop was told the one thing that happened, at least once, under one id.
+fn check_events(id: &str, events: &[ReceivedEvent], expected: &[&str], findings: &mut Findings) {
+    findings.check(events.iter().all(|event| event.verified), || {
+        format!("charge {id}: an event that does not verify")
+    });
+    let kinds: BTreeSet<&str> = events.iter().map(ReceivedEvent::kind).collect();
+    let ids: BTreeSet<&str> = events.iter().map(|event| event.id.as_str()).collect();
+    findings.check(kinds.iter().copied().eq(expected.iter().copied()), || {
+        format!("charge {id}: the shop was told {kinds:?}, not {expected:?}")
+    });
+    findings.check(ids.len() == kinds.len(), || {
+        format!("charge {id}: {} ids for {} events", ids.len(), kinds.len())
+    });
+    let accepted = events.iter().any(|event| event.answered == 204);
+    findings.check(accepted || expected.is_empty(), || {
+        format!("charge {id}: no event was accepted")
+    });
+}
+
+/// An amount with two decimals, whether it came as a number or as text.
+fn baht(amount: &Value) -> String {
+    let text = match amount {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    payment3_activities::domain::money::Satang::parse_baht(&text)
+        .map_or(text, |satang| satang.to_string())
+}

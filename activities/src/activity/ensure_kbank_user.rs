@@ -7,7 +7,7 @@ use crate::domain::ids::CustomerId;
 use crate::domain::payment::Payment;
 use crate::failure::{Failure, Treatment};
 use crate::tables::TableError;
-use crate::tables::mapping::{Mapped, Mapping};
+use crate::tables::mapping::{Claim, Mapped, Mapping};
 use crate::tables::orders::Orders;
 use crate::tables::records::Records;
 
@@ -88,12 +88,20 @@ pub async fn ensure(parts: &Parts, input: &Input) -> Result<Ensured, EnsureError
         return Ok(answer(mapped, payment));
     }
     // Claimed before the bank is asked: two first payments of one owner must not make two customers.
-    if !parts.mapping.claim(owner, charge).await? {
+    match parts.mapping.claim(owner, charge).await? {
+        Claim::First => {}
+        // The bank has no inquiry for customers: whatever that try created, nothing will point at it.
+        Claim::Again => tracing::warn!(
+            charge_id = %charge,
+            "possible orphan customer at the bank: an earlier try ended between creating and saving it"
+        ),
         // Between reading and claiming, the other payment may have finished.
-        return match parts.mapping.get(owner).await? {
-            Some(mapped) => Ok(answer(mapped, payment)),
-            None => Err(EnsureError::CustomerBeingCreated),
-        };
+        Claim::Refused => {
+            return match parts.mapping.get(owner).await? {
+                Some(mapped) => Ok(answer(mapped, payment)),
+                None => Err(EnsureError::CustomerBeingCreated),
+            };
+        }
     }
     let (record, order) = tokio::join!(
         parts.records.get(&payment.record_key),
@@ -122,7 +130,6 @@ pub async fn ensure(parts: &Parts, input: &Input) -> Result<Ensured, EnsureError
             return Err(EnsureError::CardNotSaved(error.to_string()));
         }
         Err(error) => {
-            // The bank has no inquiry for customers: if this one was created, nothing will point at it.
             tracing::warn!(charge_id = %charge, "possible orphan customer at the bank: the answer was lost");
             return Err(EnsureError::BankUnavailable(error.to_string()));
         }

@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::ReturnValue;
 
 use super::TableError;
 use super::item::{Item, n, s, string};
@@ -20,6 +21,17 @@ pub struct Mapped {
     pub customer: CustomerId,
     /// The charge whose token the customer was created with: that card came with it.
     pub created_by: Option<ChargeId>,
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody claimed before.
+    First,
+    /// An earlier try claimed and did not finish: it may have created a customer.
+    Again,
+    /// Another charge holds the claim, or there is a customer by now.
+    Refused,
 }
 
 /// The table.
@@ -53,12 +65,11 @@ impl Mapping {
         Ok(output.item.as_ref().and_then(read))
     }
 
-    /// Claims the right to create the owner's customer for this charge. `false` while another charge holds it, or when
-    /// there is a customer by now.
+    /// Claims the right to create the owner's customer for this charge.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn claim(&self, owner: &OwnerId, charge: &ChargeId) -> Result<bool, TableError> {
+    pub async fn claim(&self, owner: &OwnerId, charge: &ChargeId) -> Result<Claim, TableError> {
         let now = clock::now_seconds();
         let result = self
             .client
@@ -73,9 +84,17 @@ impl Mapping {
             .expression_attribute_values(":charge", s(charge.as_str()))
             .expression_attribute_values(":now", n(now))
             .expression_attribute_values(":stale", n(now - CLAIM_HOLDS_FOR))
+            .return_values(ReturnValue::UpdatedOld)
             .send()
             .await;
-        condition_held(result, "claim the user mapping")
+        let claimed_before = result
+            .as_ref()
+            .is_ok_and(|output| output.attributes().is_some_and(|old| !old.is_empty()));
+        Ok(match condition_held(result, "claim the user mapping")? {
+            true if claimed_before => Claim::Again,
+            true => Claim::First,
+            false => Claim::Refused,
+        })
     }
 
     /// Saves the customer that was created under the claim. `false` when the claim was taken over meanwhile: then the

@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::faults::scenario::Flow;
+use crate::faults::scope::Fault;
 use crate::shopper::CARD_APPROVED;
 
 /// Runs the whole payment system on this machine, pays with it, and tests it.
@@ -50,6 +52,15 @@ pub struct Up {
 pub struct Test {
     /// The part to run; all of them when absent
     pub part: Option<Part>,
+    /// Of the fault matrix, these flows alone
+    #[arg(long, value_delimiter = ',')]
+    pub flow: Vec<Flow>,
+    /// Of the fault matrix, these faults alone
+    #[arg(long, value_delimiter = ',')]
+    pub fault: Vec<Fault>,
+    /// Of the fault matrix, the calls alone whose name contains this, such as "pay-order"
+    #[arg(long)]
+    pub call: Option<String>,
 }
 
 /// The parts of the tests, quick ones first.
@@ -67,10 +78,18 @@ pub enum Part {
     Cdk,
     /// The payments, end to end, in an environment of their own
     E2e,
+    /// A fault at every call of the flows 1, 2 and 4: the answer lost, the process killed
+    FaultsShort,
+    /// The local AWS is stopped in the middle of twenty payments, and started again
+    Outage,
     /// The API against docs/openapi.yaml, in the same environment
     Api,
     /// Of the end-to-end tests, the table of flows alone
     Flows,
+    /// Every fault at every call of every flow; not among the parts that run by default
+    Faults,
+    /// The same matrix against deliberately broken functions: it must find each; not by default
+    Broken,
 }
 
 /// Arguments of `cargo local pay`.

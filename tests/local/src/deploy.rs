@@ -10,6 +10,7 @@ use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::{ACCESS_KEY, ACCOUNT, Aws, REGION};
+use crate::faults::proxy::Outside;
 use crate::process::Tool;
 use crate::shop::WEBHOOK_PATH;
 use crate::shopper::MERCHANT_ID;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub endpoint: String,
     /// The context given to the CDK app, `key=value`.
     pub context: Vec<(&'static str, String)>,
+    /// Where the built functions are.
+    pub functions: PathBuf,
     /// Where the synthesised app goes.
     pub directory: PathBuf,
     /// Where the CDK's output goes.
@@ -134,18 +137,25 @@ pub async fn deploy(aws: &Aws, settings: &Settings) -> Result<Deployment> {
     Ok(deployment)
 }
 
-/// The CDK app's settings for this machine.
-pub fn context(branch: &str, bank_url: &str, shop_url: &str) -> Vec<(&'static str, String)> {
+/// The CDK app's settings for this machine. `webhook_host` is where the functions find the shop.
+pub fn context(
+    branch: &str,
+    outside: &Outside,
+    webhook_host: &str,
+    functions: &Path,
+) -> Vec<(&'static str, String)> {
     let architecture = match std::env::consts::ARCH {
         "aarch64" => "arm64",
         other => other,
     };
-    let bases: Vec<&str> = std::iter::once(shop_url).chain(CALLBACK_BASES).collect();
+    let bases: Vec<&str> = std::iter::once(outside.shop.as_str())
+        .chain(CALLBACK_BASES)
+        .collect();
     vec![
         ("branch", branch.to_owned()),
         ("architecture", architecture.to_owned()),
-        ("assets", workspace::functions_dir().display().to_string()),
-        ("shopWebhookUrl", format!("{shop_url}{WEBHOOK_PATH}")),
+        ("assets", functions.display().to_string()),
+        ("shopWebhookUrl", format!("{webhook_host}{WEBHOOK_PATH}")),
         ("merchantIds", MERCHANT_ID.to_owned()),
         // There is one account at the sandbox bank, whatever branches call back to it.
         (
@@ -153,7 +163,7 @@ pub fn context(branch: &str, bank_url: &str, shop_url: &str) -> Vec<(&'static st
             if branch == "master" { "no" } else { "yes" }.to_owned(),
         ),
         ("callbackBases", bases.join(",")),
-        ("bankRedirectOrigins", bank_url.to_owned()),
+        ("bankRedirectOrigins", outside.bank.clone()),
     ]
 }
 
@@ -189,7 +199,7 @@ fn fingerprint(settings: &Settings) -> Result<String> {
     let mut fingerprint = Fingerprint::default()
         .with_tree(&workspace::cdk_dir(), &NOT_SOURCES)?
         .with_file(&workspace::state_machine_file())?
-        .with_tree_times(&workspace::functions_dir())?;
+        .with_tree_times(&settings.functions)?;
     for (key, value) in &settings.context {
         fingerprint = fingerprint.with(key, value);
     }

@@ -1,6 +1,6 @@
 //! A whole payment system on this machine: local AWS, sandbox bank, demo shop, and the deployed CDK app.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -9,6 +9,8 @@ use tokio::net::TcpListener;
 
 use crate::aws::{Aws, REGION};
 use crate::deploy::{self, Deployment};
+use crate::faults::proxy::{Outside, Proxy};
+use crate::faults::scope::Scopes;
 use crate::interrupt::Interrupt;
 use crate::lock::Lock;
 use crate::ministack::{self, MiniStack};
@@ -37,6 +39,19 @@ pub struct Options {
     pub state: State,
     /// When the bank sends notifications.
     pub notifications: Notifications,
+    /// What stands between the functions and everything outside.
+    pub between: Between,
+    /// Where the built functions are.
+    pub functions: PathBuf,
+}
+
+/// What stands between the functions and everything outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Between {
+    /// Nothing.
+    Nothing,
+    /// The proxy that spoils calls, see [`crate::faults`].
+    FaultProxy,
 }
 
 /// When the sandbox bank sends notifications.
@@ -75,6 +90,8 @@ pub struct Environment {
     outputs_file: PathBuf,
     ministack: MiniStack,
     services: Services,
+    scopes: Option<Scopes>,
+    aws: ministack::Settings,
     _lock: Lock,
 }
 
@@ -83,6 +100,20 @@ struct Ports {
     aws: u16,
     bank: TcpListener,
     shop: TcpListener,
+}
+
+impl Ports {
+    /// Where everything is.
+    fn outside(&self) -> Result<Outside> {
+        Ok(Outside {
+            aws: format!(
+                "http://{}",
+                SocketAddr::from((Ipv4Addr::LOCALHOST, self.aws))
+            ),
+            bank: format!("http://{}", address(&self.bank)?),
+            shop: format!("http://{}", address(&self.shop)?),
+        })
+    }
 }
 
 impl Environment {
@@ -97,9 +128,19 @@ impl Environment {
         let outputs_file = options.directory.join("outputs.json");
         remove_if_there(&outputs_file)?;
         interrupt.or(install(&options, &programs)).await?;
-        let ministack = interrupt.or(start_aws(&options, ports.aws)).await?;
         let mut services = Services::default();
-        let filling = fill(&options, ports, ministack.endpoint(), &mut services);
+        let real = ports.outside()?;
+        let mut seen = real.clone();
+        let mut scopes = None;
+        if options.between == Between::FaultProxy {
+            let proxy = Proxy::listen(&real).await?;
+            seen = proxy.addresses().clone();
+            scopes = Some(proxy.scopes().clone());
+            services.spawn(proxy.serve(services.stopping()));
+        }
+        let aws = aws_settings(&options, ports.aws, &seen);
+        let ministack = interrupt.or(start_aws(&options, &aws)).await?;
+        let filling = fill(&options, ports, &real, &seen, &mut services);
         let filled = interrupt.or(filling).await;
         match filled.and_then(|outputs| outputs.write(&outputs_file).map(|()| outputs)) {
             Ok(outputs) => Ok(Self {
@@ -107,6 +148,8 @@ impl Environment {
                 outputs_file,
                 ministack,
                 services,
+                scopes,
+                aws,
                 _lock: lock,
             }),
             Err(error) => {
@@ -126,6 +169,27 @@ impl Environment {
     /// Where they are written to.
     pub fn outputs_file(&self) -> &PathBuf {
         &self.outputs_file
+    }
+
+    /// The payments that its fault proxy watches.
+    ///
+    /// # Errors
+    /// It has no fault proxy.
+    pub fn scopes(&self) -> Result<&Scopes> {
+        self.scopes
+            .as_ref()
+            .context("this environment has no fault proxy")
+    }
+
+    /// Stops the local AWS as its machine going down would, and starts it again with the state that it saved. Bank and
+    /// shop stay.
+    ///
+    /// # Errors
+    /// It does not end or start properly.
+    pub async fn restart_aws(self) -> Result<Self> {
+        self.ministack.stop().await?;
+        let ministack = MiniStack::start(self.aws.clone()).await?;
+        Ok(Self { ministack, ..self })
     }
 
     /// Waits until a part of it ends by itself, which none should.
@@ -163,36 +227,40 @@ async fn install(options: &Options, programs: &Programs) -> Result<()> {
     let logs = options.logs();
     // Two environments may start side by side; what they share is made once.
     let _shared = Lock::wait(&workspace::local_dir()).await?;
-    functions::build(&logs).await?;
+    if options.functions == workspace::functions_dir() {
+        functions::build(&logs).await?;
+    }
     python::LOCAL_AWS.install(&programs.python, &logs).await?;
     node::install(&logs).await
 }
 
-async fn start_aws(options: &Options, port: u16) -> Result<MiniStack> {
-    let directory = options.directory.join("aws");
-    if options.state != State::Kept {
-        ministack::forget(&directory)?;
-        remove_if_there(&options.bank_file())?;
-    }
-    let settings = ministack::Settings {
+fn aws_settings(options: &Options, port: u16, seen: &Outside) -> ministack::Settings {
+    ministack::Settings {
         port,
-        directory,
+        functions_endpoint: seen.aws.clone(),
+        directory: options.directory.join("aws"),
         log: options.directory.join("ministack.log"),
         keep_state: options.state != State::Dropped,
-    };
-    steps::step("Local AWS", MiniStack::start(settings)).await
+    }
+}
+
+async fn start_aws(options: &Options, settings: &ministack::Settings) -> Result<MiniStack> {
+    if options.state != State::Kept {
+        ministack::forget(&settings.directory)?;
+        remove_if_there(&options.bank_file())?;
+    }
+    steps::step("Local AWS", MiniStack::start(settings.clone())).await
 }
 
 /// Puts everything into the running local AWS, and starts what is around it.
 async fn fill(
     options: &Options,
     ports: Ports,
-    endpoint: &str,
+    real: &Outside,
+    seen: &Outside,
     services: &mut Services,
 ) -> Result<Outputs> {
-    let aws = Aws::at(endpoint);
-    let bank_url = format!("http://{}", address(&ports.bank)?);
-    let shop_url = format!("http://{}", address(&ports.shop)?);
+    let aws = Aws::at(&real.aws);
 
     let bank = open_bank(options)?;
     let stopping = services.stopping();
@@ -205,17 +273,18 @@ async fn fill(
     let deployment = deploy::deploy(
         &aws,
         &deploy::Settings {
-            endpoint: endpoint.to_owned(),
-            context: deploy::context(&options.branch, &bank_url, &shop_url),
+            endpoint: real.aws.clone(),
+            context: deploy::context(&options.branch, real, &seen.shop, &options.functions),
+            functions: options.functions.clone(),
             directory: options.directory.clone(),
             logs: options.logs(),
         },
     )
     .await?;
-    let outputs = outputs_of(&deployment, endpoint, bank_url, shop_url)?;
+    let outputs = outputs_of(&deployment, real)?;
 
     steps::step("Secrets, merchant account and orders", async {
-        furnish::put_gateway_secret(&aws, &outputs).await?;
+        furnish::put_gateway_secret(&aws, &outputs, &seen.bank).await?;
         let key = furnish::webhook_key(&aws, &outputs).await?;
         let orders = OrderBook::new(aws.dynamodb.clone(), outputs.table("order")?);
         let shop = Shop::new(orders.clone(), key);
@@ -236,20 +305,16 @@ fn open_bank(options: &Options) -> Result<Bank> {
         .with_context(|| format!("the sandbox bank cannot use {}", workspace::shown(&file)))
 }
 
-fn outputs_of(
-    deployment: &Deployment,
-    endpoint: &str,
-    bank_url: String,
-    shop_url: String,
-) -> Result<Outputs> {
+fn outputs_of(deployment: &Deployment, outside: &Outside) -> Result<Outputs> {
+    let endpoint = &outside.aws;
     let output = |name: &str| deployment.output(name).map(str::to_owned);
     Ok(Outputs {
         // By path: names under localhost do not resolve everywhere.
         api_url: format!("{endpoint}/_aws/execute-api/{}", output("ApiId")?),
-        aws_endpoint: endpoint.to_owned(),
+        aws_endpoint: endpoint.clone(),
         region: REGION.to_owned(),
-        bank_url,
-        shop_url,
+        bank_url: outside.bank.clone(),
+        shop_url: outside.shop.clone(),
         branch: deployment.branch().to_owned(),
         state_machine_arn: output("StateMachineArn")?,
         gateway_secret_arn: output("GatewaySecretArn")?,

@@ -19,21 +19,37 @@ const PACKAGE: &str = "payment3-activities";
 /// # Errors
 /// The build fails, or a file cannot be written.
 pub async fn build(logs: &Path) -> Result<()> {
+    let root = workspace::root();
+    build_copy(
+        &root,
+        &root.join("target"),
+        &workspace::functions_dir(),
+        logs,
+    )
+    .await
+}
+
+/// As [`build`], from a copy of the sources at `root`, into another target directory and another place.
+///
+/// # Errors
+/// As [`build`].
+pub async fn build_copy(root: &Path, target: &Path, staged: &Path, logs: &Path) -> Result<()> {
     steps::step("Lambda functions", async {
-        let built = compile(logs).await?;
+        let built = compile(root, target, logs).await?;
         if built.is_empty() {
             bail!("the package {PACKAGE} has no binaries: activities/src/bin is empty");
         }
-        stage(&built, &workspace::functions_dir())
+        stage(&built, staged)
     })
     .await
 }
 
 /// Function name → executable.
-async fn compile(logs: &Path) -> Result<BTreeMap<String, PathBuf>> {
+async fn compile(root: &Path, target: &Path, logs: &Path) -> Result<BTreeMap<String, PathBuf>> {
     // This tool's package is named along: with both in one command cargo chooses the dependencies' features as it did
     // for building this tool, so nothing is compiled twice.
     let messages = Tool::cargo()
+        .current_dir(root)
         .args([
             "build",
             "--package",
@@ -42,9 +58,10 @@ async fn compile(logs: &Path) -> Result<BTreeMap<String, PathBuf>> {
             env!("CARGO_PKG_NAME"),
         ])
         .args(["--bins", "--message-format", "json-render-diagnostics"])
+        .args(["--target-dir".as_ref(), target.as_os_str()])
         .captured(&logs.join("build.log"))
         .await?;
-    executables(&messages)
+    executables(root, &messages)
 }
 
 #[derive(Deserialize)]
@@ -62,8 +79,8 @@ struct Target {
 }
 
 /// The functions among cargo's messages.
-fn executables(messages: &str) -> Result<BTreeMap<String, PathBuf>> {
-    let manifest = workspace::root().join("activities/Cargo.toml");
+fn executables(root: &Path, messages: &str) -> Result<BTreeMap<String, PathBuf>> {
+    let manifest = root.join("activities/Cargo.toml");
     let mut found = BTreeMap::new();
     for line in messages.lines().filter(|line| line.starts_with('{')) {
         let message: Message =
@@ -143,14 +160,14 @@ mod tests {
     #[test]
     fn only_the_functions_binaries_are_taken_from_cargos_messages() {
         let root = workspace::root();
-        let root = root.display();
+        let shown = root.display();
         let messages = format!(
-            r#"{{"reason":"compiler-artifact","manifest_path":"{root}/activities/Cargo.toml","target":{{"name":"callback","kind":["bin"]}},"executable":"/t/callback"}}
-{{"reason":"compiler-artifact","manifest_path":"{root}/tests/local/Cargo.toml","target":{{"name":"payment3-local","kind":["bin"]}},"executable":"/t/payment3-local"}}
-{{"reason":"compiler-artifact","manifest_path":"{root}/activities/Cargo.toml","target":{{"name":"payment3_activities","kind":["lib"]}},"executable":null}}
+            r#"{{"reason":"compiler-artifact","manifest_path":"{shown}/activities/Cargo.toml","target":{{"name":"callback","kind":["bin"]}},"executable":"/t/callback"}}
+{{"reason":"compiler-artifact","manifest_path":"{shown}/tests/local/Cargo.toml","target":{{"name":"payment3-local","kind":["bin"]}},"executable":"/t/payment3-local"}}
+{{"reason":"compiler-artifact","manifest_path":"{shown}/activities/Cargo.toml","target":{{"name":"payment3_activities","kind":["lib"]}},"executable":null}}
 {{"reason":"build-finished","success":true}}"#
         );
-        let found = executables(&messages).expect("well-formed messages");
+        let found = executables(&root, &messages).expect("well-formed messages");
         assert_eq!(
             found,
             BTreeMap::from([("callback".to_owned(), PathBuf::from("/t/callback"))])

@@ -16,9 +16,9 @@ const SEEDED_ORDERS: [(&str, &str, &str); 2] = [
 ];
 
 /// Tells the functions where the bank is, and with which keys.
-pub(crate) async fn put_gateway_secret(aws: &Aws, outputs: &Outputs) -> Result<()> {
+pub(crate) async fn put_gateway_secret(aws: &Aws, outputs: &Outputs, bank_url: &str) -> Result<()> {
     let value = serde_json::json!({
-        "url": outputs.bank_url,
+        "url": bank_url,
         "b2c": format!("{PUBLIC_KEY}:{SECRET_KEY}"),
     });
     aws.secrets

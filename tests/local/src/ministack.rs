@@ -29,6 +29,8 @@ const LAUNCHER: &str = include_str!("ministack_child.py");
 pub struct Settings {
     /// The port it listens on.
     pub port: u16,
+    /// Where its functions find AWS: itself, or a proxy in front of it.
+    pub functions_endpoint: String,
     /// Its directory: state, code of the functions, temporary files.
     pub directory: PathBuf,
     /// Where its output goes.
@@ -54,6 +56,7 @@ impl MiniStack {
     pub async fn start(settings: Settings) -> Result<Self> {
         let Settings {
             port,
+            functions_endpoint,
             directory,
             log,
             keep_state,
@@ -79,7 +82,7 @@ impl MiniStack {
             .env("BIND_HOST", Ipv4Addr::LOCALHOST.to_string())
             .env("GATEWAY_PORT", port.to_string())
             .env("MINISTACK_REGION", REGION)
-            .env("AWS_ENDPOINT_URL", &endpoint)
+            .env("AWS_ENDPOINT_URL", &functions_endpoint)
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", ACCESS_KEY)
             .env("PERSIST_STATE", keep)

@@ -17,6 +17,8 @@ pub const CARD_APPROVED: &str = "4417706600005830";
 pub const OTHER_CARD_APPROVED: &str = "5404888000072727";
 /// A Mastercard sandbox card that 3DS declines.
 pub const CARD_DECLINED: &str = "5149504001969007";
+/// A VISA sandbox card that the bank approves at once, without 3DS.
+pub const CARD_WITHOUT_3DS: &str = "4024007134786226";
 /// The merchant id that checkouts name.
 pub const MERCHANT_ID: &str = "401012234152001";
 /// The one-time password of every sandbox card.

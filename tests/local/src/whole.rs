@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::inspect::{BankToken, Inspector};
 use crate::shop::ReceivedEvent;
 
-/// The record's order id of a card verification.
-const VERIFICATION: &str = "ADDCARD";
+/// What stands instead of an order id where a card is verified.
+pub const VERIFICATION: &str = "ADDCARD";
 
 /// What one customer of the shop did: it is judged together, as the payments share orders and the bank's customer.
 #[derive(Debug, Clone, Default)]
@@ -31,16 +31,21 @@ pub struct Subject {
 
 /// What is not whole; nothing when it is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Findings(Vec<String>);
+pub struct Findings {
+    problems: Vec<String>,
+    /// The customers at the bank that no mapping names.
+    pub orphans: usize,
+}
 
 impl Findings {
     /// Whether nothing was found.
     pub fn is_whole(&self) -> bool {
-        self.0.is_empty()
+        self.problems.is_empty()
     }
 
-    fn note(&mut self, finding: impl Into<String>) {
-        self.0.push(finding.into());
+    /// Adds one that was found elsewhere.
+    pub fn note(&mut self, finding: impl Into<String>) {
+        self.problems.push(finding.into());
     }
 
     fn check(&mut self, holds: bool, finding: impl FnOnce() -> String) {
@@ -52,7 +57,7 @@ impl Findings {
 
 impl std::fmt::Display for Findings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.as_slice() {
+        match self.problems.as_slice() {
             [] => f.write_str("whole"),
             findings => f.write_str(&findings.join("; ")),
         }
@@ -314,6 +319,7 @@ impl World {
             .keys()
             .filter(|id| Some(id.as_str()) != mapped)
             .count();
+        findings.orphans = orphans;
         findings.check(orphans <= subject.orphans_allowed, || {
             format!("{orphans} customers at the bank that no mapping names")
         });

@@ -8,7 +8,11 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::cli::{Part, Test};
-use crate::environment::{Environment, Notifications, Options, State};
+use crate::environment::{Between, Environment, Notifications, Options, State};
+use crate::faults::broken::{self, BREAKAGES};
+use crate::faults::matrix::{self, Report, Run, Selection};
+use crate::faults::outage;
+use crate::faults::proxy::Outside;
 use crate::interrupt::Interrupt;
 use crate::outputs::Outputs;
 use crate::process::Tool;
@@ -25,6 +29,8 @@ const CLIPPY: [&str; 6] = [
     "-D",
     "warnings",
 ];
+/// What runs only when it is named: a part of another, or too long for every run.
+const ON_DEMAND: [Part; 3] = [Part::Flows, Part::Faults, Part::Broken];
 /// How many end-to-end tests run side by side: each mostly waits.
 const THREADS: &str = "4";
 
@@ -35,11 +41,10 @@ const THREADS: &str = "4";
 pub async fn run(arguments: Test) -> Result<()> {
     let parts = match arguments.part {
         Some(part) => vec![part],
-        // The end-to-end tests hold the flows.
         None => Part::value_variants()
             .iter()
             .copied()
-            .filter(|part| *part != Part::Flows)
+            .filter(|part| !ON_DEMAND.contains(part))
             .collect(),
     };
     let mut interrupted = Interrupt::new()?;
@@ -49,7 +54,7 @@ pub async fn run(arguments: Test) -> Result<()> {
     for &part in &parts {
         println!("\n== {} ==", name(part));
         let start = Instant::now();
-        let result = run_part(part, &mut shared, &mut interrupted).await;
+        let result = run_part(part, &arguments, &mut shared, &mut interrupted).await;
         done.push((part, result.is_ok(), start.elapsed()));
         if let Err(error) = result {
             eprintln!("error: {error:#}");
@@ -88,7 +93,12 @@ fn name(part: Part) -> String {
         .unwrap_or_default()
 }
 
-async fn run_part(part: Part, shared: &mut Shared, interrupt: &mut Interrupt) -> Result<()> {
+async fn run_part(
+    part: Part,
+    arguments: &Test,
+    shared: &mut Shared,
+    interrupt: &mut Interrupt,
+) -> Result<()> {
     match part {
         Part::Format => interrupt.or(cargo(&["fmt", "--all", "--check"])).await,
         Part::Asl => interrupt.or(asl()).await,
@@ -97,6 +107,10 @@ async fn run_part(part: Part, shared: &mut Shared, interrupt: &mut Interrupt) ->
         Part::Cdk => interrupt.or(cdk()).await,
         Part::E2e => shared.run(interrupt, |running| e2e("", running)).await,
         Part::Api => shared.run(interrupt, api).await,
+        Part::FaultsShort => faults(chosen(Selection::short(), arguments), interrupt).await,
+        Part::Faults => faults(chosen(Selection::everything(), arguments), interrupt).await,
+        Part::Broken => broken(interrupt).await,
+        Part::Outage => outage(interrupt).await,
         Part::Flows => {
             shared
                 .run(interrupt, |running| e2e("flows::", running))
@@ -127,7 +141,13 @@ async fn cdk() -> Result<()> {
         .current_dir(workspace::cdk_dir())
         .shown()
         .await?;
-    let context = deploy::context(BRANCH, "http://127.0.0.1:4600", "http://127.0.0.1:4601");
+    let outside = Outside {
+        aws: "http://127.0.0.1:4566".into(),
+        bank: "http://127.0.0.1:4600".into(),
+        shop: "http://127.0.0.1:4601".into(),
+    };
+    let functions = workspace::functions_dir();
+    let context = deploy::context(BRANCH, &outside, &outside.shop, &functions);
     node::tool("cdk")
         .args(["synth", "--quiet", "--strict", "--output"])
         .args([directory().join("cdk-synth.out")])
@@ -154,6 +174,87 @@ async fn api(running: Running) -> Result<()> {
     running.tests("contract", &[]).shown().await?;
     schemathesis::install(&logs()).await?;
     schemathesis::run(&running.outputs, &directory().join("api")).await
+}
+
+/// A selection of the matrix, narrowed by what the command line names.
+fn chosen(mut selection: Selection, arguments: &Test) -> Selection {
+    if !arguments.flow.is_empty() {
+        selection.flows.clone_from(&arguments.flow);
+    }
+    if !arguments.fault.is_empty() {
+        selection.faults.clone_from(&arguments.fault);
+    }
+    selection.calls.clone_from(&arguments.call);
+    selection
+}
+
+/// Runs a part of the matrix against the functions.
+async fn faults(selection: Selection, interrupt: &mut Interrupt) -> Result<()> {
+    let functions = workspace::functions_dir();
+    let run = Run {
+        selection,
+        stop_at_first: false,
+    };
+    matrix(run, functions, interrupt).await?.verdict()
+}
+
+/// Runs the matrix against every broken copy of the functions, until it finds what is broken.
+async fn broken(interrupt: &mut Interrupt) -> Result<()> {
+    let directory = broken::directory();
+    let functions = directory.join("lambda");
+    for breakage in &BREAKAGES {
+        println!("\nBroken on purpose: {}", breakage.name);
+        let copy = breakage.make()?;
+        let target = directory.join("target");
+        let logs = logs();
+        let built = functions::build_copy(&copy, &target, &functions, &logs);
+        interrupt.or(built).await?;
+        let run = Run {
+            selection: breakage.selection(),
+            stop_at_first: true,
+        };
+        let report = matrix(run, functions.clone(), interrupt).await?;
+        match report.broken.first() {
+            Some(cell) => println!("Found as it must be: {cell}"),
+            None => bail!("the matrix does not find this: {}", breakage.name),
+        }
+    }
+    Ok(())
+}
+
+/// Takes all of AWS away in the middle of payments, in an environment of its own that saves its state.
+async fn outage(interrupt: &mut Interrupt) -> Result<()> {
+    let options = Options {
+        directory: workspace::local_dir().join("test-outage"),
+        branch: "outage".to_owned(),
+        state: State::Renewed,
+        ..options()
+    };
+    let environment = Environment::start(options, interrupt).await?;
+    let environment = interrupt.or(outage::run(environment)).await?;
+    steps::step("Stopping", environment.stop()).await
+}
+
+/// Runs the matrix in an environment of its own, with the fault proxy in it.
+async fn matrix(run: Run, functions: PathBuf, interrupt: &mut Interrupt) -> Result<Report> {
+    let options = Options {
+        directory: workspace::local_dir().join("test-faults"),
+        branch: "faults".to_owned(),
+        between: Between::FaultProxy,
+        functions,
+        ..options()
+    };
+    let mut environment = Environment::start(options, interrupt).await?;
+    let outputs = environment.outputs().clone();
+    let scopes = environment.scopes()?.clone();
+    let cells = matrix::run(&outputs, &scopes, &run);
+    let report = tokio::select! {
+        report = interrupt.or(cells) => report,
+        error = environment.broken() => Err(error),
+    };
+    let stopped = steps::step("Stopping", environment.stop()).await;
+    let report = report?;
+    stopped.map(|()| report)
 }
 
 /// What a part is told about the environment.
@@ -220,6 +321,8 @@ fn options() -> Options {
         shop_port: 0,
         state: State::Dropped,
         notifications: Notifications::OnDemand,
+        between: Between::Nothing,
+        functions: workspace::functions_dir(),
     }
 }
 

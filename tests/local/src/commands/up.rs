@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::cli::Up;
-use crate::environment::{Environment, Notifications, Options, State};
+use crate::environment::{Between, Environment, Notifications, Options, State};
 use crate::interrupt::Interrupt;
 use crate::{steps, workspace};
 
@@ -46,6 +46,8 @@ fn options(arguments: &Up) -> Options {
             State::Kept
         },
         notifications: Notifications::Automatic,
+        between: Between::Nothing,
+        functions: workspace::functions_dir(),
     }
 }
 

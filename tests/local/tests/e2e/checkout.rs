@@ -6,7 +6,6 @@ use payment3_local::shopper::{self, CARD_APPROVED, Next};
 use crate::support::{TOTAL, TestApp};
 
 /// A VISA sandbox card that is approved without 3DS.
-const CARD_WITHOUT_3DS: &str = "4024007134786226";
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
@@ -47,7 +46,7 @@ async fn the_browser_lands_only_where_the_deployment_allows() {
 async fn a_card_without_3ds_is_paid_at_once() {
     let app = TestApp::connect().await;
     let order = app.order_of(&random::id("usr_")).await;
-    let checkout = shopper::checkout(&app.outputs, &order, CARD_WITHOUT_3DS)
+    let checkout = shopper::checkout(&app.outputs, &order, shopper::CARD_WITHOUT_3DS)
         .await
         .expect("accepted");
     assert_eq!(checkout.next, Next::Shop(app.landing(&order, "success")));

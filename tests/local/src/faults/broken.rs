@@ -1,0 +1,196 @@
+//! Deliberately broken copies of the functions: the matrix must find every one of them, or it proves nothing.
+//!
+//! The copies are made from the sources by a change of text, outside of them. Each change is one that a person could make.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use super::matrix::Selection;
+use super::scenario::Flow;
+use super::scope::Fault;
+use crate::workspace;
+
+/// What the copy needs of the repository to be built.
+const COPIED: [&str; 5] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "activities",
+    "tests/bank",
+    "tests/local",
+];
+
+/// A way to break the functions.
+#[derive(Debug)]
+pub struct Breakage {
+    /// What is broken.
+    pub name: &'static str,
+    file: &'static str,
+    change: Change,
+    flows: &'static [Flow],
+    faults: &'static [Fault],
+    calls: Option<&'static str>,
+}
+
+/// A change of a source text. What it looks for must be there exactly once.
+#[derive(Debug)]
+enum Change {
+    Replace {
+        this: &'static str,
+        by: &'static str,
+    },
+    /// The text from `from` up to `to` moves in front of `before`.
+    Move {
+        from: &'static str,
+        to: &'static str,
+        before: &'static str,
+    },
+}
+
+/// The broken copies.
+pub const BREAKAGES: [Breakage; 3] = [
+    Breakage {
+        name: "an order is paid whoever has paid it meanwhile",
+        file: "activities/src/tables/orders.rs",
+        change: Change::Replace {
+            this: r##".condition_expression("#data = :asRead")"##,
+            by: r##".condition_expression("#data = :asRead OR attribute_exists(orderId)")"##,
+        },
+        flows: &[Flow::TwoCards],
+        faults: &Fault::ALL,
+        calls: Some("pay-order: TransactWriteItems"),
+    },
+    Breakage {
+        name: "a reversal is recorded, and the bank is not told",
+        file: "activities/src/activity/reverse_charge.rs",
+        change: Change::Replace {
+            this: "bank.void(&charge.id).await.map_err(not_yet(&charge))?;",
+            by: "",
+        },
+        flows: &[Flow::OrderGone],
+        faults: &Fault::ALL,
+        calls: None,
+    },
+    Breakage {
+        name: "the record is stored after the charge",
+        file: "activities/src/activity/cardtoken.rs",
+        change: Change::Move {
+            from: "    match parts\n        .records\n        .create(",
+            to: "    let new_charge = NewCharge {",
+            before: "    let record = parts.records.get(&key).await.map_err(unavailable)?;\n    proceed(",
+        },
+        flows: &[Flow::WithoutThreeDs],
+        faults: &Fault::ALL,
+        calls: Some("cardtoken"),
+    },
+];
+
+impl Breakage {
+    /// The part of the matrix in which it must show.
+    pub fn selection(&self) -> Selection {
+        Selection {
+            flows: self.flows.to_vec(),
+            faults: self.faults.to_vec(),
+            calls: self.calls.map(str::to_owned),
+            cold: false,
+        }
+    }
+
+    /// Copies the sources to [`directory`] and breaks the copy. Returns the copy's top directory.
+    ///
+    /// # Errors
+    /// A file cannot be copied, or the sources have changed so that this breakage does not fit them any more.
+    pub fn make(&self) -> Result<PathBuf> {
+        // Always the same place: cargo compiles only what differs from the last copy.
+        let copy = directory().join("source");
+        for name in COPIED {
+            copy_new(&workspace::root().join(name), &copy.join(name))?;
+        }
+        let file = copy.join(self.file);
+        let text = self.apply(&read(&workspace::root().join(self.file))?)?;
+        write_new(&file, text.as_bytes())?;
+        Ok(copy)
+    }
+
+    fn apply(&self, text: &str) -> Result<String> {
+        let once = |part: &str| {
+            ensure!(
+                text.matches(part).count() == 1,
+                "{}: `{part}` is not there exactly once: write the breakage anew",
+                self.file
+            );
+            Ok(text.find(part).unwrap_or_default())
+        };
+        Ok(match self.change {
+            Change::Replace { this, by } => {
+                once(this)?;
+                text.replacen(this, by, 1)
+            }
+            Change::Move { from, to, before } => {
+                let (from, to, before) = (once(from)?, once(to)?, once(before)?);
+                ensure!(from < to && to < before, "{}: other order", self.file);
+                [
+                    &text[..from],
+                    &text[to..before],
+                    &text[from..to],
+                    &text[before..],
+                ]
+                .concat()
+            }
+        })
+    }
+}
+
+/// Where the copies are made and built.
+pub fn directory() -> PathBuf {
+    workspace::local_dir().join("broken")
+}
+
+/// Copies what is different, so that cargo does not take everything for changed.
+fn copy_new(from: &Path, to: &Path) -> Result<()> {
+    if !from.is_dir() {
+        return write_new(to, &read_bytes(from)?);
+    }
+    for entry in fs::read_dir(from).with_context(|| cannot("read", from))? {
+        let name = entry.with_context(|| cannot("read", from))?.file_name();
+        copy_new(&from.join(&name), &to.join(&name))?;
+    }
+    Ok(())
+}
+
+fn write_new(file: &Path, content: &[u8]) -> Result<()> {
+    if fs::read(file).is_ok_and(|there| there == content) {
+        return Ok(());
+    }
+    if let Some(directory) = file.parent() {
+        fs::create_dir_all(directory).with_context(|| cannot("create", directory))?;
+    }
+    fs::write(file, content).with_context(|| cannot("write", file))
+}
+
+fn read(file: &Path) -> Result<String> {
+    fs::read_to_string(file).with_context(|| cannot("read", file))
+}
+
+fn read_bytes(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).with_context(|| cannot("read", file))
+}
+
+fn cannot(what: &str, path: &Path) -> String {
+    format!("cannot {what} {}", workspace::shown(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_breakage_fits_the_sources() {
+        for breakage in &BREAKAGES {
+            let text = read(&workspace::root().join(breakage.file)).expect("the source");
+            let broken = breakage.apply(&text).expect("it fits");
+            assert_ne!(broken, text, "{}", breakage.name);
+        }
+    }
+}

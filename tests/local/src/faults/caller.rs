@@ -1,0 +1,114 @@
+//! The process at the other end of a connection on this machine: which function it runs, and how to kill it.
+//!
+//! Linux tells both under `/proc`. Nothing in a function takes part in it.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, bail};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// What the Lambda service tells every function about itself.
+const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
+
+/// A running function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pid: Pid,
+    /// The function's whole name, with prefix and branch.
+    pub function: String,
+}
+
+impl Caller {
+    /// The function that has this end of a connection.
+    ///
+    /// # Errors
+    /// No process has it, or one that is no function.
+    pub fn behind(peer: SocketAddr) -> Result<Self> {
+        let inode = inode_of(peer).context("no socket of this machine is at the other end")?;
+        let pid = pid_with(&format!("socket:[{inode}]"))
+            .context("no process has the socket at the other end")?;
+        let Some(function) = function_of(pid) else {
+            bail!("the process at the other end is no function");
+        };
+        Ok(Self { pid, function })
+    }
+
+    /// Kills it, as the machine under it dying would: nothing is cleaned up.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub fn kill(&self) -> Result<()> {
+        // Its id may have been given to another process since.
+        if function_of(self.pid).as_ref() != Some(&self.function) {
+            return Ok(());
+        }
+        match kill_process(self.pid, Signal::KILL) {
+            // It was quicker.
+            Err(Errno::SRCH) => Ok(()),
+            killed => killed.context("cannot kill a function"),
+        }
+    }
+}
+
+/// Every running process of the functions of this branch.
+pub fn running(branch: &str) -> Vec<Caller> {
+    let ending = format!("-{branch}");
+    pids()
+        .filter_map(|pid| {
+            let function = function_of(pid)?;
+            function
+                .ends_with(&ending)
+                .then_some(Caller { pid, function })
+        })
+        .collect()
+}
+
+/// The socket's number, from the kernel's table of IPv4 connections.
+fn inode_of(peer: SocketAddr) -> Option<String> {
+    let SocketAddr::V4(peer) = peer else {
+        return None;
+    };
+    // Addresses stand there as the kernel keeps them: little-endian words in hexadecimal.
+    let wanted = format!(
+        "{:08X}:{:04X}",
+        u32::from_le_bytes(peer.ip().octets()),
+        peer.port()
+    );
+    let table = fs::read_to_string("/proc/net/tcp").ok()?;
+    table.lines().skip(1).find_map(|line| {
+        let mut fields = line.split_whitespace();
+        let local = fields.nth(1)?;
+        // After it: remote, state, queues, timer, retransmits, uid, time-out.
+        let inode = fields.nth(7)?;
+        (local == wanted && inode != "0").then(|| inode.to_owned())
+    })
+}
+
+fn pid_with(socket: &str) -> Option<Pid> {
+    pids().find(|pid| {
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_pid())) else {
+            return false;
+        };
+        descriptors
+            .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+            .any(|link| link.as_os_str() == socket)
+    })
+}
+
+fn function_of(pid: Pid) -> Option<String> {
+    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_pid())).ok()?;
+    environment
+        .split(|byte| *byte == 0)
+        .filter_map(|variable| std::str::from_utf8(variable).ok()?.split_once('='))
+        .find(|(name, _)| *name == FUNCTION_NAME)
+        .map(|(_, value)| value.to_owned())
+}
+
+fn pids() -> impl Iterator<Item = Pid> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?))
+}

@@ -1,0 +1,378 @@
+//! The proxy between the functions and everything outside.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, TRANSFER_ENCODING};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+
+use super::call::{CallName, Target, operation};
+use super::caller::Caller;
+use super::scope::{Fault, Scopes, Watched};
+use crate::http::client;
+
+/// How long after its caller gave up a late call waits for the caller's next try, before its effect happens anyway.
+const LATE_AT_MOST: Duration = Duration::from_secs(6);
+/// How long a late call's caller may take to give up. More than any time-out of the functions.
+const CALLER_GIVES_UP: Duration = Duration::from_secs(35);
+
+/// Where the functions find what is outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outside {
+    /// The AWS endpoint.
+    pub aws: String,
+    /// The bank.
+    pub bank: String,
+    /// The shop.
+    pub shop: String,
+}
+
+/// A proxy that listens: one address for each thing outside.
+pub struct Proxy {
+    doors: [(TcpListener, Door); 3],
+    scopes: Scopes,
+    addresses: Outside,
+}
+
+/// One thing outside.
+#[derive(Debug, Clone)]
+struct Door {
+    target: Target,
+    /// The real address.
+    url: String,
+    scopes: Scopes,
+}
+
+impl Proxy {
+    /// Takes three free ports in front of what is outside.
+    ///
+    /// # Errors
+    /// There is no free port.
+    pub async fn listen(outside: &Outside) -> Result<Self> {
+        let scopes = Scopes::default();
+        let open = async |target, url: &str| {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                .await
+                .context("no free port for the fault proxy")?;
+            let address = listener.local_addr().context("a listener has an address")?;
+            let door = Door {
+                target,
+                url: url.to_owned(),
+                scopes: scopes.clone(),
+            };
+            anyhow::Ok(((listener, door), format!("http://{address}")))
+        };
+        let (aws_door, aws) = open(Target::Aws, &outside.aws).await?;
+        let (bank_door, bank) = open(Target::Bank, &outside.bank).await?;
+        let (shop_door, shop) = open(Target::Shop, &outside.shop).await?;
+        Ok(Self {
+            doors: [aws_door, bank_door, shop_door],
+            addresses: Outside { aws, bank, shop },
+            scopes,
+        })
+    }
+
+    /// Its own addresses, for the functions.
+    pub fn addresses(&self) -> &Outside {
+        &self.addresses
+    }
+
+    /// The payments that it watches.
+    pub fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    /// Serves until `stopping` completes.
+    ///
+    /// # Errors
+    /// A connection cannot be accepted.
+    pub async fn serve(self, stopping: impl Future<Output = ()>) -> Result<()> {
+        let [aws, bank, shop] = self.doors;
+        let error = tokio::select! {
+            () = stopping => return Ok(()),
+            error = accept(aws) => error,
+            error = accept(bank) => error,
+            error = accept(shop) => error,
+        };
+        Err(error).context("the fault proxy cannot accept a connection")
+    }
+}
+
+/// Accepts connections until that fails.
+async fn accept((listener, door): (TcpListener, Door)) -> std::io::Error {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                tokio::spawn(connection(stream, peer, door.clone()));
+            }
+            Err(error) => return error,
+        }
+    }
+}
+
+/// Serves one connection of a function.
+async fn connection(stream: TcpStream, peer: SocketAddr, door: Door) {
+    let caller = tokio::task::spawn_blocking(move || Caller::behind(peer))
+        .await
+        .map_err(anyhow::Error::new)
+        .flatten()
+        .ok();
+    let connection = Arc::new(Connection { door, caller });
+    let service = service_fn(move |request| {
+        let connection = connection.clone();
+        async move { connection.answer(request).await }
+    });
+    // An error is a caller that went away, or an answer that was not given on purpose.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+struct Connection {
+    door: Door,
+    caller: Option<Caller>,
+}
+
+/// A request, read whole.
+#[derive(Clone)]
+struct Whole {
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// The connection is closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer, on purpose")]
+struct NoAnswer;
+
+impl Connection {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, NoAnswer> {
+        let request = Whole::read(request).await.map_err(|_| NoAnswer)?;
+        let body = String::from_utf8_lossy(&request.body);
+        let Some(watched) = self.door.scopes.of(&request.path, &body) else {
+            return self.forward(&request).await;
+        };
+        if self.door.target == Target::Bank {
+            learn(&watched, &request.body, "reference_order");
+        }
+        let call = self.name(&request);
+        let answer = match watched.arrives(&call) {
+            None => self.effect(&watched, &request).await,
+            Some(fault) => self.spoil(fault, &watched, &call, &request).await,
+        };
+        watched.answered(&call);
+        answer
+    }
+
+    async fn spoil(
+        &self,
+        fault: Fault,
+        watched: &Watched,
+        call: &CallName,
+        request: &Whole,
+    ) -> Result<Response<Full<Bytes>>, NoAnswer> {
+        match fault {
+            Fault::Refused => Err(NoAnswer),
+            Fault::Error => Ok(self.error(StatusCode::INTERNAL_SERVER_ERROR, request)),
+            Fault::Throttled => Ok(self.error(StatusCode::TOO_MANY_REQUESTS, request)),
+            Fault::Late => self.late(watched, call, request).await,
+            Fault::Lost => {
+                self.effect(watched, request).await?;
+                Err(NoAnswer)
+            }
+            Fault::KilledBefore => {
+                self.kill();
+                Err(NoAnswer)
+            }
+            Fault::KilledAfter => {
+                self.effect(watched, request).await?;
+                self.kill();
+                Err(NoAnswer)
+            }
+        }
+    }
+
+    /// Lets the caller wait in vain. Once it has tried again, the effect happens all the same.
+    async fn late(
+        &self,
+        watched: &Watched,
+        call: &CallName,
+        request: &Whole,
+    ) -> Result<Response<Full<Bytes>>, NoAnswer> {
+        let (waiting, gave_up) = tokio::sync::oneshot::channel::<Infallible>();
+        let (door, watched, call, request) = (
+            self.door.clone(),
+            watched.clone(),
+            call.clone(),
+            request.clone(),
+        );
+        tokio::spawn(async move {
+            let next = watched.next_answer(&call);
+            tokio::pin!(next);
+            // The caller hangs up: this connection's future is dropped, and the sender with it.
+            let _ = gave_up.await;
+            let _ = timeout(LATE_AT_MOST, next).await;
+            let late = Connection { door, caller: None };
+            // Nobody waits for the answer.
+            let _ = late.effect(&watched, &request).await;
+        });
+        sleep(CALLER_GIVES_UP).await;
+        drop(waiting);
+        Err(NoAnswer)
+    }
+
+    /// Passes a watched call on, and learns the ids in the bank's answer.
+    async fn effect(
+        &self,
+        watched: &Watched,
+        request: &Whole,
+    ) -> Result<Response<Full<Bytes>>, NoAnswer> {
+        let response = self.forward(request).await?;
+        if self.door.target == Target::Bank {
+            let (parts, body) = response.into_parts();
+            let body = body.collect().await.map_err(|_| NoAnswer)?.to_bytes();
+            learn(watched, &body, "id");
+            return Ok(Response::from_parts(parts, Full::new(body)));
+        }
+        Ok(response)
+    }
+
+    async fn forward(&self, request: &Whole) -> Result<Response<Full<Bytes>>, NoAnswer> {
+        let response = client()
+            .request(
+                request.method.clone(),
+                format!("{}{}", self.door.url, request.path),
+            )
+            .headers(request.headers.clone())
+            .body(request.body.clone())
+            .send()
+            .await
+            .map_err(|_| NoAnswer)?;
+        let status = response.status();
+        let mut headers = response.headers().clone();
+        let body = response.bytes().await.map_err(|_| NoAnswer)?;
+        for hop in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
+            headers.remove(hop);
+        }
+        let mut answer = Response::new(Full::new(body));
+        *answer.status_mut() = status;
+        *answer.headers_mut() = headers;
+        Ok(answer)
+    }
+
+    fn kill(&self) {
+        let caller = self
+            .caller
+            .as_ref()
+            .expect("a watched call is made by a function");
+        caller.kill().expect("a function can be killed");
+    }
+
+    /// The errors that the real services answer with.
+    fn error(&self, status: StatusCode, request: &Whole) -> Response<Full<Bytes>> {
+        let throttled = status == StatusCode::TOO_MANY_REQUESTS;
+        let (status, kind, body) = match self.door.target {
+            Target::Aws => {
+                let dynamodb = request
+                    .headers
+                    .get("x-amz-target")
+                    .is_some_and(|target| target.as_bytes().starts_with(b"DynamoDB"));
+                let (status, name) = match (throttled, dynamodb) {
+                    (true, true) => (
+                        StatusCode::BAD_REQUEST,
+                        "com.amazonaws.dynamodb.v20120810#ThrottlingException",
+                    ),
+                    (true, false) => (StatusCode::BAD_REQUEST, "ThrottlingException"),
+                    (false, true) => (
+                        status,
+                        "com.amazonaws.dynamodb.v20120810#InternalServerError",
+                    ),
+                    (false, false) => (status, "InternalServiceError"),
+                };
+                let body = json!({"__type": name, "message": "not now"}).to_string();
+                (status, "application/x-amz-json-1.0", body)
+            }
+            // What a load balancer in front of them says.
+            Target::Bank | Target::Shop => (status, "text/html", "<h1>not now</h1>".to_owned()),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() = status;
+        let kind = hyper::header::HeaderValue::from_static(kind);
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        response
+    }
+
+    fn name(&self, request: &Whole) -> CallName {
+        let function = match &self.caller {
+            Some(caller) => short(&caller.function).to_owned(),
+            None => "?".to_owned(),
+        };
+        CallName {
+            function,
+            operation: operation(
+                self.door.target,
+                &request.method,
+                &request.path,
+                &request.headers,
+            ),
+        }
+    }
+}
+
+impl Whole {
+    async fn read(request: Request<Incoming>) -> Result<Self, hyper::Error> {
+        let (parts, body) = request.into_parts();
+        let mut headers = parts.headers;
+        // The next hop has its own.
+        for hop in [HOST, CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
+            headers.remove(hop);
+        }
+        Ok(Self {
+            method: parts.method,
+            path: parts
+                .uri
+                .path_and_query()
+                .map_or_else(|| "/".to_owned(), ToString::to_string),
+            headers,
+            body: body.collect().await?.to_bytes(),
+        })
+    }
+}
+
+/// A function's name without the project's prefix and the branch: `pay-order` of `payment3-pay-order-faults`.
+fn short(function: &str) -> &str {
+    let name = function.strip_prefix("payment3-").unwrap_or(function);
+    name.rsplit_once('-').map_or(name, |(name, _)| name)
+}
+
+fn learn(watched: &Watched, body: &[u8], field: &str) {
+    let json: Option<Value> = serde_json::from_slice(body).ok();
+    let id = json.as_ref().and_then(|json| json[field].as_str());
+    // Short values are no ids: they would be found in everybody's calls.
+    if let Some(id) = id.filter(|id| id.len() >= 12) {
+        watched.learn(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_known_by_its_short_name() {
+        assert_eq!(short("payment3-pay-order-faults"), "pay-order");
+        assert_eq!(short("payment3-ensure-kbank-user-e2e"), "ensure-kbank-user");
+    }
+}

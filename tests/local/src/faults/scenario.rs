@@ -1,0 +1,536 @@
+//! The flows, played to their end: the shopper, the bank, the schedule and the person on call, all as patient as they are
+//! in life. Nobody here knows which call is spoilt.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::caller;
+use super::scope::{Fault, Scope, Scopes, Step};
+use crate::aws::Aws;
+use crate::http::client;
+use crate::inspect::Inspector;
+use crate::items;
+use crate::logs;
+use crate::operator::{Operator, Standing};
+use crate::outputs::Outputs;
+use crate::random;
+use crate::shop::{NewOrder, Order};
+use crate::shopper::{
+    self, CARD_APPROVED, CARD_DECLINED, CARD_WITHOUT_3DS, Next, OTHER_CARD_APPROVED, ReturnForm,
+};
+use crate::whole::{self, Findings, Subject};
+
+/// How long an execution may take: a late call to the bank alone takes 15 s, and what is retried takes it again.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// How often a shopper sends the same form before giving up.
+const FORM_TRIES: usize = 3;
+/// How often a browser or the bank repeats a call that failed.
+const CALL_TRIES: usize = 3;
+
+/// Which of the updates of ensure-kbank-user saves the customer; the first is the claim.
+const NOTES_CUSTOMER: usize = 2;
+
+const MINUTE: i64 = 60;
+const DAY: i64 = 24 * 60 * MINUTE;
+/// How old the payment is at each round of the operator: first the schedule comes back to it, in the end it is so old that
+/// it must be closed.
+const AGES: [i64; 6] = [
+    6 * MINUTE,
+    31 * MINUTE,
+    DAY + MINUTE,
+    DAY + 10 * MINUTE,
+    8 * DAY,
+    9 * DAY,
+];
+
+/// What happens, up to the point where nothing more comes by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Flow {
+    /// Flow 1: a new user pays; the browser returns, and the bank notifies.
+    NewUser,
+    /// Flow 2: a known user pays with another card.
+    KnownUser,
+    /// Flow 3: the card is declined.
+    Declined,
+    /// Flow 4: a new user verifies a card (`ADDCARD`).
+    Verification,
+    /// The order is deleted while the shopper is at the bank: void.
+    OrderGone,
+    /// The same, and the bank has settled: refund.
+    OrderGoneSettled,
+    /// Two cards pay one order at the same time; the faults are the first one's.
+    TwoCards,
+    /// The bank decides at once, without 3-D Secure.
+    WithoutThreeDs,
+    /// Neither the browser nor the bank calls back.
+    NothingCalledBack,
+    /// Somebody calls back before the shopper has passed 3-D Secure.
+    EarlyCallback,
+}
+
+impl Flow {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::NewUser,
+        Self::KnownUser,
+        Self::Declined,
+        Self::Verification,
+        Self::OrderGone,
+        Self::OrderGoneSettled,
+        Self::TwoCards,
+        Self::WithoutThreeDs,
+        Self::NothingCalledBack,
+        Self::EarlyCallback,
+    ];
+
+    fn card(self) -> &'static str {
+        match self {
+            Self::KnownUser => OTHER_CARD_APPROVED,
+            Self::Declined => CARD_DECLINED,
+            Self::WithoutThreeDs => CARD_WITHOUT_3DS,
+            _ => CARD_APPROVED,
+        }
+    }
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NewUser => "1 new user",
+            Self::KnownUser => "2 known user",
+            Self::Declined => "3 declined",
+            Self::Verification => "4 verification",
+            Self::OrderGone => "order gone",
+            Self::OrderGoneSettled => "order gone, settled",
+            Self::TwoCards => "two cards",
+            Self::WithoutThreeDs => "without 3-D Secure",
+            Self::NothingCalledBack => "nothing called back",
+            Self::EarlyCallback => "early callback",
+        })
+    }
+}
+
+/// What the functions' processes have behind them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Earlier payments: they hold the secrets already.
+    Warm,
+    /// Nothing: they are new, and fetch the secrets first. Only one payment at a time can be watched so.
+    Cold,
+}
+
+/// How a flow came out.
+#[derive(Debug)]
+pub struct Played {
+    /// The calls that were made.
+    pub steps: Vec<Step>,
+    /// Whether the planned fault struck.
+    pub struck: bool,
+    /// What is not whole in the end.
+    pub findings: Findings,
+    /// From the fault, or the start where none was planned, until everything was at its end.
+    pub took: Duration,
+}
+
+/// Plays flows in one environment.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    outputs: Outputs,
+    aws: Aws,
+    look: Inspector,
+    operator: Operator,
+    scopes: Scopes,
+}
+
+/// A flow that is about to be played.
+pub struct Begun {
+    flow: Flow,
+    payment: Payment,
+    /// Another card for the same order, back from the bank.
+    rival: Option<(Payment, ReturnForm)>,
+    subject: Subject,
+}
+
+/// One payment on its way.
+struct Payment {
+    order: Order,
+    token: String,
+    key: String,
+}
+
+impl Stage {
+    /// Plays in the environment with these outputs, behind a proxy that watches these payments.
+    pub fn new(outputs: &Outputs, scopes: &Scopes) -> Self {
+        let aws = Aws::at(&outputs.aws_endpoint);
+        Self {
+            look: Inspector::new(&aws, outputs),
+            operator: Operator::of(&aws, outputs),
+            outputs: outputs.clone(),
+            aws,
+            scopes: scopes.clone(),
+        }
+    }
+
+    /// Plays a flow to its end, with one fault or none.
+    ///
+    /// # Errors
+    /// Something is wrong that is no finding: an environment that does not answer, an execution that does not end.
+    pub async fn play(
+        &self,
+        flow: Flow,
+        start: Start,
+        fault: Option<(&Step, Fault)>,
+    ) -> Result<Played> {
+        let mut begun = self.begin(flow).await?;
+        let scope = self.watch(&begun, start);
+        if start == Start::Cold {
+            for function in caller::running(&self.outputs.branch) {
+                function.kill()?;
+            }
+        }
+        let started = Instant::now();
+        if let Some((step, fault)) = fault {
+            scope.plan(step.clone(), fault);
+            begun.subject.orphans_allowed = usize::from(may_orphan_a_customer(step, fault));
+        }
+        let rival_pays = async {
+            match &begun.rival {
+                Some((payment, form)) => {
+                    self.call_back(form).await;
+                    self.finish_payment(payment).await
+                }
+                None => Ok(()),
+            }
+        };
+        let pays = async {
+            self.pay(&begun).await?;
+            self.finish_payment(&begun.payment).await
+        };
+        tokio::try_join!(pays, rival_pays)?;
+        let from = scope.struck().unwrap_or(started);
+        Ok(Played {
+            steps: scope.steps(),
+            struck: scope.struck().is_some(),
+            took: from.elapsed(),
+            findings: self.examine(&begun).await?,
+        })
+    }
+
+    /// Everything before the payment: the order, the card, a known user's first payment.
+    ///
+    /// # Errors
+    /// The environment does not answer.
+    pub async fn begin(&self, flow: Flow) -> Result<Begun> {
+        let owner = random::id("usr_");
+        let mut subject = Subject {
+            owner_id: owner.clone(),
+            ..Subject::default()
+        };
+        if flow == Flow::KnownUser {
+            let first = Begun {
+                flow: Flow::NewUser,
+                payment: self.payment(&owner, CARD_APPROVED, Flow::NewUser).await?,
+                rival: None,
+                subject: Subject::default(),
+            };
+            subject.add(&first.payment);
+            self.pay(&first).await?;
+            self.finish_payment(&first.payment).await?;
+        }
+        let payment = self.payment(&owner, flow.card(), flow).await?;
+        subject.add(&payment);
+        let rival = match flow {
+            Flow::TwoCards => Some(self.rival(&payment, &mut subject).await?),
+            _ => None,
+        };
+        Ok(Begun {
+            flow,
+            payment,
+            rival,
+            subject,
+        })
+    }
+
+    /// Lets the schedule and the person on call bring a payment to its end.
+    ///
+    /// # Errors
+    /// The environment does not answer, or an execution does not end.
+    pub async fn finish(&self, begun: &Begun) -> Result<()> {
+        self.finish_payment(&begun.payment).await
+    }
+
+    /// Looks at what a payment left.
+    ///
+    /// # Errors
+    /// The environment does not answer.
+    pub async fn examine(&self, begun: &Begun) -> Result<Findings> {
+        let mut findings = whole::examine(&self.look, &begun.subject).await?;
+        if findings.orphans > 0 && !self.orphan_is_logged(&begun.payment).await? {
+            findings.note("an orphan customer at the bank of which no log speaks");
+        }
+        Ok(findings)
+    }
+
+    async fn orphan_is_logged(&self, payment: &Payment) -> Result<bool> {
+        let record = self.look.record_by_token(&payment.token).await?;
+        let charge = record
+            .as_ref()
+            .and_then(|record| record["chargeId"].as_str());
+        let lines = logs::lines_with(&self.outputs, "ensure-kbank-user", "orphan customer").await?;
+        Ok(charge.is_some_and(|charge| lines.iter().any(|line| line.contains(charge))))
+    }
+
+    fn watch(&self, begun: &Begun, start: Start) -> Scope {
+        let payment = &begun.payment;
+        let mut ids = vec![payment.token.clone(), payment.key.clone()];
+        // Two payments of one order are told apart by their charges alone.
+        if begun.rival.is_none() {
+            ids.push(payment.order.owner_id.clone());
+            if !is_verification(&payment.order) {
+                ids.push(payment.order.order_id.clone());
+            }
+        }
+        if start == Start::Cold {
+            ids.push(self.outputs.gateway_secret_arn.clone());
+            ids.push(self.outputs.shop_webhook_secret_arn.clone());
+        }
+        self.scopes.watch(ids)
+    }
+
+    async fn payment(&self, owner: &str, card: &str, flow: Flow) -> Result<Payment> {
+        let order = match flow {
+            Flow::Verification => verification(owner),
+            _ => self.order(owner).await?,
+        };
+        self.payment_of(order, card).await
+    }
+
+    async fn payment_of(&self, order: Order, card: &str) -> Result<Payment> {
+        let token = shopper::card_token(&self.outputs, card).await?;
+        Ok(Payment {
+            order,
+            key: self.look.key_of_token(&token)?,
+            token,
+        })
+    }
+
+    async fn order(&self, owner: &str) -> Result<Order> {
+        let new = NewOrder {
+            owner_id: owner.to_owned(),
+            grand_total: "1500.00".to_owned(),
+            order_id: None,
+            email: None,
+        };
+        shopper::order(&self.outputs, &new).await
+    }
+
+    /// Another card for the same order, up to its return from the bank.
+    async fn rival(
+        &self,
+        payment: &Payment,
+        subject: &mut Subject,
+    ) -> Result<(Payment, ReturnForm)> {
+        let rival = self
+            .payment_of(payment.order.clone(), OTHER_CARD_APPROVED)
+            .await?;
+        subject.add(&rival);
+        let page = match self.check_out(&rival).await? {
+            Some(Next::ThreeDs(page)) => page,
+            other => bail!("the rival's checkout led to {other:?}"),
+        };
+        let form = shopper::authenticate(&page).await?;
+        Ok((rival, form))
+    }
+
+    /// The shopper's part, and the bank's notification.
+    ///
+    /// # Errors
+    /// The bank does not answer.
+    pub async fn pay(&self, begun: &Begun) -> Result<()> {
+        let Begun { payment, flow, .. } = begun;
+        let flow = *flow;
+        let Some(next) = self.check_out(payment).await? else {
+            // The shopper saw errors only, and left.
+            return Ok(());
+        };
+        let page = match next {
+            Next::ThreeDs(page) => page,
+            // Decided without 3-D Secure: the browser is back in the shop.
+            Next::Shop(_) => return Ok(()),
+        };
+        if flow == Flow::EarlyCallback {
+            self.call_back_early(&page).await?;
+        }
+        let form = shopper::authenticate(&page).await?;
+        match flow {
+            Flow::NothingCalledBack => return Ok(()),
+            Flow::OrderGone => self.delete_order(payment).await?,
+            Flow::OrderGoneSettled => {
+                self.delete_order(payment).await?;
+                self.bank_does(form.charge_id()?, "settle").await?;
+            }
+            _ => {}
+        }
+        self.call_back(&form).await;
+        if flow != Flow::TwoCards {
+            self.notify(form.charge_id()?).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the form, and the same form again while the answer is an error.
+    async fn check_out(&self, payment: &Payment) -> Result<Option<Next>> {
+        let form = shopper::checkout_form(&self.outputs, &payment.order, &payment.token);
+        for _ in 0..FORM_TRIES {
+            if let Ok(next) = shopper::submit_checkout(&self.outputs, &form).await {
+                return Ok(Some(next));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The browser posts the return; when it gets an error, the shopper reloads.
+    async fn call_back(&self, form: &ReturnForm) {
+        for _ in 0..CALL_TRIES {
+            if let Ok(answer) = shopper::return_to_shop(form).await
+                && answer.status < 500
+            {
+                break;
+            }
+        }
+    }
+
+    async fn call_back_early(&self, page: &Url) -> Result<()> {
+        let charge = page
+            .path_segments()
+            .and_then(|mut parts| parts.next_back())
+            .context("the bank's page names the charge")?;
+        let form = ReturnForm {
+            action: format!("{}/callback", self.outputs.api_url),
+            fields: [("objectId", charge), ("status", "true")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        };
+        self.call_back(&form).await;
+        self.operator.end_of(charge, PATIENCE).await.map(drop)
+    }
+
+    /// The bank notifies, and again while it gets no 200.
+    async fn notify(&self, charge_id: &str) -> Result<()> {
+        for _ in 0..CALL_TRIES {
+            let sent = self.bank_does(charge_id, "notify").await?;
+            if sent["answer"] == 200 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Schedule and person on call, until the record is closed or nothing helps.
+    async fn finish_payment(&self, payment: &Payment) -> Result<()> {
+        for age in AGES {
+            self.wait_for_executions(payment).await?;
+            if self.is_closed(payment).await? {
+                return Ok(());
+            }
+            self.operator.make_older(&payment.key, age).await?;
+            // A run that died is followed by the next one: its record stays due.
+            self.operator.reconcile().await?.ok();
+        }
+        self.wait_for_executions(payment).await
+    }
+
+    /// Waits for whatever runs, and starts again under a new name what stands failed.
+    async fn wait_for_executions(&self, payment: &Payment) -> Result<()> {
+        let Some(record) = self.look.record_by_token(&payment.token).await? else {
+            return Ok(());
+        };
+        let Some(charge) = record["chargeId"].as_str() else {
+            return Ok(());
+        };
+        let attempts = record["attempt"].as_u64().unwrap_or(0);
+        let mut failed = false;
+        // An execution counts its attempt while it ends, so that one more may have been started since.
+        for attempt in 0..=attempts + 1 {
+            let name = match attempt {
+                0 => charge.to_owned(),
+                attempt => format!("{charge}-{attempt}"),
+            };
+            failed |= self.operator.end_of(&name, PATIENCE).await? == Standing::Failed;
+        }
+        if failed && !self.is_closed(payment).await? {
+            let name = self.operator.restart(charge).await?;
+            self.operator.end_of(&name, PATIENCE).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is left to do: the record is closed, or there never was one.
+    async fn is_closed(&self, payment: &Payment) -> Result<bool> {
+        let record = self.look.record_by_token(&payment.token).await?;
+        Ok(record.is_none_or(|record| record["closedAt"].is_string()))
+    }
+
+    async fn delete_order(&self, payment: &Payment) -> Result<()> {
+        let order_id = &payment.order.order_id;
+        self.aws
+            .dynamodb
+            .delete_item()
+            .table_name(self.outputs.table("order")?)
+            .key("orderId", items::from_json(&json!(order_id)))
+            .send()
+            .await
+            .map(drop)
+            .context("the order cannot be deleted")
+    }
+
+    async fn bank_does(&self, charge_id: &str, what: &str) -> Result<Value> {
+        let url = format!(
+            "{}/sandbox/charges/{charge_id}/{what}",
+            self.outputs.bank_url
+        );
+        let response = client().post(url).send().await?.error_for_status()?;
+        response.json().await.context("the bank answers JSON")
+    }
+}
+
+impl Subject {
+    fn add(&mut self, payment: &Payment) {
+        if !is_verification(&payment.order) && !self.order_ids.contains(&payment.order.order_id) {
+            self.order_ids.push(payment.order.order_id.clone());
+        }
+        self.tokens.push(payment.token.clone());
+    }
+}
+
+/// The bank has no way to ask for a customer whose creation was not answered; nor has a process that dies between the
+/// answer and its note of it.
+fn may_orphan_a_customer(step: &Step, fault: Fault) -> bool {
+    let is = |operation, nth| {
+        step.call.function == "ensure-kbank-user"
+            && step.call.operation == operation
+            && step.nth == nth
+    };
+    (is("POST customer", 1) && fault.loses_the_answer())
+        || (is("UpdateItem", NOTES_CUSTOMER) && fault == Fault::KilledBefore)
+}
+
+/// What a form for `ADDCARD` names instead of an order.
+fn verification(owner: &str) -> Order {
+    Order {
+        order_id: whole::VERIFICATION.into(),
+        owner_id: owner.into(),
+        basket_id: "none".into(),
+        grand_total: "1.00".into(),
+        is_paid: false,
+        payment: Value::Null,
+    }
+}
+
+fn is_verification(order: &Order) -> bool {
+    order.order_id == whole::VERIFICATION
+}

@@ -1,0 +1,150 @@
+//! What runs beside a payment without the shopper: the schedule of reconciliation, the clock, and the person on call.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sfn::error::SdkError;
+use aws_sdk_sfn::types::ExecutionStatus;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::aws::Aws;
+use crate::http::client;
+use crate::outputs::Outputs;
+use crate::random;
+
+/// How long to wait between two looks at a running execution.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Works on a running environment as its operators do.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    aws: Aws,
+    outputs: Outputs,
+}
+
+/// How an execution stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// There is none of this name.
+    Absent,
+    /// It came to an end of the definition.
+    Succeeded,
+    /// It failed in place, timed out or was stopped: somebody has to look at it.
+    Failed,
+}
+
+impl Operator {
+    /// Works on the environment with these outputs.
+    pub fn of(aws: &Aws, outputs: &Outputs) -> Self {
+        Self {
+            aws: aws.clone(),
+            outputs: outputs.clone(),
+        }
+    }
+
+    /// Runs reconciliation once, as its schedule does. `Err` carries the function's error, for a run that died.
+    ///
+    /// # Errors
+    /// The local AWS does not answer.
+    pub async fn reconcile(&self) -> Result<Result<Value, Value>> {
+        let function = format!("payment3-reconcile-{}", self.outputs.branch);
+        let url = format!(
+            "{}/2015-03-31/functions/{function}/invocations",
+            self.outputs.aws_endpoint
+        );
+        let response = client()
+            .post(url)
+            // One run takes as long as its function may.
+            .timeout(Duration::from_secs(300))
+            .json(&json!({}))
+            .send()
+            .await
+            .context("reconcile could not be invoked")?;
+        let failed = response.headers().contains_key("x-amz-function-error");
+        let report = response.json().await.context("reconcile answers JSON")?;
+        Ok(if failed { Err(report) } else { Ok(report) })
+    }
+
+    /// Makes a record due, as if its checkout were this many seconds ago. One that is closed stays as it is.
+    ///
+    /// # Errors
+    /// The table cannot be written.
+    pub async fn make_older(&self, key: &str, seconds: i64) -> Result<()> {
+        let since = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds);
+        let update = self
+            .aws
+            .dynamodb
+            .update_item()
+            .table_name(self.outputs.table("card-payment-record")?)
+            .key("tokenId", AttributeValue::S(key.to_owned()))
+            .update_expression("SET lookAgainAt = :due, openSince = :since")
+            .condition_expression("attribute_exists(openShard)")
+            .expression_attribute_values(":due", AttributeValue::N("1".into()))
+            .expression_attribute_values(":since", AttributeValue::S(since.to_string()))
+            .send()
+            .await;
+        match update {
+            Err(SdkError::ServiceError(error))
+                if error.err().is_conditional_check_failed_exception() =>
+            {
+                Ok(())
+            }
+            update => update.map(drop).context("a record cannot be made older"),
+        }
+    }
+
+    /// Starts a charge's saga under a new name, beside whatever ran for it. Returns the name.
+    ///
+    /// # Errors
+    /// The local AWS refuses.
+    pub async fn restart(&self, charge_id: &str) -> Result<String> {
+        let name = format!("by-hand-{}", random::digits(12));
+        self.aws
+            .sfn
+            .start_execution()
+            .state_machine_arn(&self.outputs.state_machine_arn)
+            .name(&name)
+            .input(json!({"source": "operator", "chargeId": charge_id}).to_string())
+            .send()
+            .await
+            .context("the execution cannot be started again")?;
+        Ok(name)
+    }
+
+    /// Waits until the execution of this name is over, and says how it ended.
+    ///
+    /// # Errors
+    /// It runs for longer than `patience`, or the local AWS does not answer.
+    pub async fn end_of(&self, name: &str, patience: Duration) -> Result<Standing> {
+        let arn = format!(
+            "{}:{name}",
+            self.outputs
+                .state_machine_arn
+                .replacen(":stateMachine:", ":execution:", 1)
+        );
+        let deadline = Instant::now() + patience;
+        loop {
+            let described = self.aws.sfn.describe_execution().execution_arn(&arn);
+            match described.send().await {
+                Ok(execution) => match execution.status() {
+                    ExecutionStatus::Running | ExecutionStatus::PendingRedrive => {}
+                    ExecutionStatus::Succeeded => return Ok(Standing::Succeeded),
+                    _ => return Ok(Standing::Failed),
+                },
+                Err(SdkError::ServiceError(error)) if error.err().is_execution_does_not_exist() => {
+                    return Ok(Standing::Absent);
+                }
+                Err(error) => {
+                    return Err(anyhow::Error::new(error)
+                        .context(format!("cannot look at the execution {name}")));
+                }
+            }
+            if Instant::now() > deadline {
+                bail!("the execution {name} runs after {} s", patience.as_secs());
+            }
+            sleep(POLL).await;
+        }
+    }
+}

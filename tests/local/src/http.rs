@@ -6,16 +6,21 @@ use std::time::Duration;
 /// More than any function's or the bank's own time-out.
 const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// One client for all: follows no redirects, as every hop of a payment is looked at, and uses no proxy, as everything
-/// it talks to is on this machine.
+/// A client to be: follows no redirects, as every hop of a payment is looked at, and uses no proxy, as everything it
+/// talks to is on this machine.
+pub fn builder() -> reqwest::ClientBuilder {
+    // Fails only when a provider is installed already, which then serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+}
+
+/// One client for all.
 pub fn client() -> &'static reqwest::Client {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
     CLIENT.get_or_init(|| {
-        // Fails only when a provider is installed already, which then serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
+        builder()
             .timeout(TIMEOUT)
             // Every test has a runtime of its own, and a kept connection dies with the runtime that opened it.
             .pool_max_idle_per_host(0)

@@ -12,6 +12,9 @@ use rustix::process::{Pid, Signal, kill_process};
 /// What the Lambda service tells every function about itself.
 const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 
+/// How often the kernel's tables are read before a socket or its process counts as absent.
+const READS: usize = 50;
+
 /// A running function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -26,8 +29,14 @@ impl Caller {
     /// # Errors
     /// No process has it, or one that is no function.
     pub fn behind(peer: SocketAddr) -> Result<Self> {
-        let inode = inode_of(peer).context("no socket of this machine is at the other end")?;
-        let pid = pid_with(&format!("socket:[{inode}]"))
+        // While sockets and processes come and go, the kernel's tables can be read without a line that is in them all the
+        // time.
+        let inode = (0..READS)
+            .find_map(|_| inode_of(peer))
+            .context("no socket of this machine is at the other end")?;
+        let socket = format!("socket:[{inode}]");
+        let pid = (0..READS)
+            .find_map(|_| pid_with(&socket))
             .context("no process has the socket at the other end")?;
         let Some(function) = function_of(pid) else {
             bail!("the process at the other end is no function");

@@ -14,12 +14,12 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
 use super::call::{CallName, Target, operation};
 use super::caller::Caller;
 use super::scope::{Fault, Scopes, Watched};
-use crate::http::client;
 
 /// How long after its caller gave up a late call waits for the caller's next try, before its effect happens anyway.
 const LATE_AT_MOST: Duration = Duration::from_secs(6);
@@ -51,6 +51,7 @@ struct Door {
     /// The real address.
     url: String,
     scopes: Scopes,
+    http: reqwest::Client,
 }
 
 impl Proxy {
@@ -60,6 +61,10 @@ impl Proxy {
     /// There is no free port.
     pub async fn listen(outside: &Outside) -> Result<Self> {
         let scopes = Scopes::default();
+        // The functions' own time-outs are to count, not the proxy's.
+        let http = crate::http::builder()
+            .build()
+            .context("no HTTP client for the fault proxy")?;
         let open = async |target, url: &str| {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
                 .await
@@ -69,6 +74,7 @@ impl Proxy {
                 target,
                 url: url.to_owned(),
                 scopes: scopes.clone(),
+                http: http.clone(),
             };
             anyhow::Ok(((listener, door), format!("http://{address}")))
         };
@@ -122,12 +128,11 @@ async fn accept((listener, door): (TcpListener, Door)) -> std::io::Error {
 
 /// Serves one connection of a function.
 async fn connection(stream: TcpStream, peer: SocketAddr, door: Door) {
-    let caller = tokio::task::spawn_blocking(move || Caller::behind(peer))
-        .await
-        .map_err(anyhow::Error::new)
-        .flatten()
-        .ok();
-    let connection = Arc::new(Connection { door, caller });
+    let connection = Arc::new(Connection {
+        door,
+        peer,
+        caller: OnceCell::new(),
+    });
     let service = service_fn(move |request| {
         let connection = connection.clone();
         async move { connection.answer(request).await }
@@ -140,7 +145,9 @@ async fn connection(stream: TcpStream, peer: SocketAddr, door: Door) {
 
 struct Connection {
     door: Door,
-    caller: Option<Caller>,
+    peer: SocketAddr,
+    /// Looked up once: while a request waits, its socket is certainly there.
+    caller: OnceCell<Caller>,
 }
 
 /// A request, read whole.
@@ -167,7 +174,7 @@ impl Connection {
         if self.door.target == Target::Bank {
             learn(&watched, &request.body, "reference_order");
         }
-        let call = self.name(&request);
+        let call = self.name(&request).await;
         let answer = match watched.arrives(&call) {
             None => self.effect(&watched, &request).await,
             Some(fault) => self.spoil(fault, &watched, &call, &request).await,
@@ -193,12 +200,12 @@ impl Connection {
                 Err(NoAnswer)
             }
             Fault::KilledBefore => {
-                self.kill();
+                self.kill().await;
                 Err(NoAnswer)
             }
             Fault::KilledAfter => {
                 self.effect(watched, request).await?;
-                self.kill();
+                self.kill().await;
                 Err(NoAnswer)
             }
         }
@@ -212,19 +219,18 @@ impl Connection {
         request: &Whole,
     ) -> Result<Response<Full<Bytes>>, NoAnswer> {
         let (waiting, gave_up) = tokio::sync::oneshot::channel::<Infallible>();
-        let (door, watched, call, request) = (
-            self.door.clone(),
-            watched.clone(),
-            call.clone(),
-            request.clone(),
-        );
+        let late = Self {
+            door: self.door.clone(),
+            peer: self.peer,
+            caller: self.caller.clone(),
+        };
+        let (watched, call, request) = (watched.clone(), call.clone(), request.clone());
         tokio::spawn(async move {
             let next = watched.next_answer(&call);
             tokio::pin!(next);
             // The caller hangs up: this connection's future is dropped, and the sender with it.
             let _ = gave_up.await;
             let _ = timeout(LATE_AT_MOST, next).await;
-            let late = Connection { door, caller: None };
             // Nobody waits for the answer.
             let _ = late.effect(&watched, &request).await;
         });
@@ -250,7 +256,9 @@ impl Connection {
     }
 
     async fn forward(&self, request: &Whole) -> Result<Response<Full<Bytes>>, NoAnswer> {
-        let response = client()
+        let response = self
+            .door
+            .http
             .request(
                 request.method.clone(),
                 format!("{}{}", self.door.url, request.path),
@@ -272,12 +280,20 @@ impl Connection {
         Ok(answer)
     }
 
-    fn kill(&self) {
-        let caller = self
-            .caller
-            .as_ref()
-            .expect("a watched call is made by a function");
-        caller.kill().expect("a function can be killed");
+    async fn kill(&self) {
+        let killed = self.caller().await.and_then(Caller::kill);
+        killed.expect("a function can be killed");
+    }
+
+    async fn caller(&self) -> Result<&Caller> {
+        let peer = self.peer;
+        self.caller
+            .get_or_try_init(async || {
+                tokio::task::spawn_blocking(move || Caller::behind(peer))
+                    .await
+                    .context("the look-up of a caller broke")?
+            })
+            .await
     }
 
     /// The errors that the real services answer with.
@@ -314,10 +330,11 @@ impl Connection {
         response
     }
 
-    fn name(&self, request: &Whole) -> CallName {
-        let function = match &self.caller {
-            Some(caller) => short(&caller.function).to_owned(),
-            None => "?".to_owned(),
+    async fn name(&self, request: &Whole) -> CallName {
+        let function = match self.caller().await {
+            Ok(caller) => short(&caller.function).to_owned(),
+            // Such a call is in no cell's plan, so that it shows as one that was not made.
+            Err(error) => format!("? ({error:#})"),
         };
         CallName {
             function,

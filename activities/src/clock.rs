@@ -1,4 +1,4 @@
-//! The time of day, in the three forms that the system writes.
+//! The time of day, in the forms that the system writes.
 
 use jiff::Timestamp;
 
@@ -12,4 +12,11 @@ pub fn now() -> String {
 #[must_use]
 pub fn now_seconds() -> i64 {
     Timestamp::now().as_second()
+}
+
+/// A time that [`now`] has written, in seconds since 1970; `None` where the text is none.
+#[must_use]
+pub fn seconds_of(text: &str) -> Option<i64> {
+    let at: Timestamp = text.parse().ok()?;
+    Some(at.as_second())
 }

@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::bank::{Bank, BankError};
@@ -147,7 +146,8 @@ async fn one(parts: &Parts, record: Result<Record, TableError>, now: i64) -> Res
 }
 
 async fn settle(parts: &Parts, record: &Record, now: i64) -> Result<Done, String> {
-    let age = now - open_since(record).ok_or("the record does not say since when it is open")?;
+    let since = record.open_since;
+    let age = now - since.ok_or("the record does not say since when it is open")?;
     match record.payment() {
         Some(payment) if record.outcome.is_none() && age > ABANDONED_AFTER => {
             give_up(parts, record, &payment, now).await
@@ -319,9 +319,4 @@ async fn look_again(parts: &Parts, record: &Record, at: i64) -> Result<Done, Str
 
 fn text(error: impl ToString) -> String {
     error.to_string()
-}
-
-fn open_since(record: &Record) -> Option<i64> {
-    let since: Timestamp = record.open_since.as_deref()?.parse().ok()?;
-    Some(since.as_second())
 }

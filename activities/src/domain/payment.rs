@@ -36,6 +36,10 @@ pub struct Payment {
     /// When reconciliation will look at the record next, in seconds since 1970. `AwaitBank` compares it with the
     /// record to notice a callback that came meanwhile.
     pub look_again_at: i64,
+    /// Since when the record is open, in seconds since 1970. `AwaitBank` tells by it how soon to look again: by the number of
+    /// attempts it could not, since anybody's callback makes one.
+    #[serde(default)]
+    pub open_since: i64,
 }
 
 /// What a payment's money is for.

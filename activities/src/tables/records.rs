@@ -75,8 +75,8 @@ pub struct Record {
     pub attempt: u32,
     /// When reconciliation looks next, in seconds since 1970.
     pub look_again_at: i64,
-    /// Since when it is open, in RFC 3339: never moves.
-    pub open_since: Option<String>,
+    /// Since when it is open, in seconds since 1970: never moves.
+    pub open_since: Option<i64>,
     /// Whether somebody came back from 3-D Secure with this record's token before a charge was stored.
     pub came_back: bool,
     /// As what the record was closed; `None` while it is open.
@@ -119,6 +119,7 @@ impl Record {
             save_card: self.save_card,
             attempt: self.attempt,
             look_again_at: self.look_again_at,
+            open_since: self.open_since.unwrap_or(0),
         })
     }
 
@@ -174,7 +175,7 @@ impl Record {
                 .and_then(|attempt| attempt.try_into().ok())
                 .unwrap_or(0),
             look_again_at: integer(item, "lookAgainAt").unwrap_or(0),
-            open_since: text("openSince"),
+            open_since: text("openSince").and_then(|since| clock::seconds_of(&since)),
             came_back: item.contains_key("cameBackAt"),
             closed_as: text("closedAs"),
             card_saved_to: text("cardSavedTo").and_then(|id| CustomerId::new(id).ok()),

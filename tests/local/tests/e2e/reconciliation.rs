@@ -127,6 +127,60 @@ async fn a_callback_before_the_bank_decided_costs_an_inquiry_and_the_next_attemp
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
+async fn the_next_look_is_chosen_by_the_payments_age_and_puts_no_look_off_that_is_due_before() {
+    let app = TestApp::connect().await;
+    let now = || jiff::Timestamp::now().as_second();
+    // The age, when it is due (from now), and in which time it is looked at again.
+    let rows = [
+        (MINUTE, 0, MINUTE),
+        (10 * MINUTE, 0, 5 * MINUTE),
+        (30 * MINUTE, 0, 15 * MINUTE),
+        (2 * HOUR, 0, HOUR),
+        (12 * HOUR, 0, 6 * HOUR),
+        (2 * DAY, 0, DAY),
+        // Not due yet, as when somebody posts a return.
+        (2 * DAY, HOUR, HOUR),
+        (2 * DAY, 3 * DAY, DAY),
+        (MINUTE, 30 * MINUTE, MINUTE),
+    ];
+    let mut started = Vec::new();
+    for (age, due_in, again_in) in rows {
+        let order = app.order().await;
+        let page = app.check_out(&order, CARD_APPROVED).await;
+        let charge = page
+            .path_segments()
+            .and_then(|mut parts| parts.next_back())
+            .expect("charge")
+            .to_owned();
+        let key = app.key_of(&charge).await;
+        app.make_older(&key, age).await;
+        let due = now() + due_in;
+        // However many attempts there were.
+        let change = "SET lookAgainAt = :due, attempt = :attempt";
+        let values = [(":due", json!(due)), (":attempt", json!(7))];
+        app.change_record(&key, change, &values).await;
+        let name = format!("by-hand-{charge}");
+        app.start_by_hand_as(&name, &json!({"chargeId": charge}))
+            .await;
+        started.push((age, due_in, again_in, name, key));
+    }
+    for (age, due_in, again_in, name, key) in started {
+        let execution = app.execution(&name).await;
+        let ended = execution.stopped.expect("ended").as_second();
+        let begun = execution.started.as_second();
+        let record = app.read_record(&key).await;
+        assert_eq!(record["attempt"], 8, "{age} {due_in}: {execution:?}");
+        let again = record["lookAgainAt"].as_i64().expect("open");
+        assert!(
+            (begun - 30 + again_in..=ended + again_in).contains(&again),
+            "{age} old, due in {due_in}: again {} s after the end, not {again_in}",
+            again - ended
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
 async fn the_charge_of_a_dead_checkout_is_found_by_its_reference_and_pays() {
     let app = TestApp::connect().await;
     let reference = random::digits(20);

@@ -156,16 +156,22 @@ impl TestApp {
     /// Starts a charge's saga as a person does, beside whatever ran for it, and waits for the end.
     pub(crate) async fn start_by_hand(&self, charge_id: &str) -> ExecutionReport {
         let name = format!("by-hand-{}", random::digits(12));
+        self.start_by_hand_as(&name, &serde_json::json!({"chargeId": charge_id}))
+            .await;
+        self.execution(&name).await
+    }
+
+    /// Starts an execution under a name of one's own, with any input.
+    pub(crate) async fn start_by_hand_as(&self, name: &str, input: &Value) {
         self.aws
             .sfn
             .start_execution()
             .state_machine_arn(&self.outputs.state_machine_arn)
-            .name(&name)
-            .input(serde_json::json!({"chargeId": charge_id}).to_string())
+            .name(name)
+            .input(input.to_string())
             .send()
             .await
             .expect("started");
-        self.execution(&name).await
     }
 
     /// The names of all executions of a charge.

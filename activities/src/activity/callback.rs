@@ -207,7 +207,8 @@ async fn start_again(
 async fn start(parts: &Parts, message: &Message<'_>, found: &Found) -> Result<(), NotStarted> {
     let charge_id = message.charge_id;
     let (record_key, attempt) = match found {
-        Found::Own(record) if record.is_closed() => return Ok(()),
+        // One that was given up is asked for once more: its next attempt has never run, and only one execution can have the name.
+        Found::Own(record) if record.is_closed() && !record.is_abandoned() => return Ok(()),
         // Checkout died before it stored the charge, and a return's word for which charge it was is not enough:
         // reconciliation finds it at the bank by its reference.
         Found::Own(record) if record.charge_id.is_none() => {

@@ -34,6 +34,8 @@ use crate::domain::payment::{Origin, Payment, Purpose};
 const TABLE: &str = "card-payment-record";
 const CHARGE_INDEX: &str = "chargeId_index";
 const OPEN_INDEX: &str = "open_index";
+/// As what a payment is closed that the bank would not decide.
+const ABANDONED: &str = "abandoned";
 
 /// When reconciliation first looks at a payment that nobody called back for, in seconds after checkout.
 pub(super) const FIRST_LOOK_AFTER: i64 = 5 * 60;
@@ -101,6 +103,13 @@ impl Record {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed_as.is_some()
+    }
+
+    /// Whether the payment was given up because the bank would not decide: should it decide after all, there is something
+    /// left to do.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.closed_as.as_deref() == Some(ABANDONED)
     }
 
     /// The payment as the saga carries it; `None` while the bank has not named a charge.
@@ -492,7 +501,7 @@ impl Records {
                 .expression_attribute_names("#attempt", "attempt")
                 .expression_attribute_values(":declined", s("declined"))
                 .expression_attribute_values(":pending", s("pending"))
-                .expression_attribute_values(":abandoned", s("abandoned"))
+                .expression_attribute_values(":abandoned", s(ABANDONED))
                 .expression_attribute_values(":attempt", n(payment.attempt))
                 .expression_attribute_values(":now", s(clock::now())),
         )

@@ -14,7 +14,7 @@ const DAY: i64 = 24 * HOUR;
 
 impl TestApp {
     /// Runs reconciliation once, as its schedule does.
-    async fn reconcile(&self) -> Value {
+    pub(crate) async fn reconcile(&self) -> Value {
         let function = format!("payment3-reconcile-{}", self.outputs.branch);
         let url = format!(
             "{}/2015-03-31/functions/{function}/invocations",
@@ -33,7 +33,7 @@ impl TestApp {
     }
 
     /// Makes a record due, as if its checkout were this many seconds ago.
-    async fn make_older(&self, key: &str, seconds: i64) {
+    pub(crate) async fn make_older(&self, key: &str, seconds: i64) {
         let since = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds);
         self.change_record(
             key,
@@ -270,6 +270,61 @@ async fn a_payment_is_abandoned_after_a_week_only_if_the_bank_has_not_decided() 
 
     app.execution(paid.charge_id()).await;
     app.assert_paid(&paid).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_payment_that_was_given_up_pays_when_the_bank_decides_after_all() {
+    let app = TestApp::connect().await;
+    for how in ["its return", "its execution", "a notification"] {
+        let order = app.order().await;
+        let page = app.check_out(&order, CARD_APPROVED).await;
+        let charge = page
+            .path_segments()
+            .and_then(|mut parts| parts.next_back())
+            .expect("charge")
+            .to_owned();
+        app.make_older(&app.key_of(&charge).await, 8 * DAY).await;
+        app.reconcile().await;
+        let given_up = app.record(&charge).await;
+        assert_eq!(given_up["closedAs"], "abandoned", "{how}");
+
+        if how == "a notification" {
+            // Whoever returns before the bank has decided has it asked, once, and changes nothing.
+            let early = format!("objectId={charge}&status=true");
+            for _ in 0..2 {
+                app.post_callback(payment3_local::http::FORM, early.clone())
+                    .await;
+                let execution = app.execution(&charge).await;
+                assert_eq!(execution.states().last(), Some(&"AlreadyProcessed"));
+            }
+            assert_eq!(app.record(&charge).await, given_up);
+        }
+        let form = shopper::authenticate(&page).await.expect("the bank's page");
+        let execution = match how {
+            "its return" => {
+                app.return_with(&form).await;
+                app.execution(&charge).await
+            }
+            // Started when the record was still open, it looks it up when it is not.
+            "its execution" => app.start_by_hand(&charge).await,
+            _ => {
+                let sent = app.notify(&charge).await;
+                assert_eq!(sent["answer"], 200, "{sent}");
+                app.execution(&format!("{charge}-1")).await
+            }
+        };
+        assert_eq!(execution.status, "SUCCEEDED", "{how}: {execution:?}");
+        assert_eq!(
+            app.payment_of(&order).await["paymentId"],
+            charge.as_str(),
+            "{how}"
+        );
+        let record = app.record(&charge).await;
+        assert_closed(&record);
+        assert_eq!(record["closedAs"], "paid", "{how}");
+        assert_eq!(app.told(&order).await, ["payment.succeeded"], "{how}");
+    }
 }
 
 #[tokio::test]

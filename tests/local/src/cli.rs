@@ -82,6 +82,8 @@ pub enum Part {
     FaultsShort,
     /// The local AWS is stopped in the middle of twenty payments, and started again
     Outage,
+    /// Forged returns, notifications and inputs, each tried and none believed
+    Hostile,
     /// The API against docs/openapi.yaml, in the same environment
     Api,
     /// Of the end-to-end tests, the table of flows alone

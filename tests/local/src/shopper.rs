@@ -274,7 +274,7 @@ pub async fn post_callback(
 }
 
 /// The URL in a page's `<meta http-equiv="refresh" content="0;url=…">`.
-fn refresh_target(page: &str) -> Option<String> {
+pub fn refresh_target(page: &str) -> Option<String> {
     let tag = page
         .split('<')
         .find(|tag| tag.starts_with("meta") && tag.contains("http-equiv=\"refresh\""))?;

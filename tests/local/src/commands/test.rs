@@ -34,6 +34,11 @@ const ON_DEMAND: [Part; 3] = [Part::Flows, Part::Faults, Part::Broken];
 /// How many end-to-end tests run side by side: each mostly waits.
 const THREADS: &str = "4";
 
+/// The end-to-end tests but for those that are a part of their own.
+const OTHERS: [&str; 2] = ["--skip", "hostile::"];
+/// The list of forgeries, printed.
+const HOSTILE: [&str; 2] = ["hostile::", "--nocapture"];
+
 /// Runs the parts and prints one line for each at the end.
 ///
 /// # Errors
@@ -105,7 +110,7 @@ async fn run_part(
         Part::Clippy => interrupt.or(cargo(&CLIPPY)).await,
         Part::Unit => interrupt.or(cargo(&["test", "--workspace"])).await,
         Part::Cdk => interrupt.or(cdk()).await,
-        Part::E2e => shared.run(interrupt, |running| e2e("", running)).await,
+        Part::E2e => shared.run(interrupt, |running| e2e(&OTHERS, running)).await,
         Part::Api => shared.run(interrupt, api).await,
         Part::FaultsShort => faults(chosen(Selection::short(), arguments), interrupt).await,
         Part::Faults => faults(chosen(Selection::everything(), arguments), interrupt).await,
@@ -113,7 +118,12 @@ async fn run_part(
         Part::Outage => outage(interrupt).await,
         Part::Flows => {
             shared
-                .run(interrupt, |running| e2e("flows::", running))
+                .run(interrupt, |running| e2e(&["flows::"], running))
+                .await
+        }
+        Part::Hostile => {
+            shared
+                .run(interrupt, |running| e2e(&HOSTILE, running))
                 .await
         }
     }
@@ -161,12 +171,10 @@ async fn install_node_packages() -> Result<()> {
     node::install(&logs()).await
 }
 
-/// Runs the end-to-end tests whose names begin with `filter`.
-async fn e2e(filter: &'static str, running: Running) -> Result<()> {
-    running
-        .tests("e2e", &["--test-threads", THREADS, filter])
-        .shown()
-        .await
+/// Runs the end-to-end tests that `which` picks.
+async fn e2e(which: &[&str], running: Running) -> Result<()> {
+    let arguments = [&["--test-threads", THREADS], which].concat();
+    running.tests("e2e", &arguments).shown().await
 }
 
 /// Provokes every documented answer, then has schemathesis send what nobody thought of.

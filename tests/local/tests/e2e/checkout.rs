@@ -1,11 +1,9 @@
 //! The checkout, as far as it decides where the browser ends up.
 
 use payment3_local::random;
-use payment3_local::shopper::{self, CARD_APPROVED, Next};
+use payment3_local::shopper::{self, CARD_APPROVED, CARD_WITHOUT_3DS, Next};
 
 use crate::support::{TOTAL, TestApp};
-
-/// A VISA sandbox card that is approved without 3DS.
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]

@@ -7,6 +7,7 @@ mod checkout;
 mod closing;
 mod commands;
 mod flows;
+mod hostile;
 mod notifications;
 mod old_records;
 mod payments;

@@ -99,7 +99,15 @@ impl TestApp {
 
     /// Checks out with a 3DS card, up to the bank's page.
     pub(crate) async fn check_out(&self, order: &Order, card: &str) -> Url {
-        let checkout = shopper::checkout(&self.outputs, order, card)
+        let token = shopper::card_token(&self.outputs, card)
+            .await
+            .expect("the bank takes the card");
+        self.check_out_with(order, token).await
+    }
+
+    /// As [`TestApp::check_out`], with a token at hand.
+    pub(crate) async fn check_out_with(&self, order: &Order, token: String) -> Url {
+        let checkout = shopper::checkout_with(&self.outputs, order, token)
             .await
             .expect("the checkout is accepted");
         match checkout.next {

@@ -1,0 +1,217 @@
+//! What only the bank may say, said by somebody else: a table of forged returns, notifications, checkouts and inputs, each
+//! with the answer that it must get and the proof that it was not believed. `cargo local test hostile` prints the list.
+//!
+//! Not believed means: afterwards everything is as it was, or the bank was asked and has decided nothing, or what the bank
+//! says is what happened. And when all is over, the victim's own payment still comes to its end.
+
+mod elsewhere;
+mod forgery;
+mod notices;
+mod returns;
+mod victim;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::support::TestApp;
+use forgery::{Attack, Scene};
+use victim::{Stage, Victim};
+
+/// How many victims are attacked side by side.
+const AT_ONCE: usize = 6;
+
+/// What an attack may leave behind, at most.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Leaves {
+    /// Nothing at all.
+    Nothing,
+    /// An execution that asked the bank, which has decided nothing; and the payment is due no later than before.
+    Inquiry,
+    /// What the bank says of the charge, as any other call would have brought it about.
+    TheBanksWord,
+}
+
+impl Leaves {
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Nothing => "changed nothing",
+            Self::Inquiry => "asked the bank, changed nothing",
+            Self::TheBanksWord => "what the bank says happened",
+        }
+    }
+}
+
+/// One row of the table.
+struct Item {
+    stage: Stage,
+    name: String,
+    attack: Attack,
+    /// The answer in words: status, and error code and field where it has them.
+    answer: &'static str,
+    leaves: Leaves,
+}
+
+impl Item {
+    fn new(
+        stage: Stage,
+        name: impl Into<String>,
+        answer: &'static str,
+        leaves: Leaves,
+        attack: Attack,
+    ) -> Self {
+        Self {
+            stage,
+            name: name.into(),
+            attack,
+            answer,
+            leaves,
+        }
+    }
+}
+
+/// What became of one row.
+struct Verdict {
+    number: usize,
+    line: String,
+    /// Why it counts as believed; empty when it was not.
+    believed: Vec<String>,
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test hostile"]
+async fn nothing_forged_is_believed() {
+    let app = Arc::new(TestApp::connect().await);
+    let other = Arc::new(Victim::brought_to(&app, Stage::Paid).await);
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let mut attacks = JoinSet::new();
+    let (mut victims, mut items) = (0, 0);
+    for (stage, group) in groups() {
+        victims += 1;
+        items += group.len();
+        let (app, other, turns) = (app.clone(), other.clone(), turns.clone());
+        attacks.spawn(async move {
+            let _turn = turns.acquire_owned().await.expect("never closed");
+            attack(&app, &other, stage, group).await
+        });
+    }
+    let mut verdicts = Vec::new();
+    let mut broken = Vec::new();
+    while let Some(done) = attacks.join_next().await {
+        match done {
+            Ok((judged, aftermath)) => {
+                verdicts.extend(judged);
+                broken.extend(aftermath);
+            }
+            Err(error) => broken.push(format!("an attack could not be carried out: {error}")),
+        }
+    }
+    verdicts.sort_by_key(|verdict| verdict.number);
+    println!();
+    for verdict in &verdicts {
+        println!("{}", verdict.line);
+        for why in &verdict.believed {
+            println!("      BELIEVED: {why}");
+        }
+    }
+    let believed = verdicts
+        .iter()
+        .filter(|verdict| !verdict.believed.is_empty())
+        .count();
+    println!("{} items, {believed} believed", verdicts.len());
+    println!(
+        "{victims} payments were attacked; {} of them did not come to their own end",
+        broken.len()
+    );
+    for line in &broken {
+        println!("      BROKEN: {line}");
+    }
+    assert_eq!(verdicts.len(), items, "every item was tried");
+    assert_eq!(
+        (believed, broken.len()),
+        (0, 0),
+        "the list above says which"
+    );
+}
+
+/// The table, by the victims that share an attack: what must change nothing is tried on one victim per stage, one after the
+/// other; everything else has a victim of its own.
+fn groups() -> Vec<(Stage, Vec<(usize, Item)>)> {
+    let table = [notices::items(), returns::items(), elsewhere::items()];
+    let mut shared: BTreeMap<Stage, Vec<(usize, Item)>> = BTreeMap::new();
+    let mut alone = Vec::new();
+    for (number, item) in table.into_iter().flatten().enumerate() {
+        if item.leaves == Leaves::Nothing {
+            shared
+                .entry(item.stage)
+                .or_default()
+                .push((number + 1, item));
+        } else {
+            alone.push((item.stage, vec![(number + 1, item)]));
+        }
+    }
+    // The longest first.
+    alone.sort_by_key(|(_, group)| group[0].1.leaves != Leaves::Inquiry);
+    shared.into_iter().chain(alone).collect()
+}
+
+/// Attacks a new victim with one item after the other, and lets the victim's payment come to its own end.
+async fn attack(
+    app: &TestApp,
+    other: &Victim,
+    stage: Stage,
+    group: Vec<(usize, Item)>,
+) -> (Vec<Verdict>, Option<String>) {
+    let mut victim = Victim::brought_to(app, stage).await;
+    let mut verdicts = Vec::new();
+    for (number, item) in group {
+        let before = victim.world(app).await;
+        let other_before = other.world(app).await;
+        let scene = Scene {
+            app,
+            victim: &victim,
+            other,
+        };
+        let outcome = item.attack.carry_out(&scene).await;
+        let mut believed = outcome.betrayed;
+        if outcome.answer != item.answer {
+            believed.push(format!("it must answer {}", item.answer));
+        }
+        victim.find_charge(app).await;
+        victim.settled(app, &outcome.executions).await;
+        believed.extend(match item.leaves {
+            Leaves::Nothing => before.changes(&victim.world(app).await),
+            Leaves::Inquiry => victim.more_than_asked(app, &before).await,
+            Leaves::TheBanksWord => victim.not_whole(app).await,
+        });
+        let touched = other_before.changes(&other.world(app).await);
+        believed.extend(
+            touched
+                .into_iter()
+                .map(|what| format!("the other's {what}")),
+        );
+        verdicts.push(Verdict {
+            number,
+            line: format!(
+                "{number:>4}  {:<10} {:<76} {:<36} {}",
+                stage.in_words(),
+                item.name,
+                outcome.answer,
+                item.leaves.in_words(),
+            ),
+            believed,
+        });
+    }
+    let aftermath = victim.comes_to_its_end(app).await;
+    let broken = (!aftermath.is_empty()).then(|| {
+        format!(
+            "{}, after item {}: {}",
+            stage.in_words(),
+            verdicts.last().map_or(0, |verdict| verdict.number),
+            aftermath.join("; ")
+        )
+    });
+    (verdicts, broken)
+}

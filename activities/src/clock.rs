@@ -5,7 +5,13 @@ use jiff::Timestamp;
 /// Now, as RFC 3339 in UTC with milliseconds: what tables and events hold.
 #[must_use]
 pub fn now() -> String {
-    format!("{:.3}", Timestamp::now())
+    rfc3339(Timestamp::now())
+}
+
+/// A moment as tables and events hold it: of one length, so that the texts sort as the moments do.
+#[must_use]
+pub fn rfc3339(at: Timestamp) -> String {
+    format!("{at:.3}")
 }
 
 /// Now, in seconds since 1970: what the open index is sorted by.

@@ -1,13 +1,15 @@
 //! HTTP in and out of the functions behind API Gateway (payload format 2.0).
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use aws_lambda_events::encodings::Body;
 use aws_lambda_events::http::header::{HeaderName, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::domain::fields::FieldError;
+
+/// The body of an answer.
+pub use aws_lambda_events::encodings::Body;
 
 /// A request of the API.
 pub type Request = ApiGatewayV2httpRequest;

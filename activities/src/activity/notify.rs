@@ -125,7 +125,9 @@ pub async fn notify(shop: &Shop, input: &Input) -> Result<Delivered, NotifyError
     Ok(Delivered { event_id })
 }
 
-fn event_id(input: &Input) -> String {
+/// The event's id: the same at every repeat, and another for every other event.
+#[must_use]
+pub fn event_id(input: &Input) -> String {
     format!("{}:{}", input.payment.charge_id, input.event.as_str())
 }
 

@@ -4,7 +4,7 @@
 //! The bank gives no idempotency key: nothing here retries a POST whose effect is unknown.
 
 mod gateway;
-mod wire;
+pub mod wire;
 
 use std::time::Duration;
 
@@ -298,7 +298,8 @@ fn no_secret(error: SecretUnavailable) -> BankError {
 }
 
 /// One path segment: ids are opaque, so nothing in them may act as a separator.
-fn path_segment(id: &str) -> String {
+#[must_use]
+pub fn path_segment(id: &str) -> String {
     debug_assert!(id.len() <= MAX_ID_LENGTH);
     percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC)
         .to_string()

@@ -62,7 +62,7 @@ impl Mapping {
             .send()
             .await
             .map_err(TableError::unavailable("read the user mapping"))?;
-        Ok(output.item.as_ref().and_then(read))
+        Ok(output.item.as_ref().and_then(Mapped::read))
     }
 
     /// Claims the right to create the owner's customer for this charge.
@@ -145,11 +145,15 @@ impl Mapping {
     }
 }
 
-fn read(item: &Item) -> Option<Mapped> {
-    Some(Mapped {
-        customer: CustomerId::new(string(item, "kbank_id")?).ok()?,
-        created_by: string(item, "createdByCharge").and_then(|id| ChargeId::new(id).ok()),
-    })
+impl Mapped {
+    /// Reads an item of the mapping; `None` when it holds a claim only.
+    #[must_use]
+    pub fn read(item: &Item) -> Option<Self> {
+        Some(Self {
+            customer: CustomerId::new(string(item, "kbank_id")?).ok()?,
+            created_by: string(item, "createdByCharge").and_then(|id| ChargeId::new(id).ok()),
+        })
+    }
 }
 
 fn condition_held<T, R>(

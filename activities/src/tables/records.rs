@@ -133,11 +133,16 @@ impl Record {
     }
 
     /// Whether an item has this layout. Items of the former system have no `outcome`.
-    pub(super) fn is_current(item: &Item) -> bool {
+    #[must_use]
+    pub fn is_current(item: &Item) -> bool {
         item.contains_key("outcome")
     }
 
-    pub(super) fn read(item: &Item) -> Result<Self, TableError> {
+    /// Reads an item of this layout.
+    ///
+    /// # Errors
+    /// [`TableError::Unreadable`] naming an attribute that a payment cannot do without.
+    pub fn read(item: &Item) -> Result<Self, TableError> {
         let missing = |attribute| TableError::Unreadable {
             table: TABLE,
             attribute,

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::fmt;
 
 use percent_encoding::percent_decode;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::Value;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// The longest body that is read, in bytes. The bank's callback takes about 200.
 pub const MAX_BODY: usize = 8 * 1024;
@@ -91,7 +91,7 @@ impl Fields {
         let mut fields = HashMap::with_capacity(pairs.len());
         for (name, value) in pairs {
             if fields.contains_key(&name) {
-                return Err(FieldError::invalid(&shown(&name), "stands more than once"));
+                return Err(in_field(&name, "stands more than once"));
             }
             fields.insert(name, value);
         }
@@ -116,18 +116,32 @@ impl Fields {
     }
 }
 
-/// A field's name as it may be shown in an error: a stranger chose it. One without any visible character is the body's
-/// fault.
-fn shown(name: &str) -> String {
-    let visible: String = name
-        .chars()
-        .filter(|c| c.is_ascii_graphic())
-        .take(40)
-        .collect();
-    if visible.is_empty() {
-        "body".into()
+/// The names that clients send, and that errors may show. Any other was chosen by a stranger, or is a value that got into
+/// the wrong place: a card token, perhaps.
+const KNOWN: [&str; 15] = [
+    "objectId",
+    "id",
+    "token",
+    "status",
+    "message",
+    "saveCard",
+    "orderId",
+    "userId",
+    "customerId",
+    "grandTotal",
+    "basketId",
+    "mid",
+    "callback",
+    "paymentMethods",
+    "dcc_currency",
+];
+
+/// An error about a field: by its name where that may be shown, else about the body.
+fn in_field(name: &str, problem: &str) -> FieldError {
+    if KNOWN.contains(&name) {
+        FieldError::invalid(name, problem)
     } else {
-        visible
+        FieldError::invalid("body", format!("holds a field that {problem}"))
     }
 }
 
@@ -145,8 +159,7 @@ fn form_pairs(text: &str) -> Result<Vec<(String, String)>, FieldError> {
             let name = decoded(name).ok_or_else(|| {
                 FieldError::invalid("body", "holds a field name that is not UTF-8")
             })?;
-            let value =
-                decoded(value).ok_or_else(|| FieldError::invalid(&shown(&name), "is not UTF-8"))?;
+            let value = decoded(value).ok_or_else(|| in_field(&name, "is not UTF-8"))?;
             Ok((name, value))
         })
         .collect()
@@ -175,19 +188,18 @@ impl<'de> serde::Deserialize<'de> for JsonObject {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject, A::Error> {
                 let mut pairs = Ok(Vec::new());
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
-                    let value = match value {
-                        Value::String(text) => text,
-                        Value::Bool(flag) => flag.to_string(),
-                        Value::Number(number) => number.to_string(),
-                        Value::Null => String::new(),
-                        Value::Array(_) | Value::Object(_) => {
-                            pairs = Err(FieldError::invalid(
-                                &shown(&name),
-                                "must be a string, not a list or an object",
-                            ));
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    let text = value.get();
+                    let value = match text.as_bytes().first() {
+                        Some(b'"') => serde_json::from_str(text).map_err(A::Error::custom)?,
+                        Some(b'n') => String::new(),
+                        Some(b'[' | b'{') => {
+                            pairs =
+                                Err(in_field(&name, "must be a string, not a list or an object"));
                             continue;
                         }
+                        // A number's text as it is: through a binary float, other digits would come out.
+                        _ => text.to_owned(),
                     };
                     if let Ok(pairs) = &mut pairs {
                         pairs.push((name, value));
@@ -223,6 +235,21 @@ mod tests {
     }
 
     #[test]
+    fn numbers_in_json_keep_every_digit() {
+        for number in [
+            "1500.00",
+            "1e3",
+            "0.30000000000000004",
+            "12345678901234567890123",
+            "1500.000000000000000001",
+        ] {
+            let body = format!(r#"{{"grandTotal": {number} }}"#);
+            let fields = Fields::parse(body.as_bytes()).unwrap();
+            assert_eq!(fields.get("grandTotal"), Some(number));
+        }
+    }
+
+    #[test]
     fn bodies_that_cannot_be_read_name_what_is_wrong() {
         for (body, field) in [
             (&b""[..], "body"),
@@ -250,6 +277,19 @@ mod tests {
     #[test]
     fn a_repeated_key_is_refused_however_it_is_spelt() {
         assert_eq!(problem(b"objectId=a&object%49d=b").0, "objectId");
+    }
+
+    #[test]
+    fn errors_show_known_names_only() {
+        for body in [
+            &b"tokn_secret=1&tokn_secret=2"[..],
+            b"tokn_secret=%ff",
+            br#"{"tokn_secret":[]}"#,
+        ] {
+            let error = Fields::parse(body).unwrap_err();
+            assert_eq!(error.field, "body");
+            assert!(!error.to_string().contains("tokn_"), "{error}");
+        }
     }
 
     #[test]

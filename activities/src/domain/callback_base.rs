@@ -65,7 +65,11 @@ impl CallbackBases {
         let plain = base
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && !b"?#\\@%".contains(&byte));
+        // Browsers resolve `..`, out of the base that was allowed; and what they cannot read leads nowhere.
+        let resolved = base.split('/').any(|part| part == "." || part == "..");
         plain
+            && !resolved
+            && Url::parse(base).is_ok()
             && self.allowed.iter().any(|allowed| {
                 if allowed.ends_with("://") {
                     base.starts_with(allowed.as_str())
@@ -188,6 +192,27 @@ mod tests {
             );
         }
         assert_eq!(bases().choose(None), "https://shop.villamarket.com");
+    }
+
+    #[test]
+    fn nobody_leaves_the_path_of_an_allowed_base() {
+        let bases = CallbackBases::new(
+            &["https://pages.example/shop-a".into(), "other://".into()],
+            "https://shop.villamarket.com",
+        )
+        .unwrap();
+        for requested in [
+            "https://pages.example/shop-a/../shop-b",
+            "https://pages.example/shop-a/./..",
+            "https://pages.example/shop-a/%2e%2e/shop-b",
+            "https://pages.example/shop-b",
+            "other://a<b",
+        ] {
+            let base = bases.choose(Some(requested));
+            assert_eq!(base, "https://shop.villamarket.com", "{requested}");
+        }
+        let below = "https://pages.example/shop-a/..th";
+        assert_eq!(bases.choose(Some(below)), below);
     }
 
     #[test]

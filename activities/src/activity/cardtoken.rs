@@ -310,13 +310,21 @@ async fn start(parts: &Parts, record: &Record, charge_id: &ChargeId) {
 }
 
 fn three_d_secure(parts: &Parts, url: &str) -> Result<String, ApiError> {
-    let known = Url::parse(url)
-        .ok()
-        .filter(|url| parts.bank_origins.contains(&url.origin()));
-    known.map(String::from).ok_or_else(|| {
+    bank_page(&parts.bank_origins, url).ok_or_else(|| {
         tracing::error!("the bank's redirect is to an origin outside BANK_REDIRECT_ORIGINS");
         bank_unavailable()
     })
+}
+
+/// The 3-D Secure page that the bank names, if it is at one of its known origins.
+#[must_use]
+pub fn bank_page(origins: &[url::Origin], url: &str) -> Option<String> {
+    Url::parse(url)
+        .ok()
+        // A `blob:` URL has the origin of what it wraps, and is no page.
+        .filter(|url| matches!(url.scheme(), "https" | "http"))
+        .filter(|url| origins.contains(&url.origin()))
+        .map(String::from)
 }
 
 fn finished(parts: &Parts, record: &Record) -> Result<String, ApiError> {
@@ -346,7 +354,8 @@ fn thank_you(parts: &Parts, record: &Record, outcome: Outcome) -> Result<String,
 }
 
 /// The page that existing clients parse: they look for the refresh or for the script's assignment.
-fn redirect_page(location: &str) -> String {
+#[must_use]
+pub fn redirect_page(location: &str) -> String {
     let attribute = escape_html(location);
     // A JSON string is a JavaScript string; `<` is escaped so that no URL can end the script.
     let script = serde_json::Value::from(location)
@@ -392,6 +401,23 @@ mod tests {
             "<meta http-equiv=\"refresh\" content=\"0;url=https://bank.example/3ds?a=1&amp;b=2\">"
         ));
         assert!(page.contains("window.location.href=\"https://bank.example/3ds?a=1&b=2\""));
+    }
+
+    #[test]
+    fn only_pages_of_the_bank_are_gone_to() {
+        let origins = [Url::parse("https://bank.example").unwrap().origin()];
+        let page = "https://bank.example/3ds?a=1";
+        assert_eq!(bank_page(&origins, page).as_deref(), Some(page));
+        for url in [
+            "https://bank.example.evil.example/",
+            "http://bank.example/",
+            "https://bank.example:8443/",
+            "blob:https://bank.example/1",
+            "javascript:alert(1)",
+            "/3ds",
+        ] {
+            assert_eq!(bank_page(&origins, url), None, "{url}");
+        }
     }
 
     #[test]

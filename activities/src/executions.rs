@@ -46,7 +46,8 @@ pub struct ExecutionInput<'a> {
 }
 
 /// The name of a charge's execution: the charge id itself, so that every caller names the same one, plus the number
-/// of executions that ended at `AwaitBank` before.
+/// of executions that ended at `AwaitBank` before. No two charges and attempts have the same name: an id that reads like
+/// another one's name is hashed, as one is that cannot be a name.
 #[must_use]
 pub fn execution_name(charge_id: &ChargeId, attempt: u32) -> String {
     let id = charge_id.as_str();
@@ -54,7 +55,11 @@ pub fn execution_name(charge_id: &ChargeId, attempt: u32) -> String {
         && id
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-    let base = if usable {
+    let like_an_attempt = id
+        .rsplit_once('-')
+        .is_some_and(|(_, end)| !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_digit()));
+    let like_a_hash = id.starts_with("h-");
+    let base = if usable && !like_an_attempt && !like_a_hash {
         id.to_owned()
     } else {
         format!("h-{}", &hex::encode(Sha256::digest(id))[..60])
@@ -167,6 +172,15 @@ mod tests {
             assert!(name.len() <= 80);
             assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
         }
+    }
+
+    #[test]
+    fn no_charge_has_the_name_of_anothers_attempt() {
+        let name = |id: &str, attempt| execution_name(&ChargeId::new(id).unwrap(), attempt);
+        assert_ne!(name("chrg_test_1-2", 0), name("chrg_test_1", 2));
+        let hashed = name("chrg/1", 0);
+        assert_ne!(name(&hashed, 0), hashed);
+        assert_eq!(name("chrg-test_1", 0), "chrg-test_1");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::BankError;
 use crate::domain::charge::{Charge, TransactionState};
-use crate::domain::ids::{ChargeId, CustomerId};
+use crate::domain::ids::{ChargeId, CustomerId, MAX_ID_LENGTH};
 use crate::domain::money::Satang;
 
 /// The body of `POST /card/v2/charge`.
@@ -110,14 +110,17 @@ struct WireCharge<'a> {
     redirect_url: Option<String>,
     #[serde(default, deserialize_with = "blank")]
     reference_order: Option<String>,
-    #[serde(default, deserialize_with = "blank")]
+    #[serde(default, deserialize_with = "flag")]
     livemode: Option<String>,
     #[serde(default, deserialize_with = "blank")]
     failure_code: Option<String>,
 }
 
 /// Reads a charge object.
-pub(super) fn charge(answer: &[u8]) -> Result<Charge, BankError> {
+///
+/// # Errors
+/// [`BankError::Unavailable`] naming the field that is absent or wrong: such an answer says nothing.
+pub fn charge(answer: &[u8]) -> Result<Charge, BankError> {
     let wire: WireCharge<'_> =
         serde_json::from_slice(answer).map_err(|_| unreadable("a charge object"))?;
     if wire.object.as_deref() != Some("charge") {
@@ -127,6 +130,7 @@ pub(super) fn charge(answer: &[u8]) -> Result<Charge, BankError> {
         id: wire
             .id
             .and_then(|id| ChargeId::new(id).ok())
+            .filter(|id| is_segment(id.as_str()))
             .ok_or_else(|| unreadable("`id`"))?,
         amount: wire
             .amount
@@ -135,7 +139,10 @@ pub(super) fn charge(answer: &[u8]) -> Result<Charge, BankError> {
         currency: wire.currency.ok_or_else(|| unreadable("`currency`"))?,
         state: wire
             .transaction_state
-            .map(|word| TransactionState::parse(&word))
+            .map(|word| match TransactionState::parse(&word) {
+                TransactionState::Unknown(word) => TransactionState::Unknown(shown(&word)),
+                known => known,
+            })
             .ok_or_else(|| unreadable("`transaction_state`"))?,
         success: wire.status.as_deref() == Some("success"),
         redirect_url: wire.redirect_url,
@@ -146,12 +153,15 @@ pub(super) fn charge(answer: &[u8]) -> Result<Charge, BankError> {
             Some("false") => Some(false),
             Some(_) => return Err(unreadable("`livemode`")),
         },
-        failure_code: wire.failure_code,
+        failure_code: wire.failure_code.as_deref().map(shown),
     })
 }
 
 /// Reads the customer's id: `id` or `customer_id`, since no public integration shows the answer.
-pub(super) fn customer_id(answer: &[u8]) -> Result<CustomerId, BankError> {
+///
+/// # Errors
+/// [`BankError::Unavailable`] when there is none.
+pub fn customer_id(answer: &[u8]) -> Result<CustomerId, BankError> {
     #[derive(Deserialize)]
     struct Customer {
         #[serde(default, deserialize_with = "blank")]
@@ -165,21 +175,27 @@ pub(super) fn customer_id(answer: &[u8]) -> Result<CustomerId, BankError> {
         .id
         .or(customer.customer_id)
         .and_then(|id| CustomerId::new(id).ok())
+        .filter(|id| is_segment(id.as_str()))
         .ok_or_else(|| unreadable("the customer's `id`"))
 }
 
 /// Reads a refund's id. The refund is accepted whether or not its answer can be read.
-pub(super) fn refund_id(answer: &[u8]) -> Option<String> {
+#[must_use]
+pub fn refund_id(answer: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Refund {
         #[serde(default, deserialize_with = "blank")]
         refund_id: Option<String>,
     }
-    serde_json::from_slice::<Refund>(answer).ok()?.refund_id
+    let refund = serde_json::from_slice::<Refund>(answer).ok()?;
+    refund
+        .refund_id
+        .filter(|id| id.len() <= MAX_ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 /// What the answer refuses, if anything: an error object is a refusal even with a 2xx.
-pub(super) fn refusal(status: StatusCode, answer: &[u8]) -> Option<BankError> {
+#[must_use]
+pub fn refusal(status: StatusCode, answer: &[u8]) -> Option<BankError> {
     #[derive(Deserialize)]
     struct ErrorObject {
         #[serde(default, deserialize_with = "blank")]
@@ -206,13 +222,9 @@ pub(super) fn refusal(status: StatusCode, answer: &[u8]) -> Option<BankError> {
             status.as_u16()
         )));
     }
-    let code: String = error
+    let code = error
         .and_then(|error| error.code)
-        .unwrap_or_else(|| "none".into())
-        .chars()
-        .filter(|c| c.is_ascii_graphic())
-        .take(40)
-        .collect();
+        .map_or_else(|| "none".into(), |code| shown(&code));
     Some(BankError::Refused {
         status: status.as_u16(),
         code,
@@ -221,7 +233,8 @@ pub(super) fn refusal(status: StatusCode, answer: &[u8]) -> Option<BankError> {
 
 /// Whether a refusal says that the card is with the customer already. The bank's codes are not public: 409, or a code
 /// that says so of the card in words. A token that is used already, or a customer that does not exist, is a refusal.
-pub(super) fn means_duplicate(status: u16, code: &str) -> bool {
+#[must_use]
+pub fn means_duplicate(status: u16, code: &str) -> bool {
     let code = code.to_ascii_lowercase();
     let says = |word| code.contains(word);
     let of_the_card = says("card") && (says("exist") || says("already"));
@@ -232,9 +245,44 @@ fn unreadable(what: &str) -> BankError {
     BankError::Unavailable(format!("its answer holds no readable {what}"))
 }
 
-/// A string or boolean, with `""`, null and absent alike. A value of any other kind counts as absent: the fields that
-/// matter are then missed by name.
+/// How much of the bank's own words is kept, in characters: they enter an execution's history.
+const SHOWN: usize = 40;
+
+/// A word of the bank as it may be shown: short, in printable ASCII, and without a token or key that it may have echoed.
+fn shown(word: &str) -> String {
+    // Replaced, not left out: nothing may turn into a word that we know.
+    let printable: String = word
+        .chars()
+        .map(|c| match c {
+            ' '..='~' => c,
+            _ => '?',
+        })
+        .collect();
+    if ["tokn_", "skey_"]
+        .iter()
+        .any(|secret| printable.contains(secret))
+    {
+        return "(hidden)".into();
+    }
+    printable.chars().take(SHOWN).collect()
+}
+
+/// Whether an id can stand in a path: there, `.` and `..` would lead elsewhere.
+fn is_segment(id: &str) -> bool {
+    id != "." && id != ".."
+}
+
+/// A string, with `""`, null and absent alike. A value of any other kind counts as absent: the fields that matter are then
+/// missed by name.
 fn blank<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::String(text) if !text.is_empty() => Some(text),
+        _ => None,
+    })
+}
+
+/// A boolean, which may come as a string; otherwise as [`blank`].
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match serde_json::Value::deserialize(deserializer)? {
         serde_json::Value::String(text) if !text.is_empty() => Some(text),
         serde_json::Value::Bool(flag) => Some(flag.to_string()),
@@ -277,6 +325,39 @@ mod tests {
             let body = SAMPLE.replace("1250.50", written);
             assert!(charge(body.as_bytes()).is_err(), "{written}");
         }
+    }
+
+    #[test]
+    fn the_banks_words_are_short_and_hold_no_token() {
+        let read = |state: &str, code: &str| {
+            let body = SAMPLE.replace("Pre-Authorized", state).replace(
+                r#""failure_code":"""#,
+                &format!(r#""failure_code":"{code}""#),
+            );
+            charge(body.as_bytes()).unwrap()
+        };
+        let long = read(&"x".repeat(300), &"9".repeat(300));
+        assert_eq!(long.state.as_str().len(), 40);
+        assert_eq!(long.failure_code.unwrap().len(), 40);
+        let echoed = read("tokn_test_obviously_fake", "skey_test_obviously_fake");
+        assert_eq!(echoed.state.as_str(), "(hidden)");
+        assert_eq!(echoed.failure_code.as_deref(), Some("(hidden)"));
+        // And no word becomes one that means something.
+        let nearly = read("Authorized\\u0000", "05");
+        assert_eq!(nearly.state.as_str(), "Authorized?");
+    }
+
+    #[test]
+    fn only_livemode_may_be_a_boolean_and_no_id_a_way_up() {
+        for (from, to) in [
+            (r#""currency":"THB""#, r#""currency":true"#),
+            (r#""id":"chrg_test_1""#, r#""id":true"#),
+            (r#""id":"chrg_test_1""#, r#""id":"..""#),
+        ] {
+            assert!(charge(SAMPLE.replace(from, to).as_bytes()).is_err(), "{to}");
+        }
+        let live = SAMPLE.replace(r#""livemode":"false""#, r#""livemode":true"#);
+        assert_eq!(charge(live.as_bytes()).unwrap().livemode, Some(true));
     }
 
     #[test]

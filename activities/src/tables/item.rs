@@ -18,6 +18,25 @@ pub fn string<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     }
 }
 
+/// An identifier's text, stored as text or as a number.
+#[must_use]
+pub fn identifier<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+    match item.get(name)? {
+        AttributeValue::S(text) | AttributeValue::N(text) if !text.is_empty() => Some(text),
+        _ => None,
+    }
+}
+
+/// Whether nothing is stored: no attribute, null, or empty text.
+#[must_use]
+pub fn is_blank(item: &Item, name: &str) -> bool {
+    match item.get(name) {
+        None | Some(AttributeValue::Null(_)) => true,
+        Some(AttributeValue::S(text)) => text.is_empty(),
+        Some(_) => false,
+    }
+}
+
 /// A whole number, stored as a number or as text.
 #[must_use]
 pub fn integer(item: &Item, name: &str) -> Option<i64> {

@@ -11,7 +11,7 @@ use std::fmt;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 
 use super::TableError;
-use super::item::{Item, baht, boolean, integer, n, s, string};
+use super::item::{Item, baht, boolean, identifier, integer, n, s, string};
 use super::records::{FIRST_LOOK_AFTER, Record, Records, transact_update};
 use crate::clock;
 use crate::domain::charge::Outcome;
@@ -24,6 +24,30 @@ const TABLE: &str = "card-payment-record";
 /// A record that nobody else has claimed.
 const CLAIMABLE: &str =
     "attribute_exists(tokenId) AND (attribute_not_exists(handledBy) OR handledBy = :branch)";
+
+/// What a copy says only of what was done with the copy itself.
+const DONE_HERE: &[&str] = &[
+    "handledBy",
+    "decidedAt",
+    "orderPaidAt",
+    "cardSavedTo",
+    "resolution",
+    "reversingSince",
+    "reversedAt",
+    "reversal",
+    "refundId",
+    "closedAt",
+    "closedAs",
+];
+/// What the former system's records do not have. An attribute of such a name means something else there: read as ours, it
+/// could hide the payment.
+const OLD_HAVE_NONE: &[&str] = &[
+    "redirectUrl",
+    "referenceOrder",
+    "formFingerprint",
+    "cameBackAt",
+    "paidNotifiedAt",
+];
 
 /// A payment's record, found.
 #[derive(Debug)]
@@ -66,7 +90,11 @@ impl fmt::Debug for Foreign {
 }
 
 impl Foreign {
-    fn read(item: Item, origin: Origin) -> Result<Self, TableError> {
+    /// Reads an item of whatever layout.
+    ///
+    /// # Errors
+    /// [`TableError::Unreadable`] naming an attribute that a payment cannot do without.
+    pub fn read(item: Item, origin: Origin) -> Result<Self, TableError> {
         let missing = |attribute| TableError::Unreadable {
             table: TABLE,
             attribute,
@@ -82,10 +110,10 @@ impl Foreign {
             Some(token) => token.record_key(),
             None => RecordKey::stored(id.to_owned()),
         };
-        let owner = string(&item, "ownerId").or_else(|| string(&item, "userId"));
+        let owner = identifier(&item, "ownerId").or_else(|| identifier(&item, "userId"));
         Ok(Self {
             origin,
-            order_id: string(&item, "orderId")
+            order_id: identifier(&item, "orderId")
                 .and_then(|id| OrderId::new(id).ok())
                 .ok_or_else(|| missing("orderId"))?,
             owner_id: owner.and_then(|id| OwnerId::new(id).ok()),
@@ -116,16 +144,19 @@ impl Foreign {
         self.done
     }
 
-    /// The record in our layout: whatever else it holds is kept.
-    fn copy(&self, owner: &OwnerId, amount: Satang, source_table: &str) -> Item {
+    /// The record in our layout: whatever else it holds is kept. `source_table` is where the original stays.
+    #[must_use]
+    pub fn copy(&self, owner: &OwnerId, amount: Satang, source_table: &str) -> Item {
         let key = &self.key;
         let now = clock::now();
         let mut item = self.item.clone();
-        for gone in ["handledBy", "decidedAt", "orderPaidAt", "cardSavedTo"] {
-            item.remove(gone);
+        let of_our_layout = if self.old_layout { OLD_HAVE_NONE } else { &[] };
+        for gone in DONE_HERE.iter().chain(of_our_layout) {
+            item.remove(*gone);
         }
         item.extend([
             ("tokenId".into(), s(key.as_str())),
+            ("orderId".into(), s(self.order_id.as_str())),
             ("ownerId".into(), s(owner.as_str())),
             ("amountSatang".into(), n(amount.satang())),
             ("currency".into(), s("THB")),
@@ -420,6 +451,36 @@ mod tests {
             );
         }
         assert_eq!(read(&[("amount", s("a lot"))]).amount, None);
+    }
+
+    #[test]
+    fn ids_of_old_records_may_be_numbers() {
+        let record = read(&[("orderId", n(482_500_007_436_i64)), ("userId", n(7))]);
+        assert_eq!(record.order_id.as_str(), "482500007436");
+        assert_eq!(record.owner_id, OwnerId::new("7").ok());
+    }
+
+    #[test]
+    fn no_word_of_ours_in_an_old_record_hides_the_payment() {
+        for (name, value) in [
+            ("resolution", s("who knows")),
+            ("closedAs", s("done")),
+            ("referenceOrder", s("R-1")),
+            ("origin", s("web")),
+            ("currency", s("USD")),
+            ("orderId", n(482_500_007_436_i64)),
+        ] {
+            let record = read(&[(name, value)]);
+            let owner = OwnerId::new("usr_1").unwrap();
+            let copy = record.copy(&owner, Satang::new(150_000).unwrap(), "the-table");
+            let read = Record::read(&copy).unwrap();
+            assert!(!read.is_closed() && read.resolution.is_none(), "{name}");
+            assert_eq!(
+                (read.reference_order, read.currency.as_str()),
+                (None, "THB"),
+                "{name}"
+            );
+        }
     }
 
     #[test]

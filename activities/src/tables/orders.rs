@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 
 use super::TableError;
-use super::item::{Item, baht, boolean, map, s, string};
+use super::item::{Item, baht, boolean, is_blank, map, s, string};
 use super::records::transact_update;
 use crate::domain::ids::{ChargeId, OrderId, OwnerId};
 use crate::domain::money::Satang;
@@ -22,14 +22,22 @@ pub struct StoredOrder {
 }
 
 impl StoredOrder {
-    fn read(id: &OrderId, item: &Item) -> Result<Self, TableError> {
+    /// Reads the item of an order.
+    ///
+    /// # Errors
+    /// [`TableError::Unreadable`] naming an attribute that paying cannot do without.
+    pub fn read(id: &OrderId, item: &Item) -> Result<Self, TableError> {
         let missing = |attribute| TableError::Unreadable {
             table: TABLE,
             attribute,
         };
         let data = map(item, "data").ok_or_else(|| missing("data"))?;
         let empty = Item::new();
-        let payment = map(data, "payment").unwrap_or(&empty);
+        let payment = match map(data, "payment") {
+            Some(payment) => payment,
+            None if is_blank(data, "payment") => &empty,
+            None => return Err(missing("data.payment")),
+        };
         let owner = string(data, "ownerId").ok_or_else(|| missing("data.ownerId"))?;
         Ok(Self {
             order: Order {
@@ -39,10 +47,12 @@ impl StoredOrder {
                 grand_total: baht(payment, "grandTotal")
                     .or_else(|| baht(data, "grandTotal"))
                     .ok_or_else(|| missing("data.payment.grandTotal"))?,
-                paid: if boolean(payment, "isPaid").unwrap_or(false) {
-                    Paid::By(string(payment, "paymentId").map(str::to_owned))
-                } else {
-                    Paid::No
+                // Nothing is paid twice: what cannot be read is not taken for unpaid.
+                paid: match boolean(payment, "isPaid") {
+                    Some(true) => Paid::By(string(payment, "paymentId").map(str::to_owned)),
+                    Some(false) => Paid::No,
+                    None if is_blank(payment, "isPaid") => Paid::No,
+                    None => return Err(missing("data.payment.isPaid")),
                 },
             },
             data: data.clone(),
@@ -57,14 +67,16 @@ impl StoredOrder {
 
     /// `data.payment` as it reads once `charge` has paid: what stood there is kept, and nothing changes if this charge
     /// has paid already.
-    fn payment_by(&self, charge: &ChargeId, amount: Satang, at: &str) -> Item {
+    #[must_use]
+    pub fn payment_by(&self, charge: &ChargeId, amount: Satang, at: &str) -> Item {
         let mut payment = map(&self.data, "payment").cloned().unwrap_or_default();
         if self.order.is_paid_by(charge) {
             return payment;
         }
         let mut log = match payment.remove("paymentLog") {
             Some(AttributeValue::L(entries)) => entries,
-            _ => Vec::new(),
+            None | Some(AttributeValue::Null(_)) => Vec::new(),
+            Some(other) => vec![other],
         };
         let amount = AttributeValue::N(amount.to_string());
         log.push(AttributeValue::M(Item::from([
@@ -195,6 +207,47 @@ mod tests {
         let again =
             stored(Some(paid.clone())).payment_by(&charge, total(), "2026-02-02T00:00:00.000Z");
         assert_eq!(again, paid);
+    }
+
+    #[test]
+    fn a_log_of_another_type_is_kept_as_its_first_entry() {
+        let before = Item::from([
+            ("grandTotal".into(), n("1500")),
+            ("paymentLog".into(), s("earlier")),
+        ]);
+        let charge = ChargeId::new("chrg_1").unwrap();
+        let paid = stored(Some(before)).payment_by(&charge, total(), "2026-01-01T00:00:00.000Z");
+        let log = paid["paymentLog"].as_l().unwrap();
+        assert_eq!((log.len(), &log[0]), (2, &s("earlier")));
+    }
+
+    #[test]
+    fn an_order_that_does_not_say_whether_it_is_paid_is_not_taken_for_unpaid() {
+        let read = |payment| {
+            let data = Item::from([
+                ("ownerId".into(), s("usr_1")),
+                ("grandTotal".into(), s("1500.00")),
+                ("payment".into(), payment),
+            ]);
+            let item = Item::from([("data".into(), AttributeValue::M(data))]);
+            StoredOrder::read(&OrderId::new("1").unwrap(), &item).map(|stored| stored.order.paid)
+        };
+        let is_paid = |value| read(AttributeValue::M(Item::from([("isPaid".into(), value)])));
+        for unpaid in [AttributeValue::Null(true), s(""), s("False"), n(0)] {
+            assert_eq!(is_paid(unpaid.clone()), Ok(Paid::No), "{unpaid:?}");
+        }
+        assert_eq!(read(AttributeValue::Null(true)), Ok(Paid::No));
+        for (payment, attribute) in [
+            (is_paid(s("PAID")), "`data.payment.isPaid`"),
+            (
+                is_paid(AttributeValue::L(Vec::new())),
+                "`data.payment.isPaid`",
+            ),
+            (read(s("{\"isPaid\": true}")), "`data.payment`"),
+        ] {
+            let error = payment.unwrap_err().to_string();
+            assert!(error.contains(attribute), "{error}");
+        }
     }
 
     #[test]

@@ -1,0 +1,4 @@
+//! The fuzzer's way into [`payment3_fuzz::checkout`].
+#![cfg_attr(fuzzing, no_main)]
+
+payment3_fuzz::fuzz!(checkout);

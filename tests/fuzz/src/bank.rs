@@ -1,0 +1,284 @@
+//! The bank's answers: what is read of them, what they refuse, and when a charge counts as paid.
+
+use arbitrary::{Result, Unstructured};
+use payment3_activities::bank::{BankError, wire};
+use payment3_activities::domain::charge::{Charge, Expected, Outcome, TransactionState, Verdict};
+use payment3_activities::domain::ids::{ChargeId, ReferenceOrder};
+use payment3_activities::domain::money::Satang;
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::generate::{rest, word};
+use crate::money;
+use crate::secrets::{TOKEN, assert_none_debugged, assert_none_in};
+
+const STATES: [&str; 12] = [
+    "Authorized",
+    "Settled",
+    "Pre-Authorized",
+    "Initialize",
+    "Initialized",
+    "Declined",
+    "Reversed",
+    "Voided",
+    "Refund Sent",
+    "Auhtorized",
+    "authorized",
+    TOKEN,
+];
+
+/// Checks a charge object made of parts, against what was stored at checkout; then the rest of the bytes as an answer.
+pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
+    let stored = Stored::any(u)?;
+    let answer = answer(u, &stored)?;
+    read(&stored, answer.as_bytes());
+    let status = u.int_in_range(100..=599)?;
+    let raw = rest(u)?;
+    read(&stored, raw);
+    refusal(status, raw);
+    refusal(status, answer.as_bytes());
+    Ok(())
+}
+
+/// What checkout stored.
+struct Stored {
+    id: ChargeId,
+    amount: Satang,
+    reference: Option<ReferenceOrder>,
+    livemode: bool,
+}
+
+impl Stored {
+    fn any(u: &mut Unstructured<'_>) -> Result<Self> {
+        let satang = if u.ratio(1, 2)? {
+            150_000
+        } else {
+            u.int_in_range(0..=999_999_999_999)?
+        };
+        Ok(Self {
+            id: ChargeId::new("chrg_test_1").expect("an id"),
+            amount: Satang::new(satang).expect("within the bounds"),
+            reference: (!u.ratio(1, 4)?).then(|| ReferenceOrder::stored("ref1".into())),
+            livemode: u.arbitrary()?,
+        })
+    }
+
+    fn expected(&self) -> Expected<'_> {
+        Expected {
+            id: &self.id,
+            amount: self.amount,
+            currency: "THB",
+            reference_order: self.reference.as_ref(),
+            livemode: self.livemode,
+        }
+    }
+}
+
+/// A charge object, mostly of the stored charge, with any field strange.
+fn answer(u: &mut Unstructured<'_>, stored: &Stored) -> Result<String> {
+    let amount = match u.int_in_range(0..=7)? {
+        0 => word(
+            u,
+            &[
+                "1500.00", "1500", "1500.001", "1499.99", "1e3", "-1", "1500.0",
+            ],
+        )?,
+        1 => format!("\"{}\"", stored.amount),
+        _ => stored.amount.to_string(),
+    };
+    let mut fields = Vec::new();
+    let mut push = |name: &str, value: Value| fields.push(format!("{}:{value}", json!(name)));
+    push("object", strange(u, "charge", &["error", "refund"])?);
+    push(
+        "id",
+        strange(u, "chrg_test_1", &["chrg_test_2", "chrg test"])?,
+    );
+    push("currency", strange(u, "THB", &["USD", "thb"])?);
+    let state = *u.choose(&STATES)?;
+    push("transaction_state", strange(u, state, &STATES)?);
+    push(
+        "status",
+        strange(u, "success", &["fail", "Success", "true"])?,
+    );
+    push("reference_order", strange(u, "ref1", &["ref2", "REF1"])?);
+    push(
+        "redirect_url",
+        strange(u, "https://bank.example/3ds", &["", "javascript:alert(1)"])?,
+    );
+    push(
+        "failure_code",
+        strange(u, "05", &["", TOKEN, &"9".repeat(300)])?,
+    );
+    push(
+        "code",
+        strange(u, "token_used", &[TOKEN, "card_already_exists"])?,
+    );
+    push("refund_id", strange(u, "rfnd_1", &[""])?);
+    let livemode = stored.livemode;
+    push(
+        "livemode",
+        match u.int_in_range(0..=7)? {
+            0 => Value::Null,
+            1 => json!(!livemode),
+            2 => json!(livemode.to_string()),
+            3 => json!(word(u, &["TRUE", "0", ""])?),
+            _ => json!(livemode),
+        },
+    );
+    if !u.ratio(1, 32)? {
+        fields.push(format!("\"amount\":{amount}"));
+    }
+    if u.ratio(1, 32)? {
+        let again = u.choose(&fields)?.clone();
+        fields.push(again);
+    }
+    Ok(format!("{{{}}}", fields.join(",")))
+}
+
+fn strange(u: &mut Unstructured<'_>, usual: &str, others: &[&str]) -> Result<Value> {
+    Ok(match u.int_in_range(0..=31)? {
+        0 => Value::Null,
+        1 => json!(u.arbitrary::<bool>()?),
+        2 => json!(u.arbitrary::<i32>()?),
+        3 => json!([usual]),
+        4 | 5 => json!(word(u, others)?),
+        _ => json!(usual),
+    })
+}
+
+/// The fields again, in the plainest words.
+#[derive(Deserialize)]
+struct Plain<'a> {
+    object: Value,
+    id: Value,
+    #[serde(borrow)]
+    amount: &'a RawValue,
+    currency: Value,
+    transaction_state: Value,
+    status: Option<Value>,
+    reference_order: Option<Value>,
+    livemode: Option<Value>,
+}
+
+fn read(stored: &Stored, answer: &[u8]) {
+    let charge = match wire::charge(answer) {
+        Ok(charge) => charge,
+        Err(error) => {
+            assert!(
+                matches!(error, BankError::Unavailable(_)),
+                "an answer that cannot be read says nothing"
+            );
+            return assert_none_in("an unreadable answer", &error.to_string());
+        }
+    };
+    let plain: Plain<'_> = serde_json::from_slice(answer).expect("a charge object");
+    assert_eq!(plain.object, "charge");
+    assert_eq!(plain.id, charge.id.as_str());
+    assert!(
+        ![".", ".."].contains(&charge.id.as_str()),
+        "a path would lead elsewhere"
+    );
+    assert_eq!(plain.currency, charge.currency.as_str());
+    let amount = plain.amount.get().trim_matches('"');
+    assert_eq!(
+        money::value(amount),
+        u128::try_from(charge.amount.satang()).ok(),
+        "{amount}"
+    );
+    judged(stored, &charge, &plain);
+    shown(&charge);
+    if let Ok(customer) = wire::customer_id(answer) {
+        assert!((1..=100).contains(&customer.as_str().len()));
+    }
+    if let Some(refund) = wire::refund_id(answer) {
+        assert!((1..=100).contains(&refund.len()));
+    }
+}
+
+/// Paid, exactly when the bank says so of this very charge; and the opposite of paid only by the bank's word for it.
+fn judged(stored: &Stored, charge: &Charge, plain: &Plain<'_>) {
+    let is = |value: &Option<Value>, text: &str| value.as_ref().is_some_and(|value| value == text);
+    let blank = |value: &Option<Value>| match value {
+        Some(Value::String(text)) => text.is_empty(),
+        Some(Value::Bool(_)) => false,
+        _ => true,
+    };
+    let livemode_fits = blank(&plain.livemode)
+        || plain.livemode.as_ref().is_some_and(|said| {
+            *said == json!(stored.livemode) || *said == json!(stored.livemode.to_string())
+        });
+    let ours = plain.id == "chrg_test_1"
+        && money::value(plain.amount.get().trim_matches('"'))
+            == u128::try_from(stored.amount.satang()).ok()
+        && plain.currency == "THB"
+        && (stored.reference.is_none() || is(&plain.reference_order, "ref1"))
+        && livemode_fits;
+    let state = plain.transaction_state.as_str().unwrap_or_default();
+    let verdict = match (state, is(&plain.status, "success")) {
+        ("Authorized" | "Settled", true) => Verdict::Decided(Outcome::Paid),
+        ("Declined" | "Reversed", _) => Verdict::Decided(Outcome::Declined),
+        ("Voided" | "Refund Sent", _) => Verdict::Decided(Outcome::Returned),
+        _ => Verdict::Pending,
+    };
+    match charge.judge(&stored.expected()) {
+        Ok(judged) => assert_eq!((ours, judged), (true, verdict)),
+        Err(mismatch) => {
+            assert!(!ours, "{mismatch}");
+            assert_none_in("a mismatch", &mismatch.to_string());
+        }
+    }
+}
+
+/// The bank's own words enter an execution's history: they are short there, and hold no token that it may have echoed.
+fn shown(charge: &Charge) {
+    for text in [Some(charge.state.as_str()), charge.failure_code.as_deref()]
+        .into_iter()
+        .flatten()
+    {
+        assert!(text.len() <= 40, "a word of {} bytes", text.len());
+        assert_none_in("the bank's word", text);
+    }
+    if !matches!(charge.state, TransactionState::Initialized) {
+        assert_eq!(TransactionState::parse(charge.state.as_str()), charge.state);
+    }
+}
+
+/// A refusal is definite only by the bank's own word; an outage says nothing; and nothing of the answer but a code shows.
+fn refusal(status: u16, answer: &[u8]) {
+    let status = StatusCode::from_u16(status).expect("within the bounds");
+    let error_object = matches!(
+        serde_json::from_slice::<Value>(answer),
+        Ok(Value::Object(map)) if map.get("object").is_some_and(|object| object == "error")
+    );
+    let refusal = wire::refusal(status, answer);
+    if let Some(error) = &refusal {
+        assert_none_in("a refusal of the bank", &error.to_string());
+        assert_none_debugged("a refusal of the bank", error);
+    }
+    match (&refusal, status.as_u16()) {
+        (None, code) => assert!((200..300).contains(&code)),
+        (Some(BankError::Refused { status: told, code }), by) => {
+            assert_eq!(*told, by);
+            assert!(
+                code.len() <= 40 && code.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+                "{code}"
+            );
+            assert!(
+                ((400..500).contains(&by) && ![401, 403, 408, 425, 429].contains(&by))
+                    || (200..300).contains(&by)
+            );
+            // Of these alone it would follow that there is no such charge, or that nothing was charged.
+            if by == 404 || (200..300).contains(&by) {
+                assert!(error_object);
+            }
+        }
+        (Some(BankError::Unavailable(_)), by) => {
+            assert!(!((200..300).contains(&by) && error_object))
+        }
+    }
+    if (200..300).contains(&status.as_u16()) && !error_object {
+        assert!(refusal.is_none());
+    }
+}

@@ -1,0 +1,233 @@
+//! The bank's signed notifications: believed exactly when the bank signed them, and the key never shows.
+
+use arbitrary::{Result, Unstructured};
+use payment3_activities::bank::GatewaySecret;
+use payment3_activities::domain::claim::ClaimedStatus;
+use payment3_activities::domain::money::Satang;
+use payment3_activities::domain::notification::Notification;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::callback::refused;
+use crate::generate::{rest, visible, word};
+use crate::secrets::{KEY, assert_none_debugged, assert_none_in};
+
+const IDS: [&str; 4] = ["chrg_test_x", "chrg_test_x1", "chrg_test_x12", "c"];
+const CURRENCIES: [&str; 3] = ["THB", "USD", "THBsuccess"];
+const STATES: [&str; 8] = [
+    "Authorized",
+    "Settled",
+    "Pre-Authorized",
+    "Declined",
+    "Voided",
+    "Refund Sent",
+    "Declined05",
+    "Auhtorized",
+];
+const CODES: [&str; 5] = ["", "05", "51", "N7", "600"];
+
+/// Checks one of three things, by the first byte: a notification made of parts, one that a forger made of a genuine one,
+/// or the rest of the bytes as a notification's body and as the gateway's secret.
+pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
+    match u.arbitrary::<u8>()? % 4 {
+        0 => signed(u),
+        1 => divided_otherwise(u),
+        2 => {
+            body(rest(u)?);
+            Ok(())
+        }
+        _ => {
+            secret(rest(u)?);
+            Ok(())
+        }
+    }
+}
+
+fn gateway() -> GatewaySecret {
+    let json = json!({"url": "https://gateway.example", "b2c": format!("pkey_test_x:{KEY}")});
+    GatewaySecret::parse(&json.to_string()).expect("a gateway secret")
+}
+
+fn digest(parts: &[&str]) -> String {
+    hex::encode(Sha256::digest(parts.concat()))
+}
+
+/// What the bank says of a charge, and signs.
+struct Said {
+    id: String,
+    amount: Satang,
+    currency: String,
+    status: &'static str,
+    state: String,
+    code: String,
+}
+
+impl Said {
+    fn any(u: &mut Unstructured<'_>) -> Result<Self> {
+        Ok(Self {
+            id: word(u, &IDS)?,
+            amount: Satang::new(u.int_in_range(0..=999_999_999_999)?).expect("within the bounds"),
+            currency: word(u, &CURRENCIES)?,
+            status: *u.choose(&["success", "fail"])?,
+            state: word(u, &STATES)?,
+            code: word(u, &CODES)?,
+        })
+    }
+
+    fn text(&self) -> String {
+        format!(
+            "{}{}00{}{}{}",
+            self.id, self.amount, self.currency, self.status, self.state
+        )
+    }
+
+    fn body(&self, amount: &str, checksum: &str) -> String {
+        json!({
+            "object": "charge", "id": self.id, "amount": amount, "currency": self.currency, "status": self.status,
+            "transaction_state": self.state, "failure_code": self.code, "checksum": checksum,
+        })
+        .to_string()
+    }
+
+    fn paid(&self) -> bool {
+        self.status == "success" && (self.state == "Authorized" || self.state == "Settled")
+    }
+}
+
+/// A checksum is accepted if and only if it is one of the two that the bank may have written, to the letter.
+fn signed(u: &mut Unstructured<'_>) -> Result<()> {
+    let said = Said::any(u)?;
+    let text = said.text();
+    let right = [digest(&[&text, KEY]), digest(&[&text, &said.code, KEY])];
+    let mut checksum = u.choose(&right)?.clone();
+    match u.int_in_range(0..=7)? {
+        0 => checksum = checksum.to_uppercase(),
+        1 => {
+            checksum.pop();
+        }
+        2 => checksum.push('0'),
+        3 => {
+            let at = u.int_in_range(0..=checksum.len() - 1)?;
+            checksum.replace_range(at..=at, u.choose(&["0", "f", "A", " "])?);
+        }
+        4 => checksum = digest(&[&text]),
+        5 => checksum = visible(u, 0, 64)?,
+        _ => {}
+    }
+    let amount = said.amount.to_string();
+    let written = u.choose(&[amount.clone(), format!("{amount}00")])?.clone();
+    match Notification::parse(said.body(&written, &checksum).as_bytes()) {
+        Ok(notification) => {
+            assert_eq!(notification.charge_id.as_str(), said.id);
+            assert_eq!(notification.signed, text);
+            assert_eq!(notification.failure_code, said.code);
+            assert_eq!(notification.says_paid(), said.paid());
+            assert_eq!(gateway().signed(&notification), right.contains(&checksum));
+            assert_none_debugged("a notification", &notification);
+        }
+        Err(error) => refused(error),
+    }
+    Ok(())
+}
+
+/// A forger has a genuine notification that says nothing of paid, and divides what was signed otherwise: it may verify,
+/// since the bank signs the fields without anything between them, but it must not say paid.
+fn divided_otherwise(u: &mut Unstructured<'_>) -> Result<()> {
+    let genuine = Said {
+        id: (*u.choose(&IDS)?).to_owned(),
+        amount: Satang::new(u.int_in_range(0..=200_000)?).expect("within the bounds"),
+        currency: "THB".to_owned(),
+        status: u.choose(&["success", "fail"])?,
+        state: (*u.choose(&STATES[..6])?).to_owned(),
+        code: (*u.choose(&CODES)?).to_owned(),
+    };
+    if genuine.paid() {
+        return Err(arbitrary::Error::IncorrectFormat);
+    }
+    let text = genuine.text() + &genuine.code;
+    let checksum = digest(&[&text, KEY]);
+    let mut cuts = [0; 5];
+    for cut in &mut cuts {
+        *cut = u.int_in_range(0..=text.len())?;
+    }
+    cuts.sort_unstable();
+    let [a, b, c, d, e] = cuts;
+    let forged = json!({
+        "id": text[..a], "amount": text[a..b], "currency": text[b..c], "status": text[c..d],
+        "transaction_state": text[d..e], "failure_code": text[e..], "checksum": checksum,
+    });
+    if let Ok(notification) = Notification::parse(forged.to_string().as_bytes()) {
+        assert!(
+            !(gateway().signed(&notification) && notification.says_paid()),
+            "a notification that was not of a paid charge has become one"
+        );
+    }
+    Ok(())
+}
+
+/// Whatever the body, what is read of it is what other readers of JSON see.
+fn body(body: &[u8]) {
+    let notification = match Notification::parse(body) {
+        Ok(notification) => notification,
+        Err(error) => return refused(error),
+    };
+    let json: Value = serde_json::from_slice(body).expect("only JSON is a notification");
+    let id = notification.charge_id.as_str();
+    assert!((1..=100).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));
+    assert_eq!(json["id"], id);
+    assert_eq!(json["checksum"], notification.checksum.as_str());
+    assert!(
+        json.get("object")
+            .is_none_or(|object| object.is_null() || object == "charge")
+    );
+    let word = match notification.status {
+        ClaimedStatus::Success => "success",
+        ClaimedStatus::Failure => "fail",
+    };
+    assert_eq!(json["status"], word);
+    let state = json["transaction_state"].as_str().expect("a word");
+    assert_eq!(
+        notification.says_paid(),
+        word == "success" && matches!(state, "Authorized" | "Settled")
+    );
+    let currency = json["currency"].as_str().expect("a currency");
+    let rest = notification
+        .signed
+        .strip_prefix(id)
+        .expect("the id comes first");
+    let amount = rest
+        .strip_suffix(&format!("{currency}{word}{state}"))
+        .expect("the amount stands between");
+    let (baht, decimals) = amount.split_once('.').expect("four decimals");
+    assert!(
+        !baht.is_empty() && decimals.len() == 4 && decimals.ends_with("00"),
+        "{amount}"
+    );
+    // Nobody but the bank has the key.
+    assert!(!gateway().signed(&notification));
+}
+
+/// Whatever the secret's value: nothing of it shows, and a key that is not the sandbox's moves real money.
+fn secret(value: &[u8]) {
+    let Ok(text) = std::str::from_utf8(value) else {
+        return;
+    };
+    match GatewaySecret::parse(text) {
+        Ok(secret) => {
+            assert_none_debugged("a gateway secret", &secret);
+            let json: Value = serde_json::from_str(text).expect("only JSON is a secret");
+            let (_, key) = json["b2c"]
+                .as_str()
+                .and_then(|keys| keys.split_once(':'))
+                .expect("two keys");
+            assert!(!key.trim().is_empty());
+            assert_eq!(secret.livemode(), !key.trim().starts_with("skey_test_"));
+            let url = url::Url::parse(json["url"].as_str().expect("an address")).expect("a URL");
+            assert!(matches!(url.scheme(), "https" | "http"));
+        }
+        Err(error) => {
+            assert_none_in("a refused gateway secret", &error.to_string());
+            assert_none_debugged("a refused gateway secret", &error);
+        }
+    }
+}

@@ -18,13 +18,10 @@ export interface Branch {
   readonly isMaster: boolean;
 }
 
-/** The branch whose data is kept for good, and whose records other branches may have to process. */
-export const MASTER_BRANCH: Branch = { name: "master", isMaster: true };
-
-/** The branch of the given git name. */
-export function branchOf(gitName: string): Branch {
+/** The branch of the given git name. `master` is the branch whose data is kept for good; without it, the given branch is that one. */
+export function branchOf(gitName: string, master?: Branch): Branch {
   const name = resourceNamePart(gitName);
-  return { name, isMaster: name === MASTER_BRANCH.name };
+  return { name, isMaster: master === undefined || name === master.name };
 }
 
 /**

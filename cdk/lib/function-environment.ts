@@ -1,5 +1,5 @@
 import { type FunctionSpec, FUNCTION_CATALOGUE, type SettingVariable } from "./function-catalogue";
-import { type FunctionName, type TableName, masterRecordTable } from "./names";
+import { type FunctionName, type TableName, resourceName } from "./names";
 import type { Secrets } from "./secrets";
 import type { Settings } from "./settings";
 import type { Tables } from "./tables";
@@ -28,7 +28,7 @@ export function functionEnvironment(name: FunctionName, wiring: Wiring): Record<
   if (spec.masterRecords) {
     environment["BRANCH"] = settings.branch.name;
     if (settings.borrowsMasterRecords) {
-      environment["MASTER_CARD_PAYMENT_RECORD_TABLE"] = masterRecordTable();
+      environment["MASTER_CARD_PAYMENT_RECORD_TABLE"] = resourceName("card-payment-record", settings.masterBranch);
     }
     if (settings.branch.isMaster) {
       environment["LENDS_RECORDS"] = "true";

@@ -2,7 +2,7 @@ import { Aws } from "aws-cdk-lib";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 import { type FunctionSpec, FUNCTION_CATALOGUE, type TableAccess } from "./function-catalogue";
 import { type Wiring, requireStateMachine } from "./function-environment";
-import { type FunctionName, type TableName, constructId, masterRecordTable } from "./names";
+import { type FunctionName, type TableName, constructId, resourceName } from "./names";
 
 /** What a function's role allows beside logs and traces: what its entry in the catalogue needs, on those very resources. */
 export function functionStatements(name: FunctionName, wiring: Wiring): PolicyStatement[] {
@@ -11,7 +11,7 @@ export function functionStatements(name: FunctionName, wiring: Wiring): PolicySt
     accessStatements(constructId(table), wiring.tables.get(table).tableArn, access),
   );
   if (spec.masterRecords && wiring.settings.borrowsMasterRecords) {
-    const arn = `arn:${Aws.PARTITION}:dynamodb:${Aws.REGION}:${Aws.ACCOUNT_ID}:table/${masterRecordTable()}`;
+    const arn = `arn:${Aws.PARTITION}:dynamodb:${Aws.REGION}:${Aws.ACCOUNT_ID}:table/${resourceName("card-payment-record", wiring.settings.masterBranch)}`;
     statements.push(...accessStatements("MasterRecords", arn, spec.masterRecords));
   }
   if (spec.startsExecutions) {

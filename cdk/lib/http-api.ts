@@ -1,22 +1,74 @@
-import { HttpApi, HttpMethod, HttpStage, PayloadFormatVersion } from "aws-cdk-lib/aws-apigatewayv2";
+import { AccessLogFormat } from "aws-cdk-lib/aws-apigateway";
+import {
+  ApiMapping,
+  type CfnStage,
+  DomainName,
+  HttpApi,
+  HttpMethod,
+  HttpStage,
+  LogGroupLogDestination,
+  PayloadFormatVersion,
+  SecurityPolicy,
+} from "aws-cdk-lib/aws-apigatewayv2";
 import { HttpLambdaIntegration } from "aws-cdk-lib/aws-apigatewayv2-integrations";
+import { Certificate } from "aws-cdk-lib/aws-certificatemanager";
 import type { IFunction } from "aws-cdk-lib/aws-lambda";
+import { LogGroup } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
-import type { Branch } from "./branch";
+import { lifecycleOf } from "./lifecycle";
 import { type FunctionName, constructId, stackName } from "./names";
+import type { Domain, Settings } from "./settings";
 
-/** Requests that the whole API lets through: far above a shop's checkouts, far below an account's share of 10,000 per second. */
-export const THROTTLE = { rateLimit: 100, burstLimit: 200 } as const;
+/** Requests that a route lets through: `rate` a second, and `burst` at once. Beyond them API Gateway answers 429 by itself. */
+export interface Throttle {
+  readonly rate: number;
+  readonly burst: number;
+}
 
-/** The public routes, and the functions that serve them. */
+/** A public route, the function that serves it, and how much of it there may be. */
+interface RouteSpec {
+  readonly method: HttpMethod;
+  readonly path: string;
+  readonly function: FunctionName;
+  readonly throttle: Throttle;
+}
+
+/**
+ * The public routes. The limits are far above a shop's checkouts and far below an account's 10,000 requests a second, so that nobody who floods one
+ * route takes the others, or other systems of the account, along.
+ */
 export const ROUTES = [
-  { method: HttpMethod.POST, path: "/cardpayment", function: "cardtoken" },
-  { method: HttpMethod.POST, path: "/callback", function: "callback" },
-  { method: HttpMethod.POST, path: "/notify", function: "callback" },
-  { method: HttpMethod.GET, path: "/checkstatus/{orderId}", function: "check-status" },
-] as const satisfies readonly { method: HttpMethod; path: string; function: FunctionName }[];
+  // Each one is a charge at the bank.
+  { method: HttpMethod.POST, path: "/cardpayment", function: "cardtoken", throttle: { rate: 50, burst: 100 } },
+  { method: HttpMethod.POST, path: "/callback", function: "callback", throttle: { rate: 100, burst: 200 } },
+  // Of its own, so that forged browser returns do not keep the bank's notifications out.
+  { method: HttpMethod.POST, path: "/notify", function: "callback", throttle: { rate: 100, burst: 200 } },
+  // Apps poll it.
+  { method: HttpMethod.GET, path: "/checkstatus/{orderId}", function: "check-status", throttle: { rate: 200, burst: 400 } },
+] as const satisfies readonly RouteSpec[];
 /** The middle part of the name of a function that serves a route. */
 export type RouteFunction = (typeof ROUTES)[number]["function"];
+
+/** How API Gateway knows a route. */
+export function routeKey({ method, path }: { readonly method: HttpMethod; readonly path: string }): string {
+  return `${method} ${path}`;
+}
+
+/**
+ * What the access log says of a request: who was refused, where, and why. The address is the only thing in any log that points at a person; without it
+ * nobody could be shut out. The path is left out for the route, since it may name an order.
+ */
+export const ACCESS_LOG_FIELDS = {
+  requestId: "$context.requestId",
+  time: "$context.requestTimeEpoch",
+  sourceIp: "$context.identity.sourceIp",
+  routeKey: "$context.routeKey",
+  status: "$context.status",
+  refusal: "$context.error.responseType",
+  functionStatus: "$context.integrationStatus",
+  milliseconds: "$context.responseLatency",
+  bytes: "$context.responseLength",
+} as const;
 
 /** The public HTTP API of a branch. */
 export class PaymentApi extends Construct {
@@ -24,15 +76,41 @@ export class PaymentApi extends Construct {
   readonly url: string;
   /** Id of the API. */
   readonly apiId: string;
+  /** What was asked and refused. */
+  readonly accessLog: LogGroup;
+  /** Where the DNS record of the API's own name must point; undefined without one. */
+  readonly domainTarget: string | undefined;
 
-  constructor(scope: Construct, id: string, branch: Branch, functions: Readonly<Record<RouteFunction, IFunction>>) {
+  constructor(scope: Construct, id: string, settings: Settings, functions: Readonly<Record<RouteFunction, IFunction>>) {
     super(scope, id);
+    const { branch, domain } = settings;
+    const lifecycle = lifecycleOf(branch);
     const api = new HttpApi(this, "Api", {
       apiName: stackName(branch),
       description: `Card payments of branch ${branch.name}`,
       createDefaultStage: false,
+      // With a name of its own, it has no other.
+      disableExecuteApiEndpoint: domain !== undefined,
     });
-    new HttpStage(this, "DefaultStage", { httpApi: api, stageName: "$default", autoDeploy: true, throttle: THROTTLE });
+    this.accessLog = new LogGroup(this, "AccessLog", {
+      logGroupName: `/aws/vendedlogs/apis/${stackName(branch)}`,
+      retention: lifecycle.accessLogRetention,
+      removalPolicy: lifecycle.companions,
+    });
+    const stage = new HttpStage(this, "DefaultStage", {
+      httpApi: api,
+      stageName: "$default",
+      autoDeploy: true,
+      // Every route has its own limit; this one is for a route that might be added without.
+      throttle: { rateLimit: 1, burstLimit: 1 },
+      accessLogSettings: {
+        destination: new LogGroupLogDestination(this.accessLog),
+        format: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG_FIELDS)),
+      },
+    });
+    (stage.node.defaultChild as CfnStage).routeSettings = Object.fromEntries(
+      ROUTES.map(({ throttle, ...route }) => [routeKey(route), { ThrottlingRateLimit: throttle.rate, ThrottlingBurstLimit: throttle.burst }]),
+    );
     // One integration for each function, which its routes share.
     const integrations = new Map<RouteFunction, HttpLambdaIntegration>();
     for (const route of ROUTES) {
@@ -42,9 +120,22 @@ export class PaymentApi extends Construct {
           payloadFormatVersion: PayloadFormatVersion.VERSION_2_0,
         });
       integrations.set(route.function, integration);
-      api.addRoutes({ path: route.path, methods: [route.method], integration });
+      // A stage may limit only routes that are there.
+      stage.node.addDependency(...api.addRoutes({ path: route.path, methods: [route.method], integration }));
     }
-    this.url = api.apiEndpoint;
     this.apiId = api.apiId;
+    this.domainTarget = domain === undefined ? undefined : this.map(api, stage, domain);
+    this.url = domain === undefined ? api.apiEndpoint : `https://${domain.name}`;
+  }
+
+  /** Gives the API its own name, and returns what the name must point to. */
+  private map(api: HttpApi, stage: HttpStage, domain: Domain): string {
+    const domainName = new DomainName(this, "Domain", {
+      domainName: domain.name,
+      certificate: Certificate.fromCertificateArn(this, "Certificate", domain.certificateArn),
+      securityPolicy: SecurityPolicy.TLS_1_2,
+    });
+    new ApiMapping(this, "Mapping", { api, domainName, stage }).node.addDependency(stage);
+    return domainName.regionalDomainName;
   }
 }

@@ -12,6 +12,8 @@ export interface Lifecycle {
   readonly companions: RemovalPolicy;
   /** How long logs are kept. */
   readonly logRetention: RetentionDays;
+  /** How long the API's access log is kept: it names addresses, and is there to shut abusers out. */
+  readonly accessLogRetention: RetentionDays;
 }
 
 /** Master keeps everything, and its logs for the twelve months that card-industry audits ask for; other branches clean up after themselves. */
@@ -22,11 +24,13 @@ export function lifecycleOf(branch: Branch): Lifecycle {
         data: RemovalPolicy.RETAIN,
         companions: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         logRetention: RetentionDays.ONE_YEAR,
+        accessLogRetention: RetentionDays.THREE_MONTHS,
       }
     : {
         protected: false,
         data: RemovalPolicy.DESTROY,
         companions: RemovalPolicy.DESTROY,
         logRetention: RetentionDays.TWO_WEEKS,
+        accessLogRetention: RetentionDays.TWO_WEEKS,
       };
 }

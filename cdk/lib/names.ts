@@ -1,4 +1,4 @@
-import { type Branch, MASTER_BRANCH } from "./branch";
+import type { Branch } from "./branch";
 
 /** The tables, by the middle part of their names. */
 export const TABLES = ["card-payment-record", "credit-card-notify", "kbank-user-mapping", "check-status", "order"] as const;
@@ -29,10 +29,6 @@ export function resourceName(kebab: string, branch: Branch): string {
   return `payment3-${kebab}-${branch.name}`;
 }
 
-/** The name of master's table of payment records. */
-export function masterRecordTable(): string {
-  return resourceName("card-payment-record", MASTER_BRANCH);
-}
 
 /** The name of a branch's stack, and of what there is only one of in a stack. */
 export function stackName(branch: Branch): string {

@@ -15,6 +15,9 @@ import { FUNCTION_TIMEOUT_SECONDS } from "./timeouts";
 /** Megabytes; on AWS Lambda the share of a processor grows with them. */
 const MEMORY_SIZE = 256;
 
+/** Runs of reconciliation never overlap: one every five minutes, of at most four. */
+const RECONCILE_CONCURRENCY = 1;
+
 /** One function with a role and a log group of its own. */
 export class PaymentFunction extends Construct {
   /** The deployed function. */
@@ -22,7 +25,7 @@ export class PaymentFunction extends Construct {
 
   constructor(scope: Construct, name: FunctionName, wiring: Wiring) {
     super(scope, constructId(name));
-    const { branch, architecture, assetsDirectory } = wiring.settings;
+    const { branch, architecture, assetsDirectory, reservedConcurrency } = wiring.settings;
     const lifecycle = lifecycleOf(branch);
     const functionName = resourceName(name, branch);
     const logGroup = new LogGroup(this, "Logs", {
@@ -47,6 +50,7 @@ export class PaymentFunction extends Construct {
       memorySize: MEMORY_SIZE,
       timeout: Duration.seconds(FUNCTION_TIMEOUT_SECONDS[name]),
       tracing: Tracing.ACTIVE,
+      ...(reservedConcurrency === undefined ? {} : { reservedConcurrentExecutions: name === "reconcile" ? RECONCILE_CONCURRENCY : reservedConcurrency }),
       environment: functionEnvironment(name, wiring),
       logGroup,
       loggingFormat: LoggingFormat.JSON,

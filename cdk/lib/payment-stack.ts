@@ -30,7 +30,7 @@ export class PaymentStack extends Stack {
       tags: { application: "payment3", branch: branch.name },
     });
 
-    const tables = new Tables(this, "Tables", branch);
+    const tables = new Tables(this, "Tables", settings);
     const secrets = new Secrets(this, "Secrets", branch);
     const wiring: Wiring = { settings, tables, secrets };
 
@@ -50,13 +50,16 @@ export class PaymentStack extends Stack {
     );
     const { reconcile } = declareFunctions<"reconcile">(functions, ["reconcile"], starters);
     new ReconcileSchedule(this, "Reconciliation", branch, reconcile);
-    const api = new PaymentApi(this, "Http", branch, entrances);
+    const api = new PaymentApi(this, "Http", settings, entrances);
 
     const output = (name: string, value: string, description: string): void => {
       new CfnOutput(this, name, { value, description });
     };
     output("ApiUrl", api.url, "Base URL of the HTTP API");
     output("ApiId", api.apiId, "Id of the HTTP API");
+    if (api.domainTarget !== undefined) {
+      output("DomainTarget", api.domainTarget, "Point the DNS record of domainName here");
+    }
     output("StateMachineArn", stateMachine.arn, "The state machine of payments");
     output("GatewaySecretArn", secrets.gatewayArn, "Put the bank's address and keys here");
     output("ShopWebhookSecretArn", secrets.shopWebhookArn, "The key that signs events to the shop");

@@ -1,7 +1,9 @@
 import { resolve } from "node:path";
 import { type Branch, branchOf } from "./branch";
 import { ConfigurationError } from "./configuration-error";
-import { type Problem, callbackBaseProblem, defaultCallbackBaseProblem, originProblem, webUrlProblem } from "./urls";
+import { type ContextKey, ContextReader } from "./context";
+import { certificateProblem, domainProblem, emailProblem, keyProblem, merchantIdProblem, tableNameProblem } from "./formats";
+import { callbackBaseProblem, defaultCallbackBaseProblem, originProblem, webUrlProblem } from "./urls";
 
 /** The processor the functions are built for. */
 export type ArchitectureName = (typeof ARCHITECTURES)[number];
@@ -9,21 +11,46 @@ const ARCHITECTURES = ["x86_64", "arm64"] as const;
 
 /** Whose card is saved after a payment; ADDCARD always saves. */
 export type SaveCardPolicy = (typeof SAVE_CARD_POLICIES)[number];
-const YES_OR_NO = ["yes", "no"] as const;
 const SAVE_CARD_POLICIES = ["every-order", "paid-only", "consented"] as const;
+
+const YES_OR_NO = ["no", "yes"] as const;
+
+/** The region of certificates and web ACLs that CloudFront uses. */
+export const EDGE_REGION = "us-east-1";
+
+/** More than an account has by default. */
+const MOST_CONCURRENT = 1000;
+
+/** A public name of our own, with the certificate that proves it. */
+export interface Domain {
+  /** The host name. */
+  readonly name: string;
+  /** ARN of the certificate. */
+  readonly certificateArn: string;
+}
+
+/** A CloudFront distribution with a web application firewall in front of the API. */
+export interface Edge extends Domain {
+  /** The API's own host name, which is known once its stack is deployed. */
+  readonly origin: string;
+}
 
 /** Everything that a deployment decides, checked. */
 export interface Settings {
   /** The branch that the stack serves. */
   readonly branch: Branch;
+  /** The branch that is production. */
+  readonly masterBranch: Branch;
   /** The processor the functions are built for. */
   readonly architecture: ArchitectureName;
   /** Absolute path of the directory that holds `<function>/bootstrap` for every function. */
   readonly assetsDirectory: string;
-  /** Where the shop receives payment events. */
-  readonly shopWebhookUrl: string;
+  /** An order table that exists already; undefined where the stack makes its own. */
+  readonly orderTable: string | undefined;
   /** The merchant ids (15 digits each) that a checkout may name. */
   readonly merchantIds: readonly string[];
+  /** Where the shop receives payment events. */
+  readonly shopWebhookUrl: string;
   /** Where a browser may be sent when a payment is done. */
   readonly callbackBases: readonly string[];
   /** Where a browser is sent when its checkout named no allowed base. */
@@ -34,37 +61,55 @@ export interface Settings {
   readonly saveCardPolicy: SaveCardPolicy;
   /** Whether callbacks for payments of master's checkout may be processed here: only where this branch shares master's account at the bank and its orders. */
   readonly borrowsMasterRecords: boolean;
+  /** Who gets the alarms by e-mail; undefined where only the topic has them. */
+  readonly alarmEmail: string | undefined;
+  /** Where the runbook is read, for the links in the alarms. */
+  readonly runbook: string;
+  /** How many runs at once are set aside for each function; undefined where they share what the account has. */
+  readonly reservedConcurrency: number | undefined;
+  /** The API's own public name. */
+  readonly domain: Domain | undefined;
+  /** The firewall before the API. */
+  readonly edge: Edge | undefined;
+  /** ARN of the KMS key for the definition and the histories of executions; undefined for a key that AWS owns. */
+  readonly executionKeyArn: string | undefined;
 }
 
-/** What stands where the context says nothing. */
-const DEFAULTS = {
-  architecture: "x86_64",
-  assets: "../target/lambda",
-  defaultCallbackBase: "https://shop.villamarket.com",
-  bankRedirectOrigins: [
-    "https://kpaymentgateway.kasikornbank.com",
-    "https://kpaymentgateway-services.kasikornbank.com",
-    "https://dev-kpaymentgateway.kasikornbank.com",
-    "https://dev-kpaymentgateway-services.kasikornbank.com",
-  ].join(","),
-  saveCardPolicy: "every-order",
-  borrowMasterRecords: "no",
-} as const;
-
-/** The context keys of this app. */
-const KEYS = [
-  "branch",
-  "architecture",
-  "assets",
-  "shopWebhookUrl",
-  "merchantIds",
-  "callbackBases",
-  "defaultCallbackBase",
-  "bankRedirectOrigins",
-  "saveCardPolicy",
-  "borrowMasterRecords",
-] as const;
-type Key = (typeof KEYS)[number];
+/** The settings, as docs/deploy.md lists them. */
+export const CONTEXT = {
+  branch: { example: "<branch>" },
+  masterBranch: { example: "main", fallback: "master" },
+  architecture: { example: "arm64", fallback: "x86_64" },
+  assets: { example: "<directory>", fallback: "../target/lambda" },
+  orderTable: { example: "shop-orders" },
+  allowExistingOrderTable: { example: "yes", fallback: "no" },
+  merchantIds: { example: "401000000000001,401000000000002" },
+  shopWebhookUrl: { example: "https://shop.example/payment-events" },
+  callbackBases: { example: "https://shop.example,yourapp://payments" },
+  defaultCallbackBase: { example: "https://shop.example", fallback: "https://shop.villamarket.com" },
+  bankRedirectOrigins: {
+    example: "https://bank.example",
+    fallback: [
+      "https://kpaymentgateway.kasikornbank.com",
+      "https://kpaymentgateway-services.kasikornbank.com",
+      "https://dev-kpaymentgateway.kasikornbank.com",
+      "https://dev-kpaymentgateway-services.kasikornbank.com",
+    ].join(","),
+  },
+  saveCardPolicy: { example: "consented", fallback: "every-order" },
+  borrowMasterRecords: { example: "yes", fallback: "no" },
+  alarmEmail: { example: "oncall@shop.example" },
+  runbook: { example: "https://git.example/payment3/docs/runbook.md", fallback: "docs/runbook.md" },
+  reservedConcurrency: { example: "50" },
+  domainName: { example: "pay.shop.example" },
+  certificateArn: { example: "arn:aws:acm:<region>:<account>:certificate/<id>" },
+  edgeDomainName: { example: "pay.shop.example" },
+  edgeCertificateArn: { example: `arn:aws:acm:${EDGE_REGION}:<account>:certificate/<id>` },
+  edgeOrigin: { example: "<ApiId>.execute-api.<region>.amazonaws.com" },
+  executionKeyArn: { example: "arn:aws:kms:<region>:<account>:key/<id>" },
+} as const satisfies Record<string, ContextKey>;
+/** The key of a setting. */
+export type Key = keyof typeof CONTEXT;
 
 /** Where settings come from. */
 export interface SettingsSource {
@@ -78,82 +123,87 @@ export interface SettingsSource {
 
 /** Reads and checks all settings. Throws one {@link ConfigurationError} that names every mistake. */
 export function readSettings(source: SettingsSource): Settings {
-  const problems: string[] = [];
-  const report = (key: Key, problem: string, example: string): void => {
-    problems.push(`${key} ${problem}: give -c ${key}=${example}`);
-  };
-
-  /** The text of a key, or its default; reports a key that has neither. */
-  const text = (key: Key, example: string, fallback?: string): string => {
-    const value = source.context[key] ?? fallback;
-    if (value === undefined || value === "") {
-      report(key, "is missing", example);
-    } else if (typeof value !== "string") {
-      report(key, "is not a text", example);
-    } else {
-      return value.trim();
-    }
-    return "";
-  };
-  const oneOf = <T extends string>(key: Key, allowed: readonly T[], fallback: T): T => {
-    const value = text(key, allowed.join("|"), fallback);
-    const found = allowed.find((candidate) => candidate === value);
-    if (found === undefined && value !== "") {
-      report(key, `"${value}" is unknown`, allowed.join("|"));
-    }
-    return found ?? fallback;
-  };
-  const checked = (key: Key, example: string, problemOf: (text: string) => Problem, fallback?: string): string => {
-    const value = text(key, example, fallback);
-    const problem = value === "" ? undefined : problemOf(value);
-    if (problem !== undefined) {
-      report(key, `"${value}" ${problem}`, example);
-    }
-    return value;
-  };
-  const list = (key: Key, example: string, problemOf: (text: string) => Problem, fallback?: string): string[] => {
-    const value = text(key, example, fallback);
-    const entries = value === "" ? [] : value.split(",").map((entry) => entry.trim());
-    for (const entry of entries) {
-      const problem = entry === "" ? "is an empty entry" : problemOf(entry);
-      if (problem !== undefined) {
-        report(key, `"${entry}" ${problem}`, example);
-      }
-    }
-    return [...new Set(entries)];
-  };
-
-  for (const key of unknownKeys(source.context)) {
-    problems.push(`${key} is not a setting of this app: its settings are ${KEYS.join(", ")}`);
-  }
-  const defaultCallbackBase = checked("defaultCallbackBase", "https://shop.example", defaultCallbackBaseProblem, DEFAULTS.defaultCallbackBase);
+  const { context } = source;
+  const given: ContextReader<Key> = new ContextReader<Key>(CONTEXT, context, {
+    branch: context["branch"] === undefined ? source.gitBranch() : undefined,
+    callbackBases: typeof context["defaultCallbackBase"] === "string" ? context["defaultCallbackBase"] : CONTEXT.defaultCallbackBase.fallback,
+  });
+  const masterBranch = branchOf(given.text("masterBranch"));
   const settings: Settings = {
-    branch: branchOf(text("branch", "<branch>", source.context["branch"] === undefined ? source.gitBranch() : undefined)),
-    architecture: oneOf("architecture", ARCHITECTURES, DEFAULTS.architecture),
-    assetsDirectory: resolve(source.directory, text("assets", "<directory>", DEFAULTS.assets)),
-    shopWebhookUrl: checked("shopWebhookUrl", "https://shop.example/payment-events", webUrlProblem),
-    merchantIds: list("merchantIds", "401000000000001,401000000000002", merchantIdProblem),
-    callbackBases: list("callbackBases", "https://shop.example,yourapp://payments", callbackBaseProblem, defaultCallbackBase),
-    defaultCallbackBase,
-    bankRedirectOrigins: list("bankRedirectOrigins", "https://bank.example", originProblem, DEFAULTS.bankRedirectOrigins),
-    saveCardPolicy: oneOf("saveCardPolicy", SAVE_CARD_POLICIES, DEFAULTS.saveCardPolicy),
-    borrowsMasterRecords: oneOf("borrowMasterRecords", YES_OR_NO, DEFAULTS.borrowMasterRecords) === "yes",
+    branch: branchOf(given.text("branch"), masterBranch),
+    masterBranch,
+    architecture: given.oneOf("architecture", ARCHITECTURES),
+    assetsDirectory: resolve(source.directory, given.text("assets")),
+    orderTable: given.optional("orderTable", tableNameProblem),
+    shopWebhookUrl: given.text("shopWebhookUrl", webUrlProblem),
+    merchantIds: given.list("merchantIds", merchantIdProblem),
+    callbackBases: given.list("callbackBases", callbackBaseProblem),
+    defaultCallbackBase: given.text("defaultCallbackBase", defaultCallbackBaseProblem),
+    bankRedirectOrigins: given.list("bankRedirectOrigins", originProblem),
+    saveCardPolicy: given.oneOf("saveCardPolicy", SAVE_CARD_POLICIES),
+    borrowsMasterRecords: given.oneOf("borrowMasterRecords", YES_OR_NO) === "yes",
+    alarmEmail: given.optional("alarmEmail", emailProblem),
+    runbook: given.text("runbook"),
+    reservedConcurrency: given.count("reservedConcurrency", MOST_CONCURRENT),
+    domain: readDomain(given),
+    edge: readEdge(given),
+    executionKeyArn: given.optional("executionKeyArn", keyProblem),
   };
-  if (settings.borrowsMasterRecords && settings.branch.isMaster) {
-    report("borrowMasterRecords", "makes no sense on master itself", "no");
-  }
-  if (problems.length > 0) {
-    throw new ConfigurationError(problems.join("\n"));
+  checkTogether(given, settings);
+  if (given.problems.length > 0) {
+    throw new ConfigurationError(given.problems.join("\n"));
   }
   return settings;
 }
 
-function merchantIdProblem(text: string): Problem {
-  return /^[0-9]{15}$/.test(text) ? undefined : "is not a merchant id of 15 digits";
+function readDomain(given: ContextReader<Key>): Domain | undefined {
+  const name = given.optional("domainName", domainProblem);
+  const certificateArn = given.optional("certificateArn", certificateProblem);
+  requireTogether(given, { domainName: name, certificateArn });
+  return name === undefined || certificateArn === undefined ? undefined : { name, certificateArn };
 }
 
-/** Keys that somebody meant for this app: the CDK's own all hold a character besides letters. */
-function unknownKeys(context: Readonly<Record<string, unknown>>): string[] {
-  const known: readonly string[] = KEYS;
-  return Object.keys(context).filter((key) => /^[A-Za-z]+$/.test(key) && !known.includes(key));
+function readEdge(given: ContextReader<Key>): Edge | undefined {
+  const name = given.optional("edgeDomainName", domainProblem);
+  const certificateArn = given.optional("edgeCertificateArn", (text) => certificateProblem(text, EDGE_REGION));
+  const origin = given.optional("edgeOrigin", domainProblem);
+  requireTogether(given, { edgeDomainName: name, edgeCertificateArn: certificateArn, edgeOrigin: origin });
+  return name === undefined || certificateArn === undefined || origin === undefined ? undefined : { name, certificateArn, origin };
+}
+
+/** Reports what is missing of settings that make sense only together. */
+function requireTogether(given: ContextReader<Key>, values: Readonly<Partial<Record<Key, string | undefined>>>): void {
+  const entries = Object.entries(values) as [Key, string | undefined][];
+  const present = entries.filter(([, value]) => value !== undefined).map(([key]) => key);
+  if (present.length === 0) {
+    return;
+  }
+  for (const [key] of entries.filter(([, value]) => value === undefined)) {
+    given.report(key, `is missing, which ${present.join(" and ")} needs`);
+  }
+}
+
+/** What no single setting shows. */
+function checkTogether(given: ContextReader<Key>, settings: Settings): void {
+  const { branch, masterBranch, orderTable, borrowsMasterRecords, alarmEmail, domain, edge } = settings;
+  const allowed = given.oneOf("allowExistingOrderTable", YES_OR_NO) === "yes";
+  if (orderTable !== undefined && !branch.isMaster && !allowed) {
+    given.report(
+      "allowExistingOrderTable",
+      `is missing: the branch ${branch.name} is not ${masterBranch.name}, and would mark orders in ${orderTable} as paid. If that is meant`,
+      "yes",
+    );
+  }
+  if (allowed && orderTable === undefined) {
+    given.report("orderTable", "is missing, which allowExistingOrderTable is about");
+  }
+  if (borrowsMasterRecords && branch.isMaster) {
+    given.report("borrowMasterRecords", "makes no sense on master itself", "no");
+  }
+  if (branch.isMaster && alarmEmail === undefined) {
+    given.report("alarmEmail", "is missing: nobody would hear master's alarms");
+  }
+  if (domain !== undefined && domain.name === edge?.name) {
+    given.report("edgeDomainName", `"${edge.name}" is the API's own domainName, but must be another`);
+  }
 }

@@ -7,6 +7,7 @@ import { Construct } from "constructs";
 import { lifecycleOf } from "./lifecycle";
 import { type FunctionName, resourceName } from "./names";
 import type { Settings } from "./settings";
+import { useExecutionKey } from "./execution-key";
 import { DEFINITION_FILE, readDefinition } from "./state-machine-definition";
 import type { Tables } from "./tables";
 import { deliverLogs, readSamplingRules, sendTraces } from "./telemetry-statements";
@@ -25,6 +26,9 @@ export const ACTIVITIES = {
 } as const satisfies Record<string, FunctionName>;
 /** The middle part of the name of a function that the state machine calls. */
 export type ActivityName = (typeof ACTIVITIES)[keyof typeof ACTIVITIES];
+
+/** How long one data key encrypts histories: the longest that AWS allows, for each new one is a call of KMS. */
+const DATA_KEY_SECONDS = 900;
 
 /** What the state machine is made of. */
 export interface PaymentStateMachineProps {
@@ -45,7 +49,7 @@ export class PaymentStateMachine extends Construct {
 
   constructor(scope: Construct, id: string, { settings, tables, activities, definitionFile = DEFINITION_FILE }: PaymentStateMachineProps) {
     super(scope, id);
-    const { branch, saveCardPolicy } = settings;
+    const { branch, saveCardPolicy, executionKeyArn } = settings;
     const lifecycle = lifecycleOf(branch);
     const name = resourceName("payment", branch);
     const records = tables.get("card-payment-record");
@@ -72,6 +76,7 @@ export class PaymentStateMachine extends Construct {
             sendTraces(),
             readSamplingRules(),
             deliverLogs(),
+            ...(executionKeyArn === undefined ? [] : useExecutionKey(executionKeyArn, name)),
           ],
         }),
       },
@@ -87,6 +92,9 @@ export class PaymentStateMachine extends Construct {
         CardPaymentRecordTable: records.tableName,
         SaveCardPolicy: saveCardPolicy,
       },
+      ...(executionKeyArn === undefined
+        ? {}
+        : { encryptionConfiguration: { type: "CUSTOMER_MANAGED_KMS_KEY", kmsKeyId: executionKeyArn, kmsDataKeyReusePeriodSeconds: DATA_KEY_SECONDS } }),
       tracingConfiguration: { enabled: true },
       loggingConfiguration: {
         // Every step, for the history itself is gone 90 days after an execution ends. Without its data, which holds whom a payment concerns.

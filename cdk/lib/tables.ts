@@ -1,8 +1,12 @@
-import { type Attribute, AttributeType, BillingMode, Table } from "aws-cdk-lib/aws-dynamodb";
+import { type Attribute, AttributeType, BillingMode, type ITable, Table } from "aws-cdk-lib/aws-dynamodb";
 import { Construct } from "constructs";
 import type { Branch } from "./branch";
 import { lifecycleOf } from "./lifecycle";
 import { TABLES, type TableName, constructId, resourceName } from "./names";
+import type { Settings } from "./settings";
+
+/** What the rest of the stack needs to know of a table. */
+export type NamedTable = Pick<ITable, "tableName" | "tableArn">;
 
 /** The attributes by which items are found. */
 interface Keys {
@@ -34,17 +38,22 @@ const KEYS: Readonly<Record<TableName, TableKeys>> = {
   order: { partitionKey: text("orderId") },
 };
 
-/** The tables of a branch, all on demand. */
+/** The tables of a branch, all on demand. The order table may be one that exists already: it stays as it is, whatever becomes of the stack. */
 export class Tables extends Construct {
-  private readonly byName: ReadonlyMap<TableName, Table>;
+  private readonly byName: ReadonlyMap<TableName, NamedTable>;
 
-  constructor(scope: Construct, id: string, branch: Branch) {
+  constructor(scope: Construct, id: string, { branch, orderTable }: Settings) {
     super(scope, id);
-    this.byName = new Map(TABLES.map((name) => [name, this.declare(name, branch)]));
+    this.byName = new Map<TableName, NamedTable>(
+      TABLES.map((name) => [
+        name,
+        name === "order" && orderTable !== undefined ? Table.fromTableName(this, "ExistingOrder", orderTable) : this.declare(name, branch),
+      ]),
+    );
   }
 
   /** The table of the given name. */
-  get(name: TableName): Table {
+  get(name: TableName): NamedTable {
     const table = this.byName.get(name);
     if (table === undefined) {
       throw new Error(`no table ${name} is declared`);

@@ -4,7 +4,7 @@ import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { functionCode } from "../lib/function-code";
-import { APP_DIRECTORY, REQUIRED, builtFunctions, fixedContext, temporaryDirectory } from "./support";
+import { ALARM_EMAIL, APP_DIRECTORY, REQUIRED, builtFunctions, fixedContext, temporaryDirectory } from "./support";
 
 /** Runs the app as the CDK does, without credentials. */
 function run(context: Record<string, string>): { status: number | null; stderr: string; output: string } {
@@ -18,7 +18,7 @@ function run(context: Record<string, string>): { status: number | null; stderr: 
 }
 
 test("the app writes a template that CloudFormation's own rules accept", () => {
-  const { status, stderr, output } = run({ ...REQUIRED, branch: "master", assets: builtFunctions() });
+  const { status, stderr, output } = run({ ...REQUIRED, branch: "master", alarmEmail: ALARM_EMAIL, assets: builtFunctions() });
   assert.equal(status, 0, stderr);
   assert.equal(stderr, "");
   assert.ok(existsSync(join(output, "payment3-master.template.json")));

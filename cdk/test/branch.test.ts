@@ -36,10 +36,12 @@ test("every name is made of lower-case letters, digits and hyphens, within the l
 });
 
 test("only master is master", () => {
-  assert.ok(branchOf("master").isMaster);
+  const master = branchOf("master");
+  assert.ok(branchOf("master", master).isMaster);
   for (const gitName of ["Master", "MASTER", "master/", "main", "master-2"]) {
-    assert.ok(!branchOf(gitName).isMaster, gitName);
+    assert.ok(!branchOf(gitName, master).isMaster, gitName);
   }
+  assert.ok(branchOf("main", branchOf("main")).isMaster);
 });
 
 test("the longest branch fits every limit of AWS", () => {

@@ -154,6 +154,24 @@ test("the state machine may call its nine functions and update records", () => {
   );
 });
 
+test("a key for the execution history is the state machine's, for its own histories and this account's logs alone", () => {
+  const key = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b";
+  const encrypted = synthesise(builtFunctions(), { executionKeyArn: key });
+  const holders = resources(encrypted, "AWS::IAM::Role").filter(([, role]) => JSON.stringify(role).includes("kms:"));
+  assert.equal(holders.length, 1);
+  const found = statements((holders[0] as [string, Resource])[1]).filter(({ Resource: resource }) => resource === key);
+  assert.deepEqual(
+    found.map(({ Action, Condition }) => [Action, Object.entries(Condition.StringEquals).map(([name, value]) => `${name} ${render(encrypted, value)}`)]),
+    [
+      [
+        ["kms:Decrypt", "kms:GenerateDataKey"],
+        ["kms:EncryptionContext:aws:states:stateMachineArn arn:AWS::Partition:states:AWS::Region:AWS::AccountId:stateMachine:payment3-payment-feature-a"],
+      ],
+      ["kms:GenerateDataKey", ["kms:EncryptionContext:SourceArn arn:AWS::Partition:logs:AWS::Region:AWS::AccountId:*"]],
+    ],
+  );
+});
+
 test("a role serves one service, the state machine's for this account alone", () => {
   for (const [id, role] of resources(template, "AWS::IAM::Role")) {
     const trust = role.Properties["AssumeRolePolicyDocument"].Statement;

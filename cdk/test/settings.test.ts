@@ -6,6 +6,19 @@ import { type Settings, readSettings } from "../lib/settings";
 import { REQUIRED, fixedContext } from "./support";
 
 const DIRECTORY = join("/", "checkout", "cdk");
+const CERTIFICATE = "arn:aws:acm:ap-southeast-1:123456789012:certificate/0a1b";
+const EDGE_CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b";
+const KEY = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b";
+/** Settings that make sense only with each other. */
+const TOGETHER = {
+  orderTable: "shop-orders",
+  allowExistingOrderTable: "yes",
+  domainName: "pay.shop.example",
+  certificateArn: CERTIFICATE,
+  edgeDomainName: "shield.shop.example",
+  edgeCertificateArn: EDGE_CERTIFICATE,
+  edgeOrigin: "pay.shop.example",
+};
 
 function settings(context: Record<string, unknown>, gitBranch?: string): Settings {
   return readSettings({ context, directory: DIRECTORY, gitBranch: () => gitBranch });
@@ -25,8 +38,10 @@ function problems(context: Record<string, unknown>, gitBranch?: string): string[
 test("what must be given is enough", () => {
   assert.deepEqual(settings({ ...fixedContext(), ...REQUIRED }), {
     branch: { name: "feature-a", isMaster: false },
+    masterBranch: { name: "master", isMaster: true },
     architecture: "x86_64",
     assetsDirectory: join("/", "checkout", "target", "lambda"),
+    orderTable: undefined,
     shopWebhookUrl: "https://shop.example/events",
     merchantIds: ["401000000000001", "401000000000002"],
     callbackBases: ["https://shop.villamarket.com"],
@@ -39,6 +54,12 @@ test("what must be given is enough", () => {
     ],
     saveCardPolicy: "every-order",
     borrowsMasterRecords: false,
+    alarmEmail: undefined,
+    runbook: "docs/runbook.md",
+    reservedConcurrency: undefined,
+    domain: undefined,
+    edge: undefined,
+    executionKeyArn: undefined,
   });
 });
 
@@ -54,6 +75,18 @@ test("everything can be given", () => {
     bankRedirectOrigins: "http://127.0.0.1:4600",
     saveCardPolicy: "consented",
     borrowMasterRecords: "yes",
+    masterBranch: "Main",
+    orderTable: "shop.orders_2",
+    allowExistingOrderTable: "yes",
+    alarmEmail: "oncall@shop.example",
+    runbook: "https://git.example/runbook.md",
+    reservedConcurrency: "50",
+    domainName: "pay.shop.example",
+    certificateArn: CERTIFICATE,
+    edgeDomainName: "shield.shop.example",
+    edgeCertificateArn: EDGE_CERTIFICATE,
+    edgeOrigin: "pay.shop.example",
+    executionKeyArn: KEY,
   });
   assert.match(given.branch.name, /^fix-it-/);
   assert.equal(given.architecture, "arm64");
@@ -63,10 +96,54 @@ test("everything can be given", () => {
   assert.deepEqual(given.bankRedirectOrigins, ["http://127.0.0.1:4600"]);
   assert.equal(given.saveCardPolicy, "consented");
   assert.equal(given.borrowsMasterRecords, true);
+  assert.match(given.masterBranch.name, /^main-/);
+  assert.equal(given.orderTable, "shop.orders_2");
+  assert.equal(given.alarmEmail, "oncall@shop.example");
+  assert.equal(given.runbook, "https://git.example/runbook.md");
+  assert.equal(given.reservedConcurrency, 50);
+  assert.deepEqual(given.domain, { name: "pay.shop.example", certificateArn: CERTIFICATE });
+  assert.deepEqual(given.edge, { name: "shield.shop.example", certificateArn: EDGE_CERTIFICATE, origin: "pay.shop.example" });
+  assert.equal(given.executionKeyArn, KEY);
+});
+
+test("another branch may be the one that is production", () => {
+  assert.ok(settings({ ...REQUIRED, branch: "main", masterBranch: "main", alarmEmail: "oncall@shop.example" }).branch.isMaster);
+  assert.ok(!settings({ ...REQUIRED, branch: "master", masterBranch: "main" }).branch.isMaster);
+});
+
+test("a branch other than master names an existing order table only with its flag, so that no experiment marks real orders as paid by mistake", () => {
+  const master = { ...REQUIRED, branch: "master", alarmEmail: "oncall@shop.example" };
+  assert.equal(settings({ ...master, orderTable: "shop-orders" }).orderTable, "shop-orders");
+  assert.equal(settings({ ...REQUIRED, orderTable: "shop-orders", allowExistingOrderTable: "yes" }).orderTable, "shop-orders");
+  assert.deepEqual(problems({ ...REQUIRED, orderTable: "shop-orders" }), [
+    "allowExistingOrderTable is missing: the branch feature-a is not master, and would mark orders in shop-orders as paid. If that is meant: " +
+      "give -c allowExistingOrderTable=yes",
+  ]);
+  assert.deepEqual(problems({ ...REQUIRED, allowExistingOrderTable: "yes" }), [
+    "orderTable is missing, which allowExistingOrderTable is about: give -c orderTable=shop-orders",
+  ]);
+});
+
+test("master has somebody who hears its alarms", () => {
+  assert.deepEqual(problems({ ...REQUIRED, branch: "master" }), [
+    "alarmEmail is missing: nobody would hear master's alarms: give -c alarmEmail=oncall@shop.example",
+  ]);
+});
+
+test("what makes sense only together is given together", () => {
+  assert.deepEqual(problems({ ...REQUIRED, domainName: "pay.shop.example" }), [
+    "certificateArn is missing, which domainName needs: give -c certificateArn=arn:aws:acm:<region>:<account>:certificate/<id>",
+  ]);
+  assert.deepEqual(problems({ ...REQUIRED, edgeDomainName: "pay.shop.example", edgeCertificateArn: EDGE_CERTIFICATE }), [
+    "edgeOrigin is missing, which edgeDomainName and edgeCertificateArn needs: give -c edgeOrigin=<ApiId>.execute-api.<region>.amazonaws.com",
+  ]);
+  const domain = { domainName: "pay.shop.example", certificateArn: CERTIFICATE };
+  const edge = { edgeDomainName: "pay.shop.example", edgeCertificateArn: EDGE_CERTIFICATE, edgeOrigin: "a.execute-api.x.amazonaws.com" };
+  assert.match(problems({ ...REQUIRED, ...domain, ...edge })[0] ?? "", /^edgeDomainName "pay.shop.example" is the API's own domainName/);
 });
 
 test("master borrows from nobody", () => {
-  assert.deepEqual(problems({ ...REQUIRED, branch: "master", borrowMasterRecords: "yes" }), [
+  assert.deepEqual(problems({ ...REQUIRED, branch: "master", alarmEmail: "oncall@shop.example", borrowMasterRecords: "yes" }), [
     "borrowMasterRecords makes no sense on master itself: give -c borrowMasterRecords=no",
   ]);
 });
@@ -118,12 +195,32 @@ test("a value that cannot be is named with its flag", () => {
     ["callbackBases", "/relative", /is not an absolute URL/],
     ["defaultCallbackBase", "http://shop.example", /must be https/],
     ["defaultCallbackBase", "yourapp://", /is a whole scheme/],
+    ["borrowMasterRecords", "maybe", /^borrowMasterRecords "maybe" is unknown: give -c borrowMasterRecords=no\|yes$/],
+    ["alarmEmail", "oncall", /is not an e-mail address/],
+    ["alarmEmail", "a@b.example,c@d.example", /is not an e-mail address/],
+    ["reservedConcurrency", "0", /is not a whole number from 1 to 1000/],
+    ["reservedConcurrency", "1001", /is not a whole number from 1 to 1000/],
+    ["reservedConcurrency", "many", /is not a whole number from 1 to 1000/],
+    ["executionKeyArn", "alias/payments", /is not the ARN of a KMS key/],
+    ["executionKeyArn", KEY.replace("key/", "alias/"), /is not the ARN of a KMS key/],
+  ];
+  const together: [string, string, RegExp][] = [
+    ["orderTable", "my orders", /is not the name of a DynamoDB table/],
+    ["domainName", "https://pay.shop.example", /is not a lower-case domain name/],
+    ["domainName", "localhost", /is not a lower-case domain name/],
+    ["domainName", "127.0.0.1", /is not a lower-case domain name/],
+    ["certificateArn", KEY, /is not the ARN of a certificate:/],
+    ["edgeCertificateArn", CERTIFICATE, /is not the ARN of a certificate in us-east-1:/],
+    ["edgeOrigin", "https://a.execute-api.x.amazonaws.com", /is not a lower-case domain name/],
   ];
   for (const [key, value, expected] of cases) {
     const found = problems({ ...REQUIRED, callbackBases: "https://shop.example", [key]: value });
     assert.equal(found.length, 1, `${key}=${value}: ${found.join("; ")}`);
     assert.match(found[0] ?? "", expected);
     assert.match(found[0] ?? "", new RegExp(`give -c ${key}=`));
+  }
+  for (const [key, value, expected] of together) {
+    assert.match(problems({ ...REQUIRED, ...TOGETHER, [key]: value }).join("; "), expected, `${key}=${value}`);
   }
 });
 

@@ -15,6 +15,7 @@ export interface Resource {
   readonly Type: string;
   readonly Properties: Record<string, any>;
   readonly DeletionPolicy?: string;
+  readonly DependsOn?: readonly string[];
 }
 
 /** What a deployment would create. */
@@ -48,9 +49,12 @@ export function fixedContext(): Record<string, unknown> {
 /** The context that a deployment has to give. */
 export const REQUIRED = { branch: "feature-a", shopWebhookUrl: "https://shop.example/events", merchantIds: "401000000000001,401000000000002" };
 
+/** Who gets the alarms; master must say it. */
+export const ALARM_EMAIL = "oncall@shop.example";
+
 /** The template for the given context; what it must hold has a default. */
 export function synthesise(assets: string, context: Record<string, string> = {}): Template {
-  const given = { ...REQUIRED, assets, ...context };
+  const given = { ...REQUIRED, alarmEmail: ALARM_EMAIL, assets, ...context };
   const settings = readSettings({ context: given, directory: APP_DIRECTORY, gitBranch: () => undefined });
   const outdir = mkdtempSync(join(assets, ".cdk.out-"));
   // The built-in validation takes seconds; one test runs it, through the app itself.

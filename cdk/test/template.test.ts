@@ -32,6 +32,7 @@ describe("names", () => {
         ...suffixed(["payment"], "AWS::StepFunctions::StateMachine"),
         ...suffixed(["payment"], "AWS::Logs::LogGroup", "/aws/vendedlogs/states/"),
         "AWS::ApiGatewayV2::Api payment3-feature-a",
+        "AWS::Logs::LogGroup /aws/vendedlogs/apis/payment3-feature-a",
       ].sort(),
     );
   });
@@ -209,11 +210,12 @@ describe("secrets", () => {
 });
 
 describe("logs", () => {
-  test("are kept for a year on master, for two weeks elsewhere", () => {
-    for (const [template, days, policy] of [[master, 365, "RetainExceptOnCreate"], [feature, 14, "Delete"]] as const) {
-      assert.equal(resources(template, "AWS::Logs::LogGroup").length, FUNCTIONS.length + 1);
+  test("are kept for a year on master, the API's with their addresses for three months, all for two weeks elsewhere", () => {
+    for (const [template, days, accessDays, policy] of [[master, 365, 90, "RetainExceptOnCreate"], [feature, 14, 14, "Delete"]] as const) {
+      assert.equal(resources(template, "AWS::Logs::LogGroup").length, FUNCTIONS.length + 2);
       for (const [id, group] of resources(template, "AWS::Logs::LogGroup")) {
-        assert.equal(group.Properties["RetentionInDays"], days, id);
+        const isAccessLog = group.Properties["LogGroupName"].startsWith("/aws/vendedlogs/apis/");
+        assert.equal(group.Properties["RetentionInDays"], isAccessLog ? accessDays : days, id);
         assert.equal(group.DeletionPolicy, policy, id);
       }
     }
@@ -253,10 +255,90 @@ describe("HTTP API", () => {
     ]);
   });
 
-  test("throttles", () => {
-    const { StageName, DefaultRouteSettings } = only(feature, "AWS::ApiGatewayV2::Stage").Properties as any;
+  test("throttles each route by itself, once the route is there", () => {
+    const stage = only(feature, "AWS::ApiGatewayV2::Stage");
+    const { StageName, DefaultRouteSettings, RouteSettings } = stage.Properties as any;
     assert.equal(StageName, "$default");
-    assert.deepEqual(DefaultRouteSettings, { ThrottlingRateLimit: 100, ThrottlingBurstLimit: 200 });
+    assert.deepEqual(DefaultRouteSettings, { ThrottlingRateLimit: 1, ThrottlingBurstLimit: 1 });
+    assert.deepEqual(RouteSettings, {
+      "POST /cardpayment": { ThrottlingRateLimit: 50, ThrottlingBurstLimit: 100 },
+      "POST /callback": { ThrottlingRateLimit: 100, ThrottlingBurstLimit: 200 },
+      "POST /notify": { ThrottlingRateLimit: 100, ThrottlingBurstLimit: 200 },
+      "GET /checkstatus/{orderId}": { ThrottlingRateLimit: 200, ThrottlingBurstLimit: 400 },
+    });
+    const routes = resources(feature, "AWS::ApiGatewayV2::Route");
+    assert.deepEqual(Object.keys(RouteSettings).sort(), routes.map(([, { Properties }]) => Properties["RouteKey"]).sort());
+    for (const [id] of routes) {
+      assert.ok(stage.DependsOn?.includes(id), `${id} is not there when its limit is set`);
+    }
+  });
+
+  test("logs every request and why it was refused, without its path, which may name an order", () => {
+    const { AccessLogSettings } = only(feature, "AWS::ApiGatewayV2::Stage").Properties as any;
+    assert.equal(render(feature, AccessLogSettings.DestinationArn), "/aws/vendedlogs/apis/payment3-feature-a.Arn");
+    const format = JSON.parse(AccessLogSettings.Format);
+    assert.equal(format.status, "$context.status");
+    assert.equal(format.refusal, "$context.error.responseType");
+    assert.doesNotMatch(AccessLogSettings.Format, /\$context\.(?:path|customDomain|authorizer|identity\.userAgent)/);
+  });
+
+  test("has its own name where the deployment gives one, and then no other", () => {
+    const template = synthesise(assets, {
+      domainName: "pay.shop.example",
+      certificateArn: "arn:aws:acm:ap-southeast-1:123456789012:certificate/0a1b",
+    });
+    assert.equal(only(template, "AWS::ApiGatewayV2::Api").Properties["DisableExecuteApiEndpoint"], true);
+    assert.equal(only(feature, "AWS::ApiGatewayV2::Api").Properties["DisableExecuteApiEndpoint"], false);
+    const { DomainName, DomainNameConfigurations } = only(template, "AWS::ApiGatewayV2::DomainName").Properties as any;
+    assert.equal(DomainName, "pay.shop.example");
+    assert.equal(DomainNameConfigurations[0].SecurityPolicy, "TLS_1_2");
+    const mapping = only(template, "AWS::ApiGatewayV2::ApiMapping");
+    assert.equal(mapping.Properties["Stage"], "$default");
+    assert.ok(mapping.DependsOn?.includes(resources(template, "AWS::ApiGatewayV2::Stage")[0]?.[0] ?? ""));
+    assert.equal(render(template, template.Outputs["ApiUrl"]?.Value), "https://pay.shop.example");
+    assert.ok(template.Outputs["DomainTarget"]);
+  });
+});
+
+describe("an existing order table", () => {
+  const template = synthesise(assets, { orderTable: "shop-orders", allowExistingOrderTable: "yes" });
+
+  test("is used and not made", () => {
+    assert.ok(!resources(template, "AWS::DynamoDB::Table").some(([, { Properties }]) => /order-/.test(Properties["TableName"])));
+    const cardtoken = named(template, "AWS::Lambda::Function", "FunctionName", "payment3-cardtoken-feature-a").Properties;
+    assert.equal(cardtoken["Environment"].Variables.ORDER_TABLE, "shop-orders");
+    assert.equal(template.Outputs["OrderTable"]?.Value, "shop-orders");
+  });
+
+  test("may be read and written by whoever may the stack's own", () => {
+    const writers = resources(template, "AWS::IAM::Role").filter(([, role]) => JSON.stringify(role).includes(":table/shop-orders"));
+    assert.equal(writers.length, ["cardtoken", "callback", "lookup-record", "pay-order", "ensure-kbank-user"].length);
+  });
+});
+
+describe("reserved concurrency", () => {
+  const reserved = (template: Template): Record<string, unknown> =>
+    Object.fromEntries(resources(template, "AWS::Lambda::Function").map(([, { Properties }]) => [Properties["FunctionName"], Properties["ReservedConcurrentExecutions"]]));
+
+  test("is none unless the deployment says so", () => {
+    assert.ok(Object.values(reserved(feature)).every((count) => count === undefined));
+  });
+
+  test("is every function's own; reconciliation runs once at a time", () => {
+    const counts = reserved(synthesise(assets, { reservedConcurrency: "20" }));
+    for (const name of FUNCTIONS) {
+      assert.equal(counts[`payment3-${name}-feature-a`], name === "reconcile" ? 1 : 20, name);
+    }
+  });
+});
+
+describe("a key for the execution history", () => {
+  const key = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b";
+
+  test("encrypts it", () => {
+    const { EncryptionConfiguration } = only(synthesise(assets, { executionKeyArn: key }), "AWS::StepFunctions::StateMachine").Properties as any;
+    assert.deepEqual(EncryptionConfiguration, { Type: "CUSTOMER_MANAGED_KMS_KEY", KmsKeyId: key, KmsDataKeyReusePeriodSeconds: 900 });
+    assert.equal((only(feature, "AWS::StepFunctions::StateMachine").Properties as any).EncryptionConfiguration, undefined);
   });
 });
 

@@ -33,6 +33,9 @@ const TABLES: [(&str, &str); 5] = [
 /// Where browsers may be sent beside the demo shop: an app, and the real shop.
 const CALLBACK_BASES: [&str; 2] = ["yourapp://payments", "https://shop.villamarket.com"];
 
+/// Who would hear the alarms; the local AWS sends no mail.
+const ALARM_EMAIL: &str = "oncall@shop.example";
+
 /// What is deployed, and how.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -157,6 +160,7 @@ pub fn context(
         ("assets", functions.display().to_string()),
         ("shopWebhookUrl", format!("{webhook_host}{WEBHOOK_PATH}")),
         ("merchantIds", MERCHANT_ID.to_owned()),
+        ("alarmEmail", ALARM_EMAIL.to_owned()),
         // There is one account at the sandbox bank, whatever branches call back to it.
         (
             "borrowMasterRecords",

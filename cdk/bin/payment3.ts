@@ -1,6 +1,8 @@
 import { join } from "node:path";
-import { App } from "aws-cdk-lib";
+import { App, Validations } from "aws-cdk-lib";
+import { AwsSolutionsChecks } from "cdk-nag";
 import { ConfigurationError } from "../lib/configuration-error";
+import { EdgeStack } from "../lib/edge-stack";
 import { currentGitBranch } from "../lib/git";
 import { PaymentStack } from "../lib/payment-stack";
 import { readSettings } from "../lib/settings";
@@ -14,6 +16,10 @@ try {
     gitBranch: () => currentGitBranch(directory),
   });
   new PaymentStack(app, { settings });
+  if (settings.edge !== undefined) {
+    new EdgeStack(app, { settings, edge: settings.edge });
+  }
+  Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
 } catch (error) {
   if (!(error instanceof ConfigurationError)) {
     throw error;

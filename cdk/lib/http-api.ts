@@ -15,6 +15,7 @@ import { Certificate } from "aws-cdk-lib/aws-certificatemanager";
 import type { IFunction } from "aws-cdk-lib/aws-lambda";
 import { LogGroup } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
+import { acknowledge } from "./acknowledge";
 import { lifecycleOf } from "./lifecycle";
 import { type FunctionName, constructId, stackName } from "./names";
 import type { Domain, Settings } from "./settings";
@@ -31,6 +32,8 @@ interface RouteSpec {
   readonly path: string;
   readonly function: FunctionName;
   readonly throttle: Throttle;
+  /** Why it may be called without a token of ours. */
+  readonly open: string;
 }
 
 /**
@@ -38,13 +41,37 @@ interface RouteSpec {
  * route takes the others, or other systems of the account, along.
  */
 export const ROUTES = [
-  // Each one is a charge at the bank.
-  { method: HttpMethod.POST, path: "/cardpayment", function: "cardtoken", throttle: { rate: 50, burst: 100 } },
-  { method: HttpMethod.POST, path: "/callback", function: "callback", throttle: { rate: 100, burst: 200 } },
-  // Of its own, so that forged browser returns do not keep the bank's notifications out.
-  { method: HttpMethod.POST, path: "/notify", function: "callback", throttle: { rate: 100, burst: 200 } },
-  // Apps poll it.
-  { method: HttpMethod.GET, path: "/checkstatus/{orderId}", function: "check-status", throttle: { rate: 200, burst: 400 } },
+  {
+    method: HttpMethod.POST,
+    path: "/cardpayment",
+    function: "cardtoken",
+    // Each one is a charge at the bank.
+    throttle: { rate: 50, burst: 100 },
+    open: "The bank's script posts the checkout form from the shopper's browser. What pays is the card token in it, good for one charge of the order's own amount.",
+  },
+  {
+    method: HttpMethod.POST,
+    path: "/callback",
+    function: "callback",
+    throttle: { rate: 100, burst: 200 },
+    open: "The bank sends the shopper's browser here, unsigned. Nothing in it is believed: it only says which charge to ask the bank about.",
+  },
+  {
+    method: HttpMethod.POST,
+    path: "/notify",
+    function: "callback",
+    // Of its own, so that forged browser returns do not keep the bank's notifications out.
+    throttle: { rate: 100, burst: 200 },
+    open: "The bank signs its notifications with a checksum, which the function verifies: the gateway has no authorizer for that.",
+  },
+  {
+    method: HttpMethod.GET,
+    path: "/checkstatus/{orderId}",
+    function: "check-status",
+    // Apps poll it.
+    throttle: { rate: 200, burst: 400 },
+    open: "Apps ask for an order's status without an account: it holds status, amount and time, and names neither person nor charge.",
+  },
 ] as const satisfies readonly RouteSpec[];
 /** The middle part of the name of a function that serves a route. */
 export type RouteFunction = (typeof ROUTES)[number]["function"];
@@ -120,8 +147,10 @@ export class PaymentApi extends Construct {
           payloadFormatVersion: PayloadFormatVersion.VERSION_2_0,
         });
       integrations.set(route.function, integration);
+      const added = api.addRoutes({ path: route.path, methods: [route.method], integration });
       // A stage may limit only routes that are there.
-      stage.node.addDependency(...api.addRoutes({ path: route.path, methods: [route.method], integration }));
+      stage.node.addDependency(...added);
+      added.forEach((one) => acknowledge(one, "AwsSolutions-APIG4", route.open));
     }
     this.apiId = api.apiId;
     this.domainTarget = domain === undefined ? undefined : this.map(api, stage, domain);

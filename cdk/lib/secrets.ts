@@ -1,5 +1,6 @@
 import { CfnSecret } from "aws-cdk-lib/aws-secretsmanager";
 import { Construct } from "constructs";
+import { acknowledge } from "./acknowledge";
 import type { Branch } from "./branch";
 import { lifecycleOf } from "./lifecycle";
 import { resourceName } from "./names";
@@ -39,6 +40,12 @@ export class Secrets extends Construct {
     for (const secret of [gateway, shopWebhook]) {
       secret.applyRemovalPolicy(lifecycleOf(branch).companions);
     }
+    acknowledge(gateway, "AwsSolutions-SMG4", "The bank gives this key in its portal and changes it there: no function of ours could rotate it.");
+    acknowledge(
+      shopWebhook,
+      "AwsSolutions-SMG4",
+      "The shop must know the key before it is used, so the two sides agree on the day: docs/runbook.md#rotate-a-secret. No deployment is needed.",
+    );
     // The attribute, for Ref gives the name instead of the ARN on the local AWS.
     this.gatewayArn = gateway.attrId;
     this.shopWebhookArn = shopWebhook.attrId;

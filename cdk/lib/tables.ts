@@ -1,5 +1,6 @@
 import { type Attribute, AttributeType, BillingMode, type ITable, Table } from "aws-cdk-lib/aws-dynamodb";
 import { Construct } from "constructs";
+import { acknowledge } from "./acknowledge";
 import type { Branch } from "./branch";
 import { lifecycleOf } from "./lifecycle";
 import { TABLES, type TableName, constructId, resourceName } from "./names";
@@ -72,6 +73,9 @@ export class Tables extends Construct {
       deletionProtection: lifecycle.protected,
       removalPolicy: lifecycle.data,
     });
+    if (!lifecycle.protected) {
+      acknowledge(table, "AwsSolutions-DDB3", "Only production keeps its data: this branch's tables go with its stack.");
+    }
     for (const [indexName, indexKeys] of Object.entries(indexes)) {
       table.addGlobalSecondaryIndex({ indexName, ...indexKeys });
     }

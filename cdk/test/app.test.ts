@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { functionCode } from "../lib/function-code";
 import { ALARM_EMAIL, APP_DIRECTORY, REQUIRED, builtFunctions, fixedContext, temporaryDirectory } from "./support";
 
 /** Runs the app as the CDK does, without credentials. */
-function run(context: Record<string, string>): { status: number | null; stderr: string; output: string } {
+function run(context: Record<string, string>, app = join("bin", "payment3.ts")): { status: number | null; stderr: string; output: string } {
   const output = temporaryDirectory();
-  const { status, stderr } = spawnSync(process.execPath, ["--import", "tsx", "bin/payment3.ts"], {
+  const { status, stderr } = spawnSync(process.execPath, ["--import", "tsx", app], {
     cwd: APP_DIRECTORY,
     encoding: "utf8",
     env: { PATH: process.env["PATH"], CDK_OUTDIR: output, CDK_CONTEXT_JSON: JSON.stringify({ ...fixedContext(), ...context }) },
@@ -22,6 +22,55 @@ test("the app writes a template that CloudFormation's own rules accept", () => {
   assert.equal(status, 0, stderr);
   assert.equal(stderr, "");
   assert.ok(existsSync(join(output, "payment3-master.template.json")));
+});
+
+/** Every setting there is. */
+const EVERYTHING = {
+  ...REQUIRED,
+  alarmEmail: ALARM_EMAIL,
+  orderTable: "shop-orders",
+  allowExistingOrderTable: "yes",
+  borrowMasterRecords: "yes",
+  reservedConcurrency: "20",
+  domainName: "api.shop.example",
+  certificateArn: "arn:aws:acm:ap-southeast-1:123456789012:certificate/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f",
+  edgeDomainName: "pay.shop.example",
+  edgeCertificateArn: "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f",
+  edgeOrigin: "api.shop.example",
+  executionKeyArn: "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f",
+};
+
+test("cdk-nag finds nothing in it, with every setting, that is not acknowledged with a reason", () => {
+  const { status, stderr, output } = run({ ...EVERYTHING, assets: builtFunctions() });
+  assert.equal(status, 0, stderr);
+  assert.deepEqual(readdirSync(output).filter((file) => file.endsWith(".template.json")).sort(), [
+    "payment3-edge-feature-a.template.json",
+    "payment3-feature-a.template.json",
+  ]);
+  const { pluginReports } = JSON.parse(readFileSync(join(output, "validation-report.json"), "utf8"));
+  const report = pluginReports.find(({ pluginName }: any) => pluginName === "AwsSolutions");
+  assert.equal(report.conclusion, "success");
+  assert.deepEqual(report.violations, []);
+  assert.ok(report.suppressedViolations.length > 0);
+  for (const { ruleName, reason } of report.suppressedViolations) {
+    assert.ok(reason.length > 30, `${ruleName}: ${reason}`);
+  }
+});
+
+test("what cdk-nag finds fails it", () => {
+  const directory = temporaryDirectory();
+  const file = join(directory, "app.ts");
+  writeFileSync(
+    file,
+    `import { App, Stack, Validations } from "${join(APP_DIRECTORY, "node_modules", "aws-cdk-lib")}";
+     import { Topic } from "${join(APP_DIRECTORY, "node_modules", "aws-cdk-lib", "aws-sns")}";
+     import { AwsSolutionsChecks } from "${join(APP_DIRECTORY, "node_modules", "cdk-nag")}";
+     const app = new App();
+     new Topic(new Stack(app, "Loose"), "Topic");
+     Validations.of(app).addPlugins(new AwsSolutionsChecks(app));`,
+  );
+  const { status } = run({}, file);
+  assert.notEqual(status, 0);
 });
 
 test("a missing setting ends it with one line for each, and no stack trace", () => {

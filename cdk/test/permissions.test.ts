@@ -155,7 +155,7 @@ test("the state machine may call its nine functions and update records", () => {
 });
 
 test("a key for the execution history is the state machine's, for its own histories and this account's logs alone", () => {
-  const key = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b";
+  const key = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
   const encrypted = synthesise(builtFunctions(), { executionKeyArn: key });
   const holders = resources(encrypted, "AWS::IAM::Role").filter(([, role]) => JSON.stringify(role).includes("kms:"));
   assert.equal(holders.length, 1);

@@ -6,9 +6,9 @@ import { type Settings, readSettings } from "../lib/settings";
 import { REQUIRED, fixedContext } from "./support";
 
 const DIRECTORY = join("/", "checkout", "cdk");
-const CERTIFICATE = "arn:aws:acm:ap-southeast-1:123456789012:certificate/0a1b";
-const EDGE_CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b";
-const KEY = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b";
+const CERTIFICATE = "arn:aws:acm:ap-southeast-1:123456789012:certificate/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
+const EDGE_CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
+const KEY = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
 /** Settings that make sense only with each other. */
 const TOGETHER = {
   orderTable: "shop-orders",

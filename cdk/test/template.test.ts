@@ -285,7 +285,7 @@ describe("HTTP API", () => {
   test("has its own name where the deployment gives one, and then no other", () => {
     const template = synthesise(assets, {
       domainName: "pay.shop.example",
-      certificateArn: "arn:aws:acm:ap-southeast-1:123456789012:certificate/0a1b",
+      certificateArn: "arn:aws:acm:ap-southeast-1:123456789012:certificate/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f",
     });
     assert.equal(only(template, "AWS::ApiGatewayV2::Api").Properties["DisableExecuteApiEndpoint"], true);
     assert.equal(only(feature, "AWS::ApiGatewayV2::Api").Properties["DisableExecuteApiEndpoint"], false);
@@ -333,7 +333,7 @@ describe("reserved concurrency", () => {
 });
 
 describe("a key for the execution history", () => {
-  const key = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b";
+  const key = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
 
   test("encrypts it", () => {
     const { EncryptionConfiguration } = only(synthesise(assets, { executionKeyArn: key }), "AWS::StepFunctions::StateMachine").Properties as any;

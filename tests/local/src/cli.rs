@@ -74,7 +74,9 @@ pub enum Part {
     Clippy,
     /// The Rust tests that need nothing else running
     Unit,
-    /// The CDK app's types and tests, and its synthesis with the real functions
+    /// The licences and sources of all crates, and those that must not be among them
+    Deps,
+    /// The CDK app's types and tests, and its synthesis with the real functions, held against cdk-nag and cfn-lint
     Cdk,
     /// The payments, end to end, in an environment of their own
     E2e,

@@ -5,6 +5,8 @@
 //! took, [`inspect`] looks at what a payment left behind.
 
 pub mod aws;
+pub mod cargo_deny;
+pub mod cfn_lint;
 pub mod cli;
 pub mod commands;
 pub mod deploy;

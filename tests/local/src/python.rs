@@ -38,6 +38,14 @@ pub const SCHEMATHESIS: Packages = Packages {
     requirements: include_str!("../../api/requirements.txt"),
 };
 
+/// What holds the CloudFormation template against its specification.
+pub const CFN_LINT: Packages = Packages {
+    name: "Python packages (cfn-lint)",
+    directory: "venv-cfn",
+    file: "tests/cfn/requirements.txt",
+    requirements: include_str!("../../cfn/requirements.txt"),
+};
+
 /// The Python that runs the local AWS.
 pub fn python() -> PathBuf {
     LOCAL_AWS.program("python")

@@ -1,7 +1,7 @@
 //! `cargo local test`.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -16,7 +16,10 @@ use crate::faults::proxy::Outside;
 use crate::interrupt::Interrupt;
 use crate::outputs::Outputs;
 use crate::process::Tool;
-use crate::{deploy, functions, node, outputs, prerequisites, schemathesis, steps, workspace};
+use crate::{
+    cargo_deny, cfn_lint, deploy, functions, node, outputs, prerequisites, schemathesis, steps,
+    workspace,
+};
 
 /// The branch of the environment that the tests have for themselves.
 const BRANCH: &str = "e2e";
@@ -109,6 +112,7 @@ async fn run_part(
         Part::Asl => interrupt.or(asl()).await,
         Part::Clippy => interrupt.or(cargo(&CLIPPY)).await,
         Part::Unit => interrupt.or(cargo(&["test", "--workspace"])).await,
+        Part::Deps => interrupt.or(deps()).await,
         Part::Cdk => interrupt.or(cdk()).await,
         Part::E2e => shared.run(interrupt, |running| e2e(&OTHERS, running)).await,
         Part::Api => shared.run(interrupt, api).await,
@@ -151,19 +155,70 @@ async fn cdk() -> Result<()> {
         .current_dir(workspace::cdk_dir())
         .shown()
         .await?;
+    cfn_lint::install(&logs()).await?;
     let outside = Outside {
         aws: "http://127.0.0.1:4566".into(),
         bank: "http://127.0.0.1:4600".into(),
         shop: "http://127.0.0.1:4601".into(),
     };
     let functions = workspace::functions_dir();
-    let context = deploy::context(BRANCH, &outside, &outside.shop, &functions);
+    let here = deploy::context(BRANCH, &outside, &outside.shop, &functions);
+    for (name, context) in [("local", &here), ("production", &production())] {
+        let output = directory().join(format!("cdk-{name}.out"));
+        synthesise(&output, context).await?;
+        cfn_lint::run(&output).await?;
+    }
+    Ok(())
+}
+
+/// Runs the whole app, which holds itself against cdk-nag.
+async fn synthesise(output: &Path, context: &[(&str, String)]) -> Result<()> {
     node::tool("cdk")
         .args(["synth", "--quiet", "--strict", "--output"])
-        .args([directory().join("cdk-synth.out")])
-        .args(deploy::context_arguments(&context))
+        .args([output])
+        .args(deploy::context_arguments(context))
         .shown()
         .await
+}
+
+/// A deployment that uses every setting there is.
+fn production() -> Vec<(&'static str, String)> {
+    let assets = workspace::functions_dir().display().to_string();
+    let rest = [
+        ("branch", "main"),
+        ("masterBranch", "main"),
+        ("architecture", "arm64"),
+        ("orderTable", "shop-orders"),
+        ("shopWebhookUrl", "https://shop.example/payment-events"),
+        ("merchantIds", "401000000000001"),
+        ("saveCardPolicy", "consented"),
+        ("alarmEmail", "oncall@shop.example"),
+        ("runbook", "https://git.example/payment3/docs/runbook.md"),
+        ("reservedConcurrency", "50"),
+        ("domainName", "api.shop.example"),
+        (
+            "certificateArn",
+            "arn:aws:acm:ap-southeast-1:123456789012:certificate/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f",
+        ),
+        ("edgeDomainName", "pay.shop.example"),
+        (
+            "edgeCertificateArn",
+            "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f",
+        ),
+        ("edgeOrigin", "api.shop.example"),
+        (
+            "executionKeyArn",
+            "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f",
+        ),
+    ];
+    std::iter::once(("assets", assets))
+        .chain(rest.map(|(key, value)| (key, value.to_owned())))
+        .collect()
+}
+
+async fn deps() -> Result<()> {
+    cargo_deny::install(&logs()).await?;
+    cargo_deny::run().await
 }
 
 async fn install_node_packages() -> Result<()> {

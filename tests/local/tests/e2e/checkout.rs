@@ -1,7 +1,7 @@
 //! The checkout, as far as it decides where the browser ends up.
 
 use payment3_local::random;
-use payment3_local::shopper::{self, CARD_APPROVED, CARD_WITHOUT_3DS, Next};
+use payment3_local::shopper::{self, CARD_APPROVED, Next};
 
 use crate::support::{TOTAL, TestApp};
 

@@ -1,0 +1,134 @@
+import { CfnOutput, Stack } from "aws-cdk-lib";
+import { Certificate } from "aws-cdk-lib/aws-certificatemanager";
+import { AllowedMethods, CachePolicy, Distribution, HttpVersion, OriginRequestPolicy, SecurityPolicyProtocol, ViewerProtocolPolicy } from "aws-cdk-lib/aws-cloudfront";
+import { HttpOrigin } from "aws-cdk-lib/aws-cloudfront-origins";
+import { LogGroup } from "aws-cdk-lib/aws-logs";
+import { CfnLoggingConfiguration, CfnWebACL } from "aws-cdk-lib/aws-wafv2";
+import type { Construct } from "constructs";
+import { acknowledge } from "./acknowledge";
+import { lifecycleOf } from "./lifecycle";
+import { resourceName, stackName } from "./names";
+import { type Edge, EDGE_REGION, type Settings } from "./settings";
+
+/** Bytes of a body that the firewall lets through: what the functions read, and no more (`MAX_BODY` in activities/src/domain/fields.rs). */
+export const MAX_BODY_BYTES = 8192;
+
+/** Checkouts from one address in five minutes. Mobile carriers put thousands of shoppers behind one address. */
+export const MAX_CHECKOUTS = 500;
+
+/** A rule of the firewall before its place and its metric are known. */
+type Rule = Pick<CfnWebACL.RuleProperty, "name" | "statement"> & Partial<Pick<CfnWebACL.RuleProperty, "action" | "overrideAction">>;
+
+/**
+ * A CloudFront distribution with a web application firewall, for the HTTP API, which takes no firewall of its own. In the region where CloudFront looks for
+ * both; the stack knows the API only by its name.
+ */
+export class EdgeStack extends Stack {
+  constructor(scope: Construct, { settings, edge }: { readonly settings: Settings; readonly edge: Edge }) {
+    const { branch } = settings;
+    super(scope, `payment3-edge-${branch.name}`, {
+      description: `Firewall before the card payments of branch ${branch.name}`,
+      env: { region: EDGE_REGION },
+      terminationProtection: lifecycleOf(branch).protected,
+      tags: { application: "payment3", branch: branch.name },
+    });
+    const firewall = this.declareFirewall(settings);
+    const distribution = new Distribution(this, "Distribution", {
+      comment: `Card payments of branch ${branch.name}`,
+      domainNames: [edge.name],
+      certificate: Certificate.fromCertificateArn(this, "Certificate", edge.certificateArn),
+      minimumProtocolVersion: SecurityPolicyProtocol.TLS_V1_2_2021,
+      httpVersion: HttpVersion.HTTP2_AND_3,
+      webAclId: firewall.attrArn,
+      defaultBehavior: {
+        origin: new HttpOrigin(edge.origin),
+        allowedMethods: AllowedMethods.ALLOW_ALL,
+        // Every answer is of one shopper.
+        cachePolicy: CachePolicy.CACHING_DISABLED,
+        originRequestPolicy: OriginRequestPolicy.ALL_VIEWER_EXCEPT_HOST_HEADER,
+        viewerProtocolPolicy: ViewerProtocolPolicy.HTTPS_ONLY,
+      },
+    });
+    acknowledge(distribution, "AwsSolutions-CFR1", "Shoppers travel, and the bank's notifications come from where the bank likes.");
+    acknowledge(distribution, "AwsSolutions-CFR3", "The API logs every request, and the firewall every one that it refuses: a third log would hold addresses for nothing.");
+    new CfnOutput(this, "EdgeTarget", { value: distribution.distributionDomainName, description: "Point the DNS record of edgeDomainName here" });
+  }
+
+  /** The firewall, and the log of what it refused. */
+  private declareFirewall({ branch }: Settings): CfnWebACL {
+    const lifecycle = lifecycleOf(branch);
+    const firewall = new CfnWebACL(this, "Firewall", {
+      name: stackName(branch),
+      scope: "CLOUDFRONT",
+      defaultAction: { allow: {} },
+      visibilityConfig: visibility("all"),
+      rules: RULES.map((rule, priority) => ({ ...rule, priority, visibilityConfig: visibility(rule.name) })),
+    });
+    const log = new LogGroup(this, "Refusals", {
+      // AWS wants the prefix.
+      logGroupName: `aws-waf-logs-${resourceName("edge", branch)}`,
+      retention: lifecycle.accessLogRetention,
+      removalPolicy: lifecycle.companions,
+    });
+    new CfnLoggingConfiguration(this, "Logging", {
+      resourceArn: firewall.attrArn,
+      // Without the ":*" that the ARN attribute of a log group ends in.
+      logDestinationConfigs: [this.formatArn({ service: "logs", resource: `log-group:${log.logGroupName}` })],
+      redactedFields: [{ queryString: {} }, { singleHeader: { Name: "cookie" } }, { singleHeader: { Name: "authorization" } }],
+      loggingFilter: {
+        DefaultBehavior: "DROP",
+        Filters: [{ Behavior: "KEEP", Requirement: "MEETS_ANY", Conditions: [{ ActionCondition: { Action: "BLOCK" } }] }],
+      },
+    });
+    return firewall;
+  }
+}
+
+/**
+ * In this order. AWS's "common" group is left out: it takes a form with a URL in it for an attack, and a checkout has one in `callback`.
+ */
+const RULES: readonly Rule[] = [
+  managed("AWSManagedRulesAmazonIpReputationList"),
+  managed("AWSManagedRulesKnownBadInputsRuleSet"),
+  {
+    name: "oversized-body",
+    action: { block: {} },
+    statement: {
+      sizeConstraintStatement: {
+        fieldToMatch: { body: { oversizeHandling: "MATCH" } },
+        comparisonOperator: "GT",
+        size: MAX_BODY_BYTES,
+        textTransformations: [{ priority: 0, type: "NONE" }],
+      },
+    },
+  },
+  {
+    name: "many-checkouts",
+    action: { block: {} },
+    statement: {
+      rateBasedStatement: {
+        limit: MAX_CHECKOUTS,
+        evaluationWindowSec: 300,
+        aggregateKeyType: "IP",
+        // Of checkouts alone: the bank sends all its notifications from a few addresses, and apps poll.
+        scopeDownStatement: {
+          byteMatchStatement: {
+            fieldToMatch: { uriPath: {} },
+            positionalConstraint: "EXACTLY",
+            searchString: "/cardpayment",
+            textTransformations: [{ priority: 0, type: "NONE" }],
+          },
+        },
+      },
+    },
+  },
+];
+
+function managed(name: string): Rule {
+  return { name, overrideAction: { none: {} }, statement: { managedRuleGroupStatement: { vendorName: "AWS", name } } };
+}
+
+/** Counted, without samples of the requests themselves: those would hold card tokens. */
+function visibility(metricName: string): CfnWebACL.VisibilityConfigProperty {
+  return { cloudWatchMetricsEnabled: true, metricName, sampledRequestsEnabled: false };
+}

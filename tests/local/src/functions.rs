@@ -46,17 +46,15 @@ pub async fn build_copy(root: &Path, target: &Path, staged: &Path, logs: &Path) 
 
 /// Function name → executable.
 async fn compile(root: &Path, target: &Path, logs: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    // This tool's package is named along: with both in one command cargo chooses the dependencies' features as it did
-    // for building this tool, so nothing is compiled twice.
-    let messages = Tool::cargo()
+    let mut command = Tool::cargo()
         .current_dir(root)
-        .args([
-            "build",
-            "--package",
-            PACKAGE,
-            "--package",
-            env!("CARGO_PKG_NAME"),
-        ])
+        .args(["build", "--package", PACKAGE]);
+    if root == workspace::root() {
+        // This tool's package is named along: with both in one command cargo chooses the dependencies' features as it did
+        // for building this tool, so nothing is compiled twice.
+        command = command.args(["--package", env!("CARGO_PKG_NAME")]);
+    }
+    let messages = command
         .args(["--bins", "--message-format", "json-render-diagnostics"])
         .args(["--target-dir".as_ref(), target.as_os_str()])
         .captured(&logs.join("build.log"))

@@ -12,14 +12,10 @@ use super::scenario::Flow;
 use super::scope::Fault;
 use crate::workspace;
 
-/// What the copy needs of the repository to be built.
-const COPIED: [&str; 5] = [
-    "Cargo.toml",
-    "Cargo.lock",
-    "activities",
-    "tests/bank",
-    "tests/local",
-];
+/// What the copy needs of the repository to be built: the functions, and the other packages for cargo to resolve.
+const COPIED: [&str; 4] = ["Cargo.toml", "Cargo.lock", "activities", "tests"];
+/// What is installed among the sources.
+const INSTALLED: &str = "node_modules";
 
 /// A way to break the functions.
 #[derive(Debug)]
@@ -102,14 +98,18 @@ impl Breakage {
     /// # Errors
     /// A file cannot be copied, or the sources have changed so that this breakage does not fit them any more.
     pub fn make(&self) -> Result<PathBuf> {
-        // Always the same place: cargo compiles only what differs from the last copy.
+        // Always the same place: cargo compiles the dependencies only once.
         let copy = directory().join("source");
+        if copy.exists() {
+            fs::remove_dir_all(&copy).with_context(|| cannot("remove", &copy))?;
+        }
+        fs::create_dir_all(&copy).with_context(|| cannot("create", &copy))?;
         for name in COPIED {
-            copy_new(&workspace::root().join(name), &copy.join(name))?;
+            copy_all(&workspace::root().join(name), &copy.join(name))?;
         }
         let file = copy.join(self.file);
-        let text = self.apply(&read(&workspace::root().join(self.file))?)?;
-        write_new(&file, text.as_bytes())?;
+        let text = self.apply(&read(&file)?)?;
+        fs::write(&file, text).with_context(|| cannot("write", &file))?;
         Ok(copy)
     }
 
@@ -147,34 +147,24 @@ pub fn directory() -> PathBuf {
     workspace::local_dir().join("broken")
 }
 
-/// Copies what is different, so that cargo does not take everything for changed.
-fn copy_new(from: &Path, to: &Path) -> Result<()> {
+fn copy_all(from: &Path, to: &Path) -> Result<()> {
     if !from.is_dir() {
-        return write_new(to, &read_bytes(from)?);
+        return fs::copy(from, to)
+            .map(drop)
+            .with_context(|| cannot("copy", from));
     }
+    fs::create_dir_all(to).with_context(|| cannot("create", to))?;
     for entry in fs::read_dir(from).with_context(|| cannot("read", from))? {
         let name = entry.with_context(|| cannot("read", from))?.file_name();
-        copy_new(&from.join(&name), &to.join(&name))?;
+        if name != INSTALLED {
+            copy_all(&from.join(&name), &to.join(&name))?;
+        }
     }
     Ok(())
 }
 
-fn write_new(file: &Path, content: &[u8]) -> Result<()> {
-    if fs::read(file).is_ok_and(|there| there == content) {
-        return Ok(());
-    }
-    if let Some(directory) = file.parent() {
-        fs::create_dir_all(directory).with_context(|| cannot("create", directory))?;
-    }
-    fs::write(file, content).with_context(|| cannot("write", file))
-}
-
 fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).with_context(|| cannot("read", file))
-}
-
-fn read_bytes(file: &Path) -> Result<Vec<u8>> {
-    fs::read(file).with_context(|| cannot("read", file))
 }
 
 fn cannot(what: &str, path: &Path) -> String {

@@ -26,6 +26,8 @@ pub enum Command {
     Pay(Pay),
     /// Lists the executions, or shows one state by state
     Executions(Executions),
+    /// Searches for inputs that break a property of what reads the outside world
+    Fuzz(Fuzz),
     /// Draws the README's picture of the state machine anew
     Diagram,
 }
@@ -133,6 +135,19 @@ pub struct Executions {
     /// Prints JSON instead of a table
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `cargo local fuzz`.
+#[derive(Debug, Args)]
+pub struct Fuzz {
+    /// The target, a directory of tests/fuzz/corpus; each in turn when absent
+    pub target: Option<String>,
+    /// For how long to search each target
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub minutes: u32,
+    /// Adds inputs that reach new code to those in tests/fuzz/corpus
+    #[arg(long)]
+    pub keep: bool,
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub mod executions;
 pub mod faults;
 pub mod functions;
 mod furnish;
+pub mod fuzz;
 pub mod history;
 pub mod http;
 pub mod inspect;

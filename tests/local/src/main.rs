@@ -1,10 +1,10 @@
-//! `cargo local up | test | pay | executions | diagram`.
+//! `cargo local up | test | pay | executions | fuzz | diagram`.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use payment3_local::cli::{Cli, Command};
-use payment3_local::commands::{diagram, executions, pay, test, up};
+use payment3_local::commands::{diagram, executions, fuzz, pay, test, up};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -13,6 +13,7 @@ async fn main() -> ExitCode {
         Command::Test(arguments) => test::run(arguments).await,
         Command::Pay(arguments) => pay::run(arguments).await,
         Command::Executions(arguments) => executions::run(arguments).await,
+        Command::Fuzz(arguments) => fuzz::run(arguments).await,
         Command::Diagram => diagram::run(),
     };
     match result {

@@ -2,6 +2,7 @@
 
 pub mod diagram;
 pub mod executions;
+pub mod fuzz;
 mod path;
 pub mod pay;
 pub mod test;

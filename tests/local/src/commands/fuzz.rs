@@ -1,0 +1,28 @@
+//! `cargo local fuzz`.
+
+use anyhow::Result;
+
+use crate::cli::Fuzz;
+use crate::fuzz::{self, Minutes};
+use crate::interrupt::Interrupt;
+
+/// Fuzzes one target or each in turn, until something is found or the time is over.
+///
+/// # Errors
+/// There is no such target, the fuzzer cannot be installed or built, or it found something.
+pub async fn run(arguments: Fuzz) -> Result<()> {
+    let targets = fuzz::targets(arguments.target.as_deref())?;
+    let mut interrupted = Interrupt::new()?;
+    let work = async {
+        fuzz::install().await?;
+        for target in &targets {
+            println!("\n== {target} ==");
+            fuzz::search(target, Minutes(arguments.minutes)).await?;
+            if arguments.keep {
+                fuzz::keep(target).await?;
+            }
+        }
+        Ok(())
+    };
+    interrupted.or(work).await
+}

@@ -4,7 +4,7 @@ use arbitrary::{Result, Unstructured};
 use jiff::Timestamp;
 use payment3_activities::activity::inquire_charge::Decision;
 use payment3_activities::activity::{lookup_record, record_outcome};
-use payment3_activities::clock::rfc3339;
+use payment3_activities::clock::{rfc3339, seconds_of};
 use payment3_activities::domain::charge::{Outcome, TransactionState};
 use payment3_activities::domain::ids::{CardToken, ChargeId, OrderId, OwnerId, ReferenceOrder};
 use payment3_activities::domain::money::Satang;
@@ -56,6 +56,7 @@ pub(crate) fn any(u: &mut Unstructured<'_>) -> Result<Payment> {
         save_card: u.arbitrary()?,
         attempt: u.arbitrary()?,
         look_again_at: u.int_in_range(0..=EXACT)?,
+        open_since: u.int_in_range(0..=EXACT)?,
     })
 }
 
@@ -147,6 +148,7 @@ fn moments(one: i64, two: i64) {
     for (moment, text) in [one, two].iter().zip(&texts) {
         assert_eq!((text.len(), &text[23..]), (24, "Z"), "{text}");
         assert_eq!(text.parse::<Timestamp>().ok().as_ref(), Some(moment));
+        assert_eq!(seconds_of(text), Some(moment.as_millisecond() / 1000));
     }
     assert_eq!(one.cmp(&two), texts[0].cmp(&texts[1]));
 }

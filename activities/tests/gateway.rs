@@ -1,13 +1,16 @@
 //! Holds the bank client against the sandbox bank, over HTTP: what it understands, and above all what it concludes
 //! when the answer is an error, late or lost.
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use payment3_activities::bank::{Bank, BankError, CardSaved, Gateway, NewCharge, SecretSource};
 use payment3_activities::domain::charge::{Charge, TransactionState};
-use payment3_activities::domain::ids::{CardToken, ChargeId, MerchantId, OrderId, ReferenceOrder};
+use payment3_activities::domain::ids::{
+    CardToken, ChargeId, CustomerId, MerchantId, OrderId, ReferenceOrder,
+};
 use payment3_activities::domain::money::Satang;
 use payment3_bank::{Bank as Sandbox, BankConfig, SECRET_KEY};
 use serde_json::{Value, json};
@@ -277,5 +280,78 @@ impl Setup {
             secret_fetches: Arc::clone(&self.secret_fetches),
         };
         hasty.charge(token, reference).await
+    }
+}
+
+/// A client of something on the way to the bank that answers every request with 200 and this body.
+fn answered_with(body: &'static str) -> Bank {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            read_request(&connection);
+            let length = body.len();
+            write!(
+                connection,
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            )
+            .unwrap();
+        }
+    });
+    let secret = json!({"url": url, "b2c": format!("pkey_test_x:{SECRET_KEY}")}).to_string();
+    let gateway = Gateway::new(SecretSource::new(move || {
+        let secret = secret.clone();
+        async move { Ok(secret.into()) }
+    }));
+    Bank::new(gateway, Duration::from_secs(5)).unwrap()
+}
+
+fn read_request(connection: &std::net::TcpStream) {
+    let mut reader = BufReader::new(connection);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    reader.read_exact(&mut vec![0; length]).unwrap();
+}
+
+#[tokio::test]
+async fn a_reversal_is_believed_only_when_the_bank_says_so() {
+    let id = ChargeId::new("chrg_test_1").unwrap();
+    let amount = Satang::new(150_050).unwrap();
+    let token = CardToken::new("tokn_test_obviously_fake").unwrap();
+    let customer = CustomerId::new("cust_test_1").unwrap();
+    // A login page, a broken answer, an answer that says nothing.
+    for body in ["<html>please log in</html>", r#"{"object":"error","#, ""] {
+        let bank = answered_with(body);
+        let unavailable = |error| matches!(error, BankError::Unavailable(_));
+        assert!(bank.void(&id).await.is_err_and(unavailable), "{body}");
+        assert!(
+            bank.refund(&id, amount).await.is_err_and(unavailable),
+            "{body}"
+        );
+        assert!(
+            bank.add_card(&customer, &token)
+                .await
+                .is_err_and(unavailable),
+            "{body}"
+        );
+    }
+    // Another charge's answer, and one that is not voided.
+    for body in [
+        r#"{"id":"chrg_test_2","object":"charge","amount":1,"currency":"THB","transaction_state":"Voided"}"#,
+        r#"{"id":"chrg_test_1","object":"charge","amount":1,"currency":"THB","transaction_state":"Authorized"}"#,
+    ] {
+        let error = answered_with(body).void(&id).await.unwrap_err();
+        assert!(matches!(error, BankError::Unavailable(_)), "{body}");
     }
 }

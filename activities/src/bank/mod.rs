@@ -12,7 +12,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
-use crate::domain::charge::Charge;
+use crate::domain::charge::{Charge, TransactionState};
 use crate::domain::ids::{
     CardToken, ChargeId, CustomerId, MAX_ID_LENGTH, MerchantId, OrderId, ReferenceOrder,
 };
@@ -154,14 +154,20 @@ impl Bank {
     }
 
     /// Cancels a charge in full (`POST /card/v2/charge/{id}/void`): only while it is `Authorized`. Sent twice, the second
-    /// is refused.
+    /// is refused. Done only when the bank answers with this charge, voided.
     ///
     /// # Errors
     /// [`BankError`]; `Refused` when the charge is not voidable, or not any more.
     pub async fn void(&self, id: &ChargeId) -> Result<(), BankError> {
         let path = format!("charge/{}/void", path_segment(id.as_str()));
         let body = wire::Reversal::void();
-        self.send(Method::POST, &path, Some(&body)).await?;
+        let answer = self.send(Method::POST, &path, Some(&body)).await?;
+        let charge = wire::charge(&answer)?;
+        if charge.id != *id || charge.state != TransactionState::Voided {
+            return Err(BankError::Unavailable(
+                "it did not say that the charge is voided".into(),
+            ));
+        }
         Ok(())
     }
 

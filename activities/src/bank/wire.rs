@@ -121,8 +121,7 @@ struct WireCharge<'a> {
 /// # Errors
 /// [`BankError::Unavailable`] naming the field that is absent or wrong: such an answer says nothing.
 pub fn charge(answer: &[u8]) -> Result<Charge, BankError> {
-    let wire: WireCharge<'_> =
-        serde_json::from_slice(answer).map_err(|_| unreadable("a charge object"))?;
+    let wire: WireCharge<'_> = object(answer).ok_or_else(|| unreadable("charge object"))?;
     if wire.object.as_deref() != Some("charge") {
         return Err(unreadable("`object`"));
     }
@@ -169,17 +168,16 @@ pub fn customer_id(answer: &[u8]) -> Result<CustomerId, BankError> {
         #[serde(default, deserialize_with = "blank")]
         customer_id: Option<String>,
     }
-    let customer: Customer =
-        serde_json::from_slice(answer).map_err(|_| unreadable("a customer object"))?;
+    let customer: Customer = object(answer).ok_or_else(|| unreadable("customer object"))?;
     customer
         .id
         .or(customer.customer_id)
         .and_then(|id| CustomerId::new(id).ok())
         .filter(|id| is_segment(id.as_str()))
-        .ok_or_else(|| unreadable("the customer's `id`"))
+        .ok_or_else(|| unreadable("customer's `id`"))
 }
 
-/// Reads a refund's id. The refund is accepted whether or not its answer can be read.
+/// Reads a refund's id. The refund is accepted whether or not its answer holds one.
 #[must_use]
 pub fn refund_id(answer: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
@@ -187,13 +185,14 @@ pub fn refund_id(answer: &[u8]) -> Option<String> {
         #[serde(default, deserialize_with = "blank")]
         refund_id: Option<String>,
     }
-    let refund = serde_json::from_slice::<Refund>(answer).ok()?;
+    let refund: Refund = object(answer)?;
     refund
         .refund_id
         .filter(|id| id.len() <= MAX_ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
-/// What the answer refuses, if anything: an error object is a refusal even with a 2xx.
+/// What the answer refuses, if anything: an error object is a refusal even with a 2xx, and a 2xx without an object is no
+/// answer of the bank.
 #[must_use]
 pub fn refusal(status: StatusCode, answer: &[u8]) -> Option<BankError> {
     #[derive(Deserialize)]
@@ -203,12 +202,12 @@ pub fn refusal(status: StatusCode, answer: &[u8]) -> Option<BankError> {
         #[serde(default, deserialize_with = "blank")]
         code: Option<String>,
     }
-    let error = serde_json::from_slice::<ErrorObject>(answer).ok();
+    let error: Option<ErrorObject> = object(answer);
     let is_error_object = error
         .as_ref()
         .is_some_and(|error| error.object.as_deref() == Some("error"));
     if status.is_success() && !is_error_object {
-        return None;
+        return error.is_none().then(|| unreadable("JSON object"));
     }
     // These speak of us or of the moment, not of the request.
     let passing = matches!(status.as_u16(), 401 | 403 | 408 | 425 | 429);
@@ -239,6 +238,12 @@ pub fn means_duplicate(status: u16, code: &str) -> bool {
     let says = |word| code.contains(word);
     let of_the_card = says("card") && (says("exist") || says("already"));
     status == 409 || ((says("duplicate") || of_the_card) && !says("not") && !says("token"))
+}
+
+/// Reads a JSON object. A list is none: its entries would be taken for the fields, in their order.
+fn object<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Option<T> {
+    let is_object = answer.trim_ascii_start().starts_with(b"{");
+    is_object.then(|| serde_json::from_slice(answer).ok())?
 }
 
 fn unreadable(what: &str) -> BankError {
@@ -378,6 +383,26 @@ mod tests {
             let refusal = refusal(StatusCode::NOT_FOUND, body.as_bytes());
             assert!(matches!(refusal, Some(BankError::Unavailable(_))), "{body}");
         }
+    }
+
+    #[test]
+    fn a_success_without_an_object_is_no_answer() {
+        let ok = |body: &str| refusal(StatusCode::OK, body.as_bytes());
+        assert!(ok("{}").is_none());
+        for body in [
+            "",
+            "<html>please log in</html>",
+            r#"["error","code"]"#,
+            r#"{"object":"error","#,
+            r#"{"object":"error","code":"a","code":"b"}"#,
+        ] {
+            assert!(
+                matches!(ok(body), Some(BankError::Unavailable(_))),
+                "{body}"
+            );
+        }
+        let list = r#"["charge","chrg_test_1",1,"THB","Authorized","success",null,null,null,null]"#;
+        assert!(charge(list.as_bytes()).is_err());
     }
 
     #[test]

@@ -59,9 +59,13 @@ impl Notification {
                 format!("is over {MAX_BODY} bytes"),
             ));
         }
-        let wire: Wire<'_> = serde_json::from_slice(body).map_err(|_| {
-            FieldError::invalid("body", "is not a JSON charge object with each field once")
-        })?;
+        let unreadable =
+            || FieldError::invalid("body", "is not a JSON charge object with each field once");
+        // A list's entries would be taken for the fields, in their order.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Err(unreadable());
+        }
+        let wire: Wire<'_> = serde_json::from_slice(body).map_err(|_| unreadable())?;
         if wire.object.is_some_and(|object| object != "charge") {
             return Err(FieldError::invalid("object", "must be `charge`"));
         }
@@ -139,6 +143,11 @@ mod tests {
                 "body",
             ),
             ("{", "[", "body"),
+            (
+                BODY,
+                r#"["charge","chrg_test_x",1250,"THB","success","Authorized",null,"ab"]"#,
+                "body",
+            ),
         ] {
             let body = BODY.replacen(from, to, 1);
             assert_eq!(

@@ -173,7 +173,10 @@ fn read(stored: &Stored, answer: &[u8]) {
             return assert_none_in("an unreadable answer", &error.to_string());
         }
     };
-    assert!(read_object(answer).is_some(), "a list is no charge");
+    assert!(
+        answer.trim_ascii_start().starts_with(b"{"),
+        "a list is no charge"
+    );
     let plain: Plain<'_> = serde_json::from_slice(answer).expect("a charge object");
     assert_eq!(plain.object, "charge");
     assert_eq!(plain.id, charge.id.as_str());
@@ -289,7 +292,7 @@ fn read_object(answer: &[u8]) -> Option<Value> {
         #[serde(default, rename = "code")]
         _code: Value,
     }
-    if answer.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+    if !answer.trim_ascii_start().starts_with(b"{") {
         return None;
     }
     serde_json::from_slice::<Plain>(answer)

@@ -1,17 +1,15 @@
 //! The fuzzer: cargo-fuzz with libFuzzer over the targets of `tests/fuzz`, on the stable toolchain. The code has nothing
 //! unsafe for a sanitizer to look at, and the sanitizers alone would need another toolchain.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cargo_programs::CARGO_FUZZ;
 use crate::process::Tool;
-use crate::{steps, workspace};
+use crate::workspace;
 
-/// The version that is installed.
-const VERSION: &str = "0.13.2";
 /// The longest input, in bytes: more than the longest body that is read.
 const MAX_LENGTH: &str = "-max_len=9000";
 
@@ -40,24 +38,6 @@ pub fn targets(named: Option<&str>) -> Result<Vec<String>> {
             all.join(", ")
         ),
     }
-}
-
-/// Installs cargo-fuzz, if it is not there.
-///
-/// # Errors
-/// It cannot be installed.
-pub async fn install() -> Result<()> {
-    let step = format!("cargo-fuzz {VERSION}");
-    if program().exists() {
-        steps::skipped(&step, "there already");
-        return Ok(());
-    }
-    let log = workspace::local_dir().join("logs/cargo-fuzz.log");
-    let tool = Tool::cargo()
-        .args(["install", "cargo-fuzz", "--locked", "--version"])
-        .args([format!("={VERSION}")])
-        .args([OsStr::new("--root"), root().as_os_str()]);
-    steps::step(&step, tool.logged(&log)).await
 }
 
 /// Searches for an input that breaks a property of the target. Begins with the committed inputs and with what earlier
@@ -91,7 +71,7 @@ pub async fn keep(target: &str) -> Result<()> {
 }
 
 fn fuzzer(target: &str) -> Tool {
-    Tool::new(program())
+    Tool::new(CARGO_FUZZ.path())
         .args(["fuzz", "run", "--sanitizer", "none", "--fuzz-dir"])
         .args([directory()])
         .args(["--target-dir"])
@@ -101,15 +81,6 @@ fn fuzzer(target: &str) -> Tool {
 
 fn directory() -> PathBuf {
     workspace::root().join("tests/fuzz")
-}
-
-/// Where the program is installed: another version has another place.
-fn root() -> PathBuf {
-    workspace::local_dir().join(format!("cargo-fuzz-{VERSION}"))
-}
-
-fn program() -> PathBuf {
-    root().join("bin/cargo-fuzz")
 }
 
 fn committed(target: &str) -> PathBuf {

@@ -6,6 +6,7 @@
 
 pub mod aws;
 pub mod cargo_deny;
+pub mod cargo_programs;
 pub mod cfn_lint;
 pub mod cli;
 pub mod commands;

@@ -2,9 +2,11 @@
 
 use anyhow::Result;
 
+use crate::cargo_programs::CARGO_FUZZ;
 use crate::cli::Fuzz;
 use crate::fuzz::{self, Minutes};
 use crate::interrupt::Interrupt;
+use crate::workspace;
 
 /// Fuzzes one target or each in turn, until something is found or the time is over.
 ///
@@ -14,7 +16,8 @@ pub async fn run(arguments: Fuzz) -> Result<()> {
     let targets = fuzz::targets(arguments.target.as_deref())?;
     let mut interrupted = Interrupt::new()?;
     let work = async {
-        fuzz::install().await?;
+        let logs = workspace::local_dir().join("logs");
+        CARGO_FUZZ.install(&logs).await?;
         for target in &targets {
             println!("\n== {target} ==");
             fuzz::search(target, Minutes(arguments.minutes)).await?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
+use crate::cargo_programs::CARGO_DENY;
 use crate::cli::{Part, Test};
 use crate::environment::{Between, Environment, Notifications, Options, State};
 use crate::faults::broken::{self, BREAKAGES};
@@ -217,7 +218,7 @@ fn production() -> Vec<(&'static str, String)> {
 }
 
 async fn deps() -> Result<()> {
-    cargo_deny::install(&logs()).await?;
+    CARGO_DENY.install(&logs()).await?;
     cargo_deny::run().await
 }
 

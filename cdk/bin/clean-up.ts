@@ -1,0 +1,15 @@
+import { App } from "aws-cdk-lib";
+import { ConfigurationError } from "../lib/configuration-error";
+import { declareGoneBranch } from "../lib/gone-branch";
+
+// Its template is empty and never deployed: there is nothing to validate.
+const app = new App({ builtinCloudFormationValidation: false });
+try {
+  declareGoneBranch(app, app.node.getAllContext() as Record<string, unknown>);
+} catch (error) {
+  if (!(error instanceof ConfigurationError)) {
+    throw error;
+  }
+  console.error(error.message);
+  process.exit(1);
+}

@@ -2,17 +2,21 @@
 
 use std::future::Future;
 
+use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tracing::Instrument;
 
 use crate::failure::Failure;
+use crate::log::{self, Trace};
 
 /// The name under which input that the function cannot read fails: a fault of the definition, so retrying is useless.
 pub const INVALID_INPUT: &str = "InvalidInput";
 
-/// Serves an activity: typed input and output as JSON, errors under their names.
+/// Serves an activity: typed input and output as JSON, errors under their names. What the state machine put beside the
+/// input as `trace` goes to the log, not to the activity.
 ///
 /// # Errors
 /// Fails when the Lambda runtime API cannot be reached.
@@ -25,16 +29,38 @@ where
     F: Future<Output = Result<O, E>>,
 {
     let handler = &handler;
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let input = serde_json::from_value(event.payload).map_err(|error| Diagnostic {
-            error_type: INVALID_INPUT.into(),
-            error_message: format!("the function's input cannot be read: {error}"),
-        })?;
-        Box::pin(handler(input))
-            .await
-            .map_err(|error| diagnostic(&error))
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        let (mut input, context) = event.into_parts();
+        let trace = Trace::take_from(&mut input);
+        let span = log::span(&context.request_id, trace.as_ref());
+        // Boxed: the SDK's futures nest deeper than the compiler likes to lay out in one piece.
+        Box::pin(run(handler, input, trace)).instrument(span)
     }))
     .await
+}
+
+async fn run<I, O, E, H, F>(
+    handler: &H,
+    input: Value,
+    trace: Option<Trace>,
+) -> Result<Value, Diagnostic>
+where
+    I: DeserializeOwned,
+    O: Serialize,
+    E: Failure,
+    H: Fn(I) -> F,
+    F: Future<Output = Result<O, E>>,
+{
+    log::payment_in(&input);
+    let input = serde_json::from_value(input)
+        .map_err(|error| invalid(&format!("the function's input cannot be read: {error}")))?;
+    let output = handler(input).await.map_err(|error| diagnostic(&error))?;
+    let output = serde_json::to_value(output)
+        .map_err(|error| invalid(&format!("the function's output cannot be written: {error}")))?;
+    log::payment_in(&output);
+    let since_start = trace.and_then(|trace| trace.since_start(Timestamp::now()));
+    tracing::info!(event = "done", sinceStartMs = since_start, "done");
+    Ok(output)
 }
 
 /// Serves a function that has no errors for the platform to see: it answers HTTP requests itself, or counts what failed.
@@ -49,16 +75,25 @@ where
     F: Future<Output = O>,
 {
     let handler = &handler;
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<I>| async move {
-        // Boxed: the SDK's futures nest deeper than the compiler likes to lay out in one piece.
-        Ok::<O, Diagnostic>(Box::pin(handler(event.payload)).await)
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<I>| {
+        let (input, context) = event.into_parts();
+        let answer = Box::pin(handler(input));
+        async move { Ok::<O, Diagnostic>(answer.await) }
+            .instrument(log::span(&context.request_id, None))
     }))
     .await
 }
 
-/// Sets up structured logging: JSON lines where the function's logging configuration says so.
-pub fn init_logging() {
-    lambda_runtime::tracing::init_default_subscriber();
+/// The message stays out of the log: a parser's words may quote what it could not read.
+fn invalid(message: &str) -> Diagnostic {
+    tracing::error!(
+        error = INVALID_INPUT,
+        "the function's input or output does not fit"
+    );
+    Diagnostic {
+        error_type: INVALID_INPUT.into(),
+        error_message: message.into(),
+    }
 }
 
 fn diagnostic<E: Failure>(error: &E) -> Diagnostic {

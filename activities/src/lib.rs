@@ -31,6 +31,7 @@ pub mod failure;
 pub mod http_api;
 pub mod http_client;
 pub mod lambda;
+pub mod log;
 pub mod settings;
 pub mod shop;
 pub mod tables;

@@ -1,3 +1,4 @@
+import { Duration } from "aws-cdk-lib";
 import { AccessLogFormat } from "aws-cdk-lib/aws-apigateway";
 import {
   ApiMapping,
@@ -12,12 +13,13 @@ import {
 } from "aws-cdk-lib/aws-apigatewayv2";
 import { HttpLambdaIntegration } from "aws-cdk-lib/aws-apigatewayv2-integrations";
 import { Certificate } from "aws-cdk-lib/aws-certificatemanager";
+import { type Metric, Stats } from "aws-cdk-lib/aws-cloudwatch";
 import type { IFunction } from "aws-cdk-lib/aws-lambda";
-import { LogGroup } from "aws-cdk-lib/aws-logs";
+import { FilterPattern, LogGroup, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
 import { lifecycleOf } from "./lifecycle";
-import { type FunctionName, constructId, stackName } from "./names";
+import { type FunctionName, constructId, metricNamespace, stackName } from "./names";
 import type { Domain, Settings } from "./settings";
 
 /** Requests that a route lets through: `rate` a second, and `burst` at once. Beyond them API Gateway answers 429 by itself. */
@@ -97,14 +99,17 @@ export const ACCESS_LOG_FIELDS = {
   bytes: "$context.responseLength",
 } as const;
 
+/** Requests that API Gateway turned away, in the access log: it has no metric for them. */
+const THROTTLED = '{ $.status = "429" }';
+
 /** The public HTTP API of a branch. */
 export class PaymentApi extends Construct {
   /** Base URL, without a slash at its end. */
   readonly url: string;
   /** Id of the API. */
   readonly apiId: string;
-  /** What was asked and refused. */
-  readonly accessLog: LogGroup;
+  /** Requests that were turned away because there were too many. */
+  readonly throttledRequests: Metric;
   /** Where the DNS record of the API's own name must point; undefined without one. */
   readonly domainTarget: string | undefined;
 
@@ -119,11 +124,17 @@ export class PaymentApi extends Construct {
       // With a name of its own, it has no other.
       disableExecuteApiEndpoint: domain !== undefined,
     });
-    this.accessLog = new LogGroup(this, "AccessLog", {
+    const accessLog = new LogGroup(this, "AccessLog", {
       logGroupName: `/aws/vendedlogs/apis/${stackName(branch)}`,
       retention: lifecycle.accessLogRetention,
       removalPolicy: lifecycle.companions,
     });
+    this.throttledRequests = new MetricFilter(this, "Throttled", {
+      logGroup: accessLog,
+      metricNamespace: metricNamespace(branch),
+      metricName: "ThrottledRequests",
+      filterPattern: FilterPattern.literal(THROTTLED),
+    }).metric({ statistic: Stats.SUM, period: Duration.minutes(5) });
     const stage = new HttpStage(this, "DefaultStage", {
       httpApi: api,
       stageName: "$default",
@@ -131,7 +142,7 @@ export class PaymentApi extends Construct {
       // Every route has its own limit; this one is for a route that might be added without.
       throttle: { rateLimit: 1, burstLimit: 1 },
       accessLogSettings: {
-        destination: new LogGroupLogDestination(this.accessLog),
+        destination: new LogGroupLogDestination(accessLog),
         format: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG_FIELDS)),
       },
     });

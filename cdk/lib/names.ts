@@ -35,6 +35,11 @@ export function stackName(branch: Branch): string {
   return `payment3-${branch.name}`;
 }
 
+/** Where a branch's metrics are. */
+export function metricNamespace(branch: Branch): string {
+  return `payment3/${branch.name}`;
+}
+
 /** `pay-order` as `PayOrder`: the id of a construct. */
 export function constructId(kebab: string): string {
   return kebab.replace(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());

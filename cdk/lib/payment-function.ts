@@ -23,13 +23,15 @@ const RECONCILE_CONCURRENCY = 1;
 export class PaymentFunction extends Construct {
   /** The deployed function. */
   readonly lambda: LambdaFunction;
+  /** Where it logs to. */
+  readonly logGroup: LogGroup;
 
   constructor(scope: Construct, name: FunctionName, wiring: Wiring) {
     super(scope, constructId(name));
     const { branch, architecture, assetsDirectory, reservedConcurrency } = wiring.settings;
     const lifecycle = lifecycleOf(branch);
     const functionName = resourceName(name, branch);
-    const logGroup = new LogGroup(this, "Logs", {
+    this.logGroup = new LogGroup(this, "Logs", {
       logGroupName: `/aws/lambda/${functionName}`,
       retention: lifecycle.logRetention,
       removalPolicy: lifecycle.companions,
@@ -38,7 +40,7 @@ export class PaymentFunction extends Construct {
       assumedBy: new ServicePrincipal("lambda.amazonaws.com"),
       description: `What ${functionName} may do`,
       inlinePolicies: {
-        Access: new PolicyDocument({ statements: [...functionStatements(name, wiring), writeLogs(logGroup), sendTraces()] }),
+        Access: new PolicyDocument({ statements: [...functionStatements(name, wiring), writeLogs(this.logGroup), sendTraces()] }),
       },
     });
     acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "X-Ray has no resource types for sending traces.");
@@ -54,7 +56,7 @@ export class PaymentFunction extends Construct {
       tracing: Tracing.ACTIVE,
       ...(reservedConcurrency === undefined ? {} : { reservedConcurrentExecutions: name === "reconcile" ? RECONCILE_CONCURRENCY : reservedConcurrency }),
       environment: functionEnvironment(name, wiring),
-      logGroup,
+      logGroup: this.logGroup,
       loggingFormat: LoggingFormat.JSON,
       // As it stands above: nothing that the CDK would add by itself.
       role: role.withoutPolicyUpdates(),

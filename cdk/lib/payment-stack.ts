@@ -1,9 +1,14 @@
 import { CfnOutput, Stack } from "aws-cdk-lib";
 import type { Function as LambdaFunction } from "aws-cdk-lib/aws-lambda";
+import type { LogGroup } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
+import { AlarmTopic } from "./alarm-topic";
+import { Alarms } from "./alarms";
+import { PaymentDashboard } from "./dashboard";
 import type { Wiring } from "./function-environment";
 import { PaymentApi, ROUTES, type RouteFunction } from "./http-api";
 import { lifecycleOf } from "./lifecycle";
+import { LogMetrics } from "./log-metrics";
 import { type FunctionName, TABLES, constructId, stackName } from "./names";
 import { PaymentFunction } from "./payment-function";
 import { ReconcileSchedule } from "./schedule";
@@ -39,7 +44,7 @@ export class PaymentStack extends Stack {
     const stateMachine = new PaymentStateMachine(this, "Payment", {
       settings,
       tables,
-      activities,
+      activities: lambdas(activities),
       ...(definitionFile === undefined ? {} : { definitionFile }),
     });
     const starters: Wiring = { ...wiring, stateMachineArn: stateMachine.arn };
@@ -49,20 +54,29 @@ export class PaymentStack extends Stack {
       starters,
     );
     const { reconcile } = declareFunctions<"reconcile">(functions, ["reconcile"], starters);
-    new ReconcileSchedule(this, "Reconciliation", branch, reconcile);
-    const api = new PaymentApi(this, "Http", settings, entrances);
+    new ReconcileSchedule(this, "Reconciliation", branch, reconcile.lambda);
+    const api = new PaymentApi(this, "Http", settings, lambdas(entrances));
+
+    const observability = new Construct(this, "Observability");
+    const logMetrics = new LogMetrics(observability, "Metrics", branch, logsOf({ ...activities, ...entrances, reconcile }));
+    const { topic } = new AlarmTopic(observability, "AlarmTopic", settings);
+    const { throttledRequests, apiId } = api;
+    const watched = { settings, logMetrics, stateMachineArn: stateMachine.arn, apiId, throttledRequests };
+    const alarms = new Alarms(observability, "Alarms", { ...watched, topic });
+    new PaymentDashboard(observability, "Dashboard", { ...watched, alarms });
 
     const output = (name: string, value: string, description: string): void => {
       new CfnOutput(this, name, { value, description });
     };
     output("ApiUrl", api.url, "Base URL of the HTTP API");
-    output("ApiId", api.apiId, "Id of the HTTP API");
+    output("ApiId", apiId, "Id of the HTTP API");
     if (api.domainTarget !== undefined) {
       output("DomainTarget", api.domainTarget, "Point the DNS record of domainName here");
     }
     output("StateMachineArn", stateMachine.arn, "The state machine of payments");
     output("GatewaySecretArn", secrets.gatewayArn, "Put the bank's address and keys here");
     output("ShopWebhookSecretArn", secrets.shopWebhookArn, "The key that signs events to the shop");
+    output("AlarmTopicArn", topic.topicArn, "Where the alarms go: subscribe pagers and chats here");
     for (const table of TABLES) {
       output(`${constructId(table)}Table`, tables.get(table).tableName, `Name of the table ${table}`);
     }
@@ -70,7 +84,20 @@ export class PaymentStack extends Stack {
 }
 
 /** Declares functions, each once, and returns them by name. */
-function declareFunctions<Name extends FunctionName>(scope: Construct, names: readonly Name[], wiring: Wiring): Record<Name, LambdaFunction> {
-  const declared = [...new Set(names)].map((name) => [name, new PaymentFunction(scope, name, wiring).lambda] as const);
-  return Object.fromEntries(declared) as Record<Name, LambdaFunction>;
+function declareFunctions<Name extends FunctionName>(scope: Construct, names: readonly Name[], wiring: Wiring): Record<Name, PaymentFunction> {
+  const declared = [...new Set(names)].map((name) => [name, new PaymentFunction(scope, name, wiring)] as const);
+  return Object.fromEntries(declared) as Record<Name, PaymentFunction>;
+}
+
+function lambdas<Name extends FunctionName>(functions: Readonly<Record<Name, PaymentFunction>>): Record<Name, LambdaFunction> {
+  return map(functions, ({ lambda }) => lambda);
+}
+
+function logsOf<Name extends FunctionName>(functions: Readonly<Record<Name, PaymentFunction>>): Record<Name, LogGroup> {
+  return map(functions, ({ logGroup }) => logGroup);
+}
+
+function map<Name extends FunctionName, Part>(functions: Readonly<Record<Name, PaymentFunction>>, part: (one: PaymentFunction) => Part): Record<Name, Part> {
+  const entries = Object.entries<PaymentFunction>(functions).map(([name, one]) => [name, part(one)] as const);
+  return Object.fromEntries(entries) as Record<Name, Part>;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MAX_BRANCH_LENGTH, branchOf } from "../lib/branch";
+import { builtFunctions, resources, synthesise } from "./support";
 import { FUNCTIONS, TABLES, resourceName, stackName } from "../lib/names";
 
 const name = (gitName: string): string => branchOf(gitName).name;
@@ -57,7 +58,9 @@ test("the longest branch fits every limit of AWS", () => {
 });
 
 test("no resource of one branch has the name of another resource of another branch", () => {
-  for (const kebabs of [FUNCTIONS, TABLES, ["gateway", "shop-webhook"]]) {
+  const suffix = "-feature-a";
+  const alarms = resources(synthesise(builtFunctions()), "AWS::CloudWatch::Alarm").map(([, { Properties }]) => Properties["AlarmName"].slice("payment3-".length, -suffix.length));
+  for (const kebabs of [FUNCTIONS, TABLES, ["gateway", "shop-webhook"], alarms]) {
     for (const one of kebabs) {
       assert.ok(!kebabs.some((other) => other.startsWith(`${one}-`)), `${one} is the beginning of another name`);
     }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FUNCTIONS, type FunctionName } from "../lib/names";
-import { type Resource, builtFunctions, render, resources, synthesise } from "./support";
+import { type Resource, type Template, builtFunctions, render, resources, synthesise } from "./support";
 
 // The deployment that may do most.
 const template = synthesise(builtFunctions(), { borrowMasterRecords: "yes" });
@@ -185,23 +185,42 @@ test("a role serves one service, the state machine's for this account alone", ()
   }
 });
 
-test("no policy stands outside of the roles, and no managed policy is attached", () => {
-  const outside = Object.values(template.Resources).filter(({ Type }) => /^AWS::IAM::(?!Role$)|ResourcePolicy$/.test(Type));
-  assert.deepEqual(outside, []);
+test("no policy stands outside of the roles but the alarm topic's, and no managed policy is attached", () => {
+  const outside = Object.values(template.Resources).filter(({ Type }) => /^AWS::IAM::(?!Role$)|Policy$/.test(Type));
+  assert.deepEqual(outside.map(({ Type }) => Type), ["AWS::SNS::TopicPolicy"]);
   for (const [id, role] of resources(template, "AWS::IAM::Role")) {
     assert.deepEqual(role.Properties["ManagedPolicyArns"] ?? [], [], id);
   }
 });
 
-test("no statement has a wildcard that is not listed with its reason", () => {
-  for (const [id, role] of resources(template, "AWS::IAM::Role")) {
-    for (const statement of statements(role)) {
+/** Every policy document of a template, wherever it is, with the resource that has it. */
+function policyDocuments(from: Template): [string, any][] {
+  const within = (value: unknown): any[] => {
+    if (typeof value !== "object" || value === null) {
+      return [];
+    }
+    return "Statement" in value ? [value] : Object.values(value).flatMap(within);
+  };
+  return Object.entries(from.Resources).flatMap(([id, { Properties }]) => within(Properties).map((document) => [id, document] as [string, any]));
+}
+
+test("no statement has a wildcard that is not listed with its reason, with any setting", () => {
+  const key = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
+  const most = synthesise(builtFunctions(), { borrowMasterRecords: "yes", executionKeyArn: key, orderTable: "shop-orders", allowExistingOrderTable: "yes" });
+  const documents = policyDocuments(most);
+  // Each role has who may take it and what it may do; the topic has who may publish.
+  assert.equal(documents.length, 2 * resources(most, "AWS::IAM::Role").length + 1);
+  for (const [id, document] of documents) {
+    for (const statement of document.Statement) {
       const where = `${id}: ${JSON.stringify(statement)}`;
-      assert.equal(statement.Effect, "Allow", where);
-      assert.ok(!("NotAction" in statement || "NotResource" in statement), where);
+      assert.ok(!("NotAction" in statement || "NotResource" in statement || "NotPrincipal" in statement), where);
       const actions: string[] = [statement.Action].flat();
       assert.ok(!actions.some((action) => action.includes("*")), where);
-      if ([statement.Resource].flat().some((resource) => render(template, resource).includes("*"))) {
+      if (statement.Effect === "Deny") {
+        continue;
+      }
+      assert.ok(!JSON.stringify(statement.Principal ?? {}).includes("*"), where);
+      if ([statement.Resource ?? []].flat().some((resource) => render(most, resource).includes("*"))) {
         const listed = WILDCARD_RESOURCES.find((entry) => entry.actions.length === actions.length && entry.actions.every((action) => actions.includes(action)));
         assert.ok(listed, where);
         assert.equal(statement.Resource, "*", where);

@@ -71,9 +71,13 @@ export function resources(template: Template, type: string): [string, Resource][
 /** The property that names a resource physically, for the types that have one here. */
 const NAME_PROPERTY: Readonly<Record<string, string>> = {
   "AWS::ApiGatewayV2::Api": "Name",
+  "AWS::CloudWatch::Alarm": "AlarmName",
+  "AWS::CloudWatch::Dashboard": "DashboardName",
   "AWS::DynamoDB::Table": "TableName",
+  "AWS::Events::Rule": "Name",
   "AWS::Lambda::Function": "FunctionName",
   "AWS::Logs::LogGroup": "LogGroupName",
+  "AWS::SNS::Topic": "TopicName",
   "AWS::SecretsManager::Secret": "Name",
   "AWS::StepFunctions::StateMachine": "StateMachineName",
 };

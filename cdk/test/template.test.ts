@@ -23,7 +23,7 @@ describe("names", () => {
   test("are payment3-<kebab>-<branch>", () => {
     const suffixed = (kebabs: readonly string[], type: string, prefix = ""): string[] => kebabs.map((kebab) => `${type} ${prefix}payment3-${kebab}-feature-a`);
     assert.deepEqual(
-      physicalNames(feature).sort(),
+      physicalNames(feature).filter((name) => !name.startsWith("AWS::CloudWatch::Alarm ")).sort(),
       [
         ...suffixed(FUNCTIONS, "AWS::Lambda::Function"),
         ...suffixed(FUNCTIONS, "AWS::Logs::LogGroup", "/aws/lambda/"),
@@ -33,6 +33,9 @@ describe("names", () => {
         ...suffixed(["payment"], "AWS::Logs::LogGroup", "/aws/vendedlogs/states/"),
         "AWS::ApiGatewayV2::Api payment3-feature-a",
         "AWS::Logs::LogGroup /aws/vendedlogs/apis/payment3-feature-a",
+        "AWS::CloudWatch::Dashboard payment3-feature-a",
+        ...suffixed(["alarms"], "AWS::SNS::Topic"),
+        ...suffixed(["reconcile"], "AWS::Events::Rule"),
       ].sort(),
     );
   });
@@ -350,6 +353,7 @@ test("the stack says where everything is", () => {
     StateMachineArn: "payment3-payment-feature-a.Arn",
     GatewaySecretArn: "payment3-gateway-feature-a.Id",
     ShopWebhookSecretArn: "payment3-shop-webhook-feature-a.Id",
+    AlarmTopicArn: "payment3-alarms-feature-a",
     CardPaymentRecordTable: "payment3-card-payment-record-feature-a",
     CreditCardNotifyTable: "payment3-credit-card-notify-feature-a",
     KbankUserMappingTable: "payment3-kbank-user-mapping-feature-a",

@@ -81,7 +81,7 @@ pub async fn add(bank: &Bank, records: &Records, input: &Input) -> Result<Added,
     records
         .note_card_saved(&payment.record_key, &input.kbank_customer_id)
         .await?;
-    tracing::info!(charge_id = %payment.charge_id, customer_id = %input.kbank_customer_id, "card saved at the bank");
+    tracing::info!(customerId = %input.kbank_customer_id, "card saved at the bank");
     Ok(Added {
         was_there: saved == CardSaved::AlreadyThere,
     })

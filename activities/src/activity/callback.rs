@@ -14,6 +14,7 @@ use crate::domain::money::Satang;
 use crate::domain::notification::Notification;
 use crate::executions::{ExecutionInput, Executions, NotStarted, Source, Started};
 use crate::http_api::{ApiError, Request, Response, body, json_response, see_other};
+use crate::log;
 use crate::tables::TableError;
 use crate::tables::orders::Orders;
 use crate::tables::records::Record;
@@ -42,7 +43,13 @@ pub async fn answer(parts: &Parts, request: &Request) -> Response {
         returned(parts, request).await
     };
     answer.unwrap_or_else(|error| {
-        tracing::warn!(path, code = error.code, details = %error.details, "refused");
+        tracing::warn!(
+            event = "refusal",
+            path,
+            code = error.code,
+            details = %error.details,
+            "refused"
+        );
         error.to_json()
     })
 }
@@ -52,6 +59,7 @@ pub async fn answer(parts: &Parts, request: &Request) -> Response {
 /// reconciliation, and the browser goes on.
 async fn returned(parts: &Parts, request: &Request) -> Result<Response, ApiError> {
     let claim = Claim::from_fields(&Fields::parse(&body(request)?)?)?;
+    log::charge(&claim.charge_id);
     let found = match parts.sources.find(&claim.charge_id).await {
         Ok(None) => match &claim.token {
             Some(token) => find_by_token(&parts.sources, &claim.charge_id, token).await,
@@ -62,6 +70,7 @@ async fn returned(parts: &Parts, request: &Request) -> Result<Response, ApiError
     let found = found
         .map_err(unavailable)?
         .ok_or_else(|| unknown("objectId"))?;
+    log::order(found.order_id());
     let message = Message {
         source: Source::Callback,
         charge_id: &claim.charge_id,
@@ -70,16 +79,16 @@ async fn returned(parts: &Parts, request: &Request) -> Result<Response, ApiError
         request_id: request.request_context.request_id.as_deref(),
     };
     if let Err(error) = start(parts, &message, &found).await {
-        tracing::error!(charge_id = %claim.charge_id, %error, "the execution could not be started");
+        tracing::error!(%error, "the execution could not be started");
     }
-    let (order_id, callback) = match &found {
-        Found::Own(record) => (&record.order_id, record.callback.as_deref()),
-        Found::Foreign(foreign) => (&foreign.order_id, foreign.callback.as_deref()),
+    let callback = match &found {
+        Found::Own(record) => record.callback.as_deref(),
+        Found::Foreign(foreign) => foreign.callback.as_deref(),
     };
     let amount = amount(parts, &found).await;
     let location = parts
         .bases
-        .thank_you(callback, order_id, claim.status, amount);
+        .thank_you(callback, found.order_id(), claim.status, amount);
     Ok(see_other(&location))
 }
 
@@ -101,6 +110,7 @@ async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError
         });
     }
     let charge_id = &notification.charge_id;
+    log::charge(charge_id);
     let found = match parts.sources.find(charge_id).await.map_err(unavailable)? {
         // An index may be behind, and what is signed must not be dropped for that.
         Some(Found::Own(indexed)) => {
@@ -113,10 +123,14 @@ async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError
     };
     let Some(found) = found else {
         if notification.says_paid() {
-            tracing::error!(error = "OrphanCharge", %charge_id, "the bank has authorised a charge that no record knows");
+            tracing::error!(
+                error = "OrphanCharge",
+                "the bank has authorised a charge that no record knows"
+            );
         }
         return Err(unknown("id"));
     };
+    log::order(found.order_id());
     let message = Message {
         source: Source::Notify,
         charge_id,
@@ -133,7 +147,7 @@ async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError
         found => start(parts, &message, found).await,
     };
     started.map_err(|error| {
-        tracing::error!(%charge_id, %error, "the execution could not be started");
+        tracing::error!(%error, "the execution could not be started");
         cannot_now()
     })?;
     Ok(json_response(
@@ -198,14 +212,13 @@ async fn start_again(
             _ => Err(NotStarted::record_changed()),
         };
     };
-    tracing::warn!(charge_id = %message.charge_id, attempt, "late authorisation of a declined charge");
+    tracing::warn!(attempt, "late authorisation of a declined charge");
     let input = message.input(Some(&record.key));
     parts.executions.start(&input, attempt).await.map(|_| ())
 }
 
 /// Starts the saga, unless the payment is done.
 async fn start(parts: &Parts, message: &Message<'_>, found: &Found) -> Result<(), NotStarted> {
-    let charge_id = message.charge_id;
     let (record_key, attempt) = match found {
         // One that was given up is asked for once more: its next attempt has never run, and only one execution can have the name.
         Found::Own(record) if record.is_closed() && !record.is_abandoned() => return Ok(()),
@@ -213,7 +226,7 @@ async fn start(parts: &Parts, message: &Message<'_>, found: &Found) -> Result<()
         // reconciliation finds it at the bank by its reference.
         Found::Own(record) if record.charge_id.is_none() => {
             if let Err(error) = parts.sources.own().note_return(&record.key).await {
-                tracing::error!(%charge_id, %error, "the return could not be noted");
+                tracing::error!(%error, "the return could not be noted");
             }
             return Ok(());
         }
@@ -223,7 +236,7 @@ async fn start(parts: &Parts, message: &Message<'_>, found: &Found) -> Result<()
     };
     let input = message.input(record_key);
     match (parts.executions.start(&input, attempt).await?, found) {
-        (Started::Now, _) => tracing::info!(%charge_id, "execution started"),
+        (Started::Now, _) => tracing::info!(attempt, "execution started"),
         // It may be about to give up waiting for the bank: have the payment looked at again soon.
         (Started::Already, Found::Own(record)) if record.outcome.is_none() => {
             wake_up(parts, message, record).await?;

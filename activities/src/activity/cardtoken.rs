@@ -20,6 +20,7 @@ use crate::domain::order::{Order, Unpayable};
 use crate::domain::payment::Purpose;
 use crate::executions::{ExecutionInput, Executions, Source};
 use crate::http_api::{ApiError, Request, Response, body, escape_html, html_response, wants_html};
+use crate::log;
 use crate::tables::TableError;
 use crate::tables::check_status::CheckStatus;
 use crate::tables::orders::Orders;
@@ -58,7 +59,12 @@ pub async fn answer(parts: &Parts, request: &Request) -> Response {
     match checkout(parts, request).await {
         Ok(location) => html_response(200, redirect_page(&location)),
         Err(error) => {
-            tracing::warn!(code = error.code, details = %error.details, "checkout refused");
+            tracing::warn!(
+                event = "refusal",
+                code = error.code,
+                details = %error.details,
+                "checkout refused"
+            );
             if wants_html(request) {
                 error.to_page()
             } else {
@@ -70,6 +76,7 @@ pub async fn answer(parts: &Parts, request: &Request) -> Response {
 
 async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> {
     let form = CheckoutForm::from_fields(&Fields::parse(&body(request)?)?)?;
+    log::order(&form.order_id);
     if !parts.merchants.contains(&form.mid) {
         return Err(ApiError {
             details: json!({"field": "mid"}),
@@ -126,7 +133,7 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
     let charge = match parts.bank.create_charge(&new_charge).await {
         Ok(charge) => charge,
         Err(error @ BankError::Refused { .. }) => {
-            tracing::warn!(order_id = %form.order_id, %error, "the bank refused to create the charge");
+            tracing::warn!(%error, "the bank refused to create the charge");
             parts
                 .records
                 .close_refused(&key)
@@ -138,7 +145,7 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
         }
         // It may have been created all the same: asking is safe, repeating is not.
         Err(error @ BankError::Unavailable(_)) => {
-            tracing::warn!(order_id = %form.order_id, %error, "the answer to a new charge was lost");
+            tracing::warn!(%error, "the answer to a new charge was lost");
             find_lost_charge(parts, &reference).await?
         }
     };
@@ -243,6 +250,7 @@ async fn find_lost_charge(parts: &Parts, reference: &ReferenceOrder) -> Result<C
 
 /// Stores the bank's charge and says where the browser goes.
 async fn proceed(parts: &Parts, record: &Record, charge: Charge) -> Result<String, ApiError> {
+    log::charge(&charge.id);
     let redirect = charge.redirect_url.as_deref();
     let stored = parts
         .records
@@ -250,7 +258,7 @@ async fn proceed(parts: &Parts, record: &Record, charge: Charge) -> Result<Strin
         .await
         .map_err(unavailable)?;
     if !stored {
-        tracing::error!(charge_id = %charge.id, "another charge is stored for this token");
+        tracing::error!("another charge is stored for this token");
         return Err(bank_unavailable());
     }
     if Purpose::of(&record.order_id) == Purpose::Order {
@@ -260,10 +268,14 @@ async fn proceed(parts: &Parts, record: &Record, charge: Charge) -> Result<Strin
             .await;
         if let Err(error) = status {
             // The app shows nothing until the outcome is there; the payment itself does not depend on it.
-            tracing::warn!(charge_id = %charge.id, %error, "the pending status was not written");
+            tracing::warn!(%error, "the pending status was not written");
         }
     }
-    tracing::info!(charge_id = %charge.id, order_id = %record.order_id, state = charge.state.as_str(), "charge created");
+    tracing::info!(
+        event = "charge",
+        state = charge.state.as_str(),
+        "charge created"
+    );
     match verdict(parts, record, &charge).await? {
         Verdict::Pending => match redirect {
             Some(url) => three_d_secure(parts, url),
@@ -289,7 +301,7 @@ async fn verdict(parts: &Parts, record: &Record, charge: &Charge) -> Result<Verd
     .payment()
     .ok_or_else(bank_unavailable)?;
     charge.judge(&payment.expected(livemode)).map_err(|mismatch| {
-        tracing::error!(charge_id = %charge.id, %mismatch, "the bank created another charge than was asked for");
+        tracing::error!(error = "ChargeMismatch", reason = %mismatch, "the bank created another charge than was asked for");
         bank_unavailable()
     })
 }
@@ -305,7 +317,7 @@ async fn start(parts: &Parts, record: &Record, charge_id: &ChargeId) {
         request_id: None,
     };
     if let Err(error) = parts.executions.start(&input, record.attempt).await {
-        tracing::error!(%charge_id, %error, "the execution could not be started");
+        tracing::error!(%error, "the execution could not be started");
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::domain::ids::OrderId;
 use crate::http_api::{ApiError, Request, Response, json_response};
+use crate::log;
 use crate::tables::check_status::CheckStatus;
 
 /// Answers with the order's status: `pending`, `paid`, `declined` or `reversed`, with amount and time.
@@ -23,6 +24,7 @@ async fn status(table: &CheckStatus, request: &Request) -> Result<Response, ApiE
         .get("orderId")
         .and_then(|id| OrderId::new(id).ok())
         .ok_or_else(unknown)?;
+    log::order(&order);
     let status = table.get(&order).await.map_err(|error| {
         tracing::error!(%error, "the check status could not be read");
         ApiError::new(

@@ -92,7 +92,6 @@ pub async fn ensure(parts: &Parts, input: &Input) -> Result<Ensured, EnsureError
         Claim::First => {}
         // The bank has no inquiry for customers: whatever that try created, nothing will point at it.
         Claim::Again => tracing::warn!(
-            charge_id = %charge,
             "possible orphan customer at the bank: an earlier try ended between creating and saving it"
         ),
         // Between reading and claiming, the other payment may have finished.
@@ -130,18 +129,18 @@ pub async fn ensure(parts: &Parts, input: &Input) -> Result<Ensured, EnsureError
             return Err(EnsureError::CardNotSaved(error.to_string()));
         }
         Err(error) => {
-            tracing::warn!(charge_id = %charge, "possible orphan customer at the bank: the answer was lost");
+            tracing::warn!("possible orphan customer at the bank: the answer was lost");
             return Err(EnsureError::BankUnavailable(error.to_string()));
         }
     };
     if parts.mapping.save(owner, charge, &customer).await? {
-        tracing::info!(charge_id = %charge, customer_id = %customer, "customer created at the bank");
+        tracing::info!(customerId = %customer, "customer created at the bank");
         return Ok(Ensured {
             existed: false,
             kbank_customer_id: customer,
         });
     }
-    tracing::warn!(charge_id = %charge, customer_id = %customer, "orphan customer at the bank: the claim was taken over");
+    tracing::warn!(customerId = %customer, "orphan customer at the bank: the claim was taken over");
     match parts.mapping.get(owner).await? {
         Some(mapped) => Ok(answer(mapped, payment)),
         None => Err(EnsureError::CustomerBeingCreated),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bank::{Bank, BankError};
-use crate::domain::charge::{Mismatch, Outcome, Verdict};
+use crate::domain::charge::{Mismatch, Outcome, TransactionState, Verdict};
 use crate::domain::payment::Payment;
 use crate::failure::{Failure, Treatment};
 
@@ -82,14 +82,19 @@ pub async fn inquire(bank: &Bank, input: &Input) -> Result<Decision, InquiryErro
     let livemode = bank.livemode().await?;
     let charge = bank.inquire(&input.payment.charge_id).await?;
     match charge.judge(&input.payment.expected(livemode))? {
-        Verdict::Pending => Err(InquiryError::ChargePending(charge.state.as_str().into())),
+        Verdict::Pending => {
+            if let TransactionState::Unknown(word) = &charge.state {
+                // It may mean that the money is ours. Told at once, not only when the payment is about to be given up.
+                tracing::error!(
+                    error = "UnknownState",
+                    state = word,
+                    "the bank says something of this charge that is not known here: look at it in the bank's portal"
+                );
+            }
+            Err(InquiryError::ChargePending(charge.state.as_str().into()))
+        }
         Verdict::Decided(outcome) => {
-            tracing::info!(
-                charge_id = %charge.id,
-                order_id = %input.payment.order_id,
-                %outcome,
-                "the bank decided"
-            );
+            tracing::info!(%outcome, state = charge.state.as_str(), "the bank decided");
             Ok(Decision {
                 outcome,
                 transaction_state: charge.state.as_str().into(),

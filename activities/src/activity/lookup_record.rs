@@ -7,6 +7,7 @@ use crate::domain::ids::{ChargeId, OwnerId, RecordKey};
 use crate::domain::money::Satang;
 use crate::domain::payment::{Payment, Purpose};
 use crate::failure::{Failure, Treatment};
+use crate::log;
 use crate::tables::TableError;
 use crate::tables::orders::Orders;
 use crate::tables::records::Record;
@@ -92,6 +93,7 @@ impl From<TakeOverError> for LookupError {
 /// [`LookupError`].
 pub async fn lookup(parts: &Parts, input: &Input) -> Result<Payment, LookupError> {
     let record = find(parts, input).await?;
+    log::order(&record.order_id);
     match &record.closed_as {
         // Given up between the start of this execution and now, or before: whoever started it may know that the bank has
         // decided, and nobody else would ask any more.

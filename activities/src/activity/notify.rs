@@ -121,7 +121,7 @@ pub async fn notify(shop: &Shop, input: &Input) -> Result<Delivered, NotifyError
             DeliveryError::Refused(_) => NotifyError::NotificationRefused(error),
             DeliveryError::Failed(_) => NotifyError::NotificationFailed(error),
         })?;
-    tracing::info!(event_id, order_id = %input.payment.order_id, "the shop has the event");
+    tracing::info!(eventId = event_id, "the shop has the event");
     Ok(Delivered { event_id })
 }
 

@@ -9,6 +9,13 @@ use crate::domain::ids::{ChargeId, RecordKey};
 use crate::executions::Source;
 use crate::failure::{Failure, Treatment};
 
+/// What the state machine passes on.
+#[derive(Debug, Deserialize)]
+pub struct Input {
+    /// The execution's input, as it is.
+    pub input: Map<String, Value>,
+}
+
 /// The parsed input.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

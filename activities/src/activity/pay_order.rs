@@ -158,11 +158,7 @@ async fn attempt(tables: &Tables, payment: &Payment) -> Result<PaidOrder, PayErr
         ];
         match transact(tables.records.client(), "pay the order", items).await {
             Ok(()) => {
-                tracing::info!(
-                    charge_id = %payment.charge_id,
-                    order_id = %payment.order_id,
-                    "the order is paid"
-                );
+                tracing::info!(event = "orderPaid", "the order is paid");
                 return Ok(PaidOrder {
                     order_id: payment.order_id.to_string(),
                     paid_by: payment.charge_id.to_string(),

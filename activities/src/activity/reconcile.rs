@@ -3,9 +3,11 @@
 //! It decides nothing about money. It starts the execution of a payment that has a charge, finds the charge of a checkout
 //! that died before it could store one, and closes what the bank has never heard of.
 
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tracing::Instrument;
 
 use crate::bank::{Bank, BankError};
 use crate::clock;
@@ -13,6 +15,7 @@ use crate::domain::charge::{TransactionState, Verdict};
 use crate::domain::ids::{ChargeId, OPEN_SHARDS};
 use crate::domain::payment::{Payment, Purpose};
 use crate::executions::{ExecutionInput, Executions, Source, Started};
+use crate::log;
 use crate::tables::check_status::CheckStatus;
 use crate::tables::records::{Record, Records};
 use crate::tables::{NotWritten, TableError, transact_without};
@@ -80,11 +83,12 @@ enum Done {
     Later,
 }
 
-/// Looks at every open record that is due, in all shards. A record or a shard that something goes wrong with stops nothing:
+/// Counts what is open, then looks at every open record that is due, in all shards. A record or a shard that something goes wrong with stops nothing:
 /// it is due again at the next run.
 pub async fn reconcile(parts: &Parts) -> Report {
     let begun = Instant::now();
     let now = clock::now_seconds();
+    log_backlog(&parts.records, now).await;
     let mut report = Report::default();
     // Each run begins at another shard: should one run not be enough, every shard has its turn at the front.
     let first = u8::try_from((now / (5 * MINUTE)).rem_euclid(i64::from(OPEN_SHARDS))).unwrap_or(0);
@@ -94,14 +98,20 @@ pub async fn reconcile(parts: &Parts) -> Report {
             let due = match parts.records.due(shard, now, page).await {
                 Ok(due) => due,
                 Err(error) => {
-                    tracing::error!(shard, %error, "a shard of the open records could not be read");
+                    tracing::error!(
+                        error = "ReconcileFailed",
+                        shard,
+                        reason = %error,
+                        "a shard of the open records could not be read"
+                    );
                     report.failed += 1;
                     break;
                 }
             };
             for record in due.records {
                 if report.seen >= AT_MOST || begun.elapsed() > FOR_AT_MOST {
-                    tracing::warn!(?report, "more records are due than one run takes");
+                    tracing::warn!("more records are due than one run takes");
+                    report.log();
                     return report;
                 }
                 report.seen += 1;
@@ -113,11 +123,47 @@ pub async fn reconcile(parts: &Parts) -> Report {
             }
         }
     }
-    tracing::info!(?report, "reconciled");
+    report.log();
     report
 }
 
+/// Tells how much is open. Reconciliation does not depend on it.
+async fn log_backlog(records: &Records, now: i64) {
+    match records.backlog(now).await {
+        Ok(backlog) => {
+            if !backlog.complete {
+                tracing::warn!("more records are open than could be counted");
+            }
+            tracing::info!(
+                event = "backlog",
+                open = backlog.open,
+                oldestSeconds = backlog.oldest_seconds,
+                "payments are open"
+            );
+        }
+        Err(error) => tracing::error!(
+            error = "ReconcileFailed",
+            reason = %error,
+            "the open records could not be counted"
+        ),
+    }
+}
+
 impl Report {
+    fn log(&self) {
+        tracing::info!(
+            event = "reconciled",
+            seen = self.seen,
+            started = self.started,
+            adopted = self.adopted,
+            neverCharged = self.never_charged,
+            abandoned = self.abandoned,
+            orphans = self.orphans,
+            failed = self.failed,
+            "reconciled"
+        );
+    }
+
     fn count(&mut self, done: Result<Done, String>) {
         match done {
             Ok(Done::Started) => self.started += 1,
@@ -135,12 +181,24 @@ impl Report {
 }
 
 async fn one(parts: &Parts, record: Result<Record, TableError>, now: i64) -> Result<Done, String> {
-    let done = match record {
-        Ok(record) => settle(parts, &record, now).await,
-        Err(error) => Err(text(error)),
-    };
+    match record {
+        Ok(record) => {
+            let span = log::payment_span(record.charge_id.as_ref(), &record.order_id);
+            told(settle(parts, &record, now)).instrument(span).await
+        }
+        Err(error) => told(async { Err(text(error)) }).await,
+    }
+}
+
+/// Logs what went wrong, where it is known which payment it is about.
+async fn told(work: impl Future<Output = Result<Done, String>>) -> Result<Done, String> {
+    let done = work.await;
     if let Err(reason) = &done {
-        tracing::error!(reason, "a record could not be reconciled");
+        tracing::error!(
+            error = "ReconcileFailed",
+            reason,
+            "a record could not be reconciled"
+        );
     }
     done
 }
@@ -178,7 +236,6 @@ async fn give_up(
     if !untouched {
         tracing::error!(
             error = "UnknownState",
-            charge_id = %payment.charge_id,
             state = charge.state.as_str(),
             "the bank says something of this charge that is not known here: look at it in the bank's portal"
         );
@@ -197,7 +254,7 @@ async fn give_up(
     .await
     {
         Ok(()) => {
-            tracing::info!(charge_id = %payment.charge_id, "closed as abandoned");
+            tracing::info!(event = "abandoned", "closed as abandoned");
             Ok(Done::Abandoned)
         }
         // It went on meanwhile.
@@ -223,7 +280,10 @@ async fn start(
     };
     match parts.executions.start(&input, record.attempt).await {
         Ok(Started::Now) => {
-            tracing::info!(%charge_id, attempt = record.attempt, "execution started by reconciliation");
+            tracing::info!(
+                attempt = record.attempt,
+                "execution started by reconciliation"
+            );
             Ok(Done::Started)
         }
         // It runs, or it failed in place and waits for a person: either way it is seen. One that waits steps back, so that
@@ -254,7 +314,8 @@ async fn find_charge(parts: &Parts, record: &Record, age: i64, now: i64) -> Resu
             if !stored.await.map_err(text)? {
                 return Ok(Done::Later);
             }
-            tracing::warn!(charge_id = %charge.id, order_id = %record.order_id, "charge of a dead checkout found");
+            log::charge(&charge.id);
+            tracing::warn!("charge of a dead checkout found");
             start(parts, record, &charge.id, now).await?;
             Ok(Done::Adopted)
         }
@@ -286,7 +347,7 @@ async fn find_charge(parts: &Parts, record: &Record, age: i64, now: i64) -> Resu
         Ok(None) => {
             let closed = parts.records.close_never_charged(&record.key).await;
             Ok(if closed.map_err(text)? {
-                tracing::info!(order_id = %record.order_id, "closed as never charged");
+                tracing::info!(event = "neverCharged", "closed as never charged");
                 Done::NeverCharged
             } else {
                 Done::Later
@@ -304,7 +365,6 @@ async fn find_charge(parts: &Parts, record: &Record, age: i64, now: i64) -> Resu
 async fn orphan(parts: &Parts, record: &Record, now: i64, reason: &str) -> Result<Done, String> {
     tracing::error!(
         error = "OrphanCheckout",
-        order_id = %record.order_id,
         reason,
         "the bank cannot say whether this checkout was charged: look for its order in the bank's portal"
     );

@@ -115,7 +115,10 @@ pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordEr
         }
     }
     match transact_without(records.client(), "record the outcome", items, needed).await {
-        Ok(()) => Ok(Recorded { outcome: *outcome }),
+        Ok(()) => {
+            tracing::info!(event = "outcome", %outcome, "the outcome is recorded");
+            Ok(Recorded { outcome: *outcome })
+        }
         Err(NotWritten::Refused(refused))
             if has_source && refused.contains(&SOURCE) && !refused.contains(&RECORD) =>
         {

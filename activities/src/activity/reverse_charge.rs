@@ -138,8 +138,8 @@ pub async fn reverse(parts: &Parts, input: &Input) -> Result<Reversed, ReverseEr
     match transact_without(parts.records.client(), "record the reversal", items, 1).await {
         Ok(()) => {
             tracing::info!(
-                charge_id = %payment.charge_id,
-                order_id = %payment.order_id,
+                event = "reversal",
+                purpose = payment.purpose.as_str(),
                 reversal = reversed.reversal.as_str(),
                 "the charge is reversed"
             );

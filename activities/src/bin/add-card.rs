@@ -1,11 +1,11 @@
 //! `payment3-add-card`: the state `AddCard`.
 
 use payment3_activities::activity::add_card::add;
-use payment3_activities::{lambda, wiring};
+use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::init_logging();
+    log::init();
     let aws = wiring::Aws::load().await?;
     let (bank, records) = (aws.bank()?, aws.records()?);
     lambda::serve(async |input| add(&bank, &records, &input).await).await

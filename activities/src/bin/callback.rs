@@ -1,11 +1,11 @@
 //! `payment3-callback`: serves `POST /callback` and `POST /notify`.
 
 use payment3_activities::activity::callback::{Parts, answer};
-use payment3_activities::{lambda, wiring};
+use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::init_logging();
+    log::init();
     let aws = wiring::Aws::load().await?;
     let parts = Parts {
         sources: aws.sources()?,

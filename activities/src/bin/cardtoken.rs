@@ -1,11 +1,11 @@
 //! `payment3-cardtoken`: serves `POST /cardpayment`.
 
 use payment3_activities::activity::cardtoken::{Parts, answer};
-use payment3_activities::{lambda, wiring};
+use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::init_logging();
+    log::init();
     let aws = wiring::Aws::load().await?;
     let parts = Parts {
         orders: aws.orders()?,

@@ -1,11 +1,11 @@
 //! `payment3-check-status`: serves `GET /checkstatus/{orderId}`.
 
 use payment3_activities::activity::check_status::answer;
-use payment3_activities::{lambda, wiring};
+use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::init_logging();
+    log::init();
     let table = wiring::Aws::load().await?.check_status()?;
     lambda::serve_infallible(async |request| answer(&table, &request).await).await
 }

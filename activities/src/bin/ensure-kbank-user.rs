@@ -1,11 +1,11 @@
 //! `payment3-ensure-kbank-user`: the state `EnsureKBankUser`.
 
 use payment3_activities::activity::ensure_kbank_user::{Parts, ensure};
-use payment3_activities::{lambda, wiring};
+use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::init_logging();
+    log::init();
     let aws = wiring::Aws::load().await?;
     let parts = Parts {
         bank: aws.bank()?,

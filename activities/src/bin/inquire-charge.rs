@@ -1,11 +1,11 @@
 //! `payment3-inquire-charge`: the state `InquireCharge`.
 
 use payment3_activities::activity::inquire_charge::inquire;
-use payment3_activities::{lambda, wiring};
+use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::init_logging();
+    log::init();
     let bank = wiring::Aws::load().await?.bank()?;
     lambda::serve(async |input| inquire(&bank, &input).await).await
 }

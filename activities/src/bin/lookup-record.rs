@@ -1,11 +1,11 @@
 //! `payment3-lookup-record`: the state `LookupRecord`.
 
 use payment3_activities::activity::lookup_record::{Parts, lookup};
-use payment3_activities::{lambda, wiring};
+use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::init_logging();
+    log::init();
     let aws = wiring::Aws::load().await?;
     let parts = Parts {
         sources: aws.sources()?,

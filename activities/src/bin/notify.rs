@@ -1,11 +1,11 @@
 //! `payment3-notify`: the states `NotifySuccess`, `NotifyFailure`, `NotifyReversal` and `NotifyCard`.
 
 use payment3_activities::activity::notify::{Shop, notify};
-use payment3_activities::{lambda, wiring};
+use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::init_logging();
+    log::init();
     let aws = wiring::Aws::load().await?;
     let shop = Shop {
         endpoint: wiring::webhook_endpoint()?,

@@ -1,11 +1,11 @@
 //! `payment3-pay-order`: the state `PayOrder`.
 
 use payment3_activities::activity::pay_order::{Tables, pay};
-use payment3_activities::{lambda, wiring};
+use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::init_logging();
+    log::init();
     let aws = wiring::Aws::load().await?;
     let tables = Tables {
         orders: aws.orders()?,

@@ -1,12 +1,12 @@
 //! `payment3-reconcile`: runs on a schedule.
 
 use payment3_activities::activity::reconcile::{Parts, reconcile};
-use payment3_activities::{lambda, wiring};
+use payment3_activities::{lambda, log, wiring};
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::init_logging();
+    log::init();
     let aws = wiring::Aws::load().await?;
     let parts = Parts {
         records: aws.records()?,

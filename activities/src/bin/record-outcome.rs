@@ -1,11 +1,11 @@
 //! `payment3-record-outcome`: the state `RecordOutcome`.
 
 use payment3_activities::activity::record_outcome::{Tables, record};
-use payment3_activities::{lambda, wiring};
+use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::init_logging();
+    log::init();
     let aws = wiring::Aws::load().await?;
     let tables = Tables {
         sources: aws.sources()?,

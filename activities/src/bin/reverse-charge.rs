@@ -1,11 +1,11 @@
 //! `payment3-reverse-charge`: the states `ReverseCharge` and `ReverseVerification`.
 
 use payment3_activities::activity::reverse_charge::{Parts, reverse};
-use payment3_activities::{lambda, wiring};
+use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::init_logging();
+    log::init();
     let aws = wiring::Aws::load().await?;
     let parts = Parts {
         bank: aws.bank()?,

@@ -53,6 +53,15 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// The word used in executions and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Verification => "verification",
+        }
+    }
+
     /// What an order id stands for.
     #[must_use]
     pub fn of(order_id: &OrderId) -> Self {

@@ -1,5 +1,6 @@
 //! The DynamoDB tables behind typed functions. Only what decides is here: keys, conditions, transactions.
 
+pub mod backlog;
 pub mod check_status;
 pub mod item;
 pub mod mapping;

@@ -33,7 +33,7 @@ use crate::domain::payment::{Origin, Payment, Purpose};
 
 const TABLE: &str = "card-payment-record";
 const CHARGE_INDEX: &str = "chargeId_index";
-const OPEN_INDEX: &str = "open_index";
+pub(super) const OPEN_INDEX: &str = "open_index";
 /// As what a payment is closed that the bank would not decide.
 const ABANDONED: &str = "abandoned";
 

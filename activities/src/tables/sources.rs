@@ -58,6 +58,17 @@ pub enum Found {
     Foreign(Box<Foreign>),
 }
 
+impl Found {
+    /// The order that it pays.
+    #[must_use]
+    pub fn order_id(&self) -> &OrderId {
+        match self {
+            Self::Own(record) => &record.order_id,
+            Self::Foreign(foreign) => &foreign.order_id,
+        }
+    }
+}
+
 /// A record that this stack's checkout did not make.
 pub struct Foreign {
     /// Whose it is.

@@ -1,0 +1,133 @@
+import { Duration } from "aws-cdk-lib";
+import { Alarm, ComparisonOperator, type IMetric, Metric, Stats, TreatMissingData } from "aws-cdk-lib/aws-cloudwatch";
+import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
+import type { ITopic } from "aws-cdk-lib/aws-sns";
+import { Construct } from "constructs";
+import type { LogMetricName, LogMetrics } from "./log-metrics";
+import { type FunctionName, constructId, resourceName } from "./names";
+import { RECONCILE_EVERY } from "./schedule";
+import type { Settings } from "./settings";
+import { ACTIVITIES } from "./state-machine";
+
+/** Seconds that a payment may wait for this system before somebody is called: reconciliation comes every five minutes. */
+export const OLDEST_OPEN_SECONDS = 1800;
+
+/** Answers of 429 in five minutes that are worth a look: a shop on its best day has none. */
+export const MANY_THROTTLED = 20;
+
+const PERIOD = Duration.minutes(5);
+
+/** What rings. */
+interface Ring {
+  /** One sentence for whoever is woken up. */
+  readonly meaning: string;
+  /** What is watched. */
+  readonly metric: IMetric;
+  /** From where on it rings; 1 when absent. */
+  readonly threshold?: number;
+  /** How many periods in a row it must be so; 1 when absent. */
+  readonly periods?: number;
+  /** Whether silence rings: below the threshold, or nothing at all. */
+  readonly silence?: true;
+  /** The section of the runbook; the alarm's name when absent. */
+  readonly section?: string;
+}
+
+/** What the alarms watch. */
+export interface Watched {
+  readonly settings: Settings;
+  readonly logMetrics: LogMetrics;
+  readonly stateMachineArn: string;
+  readonly apiId: string;
+  /** 429s of the API, counted in its access log. */
+  readonly throttledRequests: Metric;
+  /** Where the alarms go. */
+  readonly topic: ITopic;
+}
+
+/** The functions that nobody runs again when they fail: the API's, and reconciliation. */
+export const ENTRANCES = ["cardtoken", "callback", "check-status", "reconcile"] as const satisfies readonly FunctionName[];
+
+/** The alarms of a branch. Each has a section in docs/runbook.md. */
+export class Alarms extends Construct {
+  /** Every alarm. */
+  readonly all: readonly Alarm[];
+
+  constructor(scope: Construct, id: string, watched: Watched) {
+    super(scope, id);
+    this.all = Object.entries(rings(watched)).map(([name, ring]) => this.declare(name, ring, watched));
+  }
+
+  private declare(name: string, ring: Ring, { settings, topic }: Watched): Alarm {
+    const alarm = new Alarm(this, constructId(name), {
+      alarmName: resourceName(name, settings.branch),
+      alarmDescription: `${ring.meaning} ${settings.runbook}#${ring.section ?? name}`,
+      metric: ring.metric,
+      threshold: ring.threshold ?? 1,
+      evaluationPeriods: ring.periods ?? 1,
+      comparisonOperator: ring.silence ? ComparisonOperator.LESS_THAN_THRESHOLD : ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+      treatMissingData: ring.silence ? TreatMissingData.BREACHING : TreatMissingData.NOT_BREACHING,
+    });
+    alarm.addAlarmAction(new SnsAction(topic));
+    // So that whoever was woken up learns when they may sleep again.
+    alarm.addOkAction(new SnsAction(topic));
+    return alarm;
+  }
+}
+
+function rings({ settings, logMetrics, stateMachineArn, apiId, throttledRequests }: Watched): Record<string, Ring> {
+  const ofExecutions = (metricName: string): Metric =>
+    new Metric({ namespace: "AWS/States", metricName, dimensionsMap: { StateMachineArn: stateMachineArn }, statistic: Stats.SUM, period: PERIOD });
+  const logged = (name: LogMetricName): Metric => logMetrics.get(name, { statistic: Stats.SUM });
+  /** One for each function: whoever is woken up learns which one it is from the alarm's name. */
+  const ofFunctions = (section: string, metricName: string, functions: readonly FunctionName[], ring: Omit<Ring, "metric">): Record<string, Ring> =>
+    Object.fromEntries(
+      functions.map((name) => {
+        const dimensionsMap = { FunctionName: resourceName(name, settings.branch) };
+        const metric = new Metric({ namespace: "AWS/Lambda", metricName, dimensionsMap, statistic: Stats.SUM, period: PERIOD });
+        return [`${section}-${name}`, { ...ring, metric, section }];
+      }),
+    );
+  return {
+    "executions-failed": { meaning: "A payment stands failed at a step and goes on only when a person repairs it.", metric: ofExecutions("ExecutionsFailed") },
+    "executions-timed-out": { meaning: "A payment was not done within a week.", metric: ofExecutions("ExecutionsTimedOut") },
+    "executions-throttled": {
+      meaning: "Step Functions slows payments down: the account's quota is used up.",
+      metric: ofExecutions("ExecutionThrottled"),
+      periods: 2,
+    },
+    "charge-mismatch": { meaning: "The bank's charge is not the one that checkout stored.", metric: logged("ChargeMismatch") },
+    "outcome-conflict": { meaning: "The bank contradicts what it said before, or what was done about it.", metric: logged("OutcomeConflict") },
+    "orphan-checkout": { meaning: "The bank cannot say whether a checkout was charged.", metric: logged("OrphanCheckout") },
+    "orphan-charge": { meaning: "The bank has authorised a charge that no record knows.", metric: logged("OrphanCharge") },
+    "unknown-state": { meaning: "The bank answers with a state that is not known here: it may mean that money moved.", metric: logged("UnknownState") },
+    "refusal-needs-person": { meaning: "A paid charge whose order refuses it, and which must not be reversed without a person.", metric: logged("RefusalNeedsPerson") },
+    "notifications-refused": { meaning: "The shop refuses events for good: it does not know of payments.", metric: logged("NotificationsRefused") },
+    "oldest-open-record": {
+      meaning: "A payment has waited for this system for more than half an hour.",
+      metric: logMetrics.get("OldestOpenRecord", { statistic: Stats.MAXIMUM }),
+      threshold: OLDEST_OPEN_SECONDS,
+      periods: 2,
+    },
+    "reconcile-not-running": {
+      meaning: "Reconciliation has not come to its end for a quarter of an hour: nobody comes back to lost callbacks.",
+      metric: logMetrics.get("ReconcileRuns", { statistic: Stats.SUM, period: RECONCILE_EVERY }),
+      periods: 3,
+      silence: true,
+    },
+    ...ofFunctions("function-errors", "Errors", ENTRANCES, { meaning: "A function of the API, or reconciliation, crashes or runs out of time." }),
+    ...ofFunctions("function-throttles", "Throttles", ENTRANCES, { meaning: "AWS Lambda turns requests of shoppers away." }),
+    // Not by the errors that AWS Lambda counts: among those is every answer that the state machine knows by its name.
+    "activity-crashes": { meaning: "Activities crash or run out of time; their executions retry and will fail.", metric: logged("ActivityCrashes"), periods: 2 },
+    ...ofFunctions("activity-throttles", "Throttles", Object.values(ACTIVITIES), {
+      meaning: "AWS Lambda turns an activity away; its executions retry and will fail.",
+      periods: 2,
+    }),
+    "api-errors": {
+      meaning: "The API answers 5xx: shoppers cannot pay.",
+      metric: new Metric({ namespace: "AWS/ApiGateway", metricName: "5xx", dimensionsMap: { ApiId: apiId, Stage: "$default" }, statistic: Stats.SUM, period: PERIOD }),
+      threshold: 5,
+    },
+    "api-throttled": { meaning: "The API turns requests away: a flood, or a limit that the shop has outgrown.", metric: throttledRequests, threshold: MANY_THROTTLED },
+  };
+}

@@ -1,0 +1,77 @@
+import { Duration } from "aws-cdk-lib";
+import { AlarmStatusWidget, Dashboard, GraphWidget, type IMetric, Metric, SingleValueWidget, Stats, TextWidget } from "aws-cdk-lib/aws-cloudwatch";
+import { Construct } from "constructs";
+import { type Alarms, ENTRANCES } from "./alarms";
+import type { LogMetrics } from "./log-metrics";
+import { resourceName, stackName } from "./names";
+import type { Settings } from "./settings";
+
+/** What the dashboard shows. */
+export interface Shown {
+  readonly settings: Settings;
+  readonly alarms: Alarms;
+  readonly logMetrics: LogMetrics;
+  readonly stateMachineArn: string;
+  readonly apiId: string;
+  readonly throttledRequests: Metric;
+}
+
+const HALF = 12;
+const PERIOD = Duration.minutes(5);
+
+/** The one page that says how a branch's payments are: what rings, what is open, what became of the rest, and how the parts are. */
+export class PaymentDashboard extends Construct {
+  constructor(scope: Construct, id: string, { settings, alarms, logMetrics, stateMachineArn, apiId, throttledRequests }: Shown) {
+    super(scope, id);
+    const { branch } = settings;
+    const sum = (name: Parameters<LogMetrics["get"]>[0], label: string, dimensionsMap?: Record<string, string>): IMetric =>
+      logMetrics.get(name, { statistic: Stats.SUM, label, ...(dimensionsMap === undefined ? {} : { dimensionsMap }) });
+    const ofExecutions = (metricName: string): IMetric =>
+      new Metric({ namespace: "AWS/States", metricName, dimensionsMap: { StateMachineArn: stateMachineArn }, statistic: Stats.SUM, period: PERIOD, label: metricName });
+    const ofApi = (metricName: string, statistic: string, label: string): IMetric =>
+      new Metric({ namespace: "AWS/ApiGateway", metricName, dimensionsMap: { ApiId: apiId, Stage: "$default" }, statistic, period: PERIOD, label });
+    const ofFunction = (name: (typeof ENTRANCES)[number]): IMetric =>
+      new Metric({ namespace: "AWS/Lambda", metricName: "Duration", dimensionsMap: { FunctionName: resourceName(name, branch) }, statistic: Stats.p(95), period: PERIOD, label: name });
+
+    new Dashboard(this, "Dashboard", { dashboardName: stackName(branch), defaultInterval: Duration.hours(12) }).addWidgets(
+      new TextWidget({ width: 24, height: 1, markdown: `**Card payments, branch ${branch.name}** · what to do when something rings: ${settings.runbook}` }),
+      new AlarmStatusWidget({ width: 24, height: 4, title: "Alarms", alarms: [...alarms.all] }),
+      new SingleValueWidget({
+        width: HALF,
+        title: "Open",
+        metrics: [
+          logMetrics.get("OpenRecords", { statistic: Stats.MAXIMUM, label: "payments open" }),
+          logMetrics.get("OldestOpenRecord", { statistic: Stats.MAXIMUM, label: "seconds the oldest has waited" }),
+        ],
+      }),
+      graph("From callback to paid (ms)", [
+        logMetrics.get("CallbackToPaid", { statistic: Stats.p(50), label: "half" }),
+        logMetrics.get("CallbackToPaid", { statistic: Stats.p(95), label: "95 of 100" }),
+        logMetrics.get("CallbackToPaid", { statistic: Stats.MAXIMUM, label: "slowest" }),
+      ]),
+      graph("Charges and what became of them", [
+        sum("Charges", "charges created"),
+        ...["paid", "declined", "returned"].map((outcome) => sum("Outcomes", outcome, { outcome })),
+      ]),
+      graph("Money back, and what was not passed on", [
+        sum("Reversals", "orders reversed", { purpose: "order" }),
+        sum("Reversals", "verifications reversed", { purpose: "verification" }),
+        sum("SaveFailures", "cards not saved"),
+        sum("NotificationsRefused", "events refused"),
+        sum("NotificationsFailed", "deliveries failed"),
+      ]),
+      graph("Executions", ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"].map(ofExecutions)),
+      graph("Wrong at the bank, or with us", [
+        ...(["BankUnavailable", "ChargeMismatch", "OutcomeConflict", "OrphanCheckout", "OrphanCharge", "UnknownState", "RefusalNeedsPerson"] as const).map((name) => sum(name, name)),
+        sum("ReconcileFailures", "ReconcileFailures"),
+        sum("ActivityCrashes", "ActivityCrashes"),
+      ]),
+      graph("Requests", [ofApi("Count", Stats.SUM, "all"), ofApi("4xx", Stats.SUM, "4xx"), ofApi("5xx", Stats.SUM, "5xx"), throttledRequests.with({ label: "429" })]),
+      graph("Time of functions, 95 of 100 (ms)", ENTRANCES.map(ofFunction)),
+    );
+  }
+}
+
+function graph(title: string, left: IMetric[]): GraphWidget {
+  return new GraphWidget({ width: HALF, title, left });
+}

@@ -50,8 +50,10 @@ const AGES: [i64; 6] = [
 /// What happens, up to the point where nothing more comes by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Flow {
-    /// Flow 1: a new user pays; the browser returns, and the bank notifies.
+    /// Flow 1: a new user pays, and the browser returns.
     NewUser,
+    /// The same, and the bank notifies instead of the browser.
+    Notified,
     /// Flow 2: a known user pays with another card.
     KnownUser,
     /// Flow 3: the card is declined.
@@ -68,14 +70,15 @@ pub enum Flow {
     WithoutThreeDs,
     /// Neither the browser nor the bank calls back.
     NothingCalledBack,
-    /// Somebody calls back before the shopper has passed 3-D Secure.
+    /// Somebody calls back twice before the shopper has passed 3-D Secure: the second wakes up a payment that waits.
     EarlyCallback,
 }
 
 impl Flow {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NewUser,
+        Self::Notified,
         Self::KnownUser,
         Self::Declined,
         Self::Verification,
@@ -101,6 +104,7 @@ impl fmt::Display for Flow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::NewUser => "1 new user",
+            Self::Notified => "1 new user, notified",
             Self::KnownUser => "2 known user",
             Self::Declined => "3 declined",
             Self::Verification => "4 verification",
@@ -368,6 +372,8 @@ impl Stage {
         let form = shopper::authenticate(&page).await?;
         match flow {
             Flow::NothingCalledBack => return Ok(()),
+            // Only one of the two calls: which of them comes first would decide which calls are made.
+            Flow::Notified => return self.notify(form.charge_id()?).await,
             Flow::OrderGone => self.delete_order(payment).await?,
             Flow::OrderGoneSettled => {
                 self.delete_order(payment).await?;
@@ -376,9 +382,6 @@ impl Stage {
             _ => {}
         }
         self.call_back(&form).await;
-        if flow != Flow::TwoCards {
-            self.notify(form.charge_id()?).await?;
-        }
         Ok(())
     }
 
@@ -415,6 +418,8 @@ impl Stage {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
         };
+        // While the first one's execution asks the bank again and again.
+        self.call_back(&form).await;
         self.call_back(&form).await;
         self.operator.end_of(charge, PATIENCE).await.map(drop)
     }

@@ -24,15 +24,16 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The function that has this end of a connection.
+    /// The function at the other end of a connection: `peer` is its address, `ours` this end's. Both count, as one port may
+    /// have connections to several places.
     ///
     /// # Errors
     /// No process has it, or one that is no function.
-    pub fn behind(peer: SocketAddr) -> Result<Self> {
+    pub fn behind(peer: SocketAddr, ours: SocketAddr) -> Result<Self> {
         // While sockets and processes come and go, the kernel's tables can be read without a line that is in them all the
         // time.
         let inode = (0..READS)
-            .find_map(|_| inode_of(peer))
+            .find_map(|_| inode_of(peer, ours))
             .context("no socket of this machine is at the other end")?;
         let socket = format!("socket:[{inode}]");
         let pid = (0..READS)
@@ -75,24 +76,28 @@ pub fn running(branch: &str) -> Vec<Caller> {
 }
 
 /// The socket's number, from the kernel's table of IPv4 connections.
-fn inode_of(peer: SocketAddr) -> Option<String> {
-    let SocketAddr::V4(peer) = peer else {
-        return None;
-    };
-    // Addresses stand there as the kernel keeps them: little-endian words in hexadecimal.
-    let wanted = format!(
-        "{:08X}:{:04X}",
-        u32::from_le_bytes(peer.ip().octets()),
-        peer.port()
-    );
+fn inode_of(local: SocketAddr, remote: SocketAddr) -> Option<String> {
+    let wanted = (as_in_the_table(local)?, as_in_the_table(remote)?);
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     table.lines().skip(1).find_map(|line| {
         let mut fields = line.split_whitespace();
-        let local = fields.nth(1)?;
-        // After it: remote, state, queues, timer, retransmits, uid, time-out.
-        let inode = fields.nth(7)?;
-        (local == wanted && inode != "0").then(|| inode.to_owned())
+        let ends = (fields.nth(1)?, fields.next()?);
+        // After them: state, queues, timer, retransmits, uid, time-out.
+        let inode = fields.nth(6)?;
+        (ends == (wanted.0.as_str(), wanted.1.as_str()) && inode != "0").then(|| inode.to_owned())
     })
+}
+
+/// An address as the kernel prints it: a little-endian word and the port, in hexadecimal.
+fn as_in_the_table(address: SocketAddr) -> Option<String> {
+    let SocketAddr::V4(address) = address else {
+        return None;
+    };
+    Some(format!(
+        "{:08X}:{:04X}",
+        u32::from_le_bytes(address.ip().octets()),
+        address.port()
+    ))
 }
 
 fn pid_with(socket: &str) -> Option<Pid> {

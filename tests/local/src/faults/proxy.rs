@@ -128,9 +128,12 @@ async fn accept((listener, door): (TcpListener, Door)) -> std::io::Error {
 
 /// Serves one connection of a function.
 async fn connection(stream: TcpStream, peer: SocketAddr, door: Door) {
+    let Ok(ours) = stream.local_addr() else {
+        return;
+    };
     let connection = Arc::new(Connection {
         door,
-        peer,
+        ends: (peer, ours),
         caller: OnceCell::new(),
     });
     let service = service_fn(move |request| {
@@ -145,7 +148,8 @@ async fn connection(stream: TcpStream, peer: SocketAddr, door: Door) {
 
 struct Connection {
     door: Door,
-    peer: SocketAddr,
+    /// The function's address, and ours.
+    ends: (SocketAddr, SocketAddr),
     /// Looked up once: while a request waits, its socket is certainly there.
     caller: OnceCell<Caller>,
 }
@@ -221,7 +225,7 @@ impl Connection {
         let (waiting, gave_up) = tokio::sync::oneshot::channel::<Infallible>();
         let late = Self {
             door: self.door.clone(),
-            peer: self.peer,
+            ends: self.ends,
             caller: self.caller.clone(),
         };
         let (watched, call, request) = (watched.clone(), call.clone(), request.clone());
@@ -286,10 +290,10 @@ impl Connection {
     }
 
     async fn caller(&self) -> Result<&Caller> {
-        let peer = self.peer;
+        let (peer, ours) = self.ends;
         self.caller
             .get_or_try_init(async || {
-                tokio::task::spawn_blocking(move || Caller::behind(peer))
+                tokio::task::spawn_blocking(move || Caller::behind(peer, ours))
                     .await
                     .context("the look-up of a caller broke")?
             })

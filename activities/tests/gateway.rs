@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use payment3_activities::activity::reverse_charge::{Reversal, give_back};
 use payment3_activities::bank::{Bank, BankError, CardSaved, Gateway, NewCharge, SecretSource};
 use payment3_activities::domain::charge::{Charge, TransactionState};
 use payment3_activities::domain::ids::{
-    CardToken, ChargeId, CustomerId, MerchantId, OrderId, ReferenceOrder,
+    CardToken, ChargeId, CustomerId, MerchantId, OrderId, OwnerId, ReferenceOrder,
 };
 use payment3_activities::domain::money::Satang;
+use payment3_activities::domain::payment::{Origin, Payment, Purpose};
 use payment3_bank::{Bank as Sandbox, BankConfig, SECRET_KEY};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -353,5 +355,46 @@ async fn a_reversal_is_believed_only_when_the_bank_says_so() {
     ] {
         let error = answered_with(body).void(&id).await.unwrap_err();
         assert!(matches!(error, BankError::Unavailable(_)), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_reversal_goes_on_with_what_the_charge_has_become_meanwhile() {
+    let setup = Setup::new().await;
+    let token = setup.token(NO_THREE_DS).await;
+    let reference = reference();
+    let seen = setup.charge(&token, &reference).await.unwrap();
+    assert_eq!(seen.state, TransactionState::Authorized);
+    let payment = Payment {
+        record_key: token.record_key(),
+        charge_id: seen.id.clone(),
+        order_id: OrderId::new("482500007436").unwrap(),
+        owner_id: OwnerId::new("usr_123").unwrap(),
+        amount_satang: seen.amount,
+        currency: "THB".into(),
+        reference_order: Some(reference),
+        purpose: Purpose::Order,
+        origin: Origin::Own,
+        save_card: false,
+        attempt: 0,
+        look_again_at: 0,
+        open_since: 0,
+    };
+    let settle = format!("/sandbox/charges/{}/settle", seen.id);
+    setup.post(&settle, json!({})).await;
+
+    // The void is refused, and the refund is not.
+    let refunded = give_back(&setup.bank, &payment, &seen).await.unwrap();
+    assert_eq!(refunded.reversal, Reversal::Refunded);
+    assert!(refunded.refund_id.is_some());
+    // Whoever saw it settled before finds the money returned, and returns it no second time.
+    let settled = Charge {
+        state: TransactionState::Settled,
+        ..seen.clone()
+    };
+    for before in [&seen, &settled] {
+        let again = give_back(&setup.bank, &payment, before).await.unwrap();
+        assert_eq!(again.reversal, Reversal::Refunded);
+        assert_eq!(again.refund_id, None);
     }
 }

@@ -125,7 +125,8 @@ pub async fn reverse(parts: &Parts, input: &Input) -> Result<Reversed, ReverseEr
     if !parts.records.begin_reversal(payment).await? {
         return Err(ReverseError::OutcomeConflict);
     }
-    let reversed = at_the_bank(&parts.bank, payment).await?;
+    let charge = ask(&parts.bank, payment).await?;
+    let reversed = give_back(&parts.bank, payment, &charge).await?;
     let mut items = vec![parts.records.reversed_update(
         payment,
         reversed.reversal.as_str(),
@@ -151,26 +152,52 @@ pub async fn reverse(parts: &Parts, input: &Input) -> Result<Reversed, ReverseEr
     }
 }
 
-async fn at_the_bank(bank: &Bank, payment: &Payment) -> Result<Reversed, ReverseError> {
+/// The payment's own charge, as it is now.
+async fn ask(bank: &Bank, payment: &Payment) -> Result<Charge, ReverseError> {
     let livemode = bank.livemode().await?;
     let charge = bank.inquire(&payment.charge_id).await?;
     charge.judge(&payment.expected(livemode))?;
+    Ok(charge)
+}
+
+/// Gives the money of a charge back that looked like this a moment ago. A refusal says that it is something else by now,
+/// as when the bank has settled it or another execution has given it back: it is asked for and tried once more.
+///
+/// # Errors
+/// [`ReverseError`].
+pub async fn give_back(
+    bank: &Bank,
+    payment: &Payment,
+    seen: &Charge,
+) -> Result<Reversed, ReverseError> {
+    if let Some(reversed) = tried(bank, payment, seen).await? {
+        return Ok(reversed);
+    }
+    let now = ask(bank, payment).await?;
+    tried(bank, payment, &now)
+        .await?
+        .ok_or_else(|| ReverseError::NotReversibleYet(now.state.as_str().into()))
+}
+
+/// `None` where the bank refuses.
+async fn tried(
+    bank: &Bank,
+    payment: &Payment,
+    charge: &Charge,
+) -> Result<Option<Reversed>, ReverseError> {
     match charge.state {
-        TransactionState::Voided => Ok(by(Reversal::Voided)),
-        TransactionState::RefundSent => Ok(by(Reversal::Refunded)),
+        TransactionState::Voided => Ok(Some(by(Reversal::Voided))),
+        TransactionState::RefundSent => Ok(Some(by(Reversal::Refunded))),
         TransactionState::Authorized => {
-            bank.void(&charge.id).await.map_err(not_yet(&charge))?;
-            Ok(by(Reversal::Voided))
+            let voided = unless_refused(bank.void(&charge.id).await)?;
+            Ok(voided.map(|()| by(Reversal::Voided)))
         }
         TransactionState::Settled => {
-            let refund = bank
-                .refund(&charge.id, payment.amount_satang)
-                .await
-                .map_err(not_yet(&charge))?;
-            Ok(Reversed {
+            let refund = bank.refund(&charge.id, payment.amount_satang).await;
+            Ok(unless_refused(refund)?.map(|refund| Reversed {
                 refund_id: refund.id,
                 ..by(Reversal::Refunded)
-            })
+            }))
         }
         TransactionState::Declined | TransactionState::Reversed => {
             Err(ReverseError::ChargeMismatch(format!(
@@ -193,11 +220,10 @@ fn by(reversal: Reversal) -> Reversed {
     }
 }
 
-/// A refused void or refund means that the state just changed, or is about to: asked again later.
-fn not_yet(charge: &Charge) -> impl Fn(BankError) -> ReverseError {
-    let state = charge.state.as_str().to_owned();
-    move |error| match error {
-        BankError::Refused { .. } => ReverseError::NotReversibleYet(state.clone()),
-        BankError::Unavailable(_) => error.into(),
+fn unless_refused<T>(answer: Result<T, BankError>) -> Result<Option<T>, ReverseError> {
+    match answer {
+        Ok(done) => Ok(Some(done)),
+        Err(BankError::Refused { .. }) => Ok(None),
+        Err(error @ BankError::Unavailable(_)) => Err(error.into()),
     }
 }

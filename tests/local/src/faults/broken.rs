@@ -61,8 +61,8 @@ pub const BREAKAGES: [Breakage; 3] = [
         name: "a reversal is recorded, and the bank is not told",
         file: "activities/src/activity/reverse_charge.rs",
         change: Change::Replace {
-            this: "bank.void(&charge.id).await.map_err(not_yet(&charge))?;",
-            by: "",
+            this: "unless_refused(bank.void(&charge.id).await)?",
+            by: "Some(())",
         },
         flows: &[Flow::OrderGone],
         faults: &Fault::ALL,

@@ -16,6 +16,8 @@ use crate::tables::records::Records;
 pub struct Input {
     /// The payment whose card is to be saved.
     pub payment: Payment,
+    /// The name of the execution that asks; absent only where its definition is an older one.
+    pub execution: Option<String>,
 }
 
 /// The owner's customer.
@@ -34,7 +36,7 @@ pub enum EnsureError {
     /// The bank will not keep this card.
     #[error("the card was not saved: {0}")]
     CardNotSaved(String),
-    /// Another payment of the same owner is creating the customer right now.
+    /// Another payment of the same owner, or another execution of this one, is creating the customer right now.
     #[error("another payment of this owner is creating the customer")]
     CustomerBeingCreated,
     /// The bank did not answer, or not usefully.
@@ -87,8 +89,10 @@ pub async fn ensure(parts: &Parts, input: &Input) -> Result<Ensured, EnsureError
     if let Some(mapped) = parts.mapping.get(owner).await? {
         return Ok(answer(mapped, payment));
     }
-    // Claimed before the bank is asked: two first payments of one owner must not make two customers.
-    match parts.mapping.claim(owner, charge).await? {
+    // Claimed before the bank is asked: two first payments of one owner must not make two customers,
+    // nor two executions of one payment.
+    let execution = input.execution.as_deref().unwrap_or(charge.as_str());
+    match parts.mapping.claim(owner, execution).await? {
         Claim::First => {}
         // The bank has no inquiry for customers: whatever that try created, nothing will point at it.
         Claim::Again => tracing::warn!(
@@ -107,7 +111,7 @@ pub async fn ensure(parts: &Parts, input: &Input) -> Result<Ensured, EnsureError
         parts.orders.get(&payment.order_id)
     );
     let Some(token) = record?.and_then(|record| record.token) else {
-        parts.mapping.release(owner, charge).await?;
+        parts.mapping.release(owner, execution).await?;
         return Err(EnsureError::CardNotSaved(
             "the record keeps its token no longer".into(),
         ));
@@ -125,15 +129,20 @@ pub async fn ensure(parts: &Parts, input: &Input) -> Result<Ensured, EnsureError
     let customer = match created {
         Ok(customer) => customer,
         Err(error @ BankError::Refused { .. }) => {
-            parts.mapping.release(owner, charge).await?;
+            parts.mapping.release(owner, execution).await?;
             return Err(EnsureError::CardNotSaved(error.to_string()));
         }
         Err(error) => {
             tracing::warn!("possible orphan customer at the bank: the answer was lost");
+            parts.mapping.release(owner, execution).await?;
             return Err(EnsureError::BankUnavailable(error.to_string()));
         }
     };
-    if parts.mapping.save(owner, charge, &customer).await? {
+    if parts
+        .mapping
+        .save(owner, execution, charge, &customer)
+        .await?
+    {
         tracing::info!(customerId = %customer, "customer created at the bank");
         return Ok(Ensured {
             existed: false,

@@ -30,7 +30,7 @@ pub enum Claim {
     First,
     /// An earlier try claimed and did not finish: it may have created a customer.
     Again,
-    /// Another charge holds the claim, or there is a customer by now.
+    /// Another execution holds the claim, or there is a customer by now.
     Refused,
 }
 
@@ -65,23 +65,24 @@ impl Mapping {
         Ok(output.item.as_ref().and_then(Mapped::read))
     }
 
-    /// Claims the right to create the owner's customer for this charge.
+    /// Claims the right to create the owner's customer for one execution: the same one may claim again, as after a crash,
+    /// and no other may beside it, be it of the same charge.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn claim(&self, owner: &OwnerId, charge: &ChargeId) -> Result<Claim, TableError> {
+    pub async fn claim(&self, owner: &OwnerId, execution: &str) -> Result<Claim, TableError> {
         let now = clock::now_seconds();
         let result = self
             .client
             .update_item()
             .table_name(&self.table)
             .key("ownerId", s(owner.as_str()))
-            .update_expression("SET claimedBy = :charge, claimedAt = :now")
+            .update_expression("SET claimedBy = :execution, claimedAt = :now")
             .condition_expression(
                 "attribute_not_exists(kbank_id) AND \
-                 (attribute_not_exists(claimedBy) OR claimedBy = :charge OR claimedAt < :stale)",
+                 (attribute_not_exists(claimedBy) OR claimedBy = :execution OR claimedAt < :stale)",
             )
-            .expression_attribute_values(":charge", s(charge.as_str()))
+            .expression_attribute_values(":execution", s(execution))
             .expression_attribute_values(":now", n(now))
             .expression_attribute_values(":stale", n(now - CLAIM_HOLDS_FOR))
             .return_values(ReturnValue::UpdatedOld)
@@ -105,6 +106,7 @@ impl Mapping {
     pub async fn save(
         &self,
         owner: &OwnerId,
+        execution: &str,
         charge: &ChargeId,
         customer: &CustomerId,
     ) -> Result<bool, TableError> {
@@ -116,7 +118,8 @@ impl Mapping {
             .update_expression(
                 "SET kbank_id = :customer, createdByCharge = :charge, createdAt = :now REMOVE claimedBy, claimedAt",
             )
-            .condition_expression("attribute_not_exists(kbank_id) AND claimedBy = :charge")
+            .condition_expression("attribute_not_exists(kbank_id) AND claimedBy = :execution")
+            .expression_attribute_values(":execution", s(execution))
             .expression_attribute_values(":customer", s(customer.as_str()))
             .expression_attribute_values(":charge", s(charge.as_str()))
             .expression_attribute_values(":now", s(clock::now()))
@@ -125,20 +128,19 @@ impl Mapping {
         condition_held(result, "save the user mapping")
     }
 
-    /// Gives a claim back after the bank refused the card, so that the owner's next payment need not wait for it to go
-    /// stale.
+    /// Gives a claim back after the bank made no customer, so that nobody need wait for it to go stale.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn release(&self, owner: &OwnerId, charge: &ChargeId) -> Result<(), TableError> {
+    pub async fn release(&self, owner: &OwnerId, execution: &str) -> Result<(), TableError> {
         let result = self
             .client
             .update_item()
             .table_name(&self.table)
             .key("ownerId", s(owner.as_str()))
             .update_expression("REMOVE claimedBy, claimedAt")
-            .condition_expression("attribute_not_exists(kbank_id) AND claimedBy = :charge")
-            .expression_attribute_values(":charge", s(charge.as_str()))
+            .condition_expression("attribute_not_exists(kbank_id) AND claimedBy = :execution")
+            .expression_attribute_values(":execution", s(execution))
             .send()
             .await;
         condition_held(result, "release the user mapping").map(|_| ())

@@ -54,6 +54,12 @@ pub struct Up {
 pub struct Test {
     /// The part to run; all of them when absent
     pub part: Option<Part>,
+    /// Of the races, how many rounds of each: 100, or 3 where all parts run
+    #[arg(long)]
+    pub rounds: Option<u32>,
+    /// Of the races, those alone whose name contains this, such as "two tabs"
+    #[arg(long)]
+    pub race: Option<String>,
     /// Of the fault matrix, these flows alone
     #[arg(long, value_delimiter = ',')]
     pub flow: Vec<Flow>,
@@ -82,12 +88,14 @@ pub enum Part {
     Cdk,
     /// The payments, end to end, in an environment of their own
     E2e,
+    /// Forged returns, notifications and inputs, each tried and none believed
+    Hostile,
+    /// What may happen at once, made to happen at once: the world must be whole after every round
+    Races,
     /// A fault at every call of the flows 1, 2 and 4: the answer lost, the process killed
     FaultsShort,
     /// The local AWS is stopped in the middle of twenty payments, and started again
     Outage,
-    /// Forged returns, notifications and inputs, each tried and none believed
-    Hostile,
     /// The API against docs/openapi.yaml, in the same environment
     Api,
     /// Of the end-to-end tests, the table of flows alone

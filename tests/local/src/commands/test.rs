@@ -39,9 +39,19 @@ const ON_DEMAND: [Part; 3] = [Part::Flows, Part::Faults, Part::Broken];
 const THREADS: &str = "4";
 
 /// The end-to-end tests but for those that are a part of their own.
-const OTHERS: [&str; 2] = ["--skip", "hostile::"];
+const OTHERS: [&str; 4] = ["--skip", "hostile::", "--skip", "races::"];
 /// The list of forgeries, printed.
 const HOSTILE: [&str; 2] = ["hostile::", "--nocapture"];
+/// The table of races, printed.
+const RACES: [&str; 2] = ["races::", "--nocapture"];
+/// Tells the races how many rounds to run.
+const ROUNDS_VARIABLE: &str = "PAYMENT3_RACE_ROUNDS";
+/// Tells them which of them to run.
+const RACE_VARIABLE: &str = "PAYMENT3_RACE";
+/// How many rounds of each race are run where all parts run: each race is tried.
+const FEW_ROUNDS: u32 = 3;
+/// How many are run by the part alone.
+const MANY_ROUNDS: u32 = 100;
 
 /// Runs the parts and prints one line for each at the end.
 ///
@@ -124,6 +134,14 @@ async fn run_part(
         Part::Flows => {
             shared
                 .run(interrupt, |running| e2e(&["flows::"], running))
+                .await
+        }
+        Part::Races => {
+            let usual = arguments.part.map_or(FEW_ROUNDS, |_| MANY_ROUNDS);
+            let rounds = arguments.rounds.unwrap_or(usual);
+            let race = arguments.race.clone().unwrap_or_default();
+            shared
+                .run(interrupt, |running| races(rounds, race, running))
                 .await
         }
         Part::Hostile => {
@@ -231,6 +249,16 @@ async fn install_node_packages() -> Result<()> {
 async fn e2e(which: &[&str], running: Running) -> Result<()> {
     let arguments = [&["--test-threads", THREADS], which].concat();
     running.tests("e2e", &arguments).shown().await
+}
+
+/// Runs every race whose name contains `race`, as often as asked.
+async fn races(rounds: u32, race: String, running: Running) -> Result<()> {
+    running
+        .tests("e2e", &RACES)
+        .env(ROUNDS_VARIABLE, rounds.to_string())
+        .env(RACE_VARIABLE, race)
+        .shown()
+        .await
 }
 
 /// Provokes every documented answer, then has schemathesis send what nobody thought of.

@@ -12,6 +12,7 @@ mod notifications;
 mod old_records;
 mod payments;
 mod policies;
+mod races;
 mod reconciliation;
 mod refusals;
 mod support;

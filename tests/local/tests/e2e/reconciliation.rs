@@ -43,7 +43,7 @@ impl TestApp {
         .await;
     }
 
-    async fn key_of(&self, charge: &str) -> String {
+    pub(crate) async fn key_of(&self, charge: &str) -> String {
         self.record(charge).await["tokenId"]
             .as_str()
             .expect("key")

@@ -14,10 +14,13 @@ use payment3_local::random;
 use payment3_local::shop::{NewOrder, Order, ReceivedEvent};
 use payment3_local::shopper::{self, Answer, Next, ReturnForm};
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 use url::Url;
 
 /// How long an execution may take: far more than it should, as the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How long to wait between two looks at a record.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// More executions than the tests make.
 const ALL: usize = 10_000;
 
@@ -57,6 +60,10 @@ pub(crate) struct Authenticated {
 impl Authenticated {
     pub(crate) fn charge_id(&self) -> &str {
         self.form.charge_id().expect("the form names the charge")
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        self.form.field("token").expect("the form has the token")
     }
 }
 
@@ -119,11 +126,19 @@ impl TestApp {
     /// Checks out and passes 3DS, up to the return, for a new order of this customer.
     pub(crate) async fn authenticated(&self, owner_id: &str, card: &str) -> Authenticated {
         let order = self.order_of(owner_id).await;
-        let page = self.check_out(&order, card).await;
+        self.authenticated_for(&order, card).await
+    }
+
+    /// Checks out and passes 3DS, up to the return, for an order.
+    pub(crate) async fn authenticated_for(&self, order: &Order, card: &str) -> Authenticated {
+        let page = self.check_out(order, card).await;
         let form = shopper::authenticate(&page)
             .await
             .expect("the bank's page answers");
-        Authenticated { order, form }
+        Authenticated {
+            order: order.clone(),
+            form,
+        }
     }
 
     /// Posts the return form as the browser does.
@@ -159,6 +174,26 @@ impl TestApp {
             .wait_for(charge_id, PATIENCE)
             .await
             .expect("an execution that ends")
+    }
+
+    /// One execution by its name, as far as it came.
+    pub(crate) async fn find_execution(&self, name: &str) -> Option<ExecutionReport> {
+        self.executions
+            .find(name)
+            .await
+            .expect("Step Functions answers")
+    }
+
+    /// Waits until the record of this key is closed; whether it is.
+    pub(crate) async fn until_closed(&self, key: &str, patience: Duration) -> bool {
+        let give_up = Instant::now() + patience;
+        while self.read_record(key).await.get("closedAt").is_none() {
+            if Instant::now() > give_up {
+                return false;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        true
     }
 
     /// Starts a charge's saga as a person does, beside whatever ran for it, and waits for the end.

@@ -570,7 +570,7 @@ fn unreadable() -> Vec<Item> {
             let charge = &scene.victim.charge;
             format!(r#"{{"objectId":"{charge}","status":"true","message":{deep}}}"#).into_bytes()
         }),
-        json_body("null", "400 INVALID_INPUT body", "null"),
+        json_body("null", UNREADABLE, "null"),
         json_body("a list", UNREADABLE, r#"["CHARGE","true"]"#),
         json_body(
             "a list of returns",
@@ -635,14 +635,14 @@ fn unreadable() -> Vec<Item> {
         returned(
             Stage::AtTheBank,
             "the bank's own notification, whole and signed",
-            "400 INVALID_INPUT source",
+            UNREADABLE,
             Leaves::Nothing,
             |scene| Forgery::json(PATH, &scene.victim.notice("Pre-Authorized")),
         ),
         returned(
             Stage::AtTheBank,
             "a field name of markup, twice",
-            "400 INVALID_INPUT <script>alert(1)</script>",
+            UNREADABLE,
             Leaves::Nothing,
             |_| {
                 let name = "%3Cscript%3Ealert(1)%3C/script%3E";
@@ -653,7 +653,7 @@ fn unreadable() -> Vec<Item> {
         returned(
             Stage::AtTheBank,
             "a field name with a header in it, twice",
-            "400 INVALID_INPUT xX-Evil:1",
+            UNREADABLE,
             Leaves::Nothing,
             |_| {
                 let name = "x%0d%0aX-Evil:1";

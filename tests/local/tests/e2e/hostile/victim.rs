@@ -11,16 +11,15 @@ use payment3_local::shopper::{self, CARD_APPROVED, CARD_DECLINED, CARD_WITHOUT_3
 use payment3_local::whole::{self, Subject};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::time::{Instant, sleep};
 use url::Url;
 
 use crate::flows::verification_of;
 use crate::support::{TOTAL, TestApp};
 
-/// How long a payment may take to come to its end.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How often it is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// How often reconciliation runs for a payment that does not come to its end.
+const RUNS: usize = 12;
+/// How long a payment is waited for between two runs.
+const BETWEEN_RUNS: Duration = Duration::from_secs(10);
 
 /// How far a victim's payment has come when it is attacked.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,18 +155,11 @@ impl Victim {
 
     /// Waits until the record is closed. A wake-up that came while an execution gave up waiting is reconciliation's to see.
     async fn until_closed(&self, app: &TestApp) {
-        let give_up = Instant::now() + PATIENCE;
-        let mut reconcile_at = Instant::now() + Duration::from_secs(5);
-        loop {
-            let record = app.read_record(&self.key).await;
-            if record.get("closedAt").is_some() || Instant::now() > give_up {
+        for _ in 0..RUNS {
+            if app.until_closed(&self.key, BETWEEN_RUNS).await {
                 return;
             }
-            if Instant::now() > reconcile_at {
-                app.reconcile().await;
-                reconcile_at = Instant::now() + Duration::from_secs(5);
-            }
-            sleep(LOOK_EVERY).await;
+            app.reconcile().await;
         }
     }
 

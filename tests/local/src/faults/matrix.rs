@@ -14,7 +14,7 @@ use crate::aws::Aws;
 use crate::outputs::Outputs;
 
 /// How many payments run side by side: most of their time they wait.
-const SIDE_BY_SIDE: usize = 6;
+const SIDE_BY_SIDE: usize = 18;
 /// After how many cells a line says how far the run is.
 const PROGRESS_EVERY: usize = 100;
 /// How often a cell is played at most, until its call is made.

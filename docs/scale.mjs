@@ -1,0 +1,478 @@
+// Computes the tables of docs/scale.md from what one payment does.
+//
+//   node docs/scale.mjs           writes them into docs/scale.md
+//   node docs/scale.mjs --check   says whether they are what stands there
+//
+// To reckon with other figures, change ASSUMPTIONS or PRICES and run it. The order of calls is that of activities/src; the paths through the state machine
+// are held against its definition.
+import { readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const DOCUMENT = join(HERE, "scale.md");
+const source = (file) => readFileSync(join(HERE, "..", file), "utf8");
+const DEFINITION = JSON.parse(source("statemachine/payment.asl.json")).States;
+
+/** A number that the code has, so that it stands here once. */
+function numberIn(file, pattern) {
+  const found = pattern.exec(source(file))?.[1];
+  if (found === undefined) {
+    throw new Error(`${file} does not say ${pattern} any more: tell docs/scale.mjs where the number is`);
+  }
+  return Number(found);
+}
+const MEMORY_MB = numberIn("cdk/lib/payment-function.ts", /MEMORY_SIZE = (\d+)/);
+const RECONCILED_AT_MOST = numberIn("activities/src/activity/reconcile.rs", /AT_MOST: usize = (\d+)/);
+const OPEN_SHARDS = numberIn("activities/src/domain/ids.rs", /OPEN_SHARDS: u8 = (\d+)/);
+const routeLimit = (path) => numberIn("cdk/lib/http-api.ts", new RegExp(`path: "${path}[^]*?rate: (\\d+)`));
+
+/** What was not measured on AWS. */
+const ASSUMPTIONS = {
+  /** A function's memory, in GB. Known, not assumed. */
+  memoryGb: MEMORY_MB / 1024,
+  /** Seconds that a warm run takes by itself, its calls to AWS included. */
+  ownSeconds: 0.03,
+  /** Seconds that one call to the bank takes. */
+  bankSeconds: 0.5,
+  /** Seconds that the shop takes to take an event. */
+  shopSeconds: 0.2,
+  /** How often an app asks for an order's status until it is decided. */
+  polls: 3,
+  /** A payment's record in write units of 1 KB, and an order's. */
+  recordUnits: 1,
+  orderUnits: 1,
+  /** Bytes that Lambda and the function log for one run; that Step Functions logs for one event; that the API logs for one request. */
+  runLogBytes: 1500,
+  eventLogBytes: 450,
+  requestLogBytes: 300,
+  /** X-Ray's share of traces beyond the first in each second. */
+  traced: 0.05,
+  /** Checkouts that nobody finishes, for each one that is paid. */
+  abandoned: 0.1,
+};
+
+/** US dollars for one of each, in ap-southeast-1 where docs/scale.md does not say otherwise. */
+const PRICES = {
+  transition: 0.025e-3,
+  invocation: 0.2e-6,
+  gbSecond: 0.0000166667,
+  writeUnit: 0.71e-6,
+  readUnit: 0.1425e-6,
+  request: 1e-6,
+  secretCall: 5e-6,
+  logByte: 0.7 / 1e9,
+  trace: 5e-6,
+  expressRequest: 1e-6,
+  expressGbSecond: 0.00001667,
+};
+
+// ---- What the functions do -------------------------------------------------------------------------------------------------------------------------
+
+/** A strongly consistent read of an item of at most 4 KB. */
+const get = (table) => ({ call: "GetItem", table, read: 1 });
+/** An eventually consistent read of an index. */
+const query = (table) => ({ call: "Query", table, read: 0.5 });
+const start = () => ({ call: "StartExecution", starts: 1 });
+const bank = (call) => ({ call, bank: 1 });
+const shop = (call) => ({ call, shop: 1 });
+
+/**
+ * A write of an item. `indexes` are the writes that it causes in the table's indexes, all of which hold whole items: one where the item comes, goes or changes,
+ * two where its place changes. In a transaction the item itself counts twice, and its indexes once.
+ */
+function write(call, table, indexes = {}, { transaction = false } = {}) {
+  const units = table === "card-payment-record" ? ASSUMPTIONS.recordUnits : table === "order" ? ASSUMPTIONS.orderUnits : 1;
+  const inIndexes = Object.values(indexes).reduce((sum, writes) => sum + writes, 0);
+  return { call, table, item: units * (transaction ? 2 : 1), indexes, write: units * ((transaction ? 2 : 1) + inIndexes) };
+}
+const record = (call, indexes, options) => write(call, "card-payment-record", indexes, options);
+const inTransaction = { transaction: true };
+
+/** Of an open record that has its charge: something that is no key of an index; its `lookAgainAt`; its leaving the index of open records. */
+const CHANGED = { chargeId: 1, orderId: 1, open: 1 };
+const MOVED = { chargeId: 1, orderId: 1, open: 2 };
+const CLOSED = { chargeId: 1, orderId: 1, open: 1 };
+
+/** What each step calls, as `<function>` or `<function> (<circumstance>)`. */
+const STEPS = {
+  cardtoken: [
+    get("card-payment-record"),
+    get("order"),
+    record("PutItem", { orderId: 1, open: 1 }),
+    bank("POST charge"),
+    get("card-payment-record"),
+    record("UpdateItem", { chargeId: 1, orderId: 1, open: 2 }),
+    write("UpdateItem", "check-status"),
+  ],
+  "callback (browser)": [query("card-payment-record"), start()],
+  "callback (notification)": [query("card-payment-record"), get("card-payment-record"), start(), record("UpdateItem", MOVED)],
+  "check-status": [get("check-status")],
+  "parse-callback": [],
+  // On production only: a record that other branches may borrow is claimed first.
+  "lookup-record": [get("card-payment-record"), record("UpdateItem (claim)", CHANGED)],
+  // The claim stands already: nothing changes, so that no index does.
+  "lookup-record (again)": [get("card-payment-record"), record("UpdateItem (claim)", {})],
+  "inquire-charge": [bank("GET charge")],
+  "record-outcome": [
+    record("TransactWriteItems", CHANGED, inTransaction),
+    write("TransactWriteItems", "credit-card-notify", {}, inTransaction),
+  ],
+  "record-outcome (declined)": [
+    record("TransactWriteItems", CHANGED, inTransaction),
+    write("TransactWriteItems", "credit-card-notify", {}, inTransaction),
+    write("TransactWriteItems", "check-status", {}, inTransaction),
+  ],
+  "pay-order": [
+    get("order"),
+    write("TransactWriteItems", "order", {}, inTransaction),
+    record("TransactWriteItems", CHANGED, inTransaction),
+    write("TransactWriteItems", "check-status", {}, inTransaction),
+  ],
+  notify: [{ call: "GetSecretValue", secrets: 1 }, shop("POST event")],
+  "ensure-kbank-user": [
+    get("kbank-user-mapping"),
+    write("UpdateItem (claim)", "kbank-user-mapping"),
+    get("card-payment-record"),
+    get("order"),
+    bank("POST customer"),
+    write("UpdateItem (save)", "kbank-user-mapping"),
+  ],
+  "ensure-kbank-user (existed)": [get("kbank-user-mapping")],
+  "add-card": [get("card-payment-record"), bank("POST card"), record("UpdateItem", CHANGED)],
+  CloseRecord: [record("UpdateItem", CLOSED)],
+  AwaitBank: [record("UpdateItem", MOVED)],
+  "reconcile (gives up)": [
+    bank("GET charge"),
+    record("TransactWriteItems", CLOSED, inTransaction),
+    write("TransactWriteItems", "check-status", {}, inTransaction),
+  ],
+};
+
+/** Where a step is no run of a function of its own. */
+const NO_RUN = ["CloseRecord", "AwaitBank", "reconcile (gives up)"];
+
+// ---- The ways of a payment -------------------------------------------------------------------------------------------------------------------------
+
+const HEAD = ["ParseCallback", "LookupRecord", "InquireCharge", "RecordOutcome", "Outcome"];
+const PAID = [...HEAD, "PayOrder", "NotifySuccess", "SaveCardPolicy"];
+const POLLS = Array.from({ length: ASSUMPTIONS.polls }, () => "check-status");
+const ENTRANCE = ["cardtoken", "callback (browser)", "callback (notification)", ...POLLS];
+
+/** How often a payment that nobody finishes is looked at until it is given up, and so how many executions it has: as AwaitBank and reconcile put it off. */
+function looks() {
+  const EVERY = 300;
+  const waits = [60, 300, 900, 3600, 21600];
+  let [due, looked] = [300, 0];
+  for (;;) {
+    const run = Math.ceil(due / EVERY) * EVERY;
+    if (run > 7 * 86400) {
+      return looked;
+    }
+    // The bank is asked five times, within some fifteen seconds.
+    due = run + 15 + (waits[looked] ?? 86400);
+    looked += 1;
+  }
+}
+/** Of one inquiry that finds the charge pending: `MaxAttempts` of its Retrier. */
+const PENDING_RETRIES = DEFINITION.InquireCharge.Retry.find(({ ErrorEquals }) => ErrorEquals.includes("ChargePending")).MaxAttempts;
+const LOOKS = looks();
+
+/** `paths` are executions; `retries` states that are tried again; `special` the circumstances of steps; `more` steps outside an execution. */
+const FLOWS = [
+  {
+    name: "paid, a new user whose card is saved",
+    paths: [[...PAID, "EnsureKBankUser", "UserExisted", "CardHandled", "CloseRecord"]],
+    more: ENTRANCE,
+  },
+  {
+    name: "paid, a known user whose next card is saved",
+    paths: [[...PAID, "EnsureKBankUser", "UserExisted", "AddCard", "CardHandled", "CloseRecord"]],
+    special: { "ensure-kbank-user": "existed" },
+    more: ENTRANCE,
+  },
+  { name: "paid, no card to save", paths: [[...PAID, "CloseRecord"]], more: ENTRANCE },
+  {
+    name: "declined, no card to save",
+    paths: [[...HEAD, "NotifyFailure", "SaveCardPolicy", "CloseRecord"]],
+    special: { "record-outcome": "declined" },
+    more: ENTRANCE,
+  },
+  {
+    name: "abandoned at 3-D Secure",
+    paths: Array.from({ length: LOOKS }, () => ["ParseCallback", "LookupRecord", "InquireCharge", "AwaitBank"]),
+    retries: Array.from({ length: LOOKS * PENDING_RETRIES }, () => "InquireCharge"),
+    again: { "lookup-record": "again" },
+    more: ["cardtoken", ...POLLS, "reconcile (gives up)"],
+  },
+];
+
+/** The states that the definition lets follow a state. */
+function successors(state) {
+  const { Next, Default, Choices = [], Catch = [] } = DEFINITION[state];
+  return [Next, Default, ...Choices.map((choice) => choice.Next), ...Catch.map((caught) => caught.Next)];
+}
+
+/** The function that a state calls: `${PayOrderFunction}` is pay-order; a state that calls none is its own step. */
+function stepOf(state) {
+  const name = /^\$\{(.*)Function\}$/.exec(DEFINITION[state].Arguments?.FunctionName ?? "")?.[1];
+  return name === undefined ? state : name.replace(/KBank/, "Kbank").replace(/(?<!^)([A-Z])/g, "-$1").toLowerCase();
+}
+
+function checkPath(path) {
+  if (!DEFINITION[path.at(-1)].End) {
+    throw new Error(`the path ends at ${path.at(-1)}, which is no end`);
+  }
+  path.slice(1).forEach((state, index) => {
+    if (!successors(path[index]).includes(state)) {
+      throw new Error(`the definition does not lead from ${path[index]} to ${state}`);
+    }
+  });
+}
+
+const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+
+/** Everything that one way of a payment uses. */
+function use({ paths, retries = [], special = {}, again = {}, more }) {
+  paths.forEach(checkPath);
+  const isTask = (state) => DEFINITION[state].Type === "Task";
+  const circumstance = (step, first) => special[step] ?? (first ? undefined : again[step]);
+  const named = (step, first) => (circumstance(step, first) === undefined ? step : `${step} (${circumstance(step, first)})`);
+  const steps = [...more, ...paths.flatMap((path, index) => path.filter(isTask).map((state) => named(stepOf(state), index === 0))), ...retries.map(stepOf)];
+  const calls = steps.flatMap((step) => STEPS[step]);
+  const runs = steps.filter((step) => !NO_RUN.includes(step));
+  const states = paths.flat();
+  const tasks = states.filter(isTask).length;
+  const requests = more.filter((step) => /^(cardtoken|callback|check-status)/.test(step)).length;
+  const total = (key) => sum(calls.map((call) => call[key] ?? 0));
+  const records = calls.filter((call) => call.table === "card-payment-record" && call.write !== undefined);
+  const seconds = runs.length * ASSUMPTIONS.ownSeconds + total("bank") * ASSUMPTIONS.bankSeconds + total("shop") * ASSUMPTIONS.shopSeconds;
+  // Of a task: entered, scheduled, started, succeeded, left; of another state: entered, left; of an execution: started, ended; of a retry three more.
+  const events = 5 * tasks + 2 * (states.length - tasks) + 2 * paths.length + 3 * retries.length;
+  return {
+    transitions: states.length + retries.length,
+    executions: paths.length,
+    starts: total("starts") + (total("starts") === 0 ? paths.length : 0),
+    runs: runs.length,
+    seconds,
+    gbSeconds: seconds * ASSUMPTIONS.memoryGb,
+    writes: total("write"),
+    reads: total("read"),
+    requests,
+    bank: total("bank"),
+    shop: total("shop"),
+    secrets: total("secrets"),
+    events,
+    logBytes: runs.length * ASSUMPTIONS.runLogBytes + events * ASSUMPTIONS.eventLogBytes + requests * ASSUMPTIONS.requestLogBytes,
+    // Each request and each execution begins a trace.
+    traces: (requests + paths.length) * ASSUMPTIONS.traced,
+    recordWrites: sum(records.map((call) => call.write)),
+    recordItems: sum(records.map((call) => call.item)),
+    openWrites: sum(records.map((call) => (call.indexes.open ?? 0) * ASSUMPTIONS.recordUnits)),
+    perStep: steps,
+  };
+}
+
+const USED = FLOWS.map((flow) => ({ name: flow.name, ...use(flow) }));
+const [NEW_USER] = USED;
+const ABANDONED = USED.at(-1);
+
+/** Price of a million, by what it is for. */
+function price(used) {
+  const millions = {
+    "state transitions": used.transitions * PRICES.transition,
+    "DynamoDB writes": used.writes * PRICES.writeUnit,
+    "DynamoDB reads": used.reads * PRICES.readUnit,
+    logs: used.logBytes * PRICES.logByte,
+    "Lambda, time": used.gbSeconds * PRICES.gbSecond,
+    "Lambda, runs": used.runs * PRICES.invocation,
+    "HTTP API": used.requests * PRICES.request,
+    "Secrets Manager": used.secrets * PRICES.secretCall,
+    "X-Ray": used.traces * PRICES.trace,
+  };
+  return Object.fromEntries(Object.entries(millions).map(([what, each]) => [what, each * 1e6]));
+}
+
+// ---- The tables ------------------------------------------------------------------------------------------------------------------------------------
+
+const digits = (number, places = 0) => number.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
+const isNumber = (cell) => /^[*\d.,/s]+$/.test(cell);
+function table(head, rows) {
+  const alignment = head.map((_, index) => (rows.every((row) => isNumber(row[index])) ? "--:" : "---"));
+  return [head, alignment, ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
+}
+const trimmed = (number) => digits(number, 2).replace(/\.?0+$/, "");
+
+function stepsTable() {
+  const seen = [...new Set(USED.flatMap((used) => used.perStep))];
+  const rows = Object.keys(STEPS)
+    .filter((step) => seen.includes(step))
+    .map((step) => {
+      const calls = STEPS[step];
+      const names = calls.filter((call) => call.call !== "TransactWriteItems").map((call) => call.call);
+      const written = calls.filter((call) => call.call === "TransactWriteItems").length;
+      const shown = [...names, ...(written > 0 ? [`TransactWriteItems of ${written}`] : [])].join(", ");
+      const writes = calls.filter((call) => call.write !== undefined);
+      return [
+        step,
+        shown === "" ? "none" : shown,
+        trimmed(sum(calls.map((call) => call.read ?? 0))),
+        digits(sum(writes.map((call) => call.item))),
+        digits(sum(writes.map((call) => call.write - call.item))),
+        digits(sum(writes.map((call) => call.write))),
+      ];
+    });
+  return table(["step", "calls", "RRU", "WRU, items", "WRU, indexes", "WRU"], rows);
+}
+
+function usesTable() {
+  const columns = [
+    ["state transitions", (used) => digits(used.transitions)],
+    ["executions", (used) => digits(used.executions)],
+    ["Lambda runs", (used) => digits(used.runs)],
+    ["Lambda seconds", (used) => digits(used.seconds, 2)],
+    ["GB-seconds", (used) => digits(used.gbSeconds, 3)],
+    ["WRU", (used) => digits(used.writes)],
+    ["RRU", (used) => trimmed(used.reads)],
+    ["HTTP requests", (used) => digits(used.requests)],
+    ["calls to the bank", (used) => digits(used.bank)],
+    ["history events", (used) => digits(used.events)],
+    ["KB of logs", (used) => digits(used.logBytes / 1000, 1)],
+  ];
+  return table(["", ...USED.map((used) => used.name)], columns.map(([name, shown]) => [name, ...USED.map(shown)]));
+}
+
+function pricesTable() {
+  const prices = USED.map(price);
+  const rows = Object.keys(prices[0]).map((what) => [what, ...prices.map((each) => digits(each[what], 2))]);
+  const totals = prices.map((each) => sum(Object.values(each)));
+  return table(
+    ["US$ for a million", ...USED.map((used) => used.name)],
+    [...rows, ["**a million**", ...totals.map((total) => `**${digits(total, 2)}**`)], ["**one**", ...totals.map((total) => `**${digits(total / 1e6, 6)}**`)]],
+  );
+}
+
+/** Which limits are met at what rate: of new users' payments, each with its share of abandoned checkouts. */
+function limitsTable() {
+  const mixed = (key) => NEW_USER[key] + ASSUMPTIONS.abandoned * ABANDONED[key];
+  const rows = [
+    ["our own limit of `POST /cardpayment` (cdk/lib/http-api.ts)", routeLimit("/cardpayment"), 1 + ASSUMPTIONS.abandoned],
+    ["our own limit of `GET /checkstatus`", routeLimit("/checkstatus"), (1 + ASSUMPTIONS.abandoned) * ASSUMPTIONS.polls],
+    ["our own limits of `POST /callback` and of `POST /notify`", Math.min(routeLimit("/callback"), routeLimit("/notify")), 1],
+    [
+      `reconciliation: ${RECONCILED_AT_MOST} records in five minutes (activities/src/activity/reconcile.rs)`,
+      RECONCILED_AT_MOST / 300,
+      ASSUMPTIONS.abandoned * (LOOKS + 1),
+    ],
+    ["`StateTransition`", 800, mixed("transitions")],
+    ["`StartExecution`", 150, mixed("starts")],
+    ["Lambda: runs at the same time", 1000, mixed("seconds")],
+    ["HTTP API: requests of the account", 10000, mixed("requests")],
+    ["DynamoDB: `card-payment-record` with its indexes", 40000, mixed("recordWrites")],
+    ["DynamoDB: a table on its first day, `card-payment-record` itself", 4000, mixed("recordItems")],
+    ["DynamoDB: an index on its first day, `open_index`", 4000, mixed("openWrites")],
+    [`DynamoDB: one of ${OPEN_SHARDS} keys of \`open_index\``, 1000, mixed("openWrites") / OPEN_SHARDS],
+    ["Secrets Manager: `GetSecretValue`", 10000, mixed("secrets")],
+  ];
+  const shown = (used, limit) => (used > limit ? `**${digits(used)}**` : digits(used, used < 10 ? 1 : 0));
+  return table(
+    ["what", "limit, a second", "for one payment", "at 10/s", "at 100/s", "at 1,000/s", "enough for"],
+    rows
+      .map(([what, limit, each]) => ({ what, limit, each, most: limit / each }))
+      .sort((one, other) => one.most - other.most)
+      .map(({ what, limit, each, most }) => [
+        what,
+        limit < 10 ? digits(limit, 2) : digits(limit),
+        digits(each, 2).replace(/\.?0+$/, ""),
+        ...[10, 100, 1000].map((rate) => shown(each * rate, limit)),
+        `${most < 10 ? digits(most, 1) : digits(Math.floor(most))}/s`,
+      ]),
+  );
+}
+
+function savingsTable() {
+  const tail = FLOWS[0].paths[0].slice(FLOWS[0].paths[0].indexOf("NotifySuccess"));
+  const tailRuns = tail.filter((state) => stepOf(state) !== state && DEFINITION[state].Type === "Task").length;
+  const tailSeconds = Math.ceil((tailRuns * ASSUMPTIONS.ownSeconds + ASSUMPTIONS.shopSeconds + ASSUMPTIONS.bankSeconds) * 10) / 10;
+  const express = PRICES.expressRequest + tailSeconds * (64 / 1024) * PRICES.expressGbSecond;
+  const run = ASSUMPTIONS.ownSeconds * ASSUMPTIONS.memoryGb * PRICES.gbSecond + PRICES.invocation + ASSUMPTIONS.runLogBytes * PRICES.logByte;
+  const records = NEW_USER.perStep.flatMap((step) => STEPS[step]).filter((call) => call.table === "card-payment-record" && call.write !== undefined);
+  const inIndex = (index) => sum(records.map((call) => (call.indexes[index] ?? 0) * ASSUMPTIONS.recordUnits));
+  const pending = LOOKS * PENDING_RETRIES;
+  const rows = [
+    [
+      `the ${tail.length} states from NotifySuccess on as an Express workflow`,
+      tail.length - 1,
+      (tail.length - 1) * PRICES.transition - express,
+      "Express runs for five minutes at most and at least once: the steps bear being repeated, but what is not done by then must go on in a Standard workflow",
+    ],
+    [
+      "ParseCallback inside LookupRecord's function",
+      1,
+      PRICES.transition + run + 5 * ASSUMPTIONS.eventLogBytes * PRICES.logByte,
+      "one state less to see in the console",
+    ],
+    [
+      "`chargeId_index` and `orderId_index` with the keys alone (`KEYS_ONLY`)",
+      0,
+      (inIndex("chargeId") - 1 + inIndex("orderId") - 1) * PRICES.writeUnit - PRICES.readUnit,
+      "the browser's callback then reads the record itself after the index, as the notification's does",
+    ],
+    [
+      "execution logs of level `ERROR`",
+      0,
+      NEW_USER.events * ASSUMPTIONS.eventLogBytes * PRICES.logByte,
+      "after 90 days nothing tells the steps of a payment any more",
+    ],
+    [
+      "for each *abandoned* one: reconciliation asks the bank once a look, not five times",
+      pending,
+      pending * (PRICES.transition + run + ASSUMPTIONS.bankSeconds * ASSUMPTIONS.memoryGb * PRICES.gbSecond),
+      "the retries are for a browser that is faster than the bank; a definition that knows who started it can leave them out",
+    ],
+  ];
+  return table(
+    ["change", "transitions less", "US$ less for a million", "its price"],
+    rows.map(([what, transitions, each, costs]) => [what, digits(transitions), digits(each * 1e6, 2), costs]),
+  );
+}
+
+/** Events in the longest history: every state of the longest path, every retry of every state that is on any path. */
+function longestHistory() {
+  const tasks = Object.values(DEFINITION).filter((state) => state.Type === "Task");
+  const retries = sum(tasks.flatMap((state) => state.Retry.map((retry) => retry.MaxAttempts)));
+  return 5 * tasks.length + 2 * (Object.keys(DEFINITION).length - tasks.length) + 2 + 3 * retries;
+}
+
+const SECTIONS = {
+  steps: stepsTable(),
+  uses: usesTable(),
+  prices: pricesTable(),
+  limits: limitsTable(),
+  savings: savingsTable(),
+  looks: `An abandoned checkout is looked at ${LOOKS + 1} times in its week: ${LOOKS} executions, and the look that gives it up.`,
+  history: `All retries of all states together would be ${digits(longestHistory())} events.`,
+};
+
+function filled(text) {
+  return Object.entries(SECTIONS).reduce((current, [name, content]) => {
+    const [begin, end] = [`<!-- computed: ${name} -->\n`, "\n<!-- end -->"];
+    const from = current.indexOf(begin);
+    const to = current.indexOf(end, from);
+    if (from === -1 || to === -1) {
+      throw new Error(`docs/scale.md lacks the place for "${name}": ${begin.trim()} … ${end.trim()}`);
+    }
+    return current.slice(0, from + begin.length) + content + current.slice(to);
+  }, text);
+}
+
+const before = readFileSync(DOCUMENT, "utf8");
+const after = filled(before);
+if (process.argv.includes("--check")) {
+  if (after !== before) {
+    console.error("docs/scale.md is not what docs/scale.mjs computes: run `node docs/scale.mjs`");
+    process.exit(1);
+  }
+} else {
+  writeFileSync(DOCUMENT, after);
+}

@@ -565,11 +565,17 @@ fn unreadable() -> Vec<Item> {
         body("lists in lists, 4000 deep", UNREADABLE, JSON, |_| {
             [vec![b'['; 4000], vec![b']'; 4000]].concat()
         }),
-        body("objects 1000 deep in a field", UNREADABLE, JSON, |scene| {
-            let deep = format!("{}1{}", "{\"a\":".repeat(1000), "}".repeat(1000));
-            let charge = &scene.victim.charge;
-            format!(r#"{{"objectId":"{charge}","status":"true","message":{deep}}}"#).into_bytes()
-        }),
+        body(
+            "objects 1000 deep in a field",
+            "400 INVALID_INPUT message",
+            JSON,
+            |scene| {
+                let deep = format!("{}1{}", "{\"a\":".repeat(1000), "}".repeat(1000));
+                let charge = &scene.victim.charge;
+                format!(r#"{{"objectId":"{charge}","status":"true","message":{deep}}}"#)
+                    .into_bytes()
+            },
+        ),
         json_body("null", UNREADABLE, "null"),
         json_body("a list", UNREADABLE, r#"["CHARGE","true"]"#),
         json_body(

@@ -144,6 +144,13 @@ async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError
         {
             start_again(parts, &message, record).await
         }
+        // Noted first: whoever decides the payment, this very execution too, must not close it as declined any more.
+        Found::Own(record) if notification.says_paid() && record.outcome.is_none() => {
+            match wake_up(parts, &message, record).await {
+                Ok(()) => start(parts, &message, &found).await,
+                not_noted => not_noted,
+            }
+        }
         found => start(parts, &message, found).await,
     };
     started.map_err(|error| {

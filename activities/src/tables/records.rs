@@ -424,7 +424,7 @@ impl Records {
             .update_if(
                 "open the declined payment record again",
                 record.key.as_str(),
-                "SET outcome = :pending, attempt = :next, openShard = :shard, lookAgainAt = :now REMOVE closedAt, closedAs",
+                "SET outcome = :pending, attempt = :next, openShard = :shard, lookAgainAt = :now, paidNotifiedAt = :now REMOVE closedAt, closedAs",
                 "outcome = :declined AND attempt = :read AND attribute_exists(chargeId)",
                 [
                     (":next", Some(n(next))),

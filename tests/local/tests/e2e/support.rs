@@ -160,6 +160,15 @@ impl TestApp {
             .expect("the callback answers")
     }
 
+    /// Posts a notification; the answer's status.
+    pub(crate) async fn post_notification(&self, body: String) -> u16 {
+        let url = format!("{}/notify", self.outputs.api_url);
+        let answer = shopper::post_callback(&url, "application/json", body)
+            .await
+            .expect("an answer");
+        answer.status
+    }
+
     /// Where the callback must send the browser.
     pub(crate) fn landing(&self, order: &Order, status: &str) -> String {
         format!(

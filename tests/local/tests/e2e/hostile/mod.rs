@@ -136,6 +136,40 @@ async fn nothing_forged_is_believed() {
     );
 }
 
+/// The bank itself is believed, also when it says two things: what it has signed as authorised, no decline closes.
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test hostile"]
+async fn a_signed_authorisation_that_the_bank_denies_is_left_to_a_person() {
+    let app = TestApp::connect().await;
+    for (stage, attempt) in [(Stage::Refused, ""), (Stage::Declined, "-1")] {
+        let victim = Victim::brought_to(&app, stage).await;
+        let notice = victim.notice("Authorized").to_string();
+        let status = app.post_notification(notice).await;
+        assert_eq!(status, 200, "{}", stage.in_words());
+
+        let execution = app.execution(&format!("{}{attempt}", victim.charge)).await;
+        let failure = execution.failure.as_ref().expect("a failure");
+        assert!(
+            failure.error.ends_with("ConditionalCheckFailedException"),
+            "{}: {failure:?}",
+            stage.in_words()
+        );
+        assert_eq!(execution.states().last(), Some(&"CloseRecord"));
+        let record = app.read_record(&victim.key).await;
+        assert!(record["paidNotifiedAt"].is_number());
+        assert!(record["openShard"].is_number(), "it stays where it is seen");
+        assert_eq!(app.payment_of(&victim.order).await["isPaid"], false);
+
+        // The person asks the bank, which holds no money: now it is a decline like any other.
+        app.change_record(&victim.key, "REMOVE paidNotifiedAt", &[])
+            .await;
+        let execution = app.start_by_hand(&victim.charge).await;
+        assert!(execution.has_succeeded(), "{execution:?}");
+        let broken = victim.not_whole(&app).await;
+        assert!(broken.is_empty(), "{}: {broken:?}", stage.in_words());
+    }
+}
+
 /// The table, by the victims that share an attack: what must change nothing is tried on one victim per stage, one after the
 /// other; everything else has a victim of its own.
 fn groups() -> Vec<(Stage, Vec<(usize, Item)>)> {

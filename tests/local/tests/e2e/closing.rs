@@ -10,6 +10,7 @@ use payment3_local::random;
 use payment3_local::workspace;
 use serde_json::{Value, json};
 
+use crate::hostile::sign;
 use crate::support::TestApp;
 
 impl TestApp {
@@ -125,12 +126,17 @@ async fn a_signed_authorisation_that_comes_second_is_noted_in_the_record() {
     // The execution waits for the bank, which has not decided.
     let early = format!("objectId={charge}&status=true");
     app.post_callback(payment3_local::http::FORM, early).await;
+    // The bank's signature is ahead of what its inquiry says, so that nothing is decided when it comes.
+    let mut signed = json!({
+        "object": "charge", "id": charge, "amount": 1500, "currency": "THB", "status": "success",
+        "transaction_state": "Authorized",
+    });
+    sign(&mut signed, payment3_bank::SECRET_KEY);
+    assert_eq!(app.post_notification(signed.to_string()).await, 200);
+    assert!(app.record(&charge).await["paidNotifiedAt"].is_number());
     let form = payment3_local::shopper::authenticate(&page)
         .await
         .expect("the bank's page");
-    let sent = app.notify(&charge).await;
-    assert_eq!(sent["answer"], 200, "{sent}");
-    assert!(app.record(&charge).await["paidNotifiedAt"].is_number());
     let execution = app.execution(&charge).await;
     assert_eq!(
         execution.states(),

@@ -20,6 +20,8 @@ use crate::support::TestApp;
 use forgery::{Attack, Scene};
 use victim::{Stage, Victim};
 
+pub(crate) use victim::sign;
+
 /// How many victims are attacked side by side.
 const AT_ONCE: usize = 6;
 

@@ -366,7 +366,7 @@ async fn markup_order(app: &TestApp) -> Order {
 }
 
 /// Puts the checksum into a notification, made with `key`.
-pub(super) fn sign(notice: &mut Value, key: &str) {
+pub(crate) fn sign(notice: &mut Value, key: &str) {
     let text = |name: &str| notice[name].as_str().unwrap_or_default().to_owned();
     let amount = notice["amount"].as_f64().expect("a number");
     let signed = format!(

@@ -218,7 +218,7 @@ async fn attack(
         victim.find_charge(app).await;
         victim.settled(app, &outcome.executions).await;
         believed.extend(match item.leaves {
-            Leaves::Nothing => before.changes(&victim.world(app).await),
+            Leaves::Nothing => in_one_line("", &before.changes(&victim.world(app).await)),
             Leaves::Inquiry => victim.more_than_asked(app, &before).await,
             Leaves::TheBanksWord => victim.not_whole(app).await,
         });
@@ -250,4 +250,12 @@ async fn attack(
         )
     });
     (verdicts, broken)
+}
+
+/// What changed, for the list; nothing where nothing did.
+fn in_one_line(whose: &str, changes: &[String]) -> Vec<String> {
+    match changes {
+        [] => Vec::new(),
+        changes => vec![format!("{whose}{} changed", changes.join(", "))],
+    }
 }

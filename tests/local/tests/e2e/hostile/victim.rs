@@ -277,10 +277,14 @@ impl Victim {
             .into_iter()
             .filter(|what| !expected.contains(&what.as_str()) && !what.starts_with("executions"))
             .collect();
-        let due = |world: &World| world.0["record.lookAgainAt"].as_i64().expect("open");
-        let later = due(&after) - due(before);
-        if later > 0 {
-            found.push(format!("the payment is due {later} s later than before"));
+        let due = |world: &World| world.0.get("record.lookAgainAt").and_then(Value::as_i64);
+        match (due(before), due(&after)) {
+            (Some(before), Some(after)) if after > before => {
+                let later = after - before;
+                found.push(format!("the payment is due {later} s later than before"));
+            }
+            (_, Some(_)) => {}
+            (_, None) => found.push("the payment is never due".to_owned()),
         }
         for name in app.executions_of(&self.charge).await {
             let execution = app.execution(&name).await;

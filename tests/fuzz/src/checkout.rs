@@ -110,7 +110,7 @@ fn changed(u: &mut Unstructured<'_>, pairs: &Pairs) -> Result<Pairs> {
         return Ok(pairs);
     }
     let at = u.int_in_range(0..=pairs.len() - 1)?;
-    match u.int_in_range(0..=3)? {
+    match u.int_in_range(0..=4)? {
         0 => {
             pairs.remove(at);
         }
@@ -123,6 +123,12 @@ fn changed(u: &mut Unstructured<'_>, pairs: &Pairs) -> Result<Pairs> {
             pairs[at].1 = word(u, words)?;
         }
         2 => pairs.rotate_left(at),
+        // What one field ends with, the next one begins with.
+        3 if at > 0 => {
+            if let Some(c) = pairs[at - 1].1.pop() {
+                pairs[at].1.insert(0, c);
+            }
+        }
         _ => {}
     }
     Ok(pairs)

@@ -1,6 +1,8 @@
 //! Makes inputs from bytes: mostly such that nearly mean something.
 
-use arbitrary::{Result, Unstructured};
+use arbitrary::{Error, Result, Unstructured};
+
+use crate::secrets::stand_in;
 
 /// One of the words, or one of them with something changed, or any short text.
 pub(crate) fn word(u: &mut Unstructured<'_>, words: &[&str]) -> Result<String> {
@@ -27,15 +29,24 @@ pub(crate) fn word(u: &mut Unstructured<'_>, words: &[&str]) -> Result<String> {
 /// Any text of up to 120 bytes.
 pub(crate) fn short(u: &mut Unstructured<'_>) -> Result<String> {
     let length = u.int_in_range(0..=120)?.min(u.len());
-    Ok(String::from_utf8_lossy(u.bytes(length)?).into_owned())
+    harmless(String::from_utf8_lossy(u.bytes(length)?).into_owned())
 }
 
 /// Visible ASCII, as identifiers are, of the given lengths.
 pub(crate) fn visible(u: &mut Unstructured<'_>, from: usize, to: usize) -> Result<String> {
     let length = u.int_in_range(from..=to)?;
-    (0..length)
+    let text: Result<String> = (0..length)
         .map(|_| Ok(char::from(u.int_in_range(b'!'..=b'~')?)))
-        .collect()
+        .collect();
+    harmless(text?)
+}
+
+/// Not the token or the key: they stand only where a target puts them.
+fn harmless(text: String) -> Result<String> {
+    if stand_in(&text) {
+        return Err(Error::IncorrectFormat);
+    }
+    Ok(text)
 }
 
 /// The nearest place at or before `at` that is between two characters.

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ConfigurationError } from "../lib/configuration-error";
-import { type Settings, readSettings } from "../lib/settings";
-import { REQUIRED, fixedContext } from "./support";
+import type { ContextKey } from "../lib/context";
+import { CONTEXT, type Key, type Settings, readSettings } from "../lib/settings";
+import { APP_DIRECTORY, REQUIRED, fixedContext } from "./support";
 
 const DIRECTORY = join("/", "checkout", "cdk");
 const CERTIFICATE = "arn:aws:acm:ap-southeast-1:123456789012:certificate/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
@@ -226,4 +228,19 @@ test("a value that cannot be is named with its flag", () => {
 
 test("a misspelled setting is refused, not ignored", () => {
   assert.match(problems({ ...REQUIRED, saveCardPolic: "consented" })[0] ?? "", /^saveCardPolic is not a setting of this app: its settings are branch, /);
+});
+
+test("docs/deploy.md lists every setting with its default", () => {
+  const document = readFileSync(join(APP_DIRECTORY, "..", "docs", "deploy.md"), "utf8");
+  const [, table = ""] = /^## Settings\n(.*?)^## /ms.exec(document) ?? [];
+  const rows = [...table.matchAll(/^\| `(\w+)` \| (.*?) \| (.*) \|$/gm)].map(([, key = "", fallback = "", meaning = ""]) => ({ key, fallback, meaning }));
+  assert.deepEqual(rows.map(({ key }) => key), Object.keys(CONTEXT));
+  for (const { key, fallback, meaning } of rows) {
+    assert.ok(meaning.length > 10, key);
+    const known: ContextKey = CONTEXT[key as Key];
+    // The list of the bank's hosts is told in words.
+    if (known.fallback !== undefined && key !== "bankRedirectOrigins") {
+      assert.equal(fallback, `\`${known.fallback}\``, key);
+    }
+  }
 });

@@ -98,6 +98,8 @@ pub enum Part {
     Outage,
     /// The API against docs/openapi.yaml, in the same environment
     Api,
+    /// What docs/runbook.md says, done as written; and two more branches beside the first
+    Runbook,
     /// Of the end-to-end tests, the table of flows alone
     Flows,
     /// Every fault at every call of every flow; not among the parts that run by default

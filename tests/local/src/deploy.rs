@@ -140,6 +140,18 @@ pub async fn deploy(aws: &Aws, settings: &Settings) -> Result<Deployment> {
     Ok(deployment)
 }
 
+/// Takes a deployed stack away again, with all that goes with it.
+///
+/// # Errors
+/// The CDK fails.
+pub async fn destroy(settings: &Settings) -> Result<()> {
+    let command = cdk(settings)
+        .args(["destroy", "--all", "--force"])
+        .args(context_arguments(&settings.context));
+    let log = settings.logs.join("destroy.log");
+    steps::step("Destruction", command.logged(&log)).await
+}
+
 /// The CDK app's settings for this machine. `webhook_host` is where the functions find the shop.
 pub fn context(
     branch: &str,

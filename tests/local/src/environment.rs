@@ -305,7 +305,8 @@ fn open_bank(options: &Options) -> Result<Bank> {
         .with_context(|| format!("the sandbox bank cannot use {}", workspace::shown(&file)))
 }
 
-fn outputs_of(deployment: &Deployment, outside: &Outside) -> Result<Outputs> {
+/// What a deployment tells the commands and tests.
+pub(crate) fn outputs_of(deployment: &Deployment, outside: &Outside) -> Result<Outputs> {
     let endpoint = &outside.aws;
     let output = |name: &str| deployment.output(name).map(str::to_owned);
     Ok(Outputs {

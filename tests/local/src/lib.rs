@@ -5,6 +5,7 @@
 //! took, [`inspect`] looks at what a payment left behind.
 
 pub mod aws;
+pub mod beside;
 pub mod cargo_deny;
 pub mod cargo_programs;
 pub mod cfn_lint;

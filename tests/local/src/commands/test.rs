@@ -131,6 +131,7 @@ async fn run_part(
         Part::Faults => faults(chosen(Selection::everything(), arguments), interrupt).await,
         Part::Broken => broken(interrupt).await,
         Part::Outage => outage(interrupt).await,
+        Part::Runbook => shared.run(interrupt, runbook).await,
         Part::Flows => {
             shared
                 .run(interrupt, |running| e2e(&["flows::"], running))
@@ -266,6 +267,14 @@ async fn api(running: Running) -> Result<()> {
     running.tests("contract", &[]).shown().await?;
     schemathesis::install(&logs()).await?;
     schemathesis::run(&running.outputs, &directory().join("api")).await
+}
+
+/// One after the other: they stop and starve what the others need.
+async fn runbook(running: Running) -> Result<()> {
+    running
+        .tests("runbook", &["--test-threads", "1"])
+        .shown()
+        .await
 }
 
 /// A selection of the matrix, narrowed by what the command line names.

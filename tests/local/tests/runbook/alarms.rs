@@ -1,0 +1,881 @@
+//! Every alarm: its condition provoked, seen and repaired with the runbook's own commands.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::routing::get;
+use axum::{Json, Router};
+use payment3_local::http::client;
+use payment3_local::random;
+use payment3_local::shop::Order;
+use payment3_local::shopper::{self, CARD_APPROVED};
+use reqwest::Method;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::api::{call, lambda};
+use crate::conditions::{Alarm, deployed_alarms};
+use crate::shell::Shell;
+use crate::support::{Authenticated, TOTAL, TestApp, assert_closed};
+
+/// JSON without the spaces that one implementation writes and another does not.
+fn compact(printed: &str) -> String {
+    printed.replace(' ', "")
+}
+
+impl TestApp {
+    fn shell(&self) -> Shell {
+        Shell::open(&self.outputs)
+    }
+
+    /// A terminal in which the runbook's `CHARGE` is this one.
+    fn shell_for(&self, charge: &str) -> Shell {
+        self.shell().with("CHARGE", charge)
+    }
+
+    async fn paying(&self) -> Authenticated {
+        self.authenticated(&random::id("usr_"), CARD_APPROVED).await
+    }
+
+    async fn key(&self, charge: &str) -> String {
+        let record = self.record(charge).await;
+        record["tokenId"].as_str().expect("key").to_owned()
+    }
+
+    /// Charges a card straight at the bank, as another system would, and passes 3-D Secure.
+    async fn charge_at_the_bank(&self, token: &str, reference: &str) -> String {
+        let charge: Value = client()
+            .post(format!("{}/card/v2/charge", self.outputs.bank_url))
+            .header("x-api-key", payment3_bank::SECRET_KEY)
+            .json(&json!({
+                "amount": TOTAL, "currency": "THB", "description": "by hand", "source_type": "card", "mode": "token",
+                "token": token, "reference_order": reference,
+            }))
+            .send()
+            .await
+            .expect("the bank answers")
+            .json()
+            .await
+            .expect("JSON");
+        let page = Url::parse(charge["redirect_url"].as_str().expect("3-D Secure")).expect("a URL");
+        shopper::authenticate(&page).await.expect("the bank's page");
+        charge["id"].as_str().expect("charge").to_owned()
+    }
+
+    /// Does something to a charge in the bank's portal.
+    async fn in_the_portal(&self, charge: &str, what: &str, body: Value) {
+        let url = format!("{}/card/v2/charge/{charge}/{what}", self.outputs.bank_url);
+        let request = client()
+            .post(url)
+            .header("x-api-key", payment3_bank::SECRET_KEY)
+            .json(&body);
+        let response = request.send().await.expect("the bank answers");
+        assert!(response.status().is_success(), "{response:?}");
+    }
+
+    /// Decides what the shop answers to the next events.
+    async fn shop_answers(&self, status: u16, times: u32) {
+        let url = format!("{}/webhooks/payment3/answer", self.outputs.shop_url);
+        let answer = json!({"status": status, "times": times});
+        let response = client()
+            .put(url)
+            .json(&answer)
+            .send()
+            .await
+            .expect("the shop");
+        assert!(response.status().is_success(), "{response:?}");
+    }
+
+    /// Waits for the execution that a restart printed.
+    async fn restarted(&self, printed: &str) -> Vec<String> {
+        let name = printed
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("\"executionArn\": \""))
+            .and_then(|rest| rest.split('"').next())
+            .and_then(|arn| arn.rsplit(':').next())
+            .unwrap_or_else(|| panic!("nothing was started: {printed}"));
+        let execution = self.execution(name).await;
+        assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
+        execution.states().into_iter().map(str::to_owned).collect()
+    }
+}
+
+fn assert_failed(execution: &payment3_local::executions::ExecutionReport, error: &str) {
+    assert_eq!(execution.status, "FAILED", "{execution:?}");
+    assert_eq!(
+        execution
+            .failure
+            .as_ref()
+            .map(|failure| failure.error.as_str()),
+        Some(error),
+        "{execution:?}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn executions_failed() {
+    let app = TestApp::connect().await;
+    let alarm = Alarm::watch(&app.outputs, "executions-failed").await;
+    let paid = app.paying().await;
+    let charge = paid.charge_id();
+    let order = &paid.order.order_id;
+    let payment = app.payment_of(&paid.order).await;
+    let odd = json!({"grandTotal": "much", "isPaid": false});
+    app.change_order(order, "payment", &odd).await;
+    app.return_with(&paid.form).await;
+    assert_failed(&app.execution(charge).await, "ItemUnreadable");
+    alarm
+        .assert_met_by_an_execution("ExecutionsFailed", "FAILED", charge)
+        .await;
+
+    let shell = app.shell_for(charge).with("NAME", charge);
+    assert!(shell.run("executions-failed", "see").contains(charge));
+    let seen = shell.run("Look at an execution", "execution");
+    assert!(
+        seen.contains("ItemUnreadable") && seen.contains("PayOrder"),
+        "{seen}"
+    );
+    let record = shell.run("Look at a payment", "payment");
+    assert!(
+        record.contains(order) && !record.contains("tokn_"),
+        "{record}"
+    );
+
+    app.change_order(order, "payment", &payment).await;
+    app.restarted(&shell.run("executions-failed", "repair"))
+        .await;
+    let checked = shell.run("executions-failed", "check");
+    assert!(checked.starts_with("paid\torderPaid\t2"), "{checked}");
+    app.assert_paid(&paid).await;
+    // What it did stands in the log of every function that took part.
+    let log = shell.run("Look at a payment", "payment-log");
+    for word in [
+        "the order is paid",
+        "the outcome is recorded",
+        "\"state\":\"PayOrder\"",
+        order,
+    ] {
+        assert!(log.contains(word), "{word} is not in {log}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn executions_timed_out_and_throttled() {
+    let app = TestApp::connect().await;
+    // The local AWS knows neither: what both alarms watch is AWS's own. The commands are right all the same.
+    for kebab in ["executions-timed-out", "executions-throttled"] {
+        Alarm::watch(&app.outputs, kebab).await;
+        app.shell().run(kebab, "see");
+    }
+    // What a time-out leaves is an execution that ended somewhere on its way: as one that somebody aborts.
+    let paid = app.paying().await;
+    let charge = paid.charge_id();
+    let arn = app
+        .outputs
+        .state_machine_arn
+        .replace(":stateMachine:", ":execution:");
+    app.shop_answers(503, 1).await;
+    app.return_with(&paid.form).await;
+    while app.record(charge).await["resolution"] != "orderPaid" {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    let stopped = app
+        .aws
+        .sfn
+        .stop_execution()
+        .execution_arn(format!("{arn}:{charge}"));
+    stopped.send().await.expect("aborted");
+    assert_eq!(app.execution(charge).await.status, "ABORTED");
+    let shell = app.shell_for(charge);
+    app.restarted(&shell.run("Restart under a new name", "restart"))
+        .await;
+    app.assert_paid_and_told(&paid).await;
+}
+
+impl TestApp {
+    /// As [`TestApp::assert_paid`], where the shop may have been told before.
+    async fn assert_paid_and_told(&self, paid: &Authenticated) {
+        assert_eq!(
+            self.payment_of(&paid.order).await["paymentId"],
+            paid.charge_id()
+        );
+        assert_closed(&self.record(paid.charge_id()).await);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn charge_mismatch() {
+    let app = TestApp::connect().await;
+    let alarm = Alarm::watch(&app.outputs, "charge-mismatch").await;
+    let paid = app.paying().await;
+    let charge = paid.charge_id();
+    let key = app.key(charge).await;
+    app.change_record(&key, "SET amountSatang = :other", &[(":other", json!(100))])
+        .await;
+    app.return_with(&paid.form).await;
+    assert_failed(&app.execution(charge).await, "ChargeMismatch");
+    alarm.assert_met_in_the_logs().await;
+
+    let shell = app.shell_for(charge);
+    let seen = shell.run("charge-mismatch", "see");
+    assert!(seen.contains(charge) && seen.contains("`amount`"), "{seen}");
+    app.change_record(
+        &key,
+        "SET amountSatang = :right",
+        &[(":right", json!(150_000))],
+    )
+    .await;
+    app.restarted(&shell.run("charge-mismatch", "repair")).await;
+    assert!(
+        shell
+            .run("charge-mismatch", "check")
+            .starts_with("paid\torderPaid\t2")
+    );
+    app.assert_paid(&paid).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn outcome_conflict() {
+    let app = TestApp::connect().await;
+    let alarm = Alarm::watch(&app.outputs, "outcome-conflict").await;
+    let paid = app.paying().await;
+    let charge = paid.charge_id();
+    app.settle(charge).await;
+    app.in_the_portal(
+        charge,
+        "refund",
+        json!({"amount": TOTAL, "reason": "by hand"}),
+    )
+    .await;
+    app.return_with(&paid.form).await;
+    assert_failed(&app.execution(charge).await, "OutcomeConflict");
+    alarm.assert_met_in_the_logs().await;
+
+    let shell = app.shell_for(charge);
+    assert!(shell.run("outcome-conflict", "see").contains(charge));
+    let states = app
+        .restarted(&shell.run("outcome-conflict", "repair"))
+        .await;
+    assert!(states.contains(&"NotifyReversal".to_owned()), "{states:?}");
+    assert!(
+        shell
+            .run("outcome-conflict", "check")
+            .starts_with("returned\treversing\t2")
+    );
+    assert_eq!(app.payment_of(&paid.order).await["isPaid"], false);
+    assert_eq!(app.told(&paid.order).await, ["payment.reversed"]);
+}
+
+/// The record of a checkout that died before it stored a charge, and whose shopper came back.
+async fn dead_checkout(app: &TestApp) -> (Order, String, String) {
+    let order = app.order().await;
+    let token = shopper::card_token(&app.outputs, CARD_APPROVED)
+        .await
+        .expect("token");
+    let reference = random::digits(20);
+    app.put_record(&json!({
+        "tokenId": app.look.key_of_token(&token).expect("a token"), "token": token,
+        "orderId": order.order_id, "ownerId": order.owner_id, "amountSatang": 150_000, "currency": "THB",
+        "referenceOrder": reference, "saveCard": true, "outcome": "pending", "status": false, "attempt": 0,
+        "openShard": 3, "lookAgainAt": 1, "cameBackAt": 1, "openSince": jiff::Timestamp::now().to_string(),
+    }))
+    .await;
+    (order, token, reference)
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn orphan_checkout() {
+    let app = TestApp::connect().await;
+    let alarm = Alarm::watch(&app.outputs, "orphan-checkout").await;
+    let (order, token, reference) = dead_checkout(&app).await;
+    let (never, ..) = dead_checkout(&app).await;
+    app.shell().run("Reconcile now", "reconcile");
+    alarm.assert_met_in_the_logs().await;
+    let seen = app.shell().run("orphan-checkout", "see");
+    assert!(
+        seen.contains(&order.order_id) && seen.contains(&never.order_id),
+        "{seen}"
+    );
+
+    // The bank finds the charge after all.
+    let charge = app.charge_at_the_bank(&token, &reference).await;
+    let shell = app.shell_for(&charge).with("ORDER", &order.order_id);
+    let report = shell.run("orphan-checkout", "repair");
+    assert!(compact(&report).contains("\"failed\":0}"), "{report}");
+    assert_eq!(app.execution(&charge).await.status, "SUCCEEDED");
+    assert_eq!(app.payment_of(&order).await["paymentId"], charge.as_str());
+    let checked = shell.run("orphan-checkout", "check");
+    assert!(
+        checked.contains(&charge) && checked.contains("paid"),
+        "{checked}"
+    );
+
+    // And writes that there is none for the other.
+    let shell = app.shell().with("ORDER", &never.order_id);
+    shell.run("orphan-checkout", "close");
+    assert!(
+        shell
+            .run("orphan-checkout", "check")
+            .contains("never-charged")
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn orphan_charge() {
+    let app = TestApp::connect().await;
+    let alarm = Alarm::watch(&app.outputs, "orphan-charge").await;
+    let token = shopper::card_token(&app.outputs, CARD_APPROVED)
+        .await
+        .expect("token");
+    let charge = app.charge_at_the_bank(&token, &random::digits(20)).await;
+    let answer = app.notify(&charge).await;
+    assert!(answer.to_string().contains("404"), "{answer}");
+    alarm.assert_met_in_the_logs().await;
+    let shell = app.shell_for(&charge);
+    assert!(shell.run("orphan-charge", "see").contains(&charge));
+    // Nobody's: it goes back in the portal.
+    app.in_the_portal(&charge, "void", json!({"reason": "nobody's"}))
+        .await;
+    assert_eq!(shell.run("orphan-charge", "check").trim(), "");
+}
+
+/// A bank that says of every charge something that nobody knows, and is otherwise the sandbox.
+async fn misspelling_bank(bank_url: String) -> String {
+    async fn inquire(
+        State(bank): State<String>,
+        Path(id): Path<String>,
+        headers: HeaderMap,
+    ) -> Json<Value> {
+        let key = headers.get("x-api-key").expect("a key").clone();
+        let request = client().get(format!("{bank}/card/v2/charge/{id}"));
+        let answer = request
+            .header("x-api-key", key)
+            .send()
+            .await
+            .expect("the bank");
+        let mut charge: Value = answer.json().await.expect("JSON");
+        charge["transaction_state"] = json!("Auhtorized");
+        Json(charge)
+    }
+    let router = Router::new()
+        .route("/card/v2/charge/{id}", get(inquire))
+        .with_state(bank_url);
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn unknown_state() {
+    let app = TestApp::connect().await;
+    let alarm = Alarm::watch(&app.outputs, "unknown-state").await;
+    let bank = misspelling_bank(app.outputs.bank_url.clone()).await;
+    let keys = format!(
+        "{}:{}",
+        payment3_bank::PUBLIC_KEY,
+        payment3_bank::SECRET_KEY
+    );
+    let secret = json!({"url": bank, "b2c": keys}).to_string();
+    let name = format!("misspelling-{}", random::digits(6));
+    let create = app
+        .aws
+        .secrets
+        .create_secret()
+        .name(name)
+        .secret_string(secret);
+    let made = create.send().await.expect("made");
+    let function = Function::of(&app, "inquire-charge").await;
+    function
+        .set("GATEWAY_SECRET_ARN", made.arn().expect("ARN"))
+        .await;
+    let paid = app.paying().await;
+    let charge = paid.charge_id();
+    app.return_with(&paid.form).await;
+    let execution = app.execution(charge).await;
+    assert_eq!(
+        execution.states().last(),
+        Some(&"AwaitBank"),
+        "{execution:?}"
+    );
+    alarm.assert_met_in_the_logs().await;
+
+    let shell = app.shell_for(charge);
+    let seen = shell.run("unknown-state", "see");
+    assert!(
+        seen.contains(charge) && seen.contains("Auhtorized"),
+        "{seen}"
+    );
+    // The word is taught to the program, and that is deployed.
+    function.restore().await;
+    app.restarted(&shell.run("unknown-state", "repair")).await;
+    assert!(
+        shell
+            .run("unknown-state", "check")
+            .starts_with("paid\torderPaid\t2")
+    );
+    app.assert_paid(&paid).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn refusal_needs_person() {
+    let app = TestApp::connect().await;
+    let alarm = Alarm::watch(&app.outputs, "refusal-needs-person").await;
+    let order = app.order().await;
+    let token = shopper::card_token(&app.outputs, CARD_APPROVED)
+        .await
+        .expect("token");
+    let charge = app.charge_at_the_bank(&token, &random::digits(12)).await;
+    // As the former system wrote it.
+    app.put_record(&json!({
+        "tokenId": token, "chargeId": charge, "orderId": order.order_id, "ownerId": order.owner_id,
+        "amount": TOTAL, "status": false,
+    }))
+    .await;
+    app.remove_order(&order.order_id).await;
+    let form = format!("objectId={charge}&status=true");
+    app.post_callback(payment3_local::http::FORM, form).await;
+    assert_failed(&app.execution(&charge).await, "RefusalNeedsPerson");
+    alarm.assert_met_in_the_logs().await;
+
+    let shell = app.shell_for(&charge);
+    assert!(shell.run("refusal-needs-person", "see").contains(&charge));
+    let printed = shell.run("refusal-needs-person", "repair");
+    assert!(
+        compact(&printed).contains("\"reversal\":\"voided\""),
+        "{printed}"
+    );
+    app.restarted(&printed).await;
+    let checked = shell.run("refusal-needs-person", "check");
+    assert!(checked.contains("returned\treversed\t2"), "{checked}");
+    let bank = app.look.bank_charge(&charge).await.expect("the bank");
+    assert_eq!(bank["transaction_state"], "Voided", "{bank}");
+    assert_eq!(app.told(&order).await, ["payment.reversed"]);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn notifications_refused() {
+    let app = TestApp::connect().await;
+    let alarm = Alarm::watch(&app.outputs, "notifications-refused").await;
+    let paid = app.paying().await;
+    let charge = paid.charge_id();
+    app.shop_answers(410, 1).await;
+    app.return_with(&paid.form).await;
+    let execution = app.execution(charge).await;
+    assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
+    assert_eq!(execution.output.expect("output")["notified"], false);
+    alarm.assert_met_in_the_logs().await;
+
+    let shell = app
+        .shell()
+        .with("NAME", charge)
+        .with("EVENT", "payment.succeeded");
+    let seen = shell.run("notifications-refused", "see");
+    assert!(
+        seen.contains(charge) && seen.contains("\"state\":\"NotifySuccess\""),
+        "{seen}"
+    );
+    let delivered = shell.run("notifications-refused", "repair");
+    assert!(
+        compact(&delivered).contains(&format!("\"eventId\":\"{charge}:payment.succeeded\"")),
+        "{delivered}"
+    );
+    let events = app
+        .look
+        .shop_events(&paid.order.order_id)
+        .await
+        .expect("the shop");
+    let answers: Vec<_> = events
+        .iter()
+        .map(|event| (event.kind(), event.answered))
+        .collect();
+    assert_eq!(
+        answers,
+        [("payment.succeeded", 410), ("payment.succeeded", 204)]
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn oldest_open_record() {
+    let app = TestApp::connect().await;
+    // A shopper who walked away three hours ago: nobody is called for that.
+    let left = app.order().await;
+    let page = app.check_out(&left, CARD_APPROVED).await;
+    let left_charge = page
+        .path_segments()
+        .and_then(|mut path| path.next_back())
+        .expect("charge");
+    let key = app.key(left_charge).await;
+    let now = jiff::Timestamp::now();
+    let hours_ago = now - jiff::SignedDuration::from_hours(3);
+    app.change_record(
+        &key,
+        "SET lookAgainAt = :later, openSince = :since, attempt = :asked",
+        &[
+            (":later", json!(now.as_second() + 3600)),
+            (":since", json!(hours_ago.to_string())),
+            (":asked", json!(4)),
+        ],
+    )
+    .await;
+    // One that nobody came back for, for an hour.
+    let paid = app.paying().await;
+    let charge = paid.charge_id();
+    let key = app.key(charge).await;
+    let quiet = Alarm::watch(&app.outputs, "oldest-open-record").await;
+    app.shell().run("Reconcile now", "reconcile");
+    let before = quiet.value_in_the_logs().await;
+    assert!(before < 1800.0, "something waits already: {before}");
+    app.change_record(
+        &key,
+        "SET lookAgainAt = :due",
+        &[(":due", json!(now.as_second() - 3600))],
+    )
+    .await;
+
+    let shell = app.shell_for(charge);
+    let seen = shell.run("oldest-open-record", "see");
+    assert!(
+        seen.contains(charge) && !seen.contains(left_charge),
+        "{seen}"
+    );
+    let alarm = Alarm::watch(&app.outputs, "oldest-open-record").await;
+    let printed = shell.run("oldest-open-record", "repair");
+    // Reconciliation tells how it found things, before it sets them right.
+    alarm.assert_met_in_the_logs().await;
+    app.restarted(&printed).await;
+    assert_closed(&app.record(charge).await);
+    let after = Alarm::watch(&app.outputs, "oldest-open-record").await;
+    app.shell().run("Reconcile now", "reconcile");
+    assert!(after.value_in_the_logs().await < 1800.0);
+    assert!(!shell.run("oldest-open-record", "see").contains(charge));
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn reconcile_not_running() {
+    let app = TestApp::connect().await;
+    let rule = format!("payment3-reconcile-{}", app.outputs.branch);
+    let shell = app.shell();
+    shell.script(
+        &format!("aws events disable-rule --name {rule}"),
+        "stopping the rule",
+    );
+    let alarm = Alarm::watch(&app.outputs, "reconcile-not-running").await;
+    assert!(
+        shell
+            .run("reconcile-not-running", "see")
+            .starts_with("DISABLED\trate(5 minutes)")
+    );
+    assert!(alarm.value_in_the_logs().await < 1.0, "it runs");
+
+    let report = shell.run("reconcile-not-running", "repair");
+    assert!(compact(&report).contains("\"failed\":0}"), "{report}");
+    let seen = shell.run("reconcile-not-running", "see");
+    assert!(
+        seen.starts_with("ENABLED") && seen.contains("reconciled"),
+        "{seen}"
+    );
+    assert!(alarm.value_in_the_logs().await >= 1.0, "no run was counted");
+}
+
+/// A function whose settings a test spoils. A test that fails in between leaves it spoilt, and fails the rest.
+struct Function<'a> {
+    app: &'a TestApp,
+    path: String,
+    environment: Value,
+}
+
+impl<'a> Function<'a> {
+    async fn of(app: &'a TestApp, kebab: &str) -> Self {
+        let path = format!("payment3-{kebab}-{}/configuration", app.outputs.branch);
+        let deployed = lambda(&app.outputs, Method::GET, &path, None).await;
+        let environment = deployed["Environment"].clone();
+        Self {
+            app,
+            path,
+            environment,
+        }
+    }
+
+    async fn set(&self, variable: &str, value: &str) {
+        let mut environment = self.environment.clone();
+        environment["Variables"][variable] = json!(value);
+        self.configure(&environment).await;
+    }
+
+    async fn restore(&self) {
+        self.configure(&self.environment).await;
+    }
+
+    async fn configure(&self, environment: &Value) {
+        let body = json!({"Environment": environment});
+        lambda(&self.app.outputs, Method::PUT, &self.path, Some(&body)).await;
+    }
+}
+
+async fn check_status(app: &TestApp, order_id: &str) -> u16 {
+    let url = format!("{}/checkstatus/{order_id}", app.outputs.api_url);
+    client()
+        .get(url)
+        .send()
+        .await
+        .expect("an answer")
+        .status()
+        .as_u16()
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn function_errors() {
+    let app = TestApp::connect().await;
+    let alarm = Alarm::watch(&app.outputs, "function-errors-check-status").await;
+    let function = Function::of(&app, "check-status").await;
+    function.set("AWS_TIMEOUT_MS", "soon").await;
+    let status = check_status(&app, "482500007436").await;
+    assert!(status >= 500, "{status}");
+    // The local API calls the function in a way that counts nothing.
+    let path = "/2015-03-31/functions/payment3-check-status";
+    let url = format!(
+        "{}{path}-{}/invocations",
+        app.outputs.aws_endpoint, app.outputs.branch
+    );
+    client()
+        .post(url)
+        .json(&json!({}))
+        .send()
+        .await
+        .expect("an answer");
+    let shell = app.shell().with("FUNCTION", "check-status");
+    alarm.assert_met_in_the_metric().await;
+    shell.run("function-errors", "see");
+    // Deployed again.
+    function.restore().await;
+    let checked = shell.run("function-errors", "check");
+    assert_eq!(
+        checked,
+        "400 POST cardpayment\n400 POST callback\n404 GET checkstatus/0\n"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn function_throttles_and_activity_throttles() {
+    let app = TestApp::connect().await;
+    for (function, section, alarm) in [
+        (
+            "check-status",
+            "function-throttles",
+            "function-throttles-check-status",
+        ),
+        (
+            "record-outcome",
+            "activity-throttles",
+            "activity-throttles-record-outcome",
+        ),
+    ] {
+        let alarm = Alarm::watch(&app.outputs, alarm).await;
+        let shell = app
+            .shell()
+            .with("FUNCTION", function)
+            .with("CONCURRENCY", "5");
+        let path = format!("payment3-{function}-{}/concurrency", app.outputs.branch);
+        let none = json!({"ReservedConcurrentExecutions": 0});
+        lambda(&app.outputs, Method::PUT, &path, Some(&none)).await;
+        let paid = app.paying().await;
+        app.return_with(&paid.form).await;
+        check_status(&app, &paid.order.order_id).await;
+        // The execution retries what is turned away.
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        alarm.assert_met_in_the_metric().await;
+        shell.run(section, "see");
+        shell.run("function-throttles", "repair");
+        assert_eq!(app.execution(paid.charge_id()).await.status, "SUCCEEDED");
+        assert_eq!(check_status(&app, &paid.order.order_id).await, 200);
+        lambda(&app.outputs, Method::DELETE, &path, None).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn activity_crashes() {
+    let app = TestApp::connect().await;
+    let alarm = Alarm::watch(&app.outputs, "activity-crashes").await;
+    app.shell().run("activity-crashes", "see");
+    // The local AWS writes no platform events; these are what AWS Lambda's documentation shows.
+    let group = format!("/aws/lambda/payment3-notify-{}", app.outputs.branch);
+    for line in [
+        json!({"time": "2026-11-22T05:10:00Z", "type": "platform.report", "record": {"requestId": "r", "status": "timeout"}}),
+        json!({"time": "2026-11-22T05:10:00Z", "type": "platform.report", "record": {"requestId": "r", "status": "error", "errorType": "Runtime.ExitError"}}),
+    ] {
+        write_line(&app, &group, &line).await;
+    }
+    // One that the function answers itself is no crash.
+    write_line(
+        &app,
+        &group,
+        &json!({"type": "platform.report", "record": {"requestId": "r", "status": "error", "errorType": "NotificationFailed"}}),
+    ).await;
+    assert!((alarm.value_in_the_logs().await - 2.0).abs() < f64::EPSILON);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn api_errors_and_api_throttled() {
+    let app = TestApp::connect().await;
+    // The metric is AWS's own, and the local API writes no access log and limits nothing: this is its line, in the format
+    // that the stack gives it.
+    Alarm::watch(&app.outputs, "api-errors").await;
+    let alarm = Alarm::watch(&app.outputs, "api-throttled").await;
+    let group = format!("/aws/vendedlogs/apis/payment3-{}", app.outputs.branch);
+    let line = |status: &str| json!({"requestId": "r", "sourceIp": "192.0.2.1", "routeKey": "POST /cardpayment", "status": status, "refusal": "THROTTLED"});
+    write_line(&app, &group, &line("200")).await;
+    for _ in 0..20 {
+        write_line(&app, &group, &line("429")).await;
+    }
+    alarm.assert_met_in_the_logs().await;
+    assert!(
+        app.shell()
+            .run("api-throttled", "see")
+            .contains("192.0.2.1")
+    );
+
+    let order = app.order().await;
+    let fault = json!({"operation": "create_charge", "kind": "error"});
+    let url = format!("{}/sandbox/faults", app.outputs.bank_url);
+    client()
+        .post(url)
+        .json(&fault)
+        .send()
+        .await
+        .expect("the bank");
+    let refused = shopper::checkout(&app.outputs, &order, CARD_APPROVED).await;
+    assert!(refused.is_err(), "the bank was down");
+    let seen = app.shell().run("api-errors", "see");
+    assert!(seen.contains("BANK_UNAVAILABLE"), "{seen}");
+    let paid = app.paying().await;
+    app.return_with(&paid.form).await;
+    let shell = app.shell().with("ORDER", &paid.order.order_id);
+    assert_eq!(shell.run("api-errors", "check").trim(), "200");
+}
+
+async fn write_line(app: &TestApp, group: &str, line: &Value) {
+    let stream =
+        json!({"logGroupName": group, "logStreamName": format!("test-{}", random::digits(8))});
+    call(&app.outputs, "Logs_20140328.CreateLogStream", &stream).await;
+    let now = jiff::Timestamp::now().as_millisecond();
+    let mut events = stream;
+    events["logEvents"] = json!([{"timestamp": now, "message": line.to_string()}]);
+    call(&app.outputs, "Logs_20140328.PutLogEvents", &events).await;
+}
+
+/// What a metric's value makes an alarm do: it rings at the topic, with its link into the runbook, and says when it is over.
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn every_alarm_tells_the_topic_with_its_link() {
+    let app = TestApp::connect().await;
+    let queue = listening_queue(&app).await;
+    let alarms = deployed_alarms(&app.outputs).await;
+    assert_eq!(alarms.len(), 32);
+    for alarm in &alarms {
+        // From the other side first: what rings already would not ring again.
+        let silence = alarm["TreatMissingData"] == "breaching";
+        for rings in if silence { &[true][..] } else { &[false, true] } {
+            let threshold = alarm["Threshold"].as_f64().expect("threshold");
+            let value = if *rings == silence {
+                0.0
+            } else {
+                threshold * 1000.0
+            };
+            let datum = json!({"MetricName": alarm["MetricName"], "Dimensions": alarm["Dimensions"], "Value": value});
+            let body = json!({"Namespace": alarm["Namespace"], "MetricData": [datum]});
+            call(
+                &app.outputs,
+                "GraniteServiceVersion20100801.PutMetricData",
+                &body,
+            )
+            .await;
+        }
+    }
+    let told = told(&app, &queue).await;
+    for alarm in &alarms {
+        let name = alarm["AlarmName"].as_str().expect("name");
+        let text = told
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} told nobody"));
+        assert!(text.contains("docs/runbook.md#"), "{name}: {text}");
+    }
+}
+
+/// A queue that hears the alarms' topic. Returns its URL.
+async fn listening_queue(app: &TestApp) -> String {
+    let name = json!({"QueueName": format!("alarms-{}", random::digits(8))});
+    let queue = call(&app.outputs, "AmazonSQS.CreateQueue", &name).await;
+    let url = queue["QueueUrl"].as_str().expect("URL").to_owned();
+    let asked = json!({"QueueUrl": url, "AttributeNames": ["QueueArn"]});
+    let attributes = call(&app.outputs, "AmazonSQS.GetQueueAttributes", &asked).await;
+    let queue_arn = attributes["Attributes"]["QueueArn"]
+        .as_str()
+        .expect("ARN")
+        .to_owned();
+    let topic = app
+        .outputs
+        .state_machine_arn
+        .replace(":states:", ":sns:")
+        .replace(":stateMachine:payment3-payment-", ":payment3-alarms-");
+    let form = [
+        ("Action", "Subscribe"),
+        ("Version", "2010-03-31"),
+        ("TopicArn", topic.as_str()),
+        ("Protocol", "sqs"),
+        ("Endpoint", queue_arn.as_str()),
+    ];
+    let body: String = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(form)
+        .finish();
+    let request = client()
+        .post(&app.outputs.aws_endpoint)
+        .header("content-type", payment3_local::http::FORM)
+        .body(body);
+    let response = request.send().await.expect("the local AWS");
+    assert!(response.status().is_success(), "{response:?}");
+    url
+}
+
+/// What the alarms that ring have told the queue: their descriptions, by name.
+async fn told(app: &TestApp, queue: &str) -> BTreeMap<String, String> {
+    let mut told = BTreeMap::new();
+    loop {
+        let asked = json!({"QueueUrl": queue, "MaxNumberOfMessages": 10});
+        let answer = call(&app.outputs, "AmazonSQS.ReceiveMessage", &asked).await;
+        let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
+        if messages.is_empty() {
+            return told;
+        }
+        for message in messages {
+            let parse = |text: &Value| -> Value {
+                serde_json::from_str(text.as_str().expect("text")).expect("JSON")
+            };
+            let alarm = parse(&parse(&message["Body"])["Message"]);
+            if alarm["NewStateValue"] == "ALARM" {
+                let text = |field: &str| alarm[field].as_str().expect("text").to_owned();
+                told.insert(text("AlarmName"), text("AlarmDescription"));
+            }
+            let read = json!({"QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"]});
+            call(&app.outputs, "AmazonSQS.DeleteMessage", &read).await;
+        }
+    }
+}

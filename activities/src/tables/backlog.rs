@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-
 use super::TableError;
 use super::item::{Item, integer, n, string};
 use super::records::{OPEN_INDEX, Records};
+use crate::clock;
 use crate::domain::ids::OPEN_SHARDS;
 
 /// How long counting may take; with more open records than that, the rest is left out.
@@ -92,12 +91,13 @@ fn waiting_since(item: &Item, now: i64) -> Option<i64> {
 }
 
 fn seconds(item: &Item, name: &str) -> Option<i64> {
-    let time: Timestamp = string(item, name)?.parse().ok()?;
-    Some(time.as_second())
+    clock::seconds_of(string(item, name)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::super::item::s;
     use super::*;
 

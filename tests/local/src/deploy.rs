@@ -10,7 +10,7 @@ use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::{ACCESS_KEY, ACCOUNT, Aws, REGION};
-use crate::faults::proxy::Outside;
+use crate::outside::Outside;
 use crate::process::Tool;
 use crate::shop::WEBHOOK_PATH;
 use crate::shopper::MERCHANT_ID;

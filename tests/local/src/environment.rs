@@ -9,12 +9,13 @@ use tokio::net::TcpListener;
 
 use crate::aws::{Aws, REGION};
 use crate::deploy::{self, Deployment};
-use crate::faults::proxy::{Outside, Proxy};
+use crate::faults::proxy::Proxy;
 use crate::faults::scope::Scopes;
 use crate::interrupt::Interrupt;
 use crate::lock::Lock;
 use crate::ministack::{self, MiniStack};
 use crate::outputs::Outputs;
+use crate::outside::Outside;
 use crate::prerequisites::{self, Port, Programs};
 use crate::services::Services;
 use crate::shop::{OrderBook, Shop};

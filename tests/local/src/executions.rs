@@ -126,11 +126,7 @@ impl Executions {
     /// # Errors
     /// Step Functions does not answer.
     pub async fn find(&self, name: &str) -> Result<Option<ExecutionReport>> {
-        let arn = format!(
-            "{}:{name}",
-            self.state_machine_arn
-                .replacen(":stateMachine:", ":execution:", 1)
-        );
+        let arn = execution_arn(&self.state_machine_arn, name);
         let described = match self
             .sfn
             .describe_execution()
@@ -227,6 +223,12 @@ impl Executions {
         }
         Ok(found)
     }
+}
+
+/// The ARN of a state machine's execution by its name.
+pub(crate) fn execution_arn(state_machine_arn: &str, name: &str) -> String {
+    let executions = state_machine_arn.replacen(":stateMachine:", ":execution:", 1);
+    format!("{executions}:{name}")
 }
 
 /// A time's distance from another, for people: `0.123 s`.

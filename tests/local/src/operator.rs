@@ -118,12 +118,7 @@ impl Operator {
     /// # Errors
     /// It runs for longer than `patience`, or the local AWS does not answer.
     pub async fn end_of(&self, name: &str, patience: Duration) -> Result<Standing> {
-        let arn = format!(
-            "{}:{name}",
-            self.outputs
-                .state_machine_arn
-                .replacen(":stateMachine:", ":execution:", 1)
-        );
+        let arn = self.outputs.execution_arn(name);
         let deadline = Instant::now() + patience;
         loop {
             let described = self.aws.sfn.describe_execution().execution_arn(&arn);

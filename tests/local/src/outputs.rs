@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::executions::execution_arn;
 use crate::{ministack, workspace};
 
 /// Names another `outputs.json` than that of `cargo local up`: the end-to-end tests run against an environment of their
@@ -86,6 +87,11 @@ impl Outputs {
             );
         }
         Ok(outputs)
+    }
+
+    /// The ARN of an execution by its name.
+    pub fn execution_arn(&self, name: &str) -> String {
+        execution_arn(&self.state_machine_arn, name)
     }
 
     /// The name of a table by its kebab name.

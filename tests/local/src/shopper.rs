@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, anyhow, bail};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use url::Url;
 
 use crate::http::{FORM, client, form};
 use crate::outputs::Outputs;
 use crate::shop::{NewOrder, Order};
+use crate::whole::VERIFICATION;
 
 /// A VISA sandbox card that 3DS approves.
 pub const CARD_APPROVED: &str = "4417706600005830";
@@ -117,6 +119,18 @@ pub async fn order(outputs: &Outputs, new: &NewOrder) -> Result<Order> {
     json_answer(request, "the demo shop").await
 }
 
+/// What a form for `ADDCARD` names instead of an order: a customer verifies a card, with 1 baht.
+pub fn verification_of(owner_id: &str) -> Order {
+    Order {
+        order_id: VERIFICATION.into(),
+        owner_id: owner_id.into(),
+        basket_id: "none".into(),
+        grand_total: "1.00".into(),
+        is_paid: false,
+        payment: Value::Null,
+    }
+}
+
 /// Looks at an order of the demo shop.
 ///
 /// # Errors
@@ -211,6 +225,17 @@ pub async fn submit_checkout(outputs: &Outputs, fields: &BTreeMap<String, String
         Ok(url) if is_at(&url, &outputs.bank_url) => Next::ThreeDs(url),
         _ => Next::Shop(target),
     })
+}
+
+/// The charge that a 3DS page of the bank is about.
+///
+/// # Errors
+/// It names none.
+pub fn charge_of(page: &Url) -> Result<String> {
+    page.path_segments()
+        .and_then(|mut parts| parts.next_back())
+        .map(str::to_owned)
+        .context("the bank's page names no charge")
 }
 
 /// Passes the bank's 3DS page with the right password; the card decides whether that succeeds.

@@ -13,9 +13,9 @@ use crate::environment::{Between, Environment, Notifications, Options, State};
 use crate::faults::broken::{self, BREAKAGES};
 use crate::faults::matrix::{self, Report, Run, Selection};
 use crate::faults::outage;
-use crate::faults::proxy::Outside;
 use crate::interrupt::Interrupt;
 use crate::outputs::Outputs;
+use crate::outside::Outside;
 use crate::process::Tool;
 use crate::{
     cargo_deny, cfn_lint, deploy, functions, node, outputs, prerequisites, schemathesis, steps,

@@ -20,22 +20,12 @@ use tokio::time::{sleep, timeout};
 use super::call::{CallName, Target, operation};
 use super::caller::Caller;
 use super::scope::{Fault, Scopes, Watched};
+use crate::outside::Outside;
 
 /// How long after its caller gave up a late call waits for the caller's next try, before its effect happens anyway.
 const LATE_AT_MOST: Duration = Duration::from_secs(6);
 /// How long a late call's caller may take to give up. More than any time-out of the functions.
 const CALLER_GIVES_UP: Duration = Duration::from_secs(35);
-
-/// Where the functions find what is outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outside {
-    /// The AWS endpoint.
-    pub aws: String,
-    /// The bank.
-    pub bank: String,
-    /// The shop.
-    pub shop: String,
-}
 
 /// A proxy that listens: one address for each thing outside.
 pub struct Proxy {

@@ -5,15 +5,15 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use payment3_activities::domain::ids::ChargeId;
+use payment3_activities::executions::execution_name;
 use url::Url;
 
 use super::caller;
 use super::scope::{Fault, Scope, Scopes, Step};
 use crate::aws::Aws;
-use crate::http::client;
+use crate::elsewhere::Elsewhere;
 use crate::inspect::Inspector;
-use crate::items;
 use crate::logs;
 use crate::operator::{Operator, Standing};
 use crate::outputs::Outputs;
@@ -144,9 +144,9 @@ pub struct Played {
 #[derive(Debug, Clone)]
 pub struct Stage {
     outputs: Outputs,
-    aws: Aws,
     look: Inspector,
     operator: Operator,
+    elsewhere: Elsewhere,
     scopes: Scopes,
 }
 
@@ -173,8 +173,8 @@ impl Stage {
         Self {
             look: Inspector::new(&aws, outputs),
             operator: Operator::of(&aws, outputs),
+            elsewhere: Elsewhere::of(&aws, outputs),
             outputs: outputs.clone(),
-            aws,
             scopes: scopes.clone(),
         }
     }
@@ -307,7 +307,7 @@ impl Stage {
 
     async fn payment(&self, owner: &str, card: &str, flow: Flow) -> Result<Payment> {
         let order = match flow {
-            Flow::Verification => verification(owner),
+            Flow::Verification => shopper::verification_of(owner),
             _ => self.order(owner).await?,
         };
         self.payment_of(order, card).await
@@ -374,10 +374,10 @@ impl Stage {
             Flow::NothingCalledBack => return Ok(()),
             // Only one of the two calls: which of them comes first would decide which calls are made.
             Flow::Notified => return self.notify(form.charge_id()?).await,
-            Flow::OrderGone => self.delete_order(payment).await?,
+            Flow::OrderGone => self.elsewhere.delete_order(&payment.order.order_id).await?,
             Flow::OrderGoneSettled => {
-                self.delete_order(payment).await?;
-                self.bank_does(form.charge_id()?, "settle").await?;
+                self.elsewhere.delete_order(&payment.order.order_id).await?;
+                self.elsewhere.settle(form.charge_id()?).await?;
             }
             _ => {}
         }
@@ -408,26 +408,23 @@ impl Stage {
     }
 
     async fn call_back_early(&self, page: &Url) -> Result<()> {
-        let charge = page
-            .path_segments()
-            .and_then(|mut parts| parts.next_back())
-            .context("the bank's page names the charge")?;
+        let charge = shopper::charge_of(page)?;
         let form = ReturnForm {
             action: format!("{}/callback", self.outputs.api_url),
-            fields: [("objectId", charge), ("status", "true")]
+            fields: [("objectId", charge.as_str()), ("status", "true")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
         };
         // While the first one's execution asks the bank again and again.
         self.call_back(&form).await;
         self.call_back(&form).await;
-        self.operator.end_of(charge, PATIENCE).await.map(drop)
+        self.operator.end_of(&charge, PATIENCE).await.map(drop)
     }
 
     /// The bank notifies, and again while it gets no 200.
     async fn notify(&self, charge_id: &str) -> Result<()> {
         for _ in 0..CALL_TRIES {
-            let sent = self.bank_does(charge_id, "notify").await?;
+            let sent = self.elsewhere.notify(charge_id).await?;
             if sent["answer"] == 200 {
                 break;
             }
@@ -457,14 +454,14 @@ impl Stage {
         let Some(charge) = record["chargeId"].as_str() else {
             return Ok(());
         };
-        let attempts = record["attempt"].as_u64().unwrap_or(0);
+        let id = ChargeId::new(charge).context("the record's charge is none")?;
+        let attempts = record["attempt"]
+            .as_u64()
+            .and_then(|attempt| attempt.try_into().ok());
         let mut failed = false;
         // An execution counts its attempt while it ends, so that one more may have been started since.
-        for attempt in 0..=attempts + 1 {
-            let name = match attempt {
-                0 => charge.to_owned(),
-                attempt => format!("{charge}-{attempt}"),
-            };
+        for attempt in 0..=attempts.unwrap_or(0) + 1 {
+            let name = execution_name(&id, attempt);
             failed |= self.operator.end_of(&name, PATIENCE).await? == Standing::Failed;
         }
         if failed && !self.is_closed(payment).await? {
@@ -478,28 +475,6 @@ impl Stage {
     async fn is_closed(&self, payment: &Payment) -> Result<bool> {
         let record = self.look.record_by_token(&payment.token).await?;
         Ok(record.is_none_or(|record| record["closedAt"].is_string()))
-    }
-
-    async fn delete_order(&self, payment: &Payment) -> Result<()> {
-        let order_id = &payment.order.order_id;
-        self.aws
-            .dynamodb
-            .delete_item()
-            .table_name(self.outputs.table("order")?)
-            .key("orderId", items::from_json(&json!(order_id)))
-            .send()
-            .await
-            .map(drop)
-            .context("the order cannot be deleted")
-    }
-
-    async fn bank_does(&self, charge_id: &str, what: &str) -> Result<Value> {
-        let url = format!(
-            "{}/sandbox/charges/{charge_id}/{what}",
-            self.outputs.bank_url
-        );
-        let response = client().post(url).send().await?.error_for_status()?;
-        response.json().await.context("the bank answers JSON")
     }
 }
 
@@ -522,18 +497,6 @@ fn may_orphan_a_customer(step: &Step, fault: Fault) -> bool {
     };
     (is("POST customer", 1) && fault.loses_the_answer())
         || (is("UpdateItem", NOTES_CUSTOMER) && fault == Fault::KilledBefore)
-}
-
-/// What a form for `ADDCARD` names instead of an order.
-fn verification(owner: &str) -> Order {
-    Order {
-        order_id: whole::VERIFICATION.into(),
-        owner_id: owner.into(),
-        basket_id: "none".into(),
-        grand_total: "1.00".into(),
-        is_paid: false,
-        payment: Value::Null,
-    }
 }
 
 fn is_verification(order: &Order) -> bool {

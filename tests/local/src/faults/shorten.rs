@@ -5,9 +5,6 @@
 
 use serde_json::{Value, json};
 
-/// What may change in a Retrier: how long it waits between attempts.
-const WAITS: [&str; 3] = ["IntervalSeconds", "BackoffRate", "MaxDelaySeconds"];
-
 /// The definition with a wait of one second in every Retrier, the shortest there is.
 ///
 /// # Panics
@@ -32,24 +29,26 @@ pub fn shorten(definition: &Value) -> Value {
     short
 }
 
-/// The definition without its waits: two definitions that are equal so differ in nothing else.
-#[must_use]
-pub fn without_waits(definition: &Value) -> Value {
-    match definition {
-        Value::Object(object) => object
-            .iter()
-            .filter(|(name, _)| !WAITS.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), without_waits(value)))
-            .collect(),
-        Value::Array(items) => items.iter().map(without_waits).collect(),
-        other => other.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::workspace;
+
+    /// What may change in a Retrier: how long it waits between attempts.
+    const WAITS: [&str; 3] = ["IntervalSeconds", "BackoffRate", "MaxDelaySeconds"];
+
+    /// The definition without its waits: two definitions that are equal so differ in nothing else.
+    fn without_waits(definition: &Value) -> Value {
+        match definition {
+            Value::Object(object) => object
+                .iter()
+                .filter(|(name, _)| !WAITS.contains(&name.as_str()))
+                .map(|(name, value)| (name.clone(), without_waits(value)))
+                .collect(),
+            Value::Array(items) => items.iter().map(without_waits).collect(),
+            other => other.clone(),
+        }
+    }
 
     fn definition() -> Value {
         let text = std::fs::read_to_string(workspace::state_machine_file()).expect("the file");

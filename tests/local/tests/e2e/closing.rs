@@ -11,7 +11,7 @@ use payment3_local::workspace;
 use serde_json::{Value, json};
 
 use crate::hostile::sign;
-use crate::support::TestApp;
+use crate::support::{TestApp, charge_on};
 
 impl TestApp {
     /// Runs the update of a state of the definition on a record, with the values that the execution would fill in.
@@ -118,11 +118,7 @@ async fn a_signed_authorisation_that_comes_second_is_noted_in_the_record() {
     let page = app
         .check_out(&order, payment3_local::shopper::CARD_APPROVED)
         .await;
-    let charge = page
-        .path_segments()
-        .and_then(|mut parts| parts.next_back())
-        .expect("charge")
-        .to_owned();
+    let charge = charge_on(&page);
     // The execution waits for the bank, which has not decided.
     let early = format!("objectId={charge}&status=true");
     app.post_callback(payment3_local::http::FORM, early).await;

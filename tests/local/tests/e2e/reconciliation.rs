@@ -6,43 +6,13 @@ use payment3_local::shopper::{self, CARD_APPROVED};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::support::{NEW_USER_PATH, TestApp, assert_closed};
+use crate::support::{NEW_USER_PATH, TestApp, assert_closed, charge_on};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
 impl TestApp {
-    /// Runs reconciliation once, as its schedule does.
-    pub(crate) async fn reconcile(&self) -> Value {
-        let function = format!("payment3-reconcile-{}", self.outputs.branch);
-        let url = format!(
-            "{}/2015-03-31/functions/{function}/invocations",
-            self.outputs.aws_endpoint
-        );
-        let response = client()
-            .post(url)
-            .json(&json!({}))
-            .send()
-            .await
-            .expect("invoked");
-        let failed = response.headers().contains_key("x-amz-function-error");
-        let report: Value = response.json().await.expect("JSON");
-        assert!(!failed, "{report}");
-        report
-    }
-
-    /// Makes a record due, as if its checkout were this many seconds ago.
-    pub(crate) async fn make_older(&self, key: &str, seconds: i64) {
-        let since = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds);
-        self.change_record(
-            key,
-            "SET lookAgainAt = :due, openSince = :since",
-            &[(":due", json!(1)), (":since", json!(since.to_string()))],
-        )
-        .await;
-    }
-
     pub(crate) async fn key_of(&self, charge: &str) -> String {
         self.record(charge).await["tokenId"]
             .as_str()
@@ -92,11 +62,7 @@ async fn a_callback_before_the_bank_decided_costs_an_inquiry_and_the_next_attemp
     let app = TestApp::connect().await;
     let order = app.order().await;
     let page = app.check_out(&order, CARD_APPROVED).await;
-    let charge = page
-        .path_segments()
-        .and_then(|mut parts| parts.next_back())
-        .expect("charge")
-        .to_owned();
+    let charge = charge_on(&page);
     let forged = format!("objectId={charge}&status=true");
     let answer = app.post_callback(payment3_local::http::FORM, forged).await;
     assert_eq!(answer.status, 303, "{answer:?}");
@@ -147,11 +113,7 @@ async fn the_next_look_is_chosen_by_the_payments_age_and_puts_no_look_off_that_i
     for (age, due_in, again_in) in rows {
         let order = app.order().await;
         let page = app.check_out(&order, CARD_APPROVED).await;
-        let charge = page
-            .path_segments()
-            .and_then(|mut parts| parts.next_back())
-            .expect("charge")
-            .to_owned();
+        let charge = charge_on(&page);
         let key = app.key_of(&charge).await;
         app.make_older(&key, age).await;
         let due = now() + due_in;
@@ -245,11 +207,7 @@ async fn a_payment_is_abandoned_after_a_week_only_if_the_bank_has_not_decided() 
     // Left at the bank's page.
     let order = app.order().await;
     let page = app.check_out(&order, CARD_APPROVED).await;
-    let left = page
-        .path_segments()
-        .and_then(|mut parts| parts.next_back())
-        .expect("charge")
-        .to_owned();
+    let left = charge_on(&page);
     // Passed, and both calls of the bank lost.
     let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     for charge in [left.as_str(), paid.charge_id()] {
@@ -279,11 +237,7 @@ async fn a_payment_that_was_given_up_pays_when_the_bank_decides_after_all() {
     for how in ["its return", "its execution", "a notification"] {
         let order = app.order().await;
         let page = app.check_out(&order, CARD_APPROVED).await;
-        let charge = page
-            .path_segments()
-            .and_then(|mut parts| parts.next_back())
-            .expect("charge")
-            .to_owned();
+        let charge = charge_on(&page);
         app.make_older(&app.key_of(&charge).await, 8 * DAY).await;
         app.reconcile().await;
         let given_up = app.record(&charge).await;

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use payment3_local::aws::Aws;
+use payment3_local::elsewhere::Elsewhere;
 use payment3_local::executions::{ExecutionReport, Executions};
-use payment3_local::http::client;
 use payment3_local::inspect::Inspector;
 use payment3_local::items;
+use payment3_local::operator::Operator;
 use payment3_local::outputs::{FILE_VARIABLE, Outputs};
 use payment3_local::random;
 use payment3_local::shop::{NewOrder, Order, ReceivedEvent};
 use payment3_local::shopper::{self, Answer, Next, ReturnForm};
+use payment3_local::whole::{self, Subject};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use url::Url;
@@ -49,12 +51,19 @@ pub(crate) struct TestApp {
     pub(crate) look: Inspector,
     pub(crate) aws: Aws,
     executions: Executions,
+    operator: Operator,
+    elsewhere: Elsewhere,
 }
 
 /// A shopper back from the bank: the order, and the form that the bank's page makes the browser post.
 pub(crate) struct Authenticated {
     pub(crate) order: Order,
     pub(crate) form: ReturnForm,
+}
+
+/// The charge that a 3DS page of the bank is about.
+pub(crate) fn charge_on(page: &Url) -> String {
+    shopper::charge_of(page).expect("the bank's page names the charge")
 }
 
 impl Authenticated {
@@ -81,6 +90,8 @@ impl TestApp {
         Self {
             look: Inspector::new(&aws, &outputs),
             executions: Executions::of(&aws, &outputs.state_machine_arn),
+            operator: Operator::of(&aws, &outputs),
+            elsewhere: Elsewhere::of(&aws, &outputs),
             aws,
             outputs,
         }
@@ -207,10 +218,20 @@ impl TestApp {
 
     /// Starts a charge's saga as a person does, beside whatever ran for it, and waits for the end.
     pub(crate) async fn start_by_hand(&self, charge_id: &str) -> ExecutionReport {
-        let name = format!("by-hand-{}", random::digits(12));
-        self.start_by_hand_as(&name, &serde_json::json!({"chargeId": charge_id}))
-            .await;
+        let name = self.operator.restart(charge_id).await.expect("started");
         self.execution(&name).await
+    }
+
+    /// Runs reconciliation once, as its schedule does, and returns its report.
+    pub(crate) async fn reconcile(&self) -> Value {
+        let run = self.operator.reconcile().await.expect("invoked");
+        run.unwrap_or_else(|error| panic!("reconcile died: {error}"))
+    }
+
+    /// Makes a record due, as if its checkout were this many seconds ago.
+    pub(crate) async fn make_older(&self, key: &str, seconds: i64) {
+        let made = self.operator.make_older(key, seconds).await;
+        made.expect("changed");
     }
 
     /// Starts an execution under a name of one's own, with any input.
@@ -298,34 +319,18 @@ impl TestApp {
 
     /// Has the bank settle a charge, as its nightly batch does.
     pub(crate) async fn settle(&self, charge_id: &str) {
-        self.bank_does(charge_id, "settle").await;
+        self.elsewhere.settle(charge_id).await.expect("settled");
     }
 
     /// Has the bank send the notification of what a charge is now, and waits for our answer.
     pub(crate) async fn notify(&self, charge_id: &str) -> Value {
-        self.bank_does(charge_id, "notify").await
-    }
-
-    async fn bank_does(&self, charge_id: &str, what: &str) -> Value {
-        let url = format!(
-            "{}/sandbox/charges/{charge_id}/{what}",
-            self.outputs.bank_url
-        );
-        let response = client().post(url).send().await.expect("the bank answers");
-        assert!(response.status().is_success(), "{response:?}");
-        response.json().await.expect("JSON")
+        self.elsewhere.notify(charge_id).await.expect("sent")
     }
 
     /// Deletes an order, as the shop may.
     pub(crate) async fn remove_order(&self, order_id: &str) {
-        self.aws
-            .dynamodb
-            .delete_item()
-            .table_name(self.table("order"))
-            .key("orderId", AttributeValue::S(order_id.to_owned()))
-            .send()
-            .await
-            .expect("deleted");
+        let deleted = self.elsewhere.delete_order(order_id).await;
+        deleted.expect("deleted");
     }
 
     /// Changes one field of an order's `data`, as the shop may.
@@ -461,4 +466,23 @@ pub(crate) fn assert_closed(record: &Value) {
 fn assert_accepted(event: &ReceivedEvent) {
     assert!(event.verified, "{event:?}");
     assert_eq!(event.answered, 204, "{event:?}");
+}
+
+/// What is judged together: the payments of one customer.
+pub(crate) fn subject(payments: &[&Authenticated]) -> Subject {
+    let mut order_ids: Vec<_> = payments
+        .iter()
+        .map(|paid| paid.order.order_id.clone())
+        .filter(|id| id != whole::VERIFICATION)
+        .collect();
+    order_ids.dedup();
+    Subject {
+        owner_id: payments[0].order.owner_id.clone(),
+        order_ids,
+        tokens: payments
+            .iter()
+            .map(|paid| paid.token().to_owned())
+            .collect(),
+        orphans_allowed: 0,
+    }
 }

@@ -17,7 +17,7 @@ use url::Url;
 use crate::api::{call, lambda};
 use crate::conditions::{Alarm, deployed_alarms};
 use crate::shell::Shell;
-use crate::support::{Authenticated, TOTAL, TestApp, assert_closed};
+use crate::support::{Authenticated, TOTAL, TestApp, assert_closed, charge_on};
 
 /// JSON without the spaces that one implementation writes and another does not.
 fn compact(printed: &str) -> String {
@@ -173,20 +173,13 @@ async fn executions_timed_out_and_throttled() {
     // What a time-out leaves is an execution that ended somewhere on its way: as one that somebody aborts.
     let paid = app.paying().await;
     let charge = paid.charge_id();
-    let arn = app
-        .outputs
-        .state_machine_arn
-        .replace(":stateMachine:", ":execution:");
+    let arn = app.outputs.execution_arn(charge);
     app.shop_answers(503, 1).await;
     app.return_with(&paid.form).await;
     while app.record(charge).await["resolution"] != "orderPaid" {
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
-    let stopped = app
-        .aws
-        .sfn
-        .stop_execution()
-        .execution_arn(format!("{arn}:{charge}"));
+    let stopped = app.aws.sfn.stop_execution().execution_arn(arn);
     stopped.send().await.expect("aborted");
     assert_eq!(app.execution(charge).await.status, "ABORTED");
     let shell = app.shell_for(charge);
@@ -514,11 +507,8 @@ async fn oldest_open_record() {
     // A shopper who walked away three hours ago: nobody is called for that.
     let left = app.order().await;
     let page = app.check_out(&left, CARD_APPROVED).await;
-    let left_charge = page
-        .path_segments()
-        .and_then(|mut path| path.next_back())
-        .expect("charge");
-    let key = app.key(left_charge).await;
+    let left_charge = charge_on(&page);
+    let key = app.key(&left_charge).await;
     let now = jiff::Timestamp::now();
     let hours_ago = now - jiff::SignedDuration::from_hours(3);
     app.change_record(
@@ -549,7 +539,7 @@ async fn oldest_open_record() {
     let shell = app.shell_for(charge);
     let seen = shell.run("oldest-open-record", "see");
     assert!(
-        seen.contains(charge) && !seen.contains(left_charge),
+        seen.contains(charge) && !seen.contains(&left_charge),
         "{seen}"
     );
     let alarm = Alarm::watch(&app.outputs, "oldest-open-record").await;

@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::flows::verification_of;
 use crate::support::{TOTAL, TestApp};
 
 /// How often reconciliation runs for a payment that does not come to its end.
@@ -92,7 +91,7 @@ impl Victim {
     /// A new payment of a new customer, brought to a stage.
     pub(super) async fn brought_to(app: &TestApp, stage: Stage) -> Self {
         let order = match stage {
-            Stage::Verifying | Stage::Verified => verification_of(&random::id("usr_")),
+            Stage::Verifying | Stage::Verified => shopper::verification_of(&random::id("usr_")),
             Stage::OrderedAsMarkup => markup_order(app).await,
             _ => app.order().await,
         };

@@ -8,13 +8,12 @@ use payment3_local::http::FORM;
 use payment3_local::random;
 use payment3_local::shopper::{self, CARD_APPROVED};
 use tokio::time::{Instant, sleep};
-use url::Url;
 
 use super::{
     Act, Ended, PATIENCE, all_well, at_once, notifies, random_part_of, reconciles, returns,
-    subject, succeeded,
+    succeeded,
 };
-use crate::support::{Authenticated, TestApp};
+use crate::support::{Authenticated, TestApp, charge_on, subject};
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -54,7 +53,7 @@ pub(super) async fn during_reconciliation(app: Arc<TestApp>, round: usize) -> En
 pub(super) async fn given_up(app: Arc<TestApp>, round: usize) -> Ended {
     let order = app.order().await;
     let page = app.check_out(&order, CARD_APPROVED).await;
-    let charge = charge_of(&page);
+    let charge = charge_on(&page);
     let key = app.key_of(&charge).await;
     app.make_older(&key, 8 * DAY).await;
     let decides: Act<_> = {
@@ -155,7 +154,7 @@ fn delivers(app: &Arc<TestApp>, charge: &str) -> Act<Option<String>> {
 pub(super) async fn giving_up_waiting(app: Arc<TestApp>, _: usize) -> Ended {
     let order = app.order().await;
     let page = app.check_out(&order, CARD_APPROVED).await;
-    let charge = charge_of(&page);
+    let charge = charge_on(&page);
     let key = app.key_of(&charge).await;
     let early = format!("objectId={charge}&status=true");
     app.post_callback(FORM, early).await;
@@ -205,23 +204,14 @@ async fn until_asked(app: &TestApp, charge: &str) {
     }
 }
 
-fn charge_of(page: &Url) -> String {
-    let mut parts = page.path_segments().expect("a path");
-    parts.next_back().expect("a charge").to_owned()
-}
-
 impl TestApp {
     /// Who started an execution.
     async fn source_of(&self, name: &str) -> String {
-        let arn = self
-            .outputs
-            .state_machine_arn
-            .replacen(":stateMachine:", ":execution:", 1);
         let described = self
             .aws
             .sfn
             .describe_execution()
-            .execution_arn(format!("{arn}:{name}"))
+            .execution_arn(self.outputs.execution_arn(name))
             .send()
             .await
             .expect("described");

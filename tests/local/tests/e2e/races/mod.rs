@@ -10,6 +10,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use payment3_activities::domain::ids::ChargeId;
+use payment3_activities::executions::execution_name;
 use payment3_local::executions::ExecutionReport;
 use payment3_local::random;
 use payment3_local::whole::{self, Subject};
@@ -28,7 +30,7 @@ const SIDE_BY_SIDE: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// More attempts than any race makes.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: u32 = 4;
 
 /// How a round went, where more than one end is right; or what is not whole.
 type Ended = Result<&'static str, String>;
@@ -271,12 +273,10 @@ impl TestApp {
 
     /// The executions of a charge's attempts, each at its end.
     async fn attempts(&self, charge: &str) -> Vec<ExecutionReport> {
+        let id = ChargeId::new(charge).expect("a charge");
         let mut found = Vec::new();
         for attempt in 0..ATTEMPTS {
-            let name = match attempt {
-                0 => charge.to_owned(),
-                later => format!("{charge}-{later}"),
-            };
+            let name = execution_name(&id, attempt);
             if self.find_execution(&name).await.is_some() {
                 found.push(self.execution(&name).await);
             }
@@ -319,23 +319,4 @@ fn succeeded(execution: ExecutionReport) -> Result<ExecutionReport, String> {
         execution.states().last().unwrap_or(&"no state"),
         error.map_or("no error", |failure| failure.error.as_str())
     ))
-}
-
-/// What is judged together: the payments of one customer.
-fn subject(payments: &[&Authenticated]) -> Subject {
-    let mut order_ids: Vec<_> = payments
-        .iter()
-        .map(|paid| paid.order.order_id.clone())
-        .filter(|id| id != whole::VERIFICATION)
-        .collect();
-    order_ids.dedup();
-    Subject {
-        owner_id: payments[0].order.owner_id.clone(),
-        order_ids,
-        tokens: payments
-            .iter()
-            .map(|paid| paid.token().to_owned())
-            .collect(),
-        orphans_allowed: 0,
-    }
 }

@@ -9,11 +9,9 @@ use payment3_local::shopper::{
 use payment3_local::whole::Subject;
 
 use super::{
-    Act, Ended, all_well, at_once, notifies, reconciles, returns, starts_by_hand, subject,
-    succeeded,
+    Act, Ended, all_well, at_once, notifies, reconciles, returns, starts_by_hand, succeeded,
 };
-use crate::flows::verification_of;
-use crate::support::{NEW_USER_PATH, TestApp};
+use crate::support::{NEW_USER_PATH, TestApp, subject};
 
 /// How many calls for one charge come at once.
 const CALLS: usize = 50;
@@ -143,7 +141,7 @@ pub(super) async fn two_first_payments(app: Arc<TestApp>, round: usize) -> Ended
     let owner = random::id("usr_");
     let first = app.authenticated(&owner, CARD_APPROVED).await;
     let second = if round.is_multiple_of(2) {
-        let verification = verification_of(&owner);
+        let verification = shopper::verification_of(&owner);
         app.authenticated_for(&verification, OTHER_CARD_APPROVED)
             .await
     } else {

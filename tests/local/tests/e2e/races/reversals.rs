@@ -10,10 +10,8 @@ use payment3_local::shopper::CARD_APPROVED;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{
-    Act, Ended, all_well, at_once, random_part_of, returns, starts_by_hand, subject, succeeded,
-};
-use crate::support::TestApp;
+use super::{Act, Ended, all_well, at_once, random_part_of, returns, starts_by_hand, succeeded};
+use crate::support::{TestApp, subject};
 
 /// Three executions give one charge back: it goes back once, and none waits for what is done.
 pub(super) async fn by_hand(app: Arc<TestApp>, round: usize) -> Ended {

@@ -1,0 +1,67 @@
+//! What happens to a payment outside our doors: the bank's own doings, and the shop's.
+
+use anyhow::{Context, Result};
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::Value;
+
+use crate::aws::Aws;
+use crate::http::client;
+use crate::outputs::Outputs;
+
+/// Acts as the bank and the shop do by themselves.
+#[derive(Debug, Clone)]
+pub struct Elsewhere {
+    aws: Aws,
+    outputs: Outputs,
+}
+
+impl Elsewhere {
+    /// Acts in the environment with these outputs.
+    pub fn of(aws: &Aws, outputs: &Outputs) -> Self {
+        Self {
+            aws: aws.clone(),
+            outputs: outputs.clone(),
+        }
+    }
+
+    /// The bank settles a charge, as its nightly batch does.
+    ///
+    /// # Errors
+    /// The bank has no such charge, or it is in another state.
+    pub async fn settle(&self, charge_id: &str) -> Result<()> {
+        self.bank_does(charge_id, "settle").await.map(drop)
+    }
+
+    /// The bank sends the notification of what a charge is now, and waits for our answer; the status is `answer`.
+    ///
+    /// # Errors
+    /// The bank has no such charge.
+    pub async fn notify(&self, charge_id: &str) -> Result<Value> {
+        self.bank_does(charge_id, "notify").await
+    }
+
+    /// The shop deletes an order.
+    ///
+    /// # Errors
+    /// The table cannot be written.
+    pub async fn delete_order(&self, order_id: &str) -> Result<()> {
+        self.aws
+            .dynamodb
+            .delete_item()
+            .table_name(self.outputs.table("order")?)
+            .key("orderId", AttributeValue::S(order_id.to_owned()))
+            .send()
+            .await
+            .map(drop)
+            .context("the order cannot be deleted")
+    }
+
+    async fn bank_does(&self, charge_id: &str, what: &str) -> Result<Value> {
+        let url = format!(
+            "{}/sandbox/charges/{charge_id}/{what}",
+            self.outputs.bank_url
+        );
+        let response = client().post(url).send().await?.error_for_status()?;
+        response.json().await.context("the bank answers JSON")
+    }
+}

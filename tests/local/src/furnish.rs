@@ -79,6 +79,7 @@ pub(crate) async fn seed(orders: &OrderBook) -> Result<()> {
             grand_total: total.to_owned(),
             order_id: None,
             email: Some(format!("{owner}@example.com")),
+            recipient: None,
         };
         orders.create(id, &order).await?;
     }

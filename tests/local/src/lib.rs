@@ -4,6 +4,7 @@
 //! [`environment`] starts everything, [`shopper`] pays as a browser would, [`executions`] reads the path an execution
 //! took, [`inspect`] looks at what a payment left behind.
 
+pub mod audit;
 pub mod aws;
 pub mod beside;
 pub mod cargo_deny;
@@ -25,6 +26,7 @@ pub mod http;
 pub mod inspect;
 pub mod interrupt;
 pub mod items;
+pub mod json_api;
 pub mod lock;
 pub mod logs;
 pub mod ministack;

@@ -54,6 +54,7 @@ async fn start_payment(outputs: &Outputs) -> Result<(String, String)> {
         grand_total: "1500.00".to_owned(),
         order_id: None,
         email: None,
+        recipient: None,
     };
     let order = shopper::order(outputs, &new).await?;
     match shopper::checkout(outputs, &order, CARD_APPROVED)

@@ -89,6 +89,7 @@ async fn order(outputs: &Outputs, arguments: &Pay) -> Result<Order> {
                 grand_total: arguments.amount.clone(),
                 order_id: None,
                 email: None,
+                recipient: None,
             };
             shopper::order(outputs, &new).await
         }

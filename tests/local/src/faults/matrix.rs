@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::scenario::{Flow, Played, Stage, Start};
 use super::scope::{Fault, Scopes, Step};
 use super::shorten::shorten;
+use crate::audit::audit;
 use crate::aws::Aws;
 use crate::outputs::Outputs;
 
@@ -97,6 +98,8 @@ pub struct Report {
     pub cells: usize,
     /// The cells that did not end whole, by name, with the reason.
     pub broken: Vec<String>,
+    /// What the logs and histories lack, or should not hold.
+    unwelcome: Vec<String>,
     took: BTreeMap<Cell, Duration>,
 }
 
@@ -167,6 +170,11 @@ pub async fn run(outputs: &Outputs, scopes: &Scopes, run: &Run) -> Result<Report
         try_all(&stage, cells, 1, stop_at_first, &mut report).await?;
     }
     report.print(&selection.faults, begun.elapsed());
+    if !stop_at_first {
+        let audit = audit(outputs, stage.take_used()).await?;
+        println!("{audit}");
+        report.unwelcome = audit.findings;
+    }
     Ok(report)
 }
 
@@ -335,14 +343,17 @@ impl Report {
         );
     }
 
-    /// Fails unless every cell ended whole.
+    /// Fails unless every cell ended whole, and what was written down of it is as it must be.
     ///
     /// # Errors
-    /// One did not, or none was tried.
+    /// One did not, or none was tried; or logs and histories lack an order or hold what they must not.
     pub fn verdict(&self) -> Result<()> {
         ensure!(self.cells > 0, "no cell was tried: nothing is named so");
         if !self.broken.is_empty() {
             bail!("{} cells did not end whole", self.broken.len());
+        }
+        if !self.unwelcome.is_empty() {
+            bail!("of what was written down: {}", self.unwelcome.join("\n"));
         }
         Ok(())
     }

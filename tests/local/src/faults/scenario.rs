@@ -2,6 +2,7 @@
 //! in life. Nobody here knows which call is spoilt.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +12,7 @@ use url::Url;
 
 use super::caller;
 use super::scope::{Fault, Scope, Scopes, Step};
+use crate::audit::Used;
 use crate::aws::Aws;
 use crate::elsewhere::Elsewhere;
 use crate::inspect::Inspector;
@@ -18,7 +20,7 @@ use crate::logs;
 use crate::operator::{Operator, Standing};
 use crate::outputs::Outputs;
 use crate::random;
-use crate::shop::{NewOrder, Order};
+use crate::shop::{NewOrder, Order, Recipient};
 use crate::shopper::{
     self, CARD_APPROVED, CARD_DECLINED, CARD_WITHOUT_3DS, Next, OTHER_CARD_APPROVED, ReturnForm,
 };
@@ -148,6 +150,7 @@ pub struct Stage {
     operator: Operator,
     elsewhere: Elsewhere,
     scopes: Scopes,
+    used: Arc<Mutex<Used>>,
 }
 
 /// A flow that is about to be played.
@@ -176,7 +179,17 @@ impl Stage {
             elsewhere: Elsewhere::of(&aws, outputs),
             outputs: outputs.clone(),
             scopes: scopes.clone(),
+            used: Arc::default(),
         }
+    }
+
+    /// What all payments until now used.
+    pub fn take_used(&self) -> Used {
+        std::mem::take(&mut self.used())
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Plays a flow to its end, with one fault or none.
@@ -315,6 +328,7 @@ impl Stage {
 
     async fn payment_of(&self, order: Order, card: &str) -> Result<Payment> {
         let token = shopper::card_token(&self.outputs, card).await?;
+        self.used().payment(&order.order_id, &token);
         Ok(Payment {
             order,
             key: self.look.key_of_token(&token)?,
@@ -323,11 +337,15 @@ impl Stage {
     }
 
     async fn order(&self, owner: &str) -> Result<Order> {
+        let recipient = recipient();
+        let email = format!("{}@shopper.example", random::id("somebody-"));
+        self.used().person(&email, &recipient);
         let new = NewOrder {
             owner_id: owner.to_owned(),
             grand_total: "1500.00".to_owned(),
             order_id: None,
-            email: None,
+            email: Some(email),
+            recipient: Some(recipient),
         };
         shopper::order(&self.outputs, &new).await
     }
@@ -475,6 +493,16 @@ impl Stage {
     async fn is_closed(&self, payment: &Payment) -> Result<bool> {
         let record = self.look.record_by_token(&payment.token).await?;
         Ok(record.is_none_or(|record| record["closedAt"].is_string()))
+    }
+}
+
+/// Somebody who is like nobody else.
+fn recipient() -> Recipient {
+    let number = random::digits(9);
+    Recipient {
+        name: format!("Somsri Madeup-{number}"),
+        phone: format!("+66-00-{number}"),
+        address: format!("99/{number} Soi Nowhere, Watthana, Bangkok"),
     }
 }
 

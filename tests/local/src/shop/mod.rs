@@ -14,7 +14,7 @@ use axum::routing::{get, post, put};
 use tokio::net::TcpListener;
 
 pub use events::{Answer, ReceivedEvent};
-pub use orders::{NewOrder, Order, OrderBook};
+pub use orders::{NewOrder, Order, OrderBook, Recipient};
 pub use webhook::SigningKey;
 
 use events::EventLog;

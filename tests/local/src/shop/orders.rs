@@ -29,6 +29,21 @@ pub struct NewOrder {
     /// The customer's e-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// Where it goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Recipient>,
+}
+
+/// Whom an order is sent to. The payment system has no use for it, and none of it may show in what the system writes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Recipient {
+    /// The person's name.
+    pub name: String,
+    /// The person's telephone number.
+    pub phone: String,
+    /// Street, district and province.
+    pub address: String,
 }
 
 /// An order of the shop.
@@ -142,6 +157,16 @@ fn order_data(id: &str, new: &NewOrder, total: &str) -> AttributeValue {
     if let Some(email) = &new.email {
         data.insert("email".to_owned(), text(email));
     }
+    if let Some(Recipient {
+        name,
+        phone,
+        address,
+    }) = &new.recipient
+    {
+        let recipient = [("name", name), ("phone", phone), ("address", address)];
+        let recipient = recipient.map(|(field, value)| (field.to_owned(), text(value)));
+        data.insert("recipient".to_owned(), AttributeValue::M(recipient.into()));
+    }
     AttributeValue::M(data)
 }
 
@@ -212,6 +237,7 @@ mod tests {
             grand_total: "1500".to_owned(),
             order_id: None,
             email: Some("a@example.com".to_owned()),
+            recipient: None,
         };
         let item = HashMap::from([
             ("orderId".to_owned(), text("482500007436")),

@@ -128,6 +128,7 @@ impl Requests {
             grand_total: TOTAL.to_owned(),
             order_id: None,
             email: None,
+            recipient: None,
         };
         shopper::order(&self.outputs, &new)
             .await

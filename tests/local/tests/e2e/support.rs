@@ -109,6 +109,7 @@ impl TestApp {
             grand_total: TOTAL.to_owned(),
             order_id: None,
             email: None,
+            recipient: None,
         };
         shopper::order(&self.outputs, &new)
             .await

@@ -1,21 +1,14 @@
 //! Calls of the local AWS that the tests themselves make. Not by the command line, which takes a second to start.
 
 use payment3_local::http::client;
+use payment3_local::json_api;
 use payment3_local::outputs::Outputs;
 use serde_json::Value;
 
 /// One call of an API that speaks JSON, such as `Logs_20140328.FilterLogEvents`.
 pub(crate) async fn call(outputs: &Outputs, target: &str, body: &Value) -> Value {
-    let request = client()
-        .post(&outputs.aws_endpoint)
-        .header("x-amz-target", target)
-        .header("content-type", "application/x-amz-json-1.0")
-        .body(body.to_string());
-    let response = request.send().await.expect("the local AWS answers");
-    let status = response.status();
-    let text = response.text().await.expect("an answer");
-    assert!(status.is_success(), "{target} {body}: {status} {text}");
-    serde_json::from_str(&text).unwrap_or(Value::Null)
+    let answer = json_api::call(&outputs.aws_endpoint, target, body).await;
+    answer.unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 /// One call of AWS Lambda's API, below `/2015-03-31/functions/`.

@@ -24,6 +24,7 @@ async fn pay(outputs: &Outputs) -> (String, String) {
         grand_total: TOTAL.to_owned(),
         order_id: None,
         email: None,
+        recipient: None,
     };
     let order = shopper::order(outputs, &new).await.expect("an order");
     let checkout = shopper::checkout(outputs, &order, CARD_APPROVED)

@@ -358,6 +358,7 @@ async fn markup_order(app: &TestApp) -> Order {
         grand_total: TOTAL.to_owned(),
         order_id: Some(format!("\"><script>alert({})</script>", random::digits(12))),
         email: None,
+        recipient: None,
     };
     let response = client()
         .post(format!("{}/orders", app.outputs.shop_url))

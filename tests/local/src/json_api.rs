@@ -1,0 +1,27 @@
+//! Calls of the local AWS for which the tool needs no SDK, or more than an SDK shows.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::http::client;
+
+/// One call of an API that speaks JSON, such as `Logs_20140328.FilterLogEvents`.
+///
+/// # Errors
+/// The local AWS does not answer, or refuses: with its answer.
+pub async fn call(endpoint: &str, target: &str, body: &Value) -> Result<Value> {
+    let request = client()
+        .post(endpoint)
+        .header("x-amz-target", target)
+        .header("content-type", "application/x-amz-json-1.0")
+        .body(body.to_string());
+    let response = request
+        .send()
+        .await
+        .with_context(|| format!("{target}: the local AWS does not answer"))?;
+    let status = response.status();
+    let text = response.text().await.context("the local AWS breaks off")?;
+    anyhow::ensure!(status.is_success(), "{target} {body}: {status} {text}");
+    // Some calls have nothing to say.
+    Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+}

@@ -23,7 +23,7 @@ function numberIn(file, pattern) {
   return Number(found);
 }
 const MEMORY_MB = numberIn("cdk/lib/payment-function.ts", /MEMORY_SIZE = (\d+)/);
-const RECONCILED_AT_MOST = numberIn("activities/src/activity/reconcile.rs", /AT_MOST: usize = (\d+)/);
+const RECONCILED_SECONDS = numberIn("activities/src/activity/reconcile.rs", /FOR_AT_MOST: Duration = Duration::from_secs\((\d+)\)/);
 const OPEN_SHARDS = numberIn("activities/src/domain/ids.rs", /OPEN_SHARDS: u8 = (\d+)/);
 const routeLimit = (path) => numberIn("cdk/lib/http-api.ts", new RegExp(`path: "${path}[^]*?rate: (\\d+)`));
 
@@ -35,6 +35,8 @@ const ASSUMPTIONS = {
   ownSeconds: 0.03,
   /** Seconds that one call to the bank takes. */
   bankSeconds: 0.5,
+  /** Seconds that reconciliation takes for one look: it starts an execution and puts the next look off. */
+  lookSeconds: 0.02,
   /** Seconds that the shop takes to take an event. */
   shopSeconds: 0.2,
   /** How often an app asks for an order's status until it is decided. */
@@ -360,8 +362,8 @@ function limitsTable() {
     ["our own limit of `GET /checkstatus`", routeLimit("/checkstatus"), (1 + ASSUMPTIONS.abandoned) * ASSUMPTIONS.polls],
     ["our own limits of `POST /callback` and of `POST /notify`", Math.min(routeLimit("/callback"), routeLimit("/notify")), 1],
     [
-      `reconciliation: ${RECONCILED_AT_MOST} records in five minutes (activities/src/activity/reconcile.rs)`,
-      RECONCILED_AT_MOST / 300,
+      `reconciliation: looks for ${RECONCILED_SECONDS} s in every five minutes (activities/src/activity/reconcile.rs)`,
+      RECONCILED_SECONDS / ASSUMPTIONS.lookSeconds / 300,
       ASSUMPTIONS.abandoned * (LOOKS + 1),
     ],
     ["`StateTransition`", 800, mixed("transitions")],

@@ -20,9 +20,8 @@ use crate::tables::check_status::CheckStatus;
 use crate::tables::records::{Record, Records};
 use crate::tables::{NotWritten, TableError, transact_without};
 
-/// How many records one run looks at: the rest is due at the next.
-const AT_MOST: usize = 500;
-/// How long one run goes on taking up records. Less than its function may run, by more than one record can take.
+/// How long one run goes on taking up records: the rest is due at the next. Less than its function may run, by more than one
+/// record can take.
 const FOR_AT_MOST: Duration = Duration::from_secs(180);
 
 const MINUTE: i64 = 60;
@@ -109,7 +108,7 @@ pub async fn reconcile(parts: &Parts) -> Report {
                 }
             };
             for record in due.records {
-                if report.seen >= AT_MOST || begun.elapsed() > FOR_AT_MOST {
+                if begun.elapsed() > FOR_AT_MOST {
                     tracing::warn!("more records are due than one run takes");
                     report.log();
                     return report;

@@ -13,7 +13,7 @@ use crate::executions::Executions;
 use crate::inspect::Inspector;
 use crate::outputs::Outputs;
 use crate::shop::Recipient;
-use crate::{json_api, logs, shopper, whole};
+use crate::{furnish, json_api, logs, shopper, whole};
 
 /// More executions than any run makes.
 const ALL: usize = 100_000;
@@ -52,13 +52,8 @@ impl Used {
     async fn hide_keys(&mut self, aws: &Aws, outputs: &Outputs) -> Result<()> {
         self.hide("the bank's public key", payment3_bank::PUBLIC_KEY);
         self.hide("the bank's secret key", payment3_bank::SECRET_KEY);
-        let signing = aws.secrets.get_secret_value();
-        let signing = signing.secret_id(&outputs.shop_webhook_secret_arn).send();
-        let signing = signing.await.context("the signing key cannot be read")?;
-        let signing = signing
-            .secret_string()
-            .context("the signing key is a text")?;
-        self.hide("the key that signs events", signing);
+        let signing = furnish::webhook_key_text(aws, outputs).await?;
+        self.hide("the key that signs events", &signing);
         for card in [
             shopper::CARD_APPROVED,
             shopper::OTHER_CARD_APPROVED,

@@ -33,6 +33,13 @@ pub(crate) async fn put_gateway_secret(aws: &Aws, outputs: &Outputs, bank_url: &
 
 /// The key that the deployment signs events with, for the shop to verify them.
 pub(crate) async fn webhook_key(aws: &Aws, outputs: &Outputs) -> Result<SigningKey> {
+    let key = webhook_key_text(aws, outputs).await?;
+    SigningKey::from_base64(&key)
+        .map_err(|_| anyhow!("the shop's webhook signing key is not base64"))
+}
+
+/// The same key as it is stored, in base64.
+pub(crate) async fn webhook_key_text(aws: &Aws, outputs: &Outputs) -> Result<String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Secret {
@@ -49,8 +56,7 @@ pub(crate) async fn webhook_key(aws: &Aws, outputs: &Outputs) -> Result<SigningK
     // Neither error may carry the secret, so the parser's own words are left out.
     let secret: Secret = serde_json::from_str(text)
         .map_err(|_| anyhow!("the shop's webhook secret is not {{\"signingKey\": …}}"))?;
-    SigningKey::from_base64(&secret.signing_key)
-        .map_err(|_| anyhow!("the shop's webhook signing key is not base64"))
+    Ok(secret.signing_key)
 }
 
 /// Configures at the bank where shoppers are sent back to, as the merchant account has it.

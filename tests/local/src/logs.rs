@@ -1,10 +1,15 @@
 //! What the functions logged, as CloudWatch Logs has it.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::json_api;
 use crate::outputs::Outputs;
+
+const FILTER: &str = "Logs_20140328.FilterLogEvents";
+const GROUPS: &str = "Logs_20140328.DescribeLogGroups";
 
 /// The lines of a function's log that contain this text, oldest first.
 ///
@@ -14,8 +19,8 @@ pub async fn lines_with(outputs: &Outputs, function: &str, text: &str) -> Result
     let group = format!("/aws/lambda/payment3-{function}-{}", outputs.branch);
     // Quoted: the text as it stands.
     let request = json!({"logGroupName": group, "filterPattern": format!("\"{text}\"")});
-    let pages = pages(outputs, "FilterLogEvents", "nextToken", request).await?;
-    Ok(messages(&pages))
+    let found = json_api::call(&outputs.aws_endpoint, FILTER, &request).await?;
+    Ok(texts(&found["events"], "message"))
 }
 
 /// The logs of a branch: of its functions, its API and its state machine.
@@ -23,60 +28,49 @@ pub async fn lines_with(outputs: &Outputs, function: &str, text: &str) -> Result
 /// # Errors
 /// The local AWS does not answer.
 pub async fn groups(outputs: &Outputs) -> Result<Vec<String>> {
-    let pages = pages(outputs, "DescribeLogGroups", "nextToken", json!({})).await?;
-    let mut names = names(&pages, "logGroups", "logGroupName");
+    let (mut names, mut request) = (Vec::new(), json!({}));
+    loop {
+        let page = json_api::call(&outputs.aws_endpoint, GROUPS, &request).await?;
+        names.extend(texts(&page["logGroups"], "logGroupName"));
+        match &page["nextToken"] {
+            Value::String(next) => request["nextToken"] = json!(next),
+            _ => break,
+        }
+    }
     names.retain(|name| {
         name.contains("payment3-") && name.ends_with(&format!("-{}", outputs.branch))
     });
     Ok(names)
 }
 
-/// Every line of a log.
+/// Every line of a log, oldest first.
 ///
 /// # Errors
 /// The local AWS does not answer, or there is no such log.
 pub async fn lines(outputs: &Outputs, group: &str) -> Result<Vec<String>> {
-    let request = json!({"logGroupName": group});
-    let streams = pages(outputs, "DescribeLogStreams", "nextToken", request).await?;
-    let mut lines = Vec::new();
-    for stream in names(&streams, "logStreams", "logStreamName") {
-        let request =
-            json!({"logGroupName": group, "logStreamName": stream, "startFromHead": true});
-        let events = pages(outputs, "GetLogEvents", "nextForwardToken", request).await?;
-        lines.extend(messages(&events));
-    }
-    Ok(lines)
-}
-
-/// All pages of an answer. `token` is what the answer calls the way to the next one; after the last page it is missing, or
-/// the same again.
-async fn pages(
-    outputs: &Outputs,
-    call: &str,
-    token: &str,
-    mut request: Value,
-) -> Result<Vec<Value>> {
-    let target = format!("Logs_20140328.{call}");
-    let mut pages = Vec::new();
+    let (mut lines, mut seen, mut from) = (Vec::new(), BTreeSet::new(), 0);
     loop {
-        let page = json_api::call(&outputs.aws_endpoint, &target, &request).await?;
-        let next = page[token].clone();
-        pages.push(page);
-        if !next.is_string() || next == request["nextToken"] {
-            return Ok(pages);
+        // The local AWS answers with ten thousand lines at most, and names no way to the next: what comes after is asked for
+        // by its time. Stream by stream would be a call for every run of a function.
+        let request = json!({"logGroupName": group, "startTime": from});
+        let page = json_api::call(&outputs.aws_endpoint, FILTER, &request).await?;
+        let before = lines.len();
+        for event in page["events"].as_array().into_iter().flatten() {
+            from = from.max(event["timestamp"].as_i64().unwrap_or(0));
+            if seen.insert(event.to_string()) {
+                lines.extend(event["message"].as_str().map(str::to_owned));
+            }
         }
-        request["nextToken"] = next;
+        if lines.len() == before {
+            return Ok(lines);
+        }
     }
 }
 
-fn messages(pages: &[Value]) -> Vec<String> {
-    names(pages, "events", "message")
-}
-
-fn names(pages: &[Value], list: &str, field: &str) -> Vec<String> {
-    pages
-        .iter()
-        .flat_map(|page| page[list].as_array().into_iter().flatten())
+/// A field of every entry in a list.
+fn texts(list: &Value, field: &str) -> Vec<String> {
+    let entries = list.as_array().into_iter().flatten();
+    entries
         .filter_map(|entry| entry[field].as_str().map(str::to_owned))
         .collect()
 }

@@ -82,6 +82,8 @@ pub enum Part {
     Clippy,
     /// The Rust tests that need nothing else running
     Unit,
+    /// The state machine, walked over everything that can happen to a payment
+    Model,
     /// The licences and sources of all crates, and those that must not be among them
     Deps,
     /// The CDK app's types and tests, and its synthesis with the real functions, held against cdk-nag and cfn-lint

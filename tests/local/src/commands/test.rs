@@ -123,6 +123,7 @@ async fn run_part(
         Part::Asl => interrupt.or(asl()).await,
         Part::Clippy => interrupt.or(cargo(&CLIPPY)).await,
         Part::Unit => interrupt.or(cargo(&["test", "--workspace"])).await,
+        Part::Model => interrupt.or(model()).await,
         Part::Deps => interrupt.or(deps()).await,
         Part::Cdk => interrupt.or(cdk()).await,
         Part::E2e => shared.run(interrupt, |running| e2e(&OTHERS, running)).await,
@@ -162,6 +163,17 @@ async fn asl() -> Result<()> {
     node::tool("asl-validator")
         .args(["--json-path"])
         .args([workspace::state_machine_file()])
+        .shown()
+        .await
+}
+
+async fn model() -> Result<()> {
+    prerequisites::node()?;
+    node::install_jsonata(&logs()).await?;
+    Tool::cargo()
+        .args(["test", "--package", "payment3-model", "--", "--ignored"])
+        // One after another, with what they found: how much was walked, and how every error is treated.
+        .args(["--test-threads", "1", "--nocapture"])
         .shown()
         .await
 }

@@ -1,0 +1,62 @@
+// Fills templates in as Step Functions does: reads {"template", "variables"} from each line of its input and answers with a
+// line of {"value"} or {"error"}. Its argument is the time that $now() and $millis() tell, in milliseconds.
+"use strict";
+
+const { createInterface } = require("node:readline");
+const jsonata = require("jsonata");
+
+const now = Number(process.argv[2]);
+const functions = {
+  now: () => new Date(now).toISOString(),
+  millis: () => now,
+  // Step Functions has no $eval.
+  eval: () => {
+    throw new Error("$eval is not there in Step Functions");
+  },
+};
+
+async function evaluate(expression, variables) {
+  const value = await jsonata(expression).evaluate(undefined, { ...functions, ...variables });
+  if (value === undefined) {
+    throw new Error("it gives nothing");
+  }
+  if (typeof value === "function" || value?._jsonata_lambda || value?._jsonata_function) {
+    throw new Error("it gives a function");
+  }
+  return value;
+}
+
+async function fill(template, variables) {
+  if (typeof template === "string") {
+    const expression = template.match(/^\{%(.*)%\}$/s)?.[1].trim();
+    if (expression === undefined) {
+      return template;
+    }
+    try {
+      return await evaluate(expression, variables);
+    } catch (error) {
+      throw new Error(`\`${expression}\` cannot be evaluated: ${error.message}`);
+    }
+  }
+  if (Array.isArray(template)) {
+    return Promise.all(template.map((item) => fill(item, variables)));
+  }
+  if (template !== null && typeof template === "object") {
+    const members = Object.entries(template).map(async ([name, member]) => [name, await fill(member, variables)]);
+    return Object.fromEntries(await Promise.all(members));
+  }
+  return template;
+}
+
+async function main() {
+  for await (const line of createInterface({ input: process.stdin })) {
+    const { template, variables } = JSON.parse(line);
+    const answer = await fill(template, variables).then(
+      (value) => ({ value }),
+      (error) => ({ error: error.message }),
+    );
+    process.stdout.write(`${JSON.stringify(answer)}\n`);
+  }
+}
+
+main();

@@ -1,0 +1,128 @@
+//! The definition's expressions, evaluated by the reference implementation in a Node process beside this one.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::world::NOW;
+
+/// The evaluator. Each template is filled in once for the same variables.
+pub(crate) struct Jsonata {
+    node: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    known: HashMap<String, Result<Value, String>>,
+}
+
+#[derive(Serialize)]
+struct Question<'a> {
+    template: &'a Value,
+    variables: &'a Map<String, Value>,
+}
+
+fn has_expression(template: &Value) -> bool {
+    match template {
+        Value::String(text) => text.starts_with("{%"),
+        Value::Array(items) => items.iter().any(has_expression),
+        Value::Object(members) => members.values().any(has_expression),
+        _ => false,
+    }
+}
+
+impl Jsonata {
+    /// Starts Node.
+    pub(crate) fn start() -> Result<Self> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("jsonata");
+        ensure!(
+            directory.join("node_modules/jsonata").is_dir(),
+            "the JSONata package is not installed: run `cargo local test model`, which installs it"
+        );
+        let mut node = Command::new("node")
+            .arg("evaluate.js")
+            .arg((NOW * 1000).to_string())
+            .current_dir(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot run `node`: install Node.js 20 or newer")?;
+        Ok(Self {
+            input: node.stdin.take().context("Node's input")?,
+            output: BufReader::new(node.stdout.take().context("Node's output")?),
+            node,
+            known: HashMap::new(),
+        })
+    }
+
+    /// A template with each of its `{% … %}` texts replaced by what the expression in it gives; the inner error says which
+    /// cannot be evaluated and why, an expression that gives nothing being one of them.
+    pub(crate) fn fill(
+        &mut self,
+        template: &Value,
+        variables: &Map<String, Value>,
+    ) -> Result<Result<Value, String>> {
+        if !has_expression(template) {
+            return Ok(Ok(template.clone()));
+        }
+        let question = Question {
+            template,
+            variables,
+        };
+        let question = serde_json::to_string(&question)?;
+        if let Some(answer) = self.known.get(&question) {
+            return Ok(answer.clone());
+        }
+        writeln!(self.input, "{question}").context("Node has died")?;
+        let mut line = String::new();
+        self.output.read_line(&mut line).context("Node has died")?;
+        let mut answer: Value = serde_json::from_str(&line).context("Node has died")?;
+        let answer = match answer["error"].as_str() {
+            Some(error) => Err(error.to_owned()),
+            None => Ok(answer["value"].take()),
+        };
+        self.known.insert(question, answer.clone());
+        Ok(answer)
+    }
+}
+
+impl Drop for Jsonata {
+    fn drop(&mut self) {
+        let _ = self.node.kill();
+        let _ = self.node.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    #[ignore = "needs the JSONata package: cargo local test model"]
+    fn templates_are_filled_in_as_step_functions_does() {
+        let mut jsonata = Jsonata::start().unwrap();
+        let variables = json!({"states": {"input": {"id": "x", "none": null}}, "n": 4});
+        let variables = variables.as_object().unwrap();
+        let mut fill = |template: Value| jsonata.fill(&template, variables).unwrap();
+        let template = json!({"a": ["{% $states.input.id %}", "{%$n + 1%}"], "b": "$n", "c": "{% $states.input.none %}"});
+        let filled = json!({"a": ["x", 5], "b": "$n", "c": null});
+        assert_eq!(fill(template), Ok(filled));
+        assert_eq!(fill(json!("{% $millis() %}")), Ok((NOW * 1000).into()));
+        for (template, problem) in [
+            ("{% $states.input.gone %}", "it gives nothing"),
+            ("{% $gone %}", "it gives nothing"),
+            ("{% $n + 'x' %}", "cannot be evaluated"),
+            ("{% $n + %}", "cannot be evaluated"),
+            ("{% $eval('1') %}", "$eval is not there in Step Functions"),
+            ("{% $string %}", "it gives a function"),
+        ] {
+            let error = fill(template.into()).unwrap_err();
+            assert!(error.contains(problem), "{template}: {error}");
+        }
+    }
+}

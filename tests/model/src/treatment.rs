@@ -1,0 +1,207 @@
+//! Errors: who has which, how the definition treats each, and how it was agreed that it must.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::{Context, Result};
+use payment3_activities::activity::add_card::AddCardError;
+use payment3_activities::activity::ensure_kbank_user::EnsureError;
+use payment3_activities::activity::inquire_charge::InquiryError;
+use payment3_activities::activity::lookup_record::LookupError;
+use payment3_activities::activity::notify::NotifyError;
+use payment3_activities::activity::parse_callback::InvalidCallback;
+use payment3_activities::activity::pay_order::PayError;
+use payment3_activities::activity::record_outcome::RecordError;
+use payment3_activities::activity::reverse_charge::ReverseError;
+use payment3_activities::failure::{Failure, Treatment as Kind};
+use payment3_activities::lambda::INVALID_INPUT;
+
+use crate::definition::{Catcher, Task};
+
+/// What DynamoDB says, through the state machine's own integration, when a condition does not hold.
+pub(crate) const CONDITION_FAILED: &str = "DynamoDB.ConditionalCheckFailedException";
+
+/// What may befall every task: its function or table died, hung, was throttled, was not there, or answered too much.
+const OF_LAMBDA: [&str; 10] = [
+    "Runtime.ExitError",
+    "Sandbox.Timedout",
+    "Lambda.Unknown",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+    "Lambda.ClientExecutionTimeoutException",
+    "States.Permissions",
+    "States.Timeout",
+];
+const OF_DYNAMODB: [&str; 8] = [
+    "DynamoDB.InternalServerErrorException",
+    "DynamoDB.ProvisionedThroughputExceededException",
+    "DynamoDB.RequestLimitExceededException",
+    "DynamoDB.ThrottlingException",
+    "DynamoDB.TransactionConflictException",
+    "DynamoDB.SdkClientException",
+    "States.Permissions",
+    "States.Timeout",
+];
+/// The errors that no wildcard takes, so that nothing can retry them.
+const UNSTOPPABLE: [&str; 2] = ["States.DataLimitExceeded", "States.Runtime"];
+
+/// How an error is treated at a state.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Treatment {
+    /// Whether it is retried.
+    pub retried: bool,
+    /// The state that it is caught to; else it fails in place.
+    pub caught_to: Option<String>,
+}
+
+impl fmt::Display for Treatment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.retried { "retried" } else { "at once" })?;
+        match &self.caught_to {
+            Some(state) => write!(f, " | to {state}"),
+            None => f.write_str(" | fails in place"),
+        }
+    }
+}
+
+/// An error that a task may meet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Error {
+    pub(crate) name: &'static str,
+    /// An answer, which is given instead of any effect. Any other error may come before the effect or after it.
+    pub(crate) definite: bool,
+}
+
+/// Every error of what a task calls: a function's own, or DynamoDB's; that it cannot read its input; the platform's.
+pub(crate) fn errors(callee: &str) -> Option<Vec<Error>> {
+    let own = match callee {
+        "ParseCallbackFunction" => InvalidCallback::NAMES,
+        "LookupRecordFunction" => LookupError::NAMES,
+        "InquireChargeFunction" => InquiryError::NAMES,
+        "RecordOutcomeFunction" => RecordError::NAMES,
+        "PayOrderFunction" => PayError::NAMES,
+        "ReverseChargeFunction" => ReverseError::NAMES,
+        "NotifyFunction" => NotifyError::NAMES,
+        "EnsureKBankUserFunction" => EnsureError::NAMES,
+        "AddCardFunction" => AddCardError::NAMES,
+        "CardPaymentRecordTable" => &[(CONDITION_FAILED, Kind::Definite)],
+        _ => return None,
+    };
+    let own = own.iter().map(|(name, kind)| Error {
+        name,
+        definite: *kind == Kind::Definite,
+    });
+    let is_table = callee == "CardPaymentRecordTable";
+    let input = (!is_table).then_some(Error {
+        name: INVALID_INPUT,
+        definite: true,
+    });
+    let platform = if is_table {
+        &OF_DYNAMODB[..]
+    } else {
+        &OF_LAMBDA
+    };
+    let platform = platform.iter().chain(&UNSTOPPABLE).map(|name| Error {
+        name,
+        definite: false,
+    });
+    Some(own.chain(input).chain(platform).collect())
+}
+
+/// Whether an error is a callee's own, not one that every task may meet.
+#[must_use]
+pub fn is_own(error: &str) -> bool {
+    !OF_LAMBDA.contains(&error)
+        && !OF_DYNAMODB.contains(&error)
+        && !UNSTOPPABLE.contains(&error)
+        && error != INVALID_INPUT
+}
+
+/// How a task treats an error, and the catcher that does. The first rule that takes an error is the only one that counts.
+pub(crate) fn treatment<'t>(task: &'t Task, error: &str) -> (Treatment, Option<&'t Catcher>) {
+    let mut retriers = task.retry.iter();
+    let mut catchers = task.catch.iter();
+    let retrier = retriers.find(|rule| takes(&rule.error_equals, error));
+    let catcher = catchers.find(|rule| takes(&rule.error_equals, error));
+    let treatment = Treatment {
+        retried: retrier.is_some_and(|rule| rule.max_attempts > 0),
+        caught_to: catcher.map(|rule| rule.next.clone()),
+    };
+    (treatment, catcher)
+}
+
+/// Whether a list of error names, as in `ErrorEquals`, takes an error.
+fn takes(error_equals: &[String], error: &str) -> bool {
+    error_equals.iter().any(|name| match name.as_str() {
+        "States.ALL" => !UNSTOPPABLE.contains(&error),
+        "States.TaskFailed" => error != "States.Timeout" && !UNSTOPPABLE.contains(&error),
+        name => name == error,
+    })
+}
+
+/// How errors are to be treated: by the activities' own table, and by rule for the others.
+pub(crate) struct Agreed(BTreeMap<(String, String), String>);
+
+impl Agreed {
+    /// Reads `activities/tests/errors.txt`: lines such as `PayOrder | OrderNotFound | at once | to ReverseCharge`.
+    pub(crate) fn read() -> Result<Self> {
+        let lines = include_str!("../../../activities/tests/errors.txt").lines();
+        let lines = lines.map(|line| {
+            let (state, rest) = line.split_once(" | ")?;
+            let (error, treatment) = rest.split_once(" | ")?;
+            Some(((state.to_owned(), error.to_owned()), treatment.to_owned()))
+        });
+        let agreed: Option<_> = lines.collect();
+        Ok(Self(
+            agreed.context("a line of errors.txt has not four cells")?,
+        ))
+    }
+
+    /// The agreed treatment, as [`Treatment`] prints it. Whatever runs a task may fail for a while: that is retried, and then
+    /// fails in place. What no rule can retry, and input that cannot be read, fails in place at once.
+    pub(crate) fn on(&self, state: &str, error: &str) -> &str {
+        let key = (state.to_owned(), error.to_owned());
+        match self.0.get(&key) {
+            Some(treatment) => treatment,
+            None if error == INVALID_INPUT || UNSTOPPABLE.contains(&error) => {
+                "at once | fails in place"
+            }
+            None => "retried | fails in place",
+        }
+    }
+
+    /// The states and errors of the table.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = &(String, String)> {
+        self.0.keys()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_names_match_as_step_functions_matches_them() {
+        let takes = |name: &str, error| takes(&[name.to_owned()], error);
+        assert!(takes("B", "B") && !takes("B", "b"));
+        assert!(takes("States.ALL", "Runtime.ExitError"));
+        assert!(!takes("States.ALL", "States.DataLimitExceeded"));
+        assert!(takes("States.TaskFailed", "A"));
+        assert!(!takes("States.TaskFailed", "States.Timeout"));
+    }
+
+    #[test]
+    fn the_table_and_the_rule_are_read() {
+        let agreed = Agreed::read().unwrap();
+        for (error, treatment) in [
+            ("OrderNotFound", "at once | to ReverseCharge"),
+            ("Runtime.ExitError", "retried | fails in place"),
+            ("States.Runtime", "at once | fails in place"),
+            (INVALID_INPUT, "at once | fails in place"),
+        ] {
+            assert_eq!(agreed.on("PayOrder", error), treatment);
+        }
+    }
+}

@@ -1,0 +1,614 @@
+//! The walk: from every input of an execution, through every answer and every error of every task, to every end.
+//!
+//! An execution at a state, with all that it carries and the world around it, is a node. Nodes that are alike are one, so that
+//! paths are counted without going each of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::ops::AddAssign;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::{Map, Value, json};
+
+use crate::definition::{Choice, Definition, State, Task};
+use crate::jsonata::Jsonata;
+use crate::properties::{self, Broken, Property, Scene, broken};
+use crate::tasks::{self, CHARGE, Call, Tasks};
+use crate::treatment::{Agreed, Error, Treatment, errors, treatment};
+use crate::world::{NOW_TEXT, World};
+
+/// The state that reads how old a payment is.
+const AWAIT: &str = "AwaitBank";
+/// How many violations of one property are reported.
+const SHOWN: usize = 3;
+
+/// A number of paths.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Paths {
+    /// All of them.
+    pub all: u128,
+    /// Those on which every task answers at its first try.
+    pub calm: u128,
+}
+
+impl AddAssign for Paths {
+    fn add_assign(&mut self, other: Self) {
+        self.all += other.all;
+        self.calm += other.calm;
+    }
+}
+
+/// A property that does not hold, and the path to where it was found broken.
+#[derive(Debug, Clone)]
+pub struct Violation {
+    /// Which.
+    pub property: Property,
+    /// What exactly.
+    pub particulars: String,
+    /// What each state answered.
+    pub path: Vec<String>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.property, self.particulars)?;
+        self.path
+            .iter()
+            .try_for_each(|step| write!(f, "\n    {step}"))
+    }
+}
+
+/// What a walk found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The paths from a start to an end.
+    pub paths: Paths,
+    /// Executions at a state that were found different.
+    pub nodes: usize,
+    /// How every error of every task is treated.
+    pub treatments: BTreeMap<(String, String), Treatment>,
+    /// What does not hold.
+    pub violations: Vec<Violation>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What to walk with. What was once evaluated is remembered from walk to walk.
+pub struct Walker {
+    jsonata: Jsonata,
+    tasks: Tasks,
+    agreed: Agreed,
+}
+
+impl Walker {
+    /// Starts the evaluator.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            jsonata: Jsonata::start()?,
+            tasks: Tasks::new(),
+            agreed: Agreed::read()?,
+        })
+    }
+
+    /// Walks a definition; where `until` is given, only until that is found broken.
+    ///
+    /// # Errors
+    /// The evaluator has died. What the definition breaks is in the report.
+    pub fn walk(&mut self, definition: &Definition, until: Option<Property>) -> Result<Report> {
+        let start = Instant::now();
+        let mut walk = Walk {
+            walker: self,
+            definition,
+            until,
+            known: HashMap::new(),
+            filled: HashMap::new(),
+            path: Vec::new(),
+            seen: BTreeSet::new(),
+            report: Report::default(),
+        };
+        for input in tasks::inputs() {
+            let node = Node {
+                state: definition.start_at.as_str().into(),
+                input: input.clone().into(),
+                variables: Rc::default(),
+                course: Rc::default(),
+                world: Rc::default(),
+                again: false,
+            };
+            let paths = walk.go(|| format!("started with {input}"), node, 1, true)?;
+            walk.report.paths += paths;
+        }
+        if !walk.is_over() {
+            walk.check_coverage();
+        }
+        walk.report.nodes = walk.known.len();
+        walk.report.took = start.elapsed();
+        Ok(walk.report)
+    }
+}
+
+/// An execution at a state.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Node {
+    state: Rc<str>,
+    input: Rc<Value>,
+    variables: Rc<Map<String, Value>>,
+    /// The states that it has left: see [`Scene::course`].
+    course: Rc<BTreeSet<String>>,
+    world: Rc<World>,
+    /// Its task is tried again, after an error. One try more stands for all of them.
+    again: bool,
+}
+
+/// Why a path goes no further.
+enum Stop {
+    Broken(Broken),
+    EvaluatorDied(anyhow::Error),
+}
+
+impl From<Broken> for Stop {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+impl From<anyhow::Error> for Stop {
+    fn from(error: anyhow::Error) -> Self {
+        Self::EvaluatorDied(error)
+    }
+}
+
+/// How a state is left.
+struct Leaving<'l> {
+    /// What `$states` shows beside the input.
+    shown: Option<(&'static str, Value)>,
+    assign: &'l Value,
+    /// What the next state gets; else what is shown, or the input.
+    output: Option<&'l Value>,
+    /// How it stands in the course.
+    step: String,
+    world: Rc<World>,
+}
+
+/// A template, the input and the variables of the execution, and what `$states` shows beside.
+type Question = (
+    usize,
+    Rc<Value>,
+    Rc<Map<String, Value>>,
+    Option<(&'static str, Value)>,
+);
+
+struct Walk<'w> {
+    walker: &'w mut Walker,
+    definition: &'w Definition,
+    until: Option<Property>,
+    /// The paths from each node; none where its walk is not done.
+    known: HashMap<Node, Option<Paths>>,
+    /// What each template gave for each execution.
+    filled: HashMap<Question, Result<Value, Broken>>,
+    path: Vec<String>,
+    seen: BTreeSet<String>,
+    report: Report,
+}
+
+impl<'w> Walk<'w> {
+    fn is_over(&self) -> bool {
+        let mut found = self.report.violations.iter();
+        self.until
+            .is_some_and(|property| found.any(|violation| violation.property == property))
+    }
+
+    /// The paths from a node, which is come to in a number of ways.
+    fn go(
+        &mut self,
+        label: impl FnOnce() -> String,
+        node: Node,
+        ways: usize,
+        calm: bool,
+    ) -> Result<Paths> {
+        if self.is_over() {
+            return Ok(Paths::default());
+        }
+        let paths = match self.known.get(&node) {
+            Some(Some(paths)) => *paths,
+            Some(None) => {
+                let problem = format!("it comes to {} again", node.state);
+                self.note((Property::EndsWhereMeant, problem));
+                Paths::default()
+            }
+            None => {
+                self.known.insert(node.clone(), None);
+                self.path.push(label());
+                let paths = self.from(&node)?;
+                self.path.pop();
+                self.known.insert(node, Some(paths));
+                paths
+            }
+        };
+        Ok(counted(paths, ways, calm))
+    }
+
+    fn from(&mut self, node: &Node) -> Result<Paths> {
+        let entered = properties::entering(&node.state, &self.scene(node));
+        entered.unwrap_or_else(|problem| self.note(problem));
+        self.seen.insert(node.state.to_string());
+        let definition = self.definition;
+        let left = match definition.states.get(&*node.state) {
+            Some(State::Task(task)) => self.task(node, task),
+            Some(State::Choice(choice)) => self.choice(node, choice),
+            Some(State::Succeed(succeed)) => {
+                let output = self.fill(node, None, &succeed.output);
+                output.and_then(|output| self.succeed(node, &output))
+            }
+            None => Ok(Paths::default()),
+        };
+        self.unless_broken(left)
+    }
+
+    fn task(&mut self, node: &Node, task: &Task) -> Result<Paths, Stop> {
+        let state = &node.state;
+        let arguments = self.fill(node, None, &task.arguments)?;
+        let callee = match task.resource.as_str() {
+            "arn:aws:states:::lambda:invoke" => &arguments["FunctionName"],
+            "arn:aws:states:::dynamodb:updateItem" => &arguments["TableName"],
+            _ => &Value::Null,
+        };
+        let callee = callee.as_str().unwrap_or_default();
+        let Some(errors) = errors(callee) else {
+            return Ok(broken(
+                Property::Understood,
+                format!("{state} calls nothing known"),
+            )?);
+        };
+        let call = Call {
+            state,
+            callee,
+            arguments: &arguments,
+        };
+        let answers = self.walker.tasks.ask(&call, &node.world)?;
+        if let Some(problem) = answers.problem {
+            self.note(problem);
+        }
+        let mut paths = Paths::default();
+        for given in answers.given {
+            match given.result {
+                Ok(result) => {
+                    let leaving = Leaving {
+                        shown: Some(("result", result)),
+                        assign: &task.assign,
+                        output: task.output.as_ref(),
+                        step: state.to_string(),
+                        world: given.world,
+                    };
+                    let label = || format!("{state} {}", given.label);
+                    paths += self.leave(node, leaving, task.next.as_deref(), 1, true, &label)?;
+                }
+                Err(error) => {
+                    let treatment = self.treated(state, task, error);
+                    paths +=
+                        self.fail(node, task, &treatment, &[error], &given.world, &given.label)?;
+                }
+            }
+        }
+        // What is tried again may fail again; that is where it was when it failed at first.
+        if node.again {
+            return Ok(paths);
+        }
+        for (treatment, half_done, names) in self.alike(state, task, &errors) {
+            let worlds =
+                std::iter::once(&node.world).chain(answers.half_done.iter().filter(|_| half_done));
+            for (done, world) in worlds.enumerate() {
+                let when = if done > 0 {
+                    ", half done or unanswered"
+                } else {
+                    ""
+                };
+                let label = match names.as_slice() {
+                    [name] => format!("{name}{when}"),
+                    names => format!("{} or {} like it{when}", names[0], names.len() - 1),
+                };
+                paths += self.fail(node, task, &treatment, &names, world, &label)?;
+            }
+        }
+        Ok(paths)
+    }
+
+    /// The errors that are no answers, those together that are treated alike and seen by nobody.
+    fn alike(
+        &mut self,
+        state: &str,
+        task: &Task,
+        errors: &[Error],
+    ) -> Vec<(Treatment, bool, Vec<&'static str>)> {
+        let mut alike: Vec<(Treatment, bool, Vec<&'static str>)> = Vec::new();
+        for error in errors {
+            let treatment = self.treated(state, task, error.name);
+            if error.definite && error.name != payment3_activities::lambda::INVALID_INPUT {
+                continue;
+            }
+            let like_it = alike.iter_mut().find(|(other, half_done, _)| {
+                *other == treatment && *half_done != error.definite && treatment.caught_to.is_none()
+            });
+            match like_it {
+                Some((.., names)) => names.push(error.name),
+                None => alike.push((treatment, !error.definite, vec![error.name])),
+            }
+        }
+        alike
+    }
+
+    /// How an error is treated, held against what was agreed.
+    fn treated(&mut self, state: &str, task: &Task, error: &str) -> Treatment {
+        let key = (state.to_owned(), error.to_owned());
+        if let Some(known) = self.report.treatments.get(&key) {
+            return known.clone();
+        }
+        let (treatment, _) = treatment(task, error);
+        let agreed = self.walker.agreed.on(state, error).to_owned();
+        if treatment.to_string() != agreed {
+            let problem = format!("{state} | {error} | {treatment}; agreed: {agreed}");
+            self.note((Property::Treatment, problem));
+        }
+        self.report.treatments.insert(key, treatment.clone());
+        treatment
+    }
+
+    /// Errors: the task is tried again, where they are retried and this is the first try; and, in case the tries are used up,
+    /// they are caught or the execution fails in place.
+    fn fail(
+        &mut self,
+        node: &Node,
+        task: &Task,
+        treated: &Treatment,
+        names: &[&'static str],
+        world: &Rc<World>,
+        label: &str,
+    ) -> Result<Paths, Stop> {
+        let state = &node.state;
+        let mut paths = Paths::default();
+        self.seen
+            .extend(names.iter().map(|name| format!("{state}: {name}")));
+        if treated.retried && !node.again {
+            let again = Node {
+                again: true,
+                world: Rc::clone(world),
+                ..node.clone()
+            };
+            let label = || format!("{state} {label}, tried again");
+            paths += self.go(label, again, names.len(), false)?;
+        }
+        let Some(next) = &treated.caught_to else {
+            paths += counted(Paths { all: 1, calm: 1 }, names.len(), !treated.retried);
+            return Ok(paths);
+        };
+        for name in names {
+            if let Err(problem) = properties::going_to(next, state, Some(name)) {
+                self.note(problem);
+            }
+            let Some(catcher) = treatment(task, name).1 else {
+                continue;
+            };
+            let leaving = Leaving {
+                shown: Some((
+                    "errorOutput",
+                    json!({"Error": name, "Cause": "the model's"}),
+                )),
+                assign: &catcher.assign,
+                output: catcher.output.as_ref(),
+                step: format!("{state} caught"),
+                world: Rc::clone(world),
+            };
+            let label = || format!("{state} {label}, caught");
+            paths += self.leave(node, leaving, Some(next), 1, !treated.retried, &label)?;
+        }
+        Ok(paths)
+    }
+
+    fn choice(&mut self, node: &Node, choice: &Choice) -> Result<Paths, Stop> {
+        let state = &node.state;
+        let mut taken = ("else", &choice.default, None);
+        for rule in &choice.choices {
+            match self.fill(node, None, &rule.condition)? {
+                Value::Bool(false) => {}
+                Value::Bool(true) => {
+                    taken = (&rule.comment, &rule.next, rule.output.as_ref());
+                    break;
+                }
+                other => {
+                    let problem =
+                        format!("{state}: the condition of `{}` gives {other}", rule.comment);
+                    return Ok(broken(Property::Evaluates, problem)?);
+                }
+            }
+        }
+        let (branch, next, output) = taken;
+        self.seen.insert(format!("{state}: {branch}"));
+        properties::going_to(next, state, None)?;
+        let leaving = Leaving {
+            shown: None,
+            assign: &Value::Null,
+            output,
+            step: state.to_string(),
+            world: Rc::clone(&node.world),
+        };
+        self.leave(node, leaving, Some(next), 1, true, &|| {
+            format!("{state} {branch}")
+        })
+    }
+
+    /// The paths from where a state leads to. Variables and output are both made from what the state began with.
+    fn leave(
+        &mut self,
+        node: &Node,
+        leaving: Leaving<'_>,
+        next: Option<&str>,
+        ways: usize,
+        calm: bool,
+        label: &dyn Fn() -> String,
+    ) -> Result<Paths, Stop> {
+        let mut after = node.clone();
+        let shown = leaving.shown.as_ref();
+        if !leaving.assign.is_null() {
+            let assigned = self.fill(node, shown, leaving.assign)?;
+            let assigned = assigned.as_object().cloned().unwrap_or_default();
+            Rc::make_mut(&mut after.variables).extend(assigned);
+        }
+        match (leaving.output, leaving.shown.as_ref()) {
+            (Some(output), shown) => after.input = self.fill(node, shown, output)?.into(),
+            (None, Some((_, shown))) => after.input = shown.clone().into(),
+            (None, None) => {}
+        }
+        Rc::make_mut(&mut after.course).insert(leaving.step);
+        after.world = leaving.world;
+        after.again = false;
+        match next {
+            Some(AWAIT) => {
+                after.state = AWAIT.into();
+                let mut paths = Paths::default();
+                let payment = after.variables.get("payment").unwrap_or(&Value::Null);
+                for (payment, world) in tasks::ages(payment, &after.world) {
+                    let mut aged = after.clone();
+                    Rc::make_mut(&mut aged.variables).insert("payment".into(), payment);
+                    aged.world = world.into();
+                    paths += self.go(label, aged, ways, calm)?;
+                }
+                Ok(paths)
+            }
+            Some(next) => {
+                after.state = next.into();
+                Ok(self.go(label, after, ways, calm)?)
+            }
+            None => {
+                self.path.push(label());
+                let ended = self.succeed(&after, &after.input);
+                let ended = self.unless_broken(ended);
+                self.path.pop();
+                Ok(counted(ended?, ways, calm))
+            }
+        }
+    }
+
+    fn succeed(&self, node: &Node, output: &Value) -> Result<Paths, Stop> {
+        properties::success(&node.state, output, &self.scene(node))?;
+        Ok(Paths { all: 1, calm: 1 })
+    }
+
+    /// A template of the definition, filled in for an execution at a state.
+    fn fill(
+        &mut self,
+        node: &Node,
+        shown: Option<&(&'static str, Value)>,
+        template: &Value,
+    ) -> Result<Value, Stop> {
+        // The definition stands where it is as long as it is walked: a template's place tells which it is.
+        let question = (
+            std::ptr::from_ref(template) as usize,
+            Rc::clone(&node.input),
+            Rc::clone(&node.variables),
+            shown.cloned(),
+        );
+        if let Some(filled) = self.filled.get(&question) {
+            return Ok(filled.clone()?);
+        }
+        let mut states = json!({
+            "input": *node.input,
+            "context": {
+                "Execution": {"Name": CHARGE, "StartTime": NOW_TEXT, "RedriveCount": 0},
+                "State": {"Name": *node.state, "EnteredTime": NOW_TEXT, "RetryCount": 0},
+            },
+        });
+        if let Some((name, value)) = shown {
+            states[*name] = value.clone();
+        }
+        let mut variables = Map::clone(&node.variables);
+        variables.insert("states".to_owned(), states);
+        let filled = self.walker.jsonata.fill(template, &variables)?;
+        let filled =
+            filled.map_err(|problem| (Property::Evaluates, format!("{}: {problem}", node.state)));
+        self.filled.insert(question, filled.clone());
+        Ok(filled?)
+    }
+
+    fn scene<'n>(&self, node: &'n Node) -> Scene<'n> {
+        Scene {
+            policy: self.definition.policy,
+            variables: &node.variables,
+            course: &node.course,
+            world: &node.world,
+        }
+    }
+
+    fn unless_broken(&mut self, paths: Result<Paths, Stop>) -> Result<Paths> {
+        match paths {
+            Ok(paths) => Ok(paths),
+            Err(Stop::EvaluatorDied(error)) => Err(error),
+            Err(Stop::Broken(problem)) => {
+                self.note(problem);
+                Ok(Paths::default())
+            }
+        }
+    }
+
+    fn note(&mut self, (property, particulars): Broken) {
+        let like_it = self
+            .report
+            .violations
+            .iter()
+            .filter(|other| other.property == property);
+        let known = like_it
+            .clone()
+            .any(|other| other.particulars == particulars);
+        if !known && like_it.count() < SHOWN {
+            let path = self.path.clone();
+            self.report.violations.push(Violation {
+                property,
+                particulars,
+                path,
+            });
+        }
+    }
+
+    fn check_coverage(&mut self) {
+        let mut expected: BTreeSet<String> = self
+            .walker
+            .agreed
+            .listed()
+            .map(|(state, error)| format!("{state}: {error}"))
+            .collect();
+        for (name, state) in &self.definition.states {
+            expected.insert(name.clone());
+            match state {
+                State::Task(task) => {
+                    let caught = task.catch.iter().flat_map(|rule| &rule.error_equals);
+                    expected.extend(caught.map(|error| format!("{name}: {error}")));
+                }
+                State::Choice(choice) => {
+                    let branches = choice.choices.iter().map(|rule| rule.comment.as_str());
+                    expected.extend(
+                        branches
+                            .chain(["else"])
+                            .map(|branch| format!("{name}: {branch}")),
+                    );
+                }
+                State::Succeed(_) => {}
+            }
+        }
+        let missing: Vec<_> = expected.difference(&self.seen).cloned().collect();
+        self.path.clear();
+        for what in missing {
+            self.note((Property::EverythingIsReached, what));
+        }
+    }
+}
+
+fn counted(paths: Paths, ways: usize, calm: bool) -> Paths {
+    Paths {
+        all: paths.all * ways as u128,
+        calm: if calm { paths.calm * ways as u128 } else { 0 },
+    }
+}

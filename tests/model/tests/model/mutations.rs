@@ -1,0 +1,482 @@
+//! Definitions that are broken on purpose, and the property that each of them breaks.
+
+use Policy::{Consented, EveryOrder, PaidOnly};
+use payment3_model::{Definition, Policy, Property, Walker};
+use serde_json::{Value, json};
+
+/// What is done, what breaks by it under which policy, and how it is done to the states.
+type Mutation = (&'static str, Property, Policy, fn(&mut Value));
+
+/// The condition of the update that closes a record.
+const CLOSE_IF: &str = "/CloseRecord/Arguments/ConditionExpression";
+/// The time of the next look.
+const LATER: &str = "/AwaitBank/Arguments/ExpressionAttributeValues/:later/N";
+
+const MUTATIONS: [Mutation; 42] = [
+    // Errors.
+    (
+        "a catcher is dropped",
+        Property::Treatment,
+        EveryOrder,
+        |s| {
+            remove(s, "/PayOrder", "Catch");
+        },
+    ),
+    (
+        "a definite error is retried",
+        Property::Treatment,
+        EveryOrder,
+        |s| {
+            set(s, "/PayOrder/Retry/0/MaxAttempts", 3.into());
+        },
+    ),
+    (
+        "an outage is not retried",
+        Property::Treatment,
+        EveryOrder,
+        |s| {
+            set(s, "/ReverseCharge/Retry/2/MaxAttempts", 0.into());
+        },
+    ),
+    (
+        "an outage is passed over once the order is paid",
+        Property::Treatment,
+        EveryOrder,
+        |s| {
+            set(
+                s,
+                "/NotifySuccess/Catch/0/ErrorEquals",
+                json!(["States.ALL"]),
+            );
+        },
+    ),
+    (
+        "CloseRecord's refusal is passed over",
+        Property::EndsWhereMeant,
+        EveryOrder,
+        |s| {
+            let all =
+                json!([{"ErrorEquals": ["States.ALL"], "Output": {}, "Next": "AlreadyProcessed"}]);
+            s["CloseRecord"]["Catch"] = all;
+        },
+    ),
+    (
+        "an outage of the bank is passed over as done",
+        Property::EndsWhereMeant,
+        EveryOrder,
+        |s| {
+            set(s, "/InquireCharge/Catch/0/Next", "AlreadyProcessed".into());
+        },
+    ),
+    (
+        "the end of a path is the start of another",
+        Property::EndsWhereMeant,
+        EveryOrder,
+        |s| {
+            remove(s, "/CloseRecord", "End");
+            s["CloseRecord"]["Next"] = "Outcome".into();
+        },
+    ),
+    (
+        "a path ends on the way",
+        Property::EndsWhereMeant,
+        EveryOrder,
+        |s| {
+            remove(s, "/NotifyFailure", "Next");
+            s["NotifyFailure"]["End"] = true.into();
+        },
+    ),
+    // The way of the money.
+    (
+        "the reversal is skipped",
+        Property::ShopIsTold,
+        EveryOrder,
+        |s| {
+            set(s, "/PayOrder/Catch/0/Next", "NotifyReversal".into());
+        },
+    ),
+    (
+        "the reversal is skipped, and the record closed",
+        Property::SettledAtTheEnd,
+        EveryOrder,
+        |s| {
+            set(s, "/PayOrder/Catch/0/Next", "CloseRecord".into());
+            close_anything(s);
+        },
+    ),
+    (
+        "a record is closed that is not settled",
+        Property::SettledAtTheEnd,
+        EveryOrder,
+        |s| {
+            set(s, "/RecordOutcome/Next", "CloseRecord".into());
+            close_anything(s);
+        },
+    ),
+    (
+        "the bank is awaited after it has decided",
+        Property::SettledAtTheEnd,
+        EveryOrder,
+        |s| {
+            set(s, "/PayOrder/Catch/0/Next", "AwaitBank".into());
+            s["PayOrder"]["Catch"][0]["Assign"] = json!({"waitingFor": "ChargePending"});
+        },
+    ),
+    (
+        "the order is paid and reversed",
+        Property::PaysOrGoesBack,
+        EveryOrder,
+        |s| {
+            set(s, "/PayOrder/Next", "ReverseCharge".into());
+        },
+    ),
+    (
+        "the record of a paid order forgets that, and the charge is reversed",
+        Property::PaysOrGoesBack,
+        EveryOrder,
+        |s| {
+            let mut forget = s["WokenMeanwhile"].clone();
+            forget["Arguments"]["UpdateExpression"] =
+                "SET #attempt = :next REMOVE resolution".into();
+            forget["Output"] = json!({});
+            remove(&mut forget, "", "End");
+            forget["Next"] = "ReverseVerification".into();
+            s["Forget"] = forget;
+            set(s, "/PayOrder/Next", "Forget".into());
+        },
+    ),
+    (
+        "a paid order is given back like a verification",
+        Property::ShopIsTold,
+        EveryOrder,
+        |s| {
+            set(s, "/CardHandled/Choices/0/Condition", true.into());
+        },
+    ),
+    (
+        "a declined charge is reversed",
+        Property::MovesOnlyItsMoney,
+        EveryOrder,
+        |s| {
+            set(s, "/Outcome/Choices/2/Next", "ReverseCharge".into());
+        },
+    ),
+    (
+        "paid and declined are swapped",
+        Property::MovesOnlyItsMoney,
+        EveryOrder,
+        |s| {
+            replace(s, "/Outcome/Choices/0/Condition", "'paid'", "'declined'");
+            replace(s, "/Outcome/Choices/2/Condition", "'declined'", "'paid'");
+        },
+    ),
+    (
+        "a declined card is added to its owner's customer",
+        Property::MovesOnlyItsMoney,
+        EveryOrder,
+        |s| {
+            replace(
+                s,
+                "/UserExisted/Choices/0/Condition",
+                " and $outcome = 'paid'",
+                "",
+            );
+        },
+    ),
+    (
+        "a verification pays",
+        Property::MovesOnlyItsMoney,
+        EveryOrder,
+        |s| {
+            replace(
+                s,
+                "/Outcome/Choices/0/Condition",
+                " and $payment.purpose = 'order'",
+                "",
+            );
+        },
+    ),
+    (
+        "a verification's money is kept",
+        Property::SettledAtTheEnd,
+        EveryOrder,
+        |s| {
+            set(s, "/NotifyCard/Next", "CloseRecord".into());
+            close_anything(s);
+        },
+    ),
+    // The card.
+    (
+        "declined cards are saved where only paid ones may be",
+        Property::SavesByPolicy,
+        PaidOnly,
+        |s| {
+            replace(
+                s,
+                "/SaveCardPolicy/Choices/0/Condition",
+                "$outcome = 'paid' and",
+                "true and",
+            );
+        },
+    ),
+    (
+        "consent is not asked for",
+        Property::SavesByPolicy,
+        Consented,
+        |s| {
+            replace(
+                s,
+                "/SaveCardPolicy/Choices/0/Condition",
+                "and $payment.saveCard",
+                "",
+            );
+        },
+    ),
+    (
+        "no card is saved",
+        Property::SavesByPolicy,
+        EveryOrder,
+        |s| {
+            set(s, "/SaveCardPolicy/Choices/0/Condition", false.into());
+        },
+    ),
+    (
+        "the card of a customer who exists is not added",
+        Property::SavesByPolicy,
+        EveryOrder,
+        |s| {
+            set(s, "/UserExisted/Choices/0/Condition", false.into());
+        },
+    ),
+    // Variables, outputs and conditions.
+    (
+        "the time of the decision is not kept",
+        Property::Evaluates,
+        EveryOrder,
+        |s| {
+            remove(s, "/RecordOutcome/Assign", "decidedAt");
+        },
+    ),
+    (
+        "what is waited for is not kept",
+        Property::Evaluates,
+        EveryOrder,
+        |s| {
+            remove(s, "/InquireCharge/Catch/0", "Assign");
+        },
+    ),
+    (
+        "a condition gives no truth",
+        Property::Evaluates,
+        EveryOrder,
+        |s| {
+            replace(
+                s,
+                "/UserExisted/Choices/0/Condition",
+                "and $outcome = 'paid'",
+                "? 'yes' : 'no'",
+            );
+        },
+    ),
+    (
+        "a state's output lacks what the next one reads",
+        Property::Evaluates,
+        EveryOrder,
+        |s| {
+            set(
+                s,
+                "/InquireCharge/Output",
+                json!({"outcome": "{% $states.result.Payload.outcome %}"}),
+            );
+        },
+    ),
+    (
+        "a decision is recorded that the bank did not make",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            set(s, "/RecordOutcome/Arguments/Payload/outcome", "paid".into());
+        },
+    ),
+    (
+        "a reversal is not kept as the outcome",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            remove(s, "/ReverseCharge", "Assign");
+        },
+    ),
+    (
+        "that the shop was told is not kept",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            remove(s, "/NotifySuccess", "Assign");
+        },
+    ),
+    (
+        "that the card was refused is not kept",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            remove(s, "/AddCard/Catch/0", "Assign");
+        },
+    ),
+    // What tasks are called with.
+    (
+        "an input lacks a field",
+        Property::Understood,
+        EveryOrder,
+        |s| {
+            remove(s, "/RecordOutcome/Arguments/Payload", "transactionState");
+        },
+    ),
+    (
+        "a function gets no trace",
+        Property::Understood,
+        EveryOrder,
+        |s| {
+            remove(s, "/PayOrder/Arguments/Payload", "trace");
+        },
+    ),
+    (
+        "who claims a customer is not said",
+        Property::Understood,
+        EveryOrder,
+        |s| {
+            remove(s, "/EnsureKBankUser/Arguments/Payload", "execution");
+        },
+    ),
+    (
+        "an event is none of the events",
+        Property::Understood,
+        EveryOrder,
+        |s| {
+            set(
+                s,
+                "/NotifySuccess/Arguments/Payload/event",
+                "payment.paid".into(),
+            );
+        },
+    ),
+    (
+        "a number is no text in an update",
+        Property::Understood,
+        EveryOrder,
+        |s| {
+            let next = "/AwaitBank/Arguments/ExpressionAttributeValues/:next/N";
+            replace(
+                s,
+                next,
+                "$string($payment.attempt + 1)",
+                "$payment.attempt + 1",
+            );
+        },
+    ),
+    // The shop, waiting and closing.
+    (
+        "the shop is not told of a paid order",
+        Property::ShopIsTold,
+        EveryOrder,
+        |s| {
+            set(s, "/PayOrder/Next", "SaveCardPolicy".into());
+        },
+    ),
+    (
+        "the shop is told that a declined order is paid",
+        Property::ShopIsTold,
+        EveryOrder,
+        |s| {
+            set(
+                s,
+                "/NotifyFailure/Arguments/Payload/event",
+                "payment.succeeded".into(),
+            );
+        },
+    ),
+    (
+        "a look that is due before is put off",
+        Property::ComesBack,
+        EveryOrder,
+        |s| {
+            replace(
+                s,
+                LATER,
+                "? $payment.lookAgainAt : $later",
+                "? $later : $later",
+            );
+        },
+    ),
+    (
+        "a decline is closed though the bank has signed",
+        Property::ClosesWhatIsSettled,
+        EveryOrder,
+        |s| {
+            replace(s, CLOSE_IF, " AND attribute_not_exists(paidNotifiedAt)", "");
+        },
+    ),
+    (
+        "a closed record keeps its token",
+        Property::ClosesWhatIsSettled,
+        EveryOrder,
+        |s| {
+            replace(s, "/CloseRecord/Arguments/UpdateExpression", ", #token", "");
+            remove(
+                s,
+                "/CloseRecord/Arguments/ExpressionAttributeNames",
+                "#token",
+            );
+        },
+    ),
+];
+
+/// CloseRecord closes every record of its attempt.
+fn close_anything(states: &mut Value) {
+    set(states, CLOSE_IF, "#attempt = :attempt".into());
+    for unused in [":orderPaid", ":reversed", ":declined", ":returned"] {
+        let values = "/CloseRecord/Arguments/ExpressionAttributeValues";
+        remove(states, values, unused);
+    }
+}
+
+fn set(states: &mut Value, pointer: &str, value: Value) {
+    let found = states.pointer_mut(pointer);
+    *found.unwrap_or_else(|| panic!("the definition has no {pointer}")) = value;
+}
+
+fn remove(states: &mut Value, pointer: &str, name: &str) {
+    let object = states.pointer_mut(pointer).and_then(Value::as_object_mut);
+    let removed = object.and_then(|object| object.remove(name));
+    assert!(removed.is_some(), "the definition has no {pointer}/{name}");
+}
+
+fn replace(states: &mut Value, pointer: &str, from: &str, to: &str) {
+    let text = states.pointer(pointer).and_then(Value::as_str);
+    let text = text.unwrap_or_else(|| panic!("the definition has no text {pointer}"));
+    assert!(text.contains(from), "{pointer} has no `{from}`");
+    set(states, pointer, text.replace(from, to).into());
+}
+
+/// What the mutations break.
+pub(crate) fn properties() -> impl Iterator<Item = Property> {
+    MUTATIONS.iter().map(|(_, property, ..)| *property)
+}
+
+/// Prints which property each mutation breaks, and gives those mutations that do not break theirs.
+pub(crate) fn unnoticed(walker: &mut Walker, definition: &Value) -> Vec<String> {
+    let mut unnoticed = Vec::new();
+    println!("\nBroken on purpose:");
+    for (name, property, policy, breaks) in &MUTATIONS {
+        let mut broken = definition.clone();
+        breaks(&mut broken["States"]);
+        let broken = Definition::read(&broken.to_string(), *policy).expect(name);
+        let report = walker.walk(&broken, Some(*property)).expect(name);
+        let mut found = report.violations.iter();
+        match found.find(|violation| violation.property == *property) {
+            Some(found) => println!("  {name}: {property}, after {} steps", found.path.len()),
+            None => unnoticed.push(format!("{name}: nothing says that {property}")),
+        }
+    }
+    println!();
+    unnoticed
+}

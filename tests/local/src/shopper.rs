@@ -1,11 +1,13 @@
 //! The shopper's part of a payment: the checkout form, 3DS, and the way back to the shop, as a browser does it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::sleep;
 use url::Url;
 
 use crate::http::{FORM, client, form};
@@ -25,6 +27,9 @@ pub const CARD_WITHOUT_3DS: &str = "4024007134786226";
 pub const MERCHANT_ID: &str = "401012234152001";
 /// The one-time password of every sandbox card.
 const OTP: &str = "123456";
+/// How often a form is sent again that is answered with 503, and after how long.
+const TRIES_AGAIN: usize = 5;
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What the checkout led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,7 +206,17 @@ pub async fn checkout(outputs: &Outputs, order: &Order, card: &str) -> Result<Ch
 /// # Errors
 /// As [`checkout`].
 pub async fn checkout_with(outputs: &Outputs, order: &Order, token: String) -> Result<Checkout> {
-    let next = submit_checkout(outputs, &checkout_form(outputs, order, &token)).await?;
+    let form = checkout_form(outputs, order, &token);
+    let mut answer = post_checkout(outputs, &form).await?;
+    // A machine that does too much at once answers that the same form may be sent again, and so it is.
+    for _ in 0..TRIES_AGAIN {
+        if answer.status != 503 {
+            break;
+        }
+        sleep(TRY_AGAIN_AFTER).await;
+        answer = post_checkout(outputs, &form).await?;
+    }
+    let next = next(outputs, &answer)?;
     Ok(Checkout { token, next })
 }
 
@@ -210,7 +225,11 @@ pub async fn checkout_with(outputs: &Outputs, order: &Order, token: String) -> R
 /// # Errors
 /// The checkout is refused, or the page sends the browser nowhere.
 pub async fn submit_checkout(outputs: &Outputs, fields: &BTreeMap<String, String>) -> Result<Next> {
-    let answer = post_checkout(outputs, fields).await?;
+    next(outputs, &post_checkout(outputs, fields).await?)
+}
+
+/// Where the answer to a checkout form sends the browser.
+fn next(outputs: &Outputs, answer: &Answer) -> Result<Next> {
     let target = match (answer.status, &answer.location) {
         (302 | 303, Some(location)) => location.clone(),
         (200, _) => refresh_target(&answer.body).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! cfn-lint: holds a synthesised template against what CloudFormation documents of every resource. What it looks at is
+//! cfn-lint: holds a template against what CloudFormation documents of every resource. What it looks at is
 //! decided in `tests/cfn/cfnlintrc.yaml`.
 
 use std::path::Path;
@@ -20,16 +20,16 @@ pub async fn install(logs: &Path) -> Result<()> {
     CFN_LINT.install(&programs.python, logs).await
 }
 
-/// Lints every template in the directory of a synthesis.
+/// Lints a template, or all that a pattern names.
 ///
 /// # Errors
 /// It finds something.
-pub async fn run(synthesis: &Path) -> Result<()> {
+pub async fn run(templates: &Path) -> Result<()> {
     Tool::new(CFN_LINT.program("cfn-lint"))
         .args(["--config-file"])
         .args([workspace::root().join("tests/cfn/cfnlintrc.yaml")])
         .args(["--template"])
-        .args([synthesis.join("*.template.json")])
+        .args([templates])
         .shown()
         .await
 }

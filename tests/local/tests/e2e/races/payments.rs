@@ -1,12 +1,14 @@
 //! Races around paying: many calls for one charge, two charges for one order, two payments of one customer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use payment3_local::random;
 use payment3_local::shopper::{
     self, CARD_APPROVED, CARD_WITHOUT_3DS, Next, OTHER_CARD_APPROVED, ReturnForm,
 };
 use payment3_local::whole::Subject;
+use tokio::time::sleep;
 
 use super::{
     Act, Ended, all_well, at_once, notifies, reconciles, returns, starts_by_hand, succeeded,
@@ -17,6 +19,9 @@ use crate::support::{NEW_USER_PATH, TestApp, subject};
 const CALLS: usize = 50;
 /// How often one form is posted at once.
 const CLICKS: usize = 5;
+/// How often a shopper tries again who was told to, and after how long.
+const TRIES_AGAIN: usize = 10;
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Returns as forms and as JSON, and notifications: one execution, and one payment.
 pub(super) async fn fifty_callbacks(app: Arc<TestApp>, _: usize) -> Ended {
@@ -40,6 +45,13 @@ pub(super) async fn fifty_callbacks(app: Arc<TestApp>, _: usize) -> Ended {
             .map(|wrong| wrong.filter(|wrong| !turned_away(wrong)))
             .collect(),
     )?;
+    // Where all of them were, the shopper tries again.
+    let mut tries = 0;
+    while app.find_execution(charge).await.is_none() && tries < TRIES_AGAIN {
+        sleep(TRY_AGAIN_AFTER).await;
+        returns(&app, &paid).await;
+        tries += 1;
+    }
     app.comes_to_its_end(&paid).await?;
     let execution = app.one_execution(charge).await?;
     if execution.states() != NEW_USER_PATH {

@@ -311,6 +311,7 @@ mod tests {
 
     #[test]
     fn what_dynamodb_would_refuse_is_an_error() {
+        let item: Item = [("b".to_owned(), s("paid"))].into();
         for (set, condition) in [
             ("SET a = :one", "b = :paid"),
             ("SET a = :one REMOVE #token", "b = :paid AND"),
@@ -319,7 +320,7 @@ mod tests {
             ("SET a = :one REMOVE #token", "begins_with(b, :paid)"),
         ] {
             let applied = Update::of_task(&update(set, condition));
-            let applied = applied.and_then(|update| update.apply(&Item::new()));
+            let applied = applied.and_then(|update| update.apply(&item));
             assert!(applied.is_err(), "{set} {condition}");
         }
     }

@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use http_body::Frame;
 use jiff::Timestamp;
@@ -21,7 +22,7 @@ use crate::faults::Faults;
 use crate::ledger::Ledger;
 use crate::requests::RequestLog;
 use crate::store::StateFile;
-use crate::{gateway, sandbox, three_ds};
+use crate::{browser, gateway, sandbox, three_ds};
 
 /// The largest request body; a charge is a few hundred bytes.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -179,6 +180,10 @@ pub(crate) fn router(app: App) -> Router {
         .merge(sandbox::routes())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            browser::only_own_pages,
+        ))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(app)
 }

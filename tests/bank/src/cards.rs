@@ -4,61 +4,86 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A card that the sandbox knows, and how its issuer decides.
-#[derive(PartialEq, Eq, Debug)]
-struct Known {
-    number: &'static str,
-    brand: &'static str,
-    three_ds: bool,
-    approves: bool,
+/// How a sandbox card behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Manner {
+    /// The issuer approves after 3-D Secure.
+    Approved,
+    /// The issuer declines after 3-D Secure.
+    Declined,
+    /// The issuer approves at once, without 3-D Secure.
+    ApprovedAtOnce,
+    /// The issuer declines at once, without 3-D Secure.
+    DeclinedAtOnce,
+    /// The issuer approves after 3-D Secure, but only some seconds after the shopper is back at the shop.
+    Slow,
+    /// The issuer approves after 3-D Secure, and then neither the browser nor a notification tells the shop.
+    CallbackLost,
 }
 
-const fn known(number: &'static str, brand: &'static str, three_ds: bool, approves: bool) -> Known {
-    Known {
+/// A card that the sandbox knows.
+#[derive(PartialEq, Eq, Debug, Serialize)]
+pub struct SandboxCard {
+    /// The whole number.
+    pub number: &'static str,
+    /// The card scheme, in capitals.
+    pub brand: &'static str,
+    /// What happens to its charges.
+    pub manner: Manner,
+}
+
+const fn known(number: &'static str, brand: &'static str, manner: Manner) -> SandboxCard {
+    SandboxCard {
         number,
         brand,
-        three_ds,
-        approves,
+        manner,
     }
 }
 
-static KNOWN: [Known; 9] = [
-    known("4417706600005830", "VISA", true, true),
-    known("5404888000072727", "MASTERCARD", true, true),
-    known("3564580000056476", "JCB", true, true),
-    known("5149504001969007", "MASTERCARD", true, false),
-    known("2221000604647064", "MASTERCARD", true, false),
-    known("4024007134786226", "VISA", false, true),
-    known("5431289719925031", "MASTERCARD", false, true),
-    known("4877300371267473", "VISA", false, false),
-    known("5596886582263266", "MASTERCARD", false, false),
+/// All cards that the sandbox knows.
+pub static CARDS: [SandboxCard; 11] = [
+    known("4417706600005830", "VISA", Manner::Approved),
+    known("5404888000072727", "MASTERCARD", Manner::Approved),
+    known("3564580000056476", "JCB", Manner::Approved),
+    known("5149504001969007", "MASTERCARD", Manner::Declined),
+    known("2221000604647064", "MASTERCARD", Manner::Declined),
+    known("4024007134786226", "VISA", Manner::ApprovedAtOnce),
+    known("5431289719925031", "MASTERCARD", Manner::ApprovedAtOnce),
+    known("4877300371267473", "VISA", Manner::DeclinedAtOnce),
+    known("5596886582263266", "MASTERCARD", Manner::DeclinedAtOnce),
+    known("4000000000005100", "VISA", Manner::Slow),
+    known("4000000000004046", "VISA", Manner::CallbackLost),
 ];
 
 /// One of the sandbox cards. It is stored by its number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(crate) struct Card(&'static Known);
+pub(crate) struct Card(&'static SandboxCard);
 
 impl Card {
     /// The card with this number; blanks and dashes between the digits do not matter.
     pub(crate) fn by_number(number: &str) -> Result<Self, String> {
         let digits: String = number.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
-        KNOWN.iter().find(|card| card.number == digits).map(Self).ok_or_else(|| {
-            let group = |three_ds, approves| {
-                KNOWN
+        CARDS.iter().find(|card| card.number == digits).map(Self).ok_or_else(|| {
+            let group = |manner| {
+                CARDS
                     .iter()
-                    .filter(|card| card.three_ds == three_ds && card.approves == approves)
+                    .filter(|card| card.manner == manner)
                     .map(|card| card.number)
                     .collect::<Vec<_>>()
                     .join(", ")
             };
             format!(
                 "the sandbox knows only its own cards. 3-D Secure, approved: {}. 3-D Secure, declined: {}. \
-                 Without 3-D Secure, approved: {}. Without 3-D Secure, declined: {}.",
-                group(true, true),
-                group(true, false),
-                group(false, true),
-                group(false, false),
+                 Without 3-D Secure, approved: {}. Without 3-D Secure, declined: {}. Approved late: {}. \
+                 Approved, and the shop is not told: {}.",
+                group(Manner::Approved),
+                group(Manner::Declined),
+                group(Manner::ApprovedAtOnce),
+                group(Manner::DeclinedAtOnce),
+                group(Manner::Slow),
+                group(Manner::CallbackLost),
             )
         })
     }
@@ -75,12 +100,25 @@ impl Card {
 
     /// Whether a charge of this card must go through 3-D Secure.
     pub(crate) fn needs_three_ds(self) -> bool {
-        self.0.three_ds
+        !matches!(
+            self.0.manner,
+            Manner::ApprovedAtOnce | Manner::DeclinedAtOnce
+        )
     }
 
     /// Whether the issuer approves, once the shopper is known.
     pub(crate) fn approves(self) -> bool {
-        self.0.approves
+        !matches!(self.0.manner, Manner::Declined | Manner::DeclinedAtOnce)
+    }
+
+    /// Whether the issuer takes its time.
+    pub(crate) fn is_slow(self) -> bool {
+        self.0.manner == Manner::Slow
+    }
+
+    /// Whether the shop is to learn nothing of a decision.
+    pub(crate) fn loses_the_callback(self) -> bool {
+        self.0.manner == Manner::CallbackLost
     }
 }
 
@@ -136,7 +174,7 @@ mod tests {
     fn an_unknown_number_is_answered_with_the_known_ones_and_not_repeated() {
         let message = Card::by_number("4111111111111111").unwrap_err();
         assert!(
-            KNOWN.iter().all(|card| message.contains(card.number)),
+            CARDS.iter().all(|card| message.contains(card.number)),
             "{message}"
         );
         assert!(!message.contains("4111111111111111"));

@@ -147,6 +147,8 @@ pub(crate) enum ShopperAction<'a> {
 pub(crate) enum ThreeDsResult {
     /// The action decided the charge.
     Decided,
+    /// The issuer has been asked, and takes its time.
+    Asked,
     /// The charge had been decided before; nothing changed.
     AlreadyDecided,
     /// The password was wrong.
@@ -172,6 +174,9 @@ pub(crate) struct Charge {
     approval_code: Option<String>,
     refunds: Vec<Refund>,
     wrong_otps: u8,
+    /// Whether a slow issuer has been asked; it has decided when the state says so.
+    #[serde(default)]
+    issuer_asked: bool,
     history: Vec<Event>,
     pub(crate) notifications: Vec<Notification>,
 }
@@ -202,6 +207,7 @@ impl Charge {
             approval_code: None,
             refunds: Vec::new(),
             wrong_otps: 0,
+            issuer_asked: false,
             history: Vec::new(),
             notifications: Vec::new(),
         };
@@ -221,6 +227,28 @@ impl Charge {
     /// Whether the charge has a 3-D Secure page.
     pub(crate) fn has_three_ds(&self) -> bool {
         self.card.needs_three_ds()
+    }
+
+    /// Whether the shopper has to pass 3-D Secure yet.
+    pub(crate) fn waits_for_shopper(&self) -> bool {
+        self.state == TransactionState::PreAuthorized && !self.issuer_asked
+    }
+
+    /// Whether a slow issuer has been asked and has not decided.
+    pub(crate) fn waits_for_issuer(&self) -> bool {
+        self.state == TransactionState::PreAuthorized && self.issuer_asked
+    }
+
+    /// The slow issuer decides. Nothing changes where none was asked.
+    pub(crate) fn decide_late(&mut self, now: Timestamp) {
+        if self.waits_for_issuer() {
+            self.ask_issuer(now);
+        }
+    }
+
+    /// Whether the shop is to learn nothing of this charge's decision.
+    pub(crate) fn loses_the_callback(&self) -> bool {
+        self.card.loses_the_callback()
     }
 
     /// The masked number of the card.
@@ -243,10 +271,14 @@ impl Charge {
         action: ShopperAction<'_>,
         now: Timestamp,
     ) -> ThreeDsResult {
-        if self.state != TransactionState::PreAuthorized {
+        if !self.waits_for_shopper() {
             return ThreeDsResult::AlreadyDecided;
         }
         match action {
+            ShopperAction::Confirm { otp } if otp == OTP && self.card.is_slow() => {
+                self.issuer_asked = true;
+                return ThreeDsResult::Asked;
+            }
             ShopperAction::Confirm { otp } if otp == OTP => self.ask_issuer(now),
             ShopperAction::Confirm { .. } => {
                 self.wrong_otps += 1;
@@ -539,6 +571,25 @@ mod tests {
             );
         }
         assert_eq!(charge, decided);
+    }
+
+    #[test]
+    fn a_slow_issuer_decides_once_after_it_was_asked() {
+        let mut charge = charge("4000000000005100");
+        charge.decide_late(Timestamp::UNIX_EPOCH);
+        assert!(charge.waits_for_shopper());
+        assert_eq!(
+            charge.authenticate(RIGHT, Timestamp::UNIX_EPOCH),
+            ThreeDsResult::Asked
+        );
+        assert!(charge.waits_for_issuer() && !charge.waits_for_shopper());
+        assert_eq!(
+            charge.authenticate(ShopperAction::Fail, Timestamp::UNIX_EPOCH),
+            ThreeDsResult::AlreadyDecided
+        );
+        charge.decide_late(Timestamp::UNIX_EPOCH);
+        charge.decide_late(Timestamp::UNIX_EPOCH);
+        assert_eq!(history(&charge), ["Pre-Authorized", "Authorized"]);
     }
 
     #[test]

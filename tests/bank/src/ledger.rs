@@ -31,6 +31,9 @@ pub(crate) struct Merchant {
     pub(crate) callback_url: Option<String>,
     /// Where notifications go; without it there are none.
     pub(crate) notify_url: Option<String>,
+    /// The merchant's web site, which the bank's pages link to.
+    #[serde(default)]
+    pub(crate) shop_url: Option<String>,
     /// Whether notifications are sent only when asked for, so that a test decides what arrives and in which order.
     #[serde(default)]
     pub(crate) notify_on_demand: bool,

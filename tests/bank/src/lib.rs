@@ -11,6 +11,7 @@
 //! Nothing varies by chance but the ids. Time comes from [`BankConfig::clock`].
 
 mod app;
+mod browser;
 mod call;
 mod cards;
 mod charge;
@@ -43,6 +44,7 @@ use crate::app::{App, Core};
 use crate::ledger::Ledger;
 use crate::store::StateFile;
 
+pub use crate::cards::{CARDS, Manner, SandboxCard};
 pub use crate::store::OpenError;
 
 /// The public key of the sandbox's only merchant account, which a checkout page carries.
@@ -137,6 +139,7 @@ impl Bank {
         };
         let (stop, stopping) = watch::channel(false);
         let app = App::new(self.core, base, stopping.clone());
+        three_ds::resume(&app);
         let server = axum::serve(listener, app::router(app))
             .with_graceful_shutdown(async move {
                 shutdown.await;

@@ -47,6 +47,10 @@ pub(crate) fn prepare(
         return Ok(Vec::new());
     };
     let charge = state.ledger.charge_mut(charge)?;
+    if charge.loses_the_callback() {
+        record(charge, now, Some("lost, as this card wants it".to_owned()));
+        return Ok(Vec::new());
+    }
     let strike = state.faults.strike(Operation::Notification);
     Ok(match strike.map(|strike| strike.kind) {
         Some(FaultKind::Never) => {

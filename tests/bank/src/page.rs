@@ -47,6 +47,12 @@ pub(crate) fn challenge(charge: &Charge, alert: Option<&str>) -> Response {
     } else {
         "aria-invalid=\"true\" aria-describedby=\"alert hint\""
     };
+    // Filled in for the first try, so that a payment can be watched by clicking alone.
+    let value = if alert.is_empty() {
+        format!("value=\"{OTP}\" ")
+    } else {
+        String::new()
+    };
     let content = format!(
         "<h1>Confirm your payment</h1>
 <dl>
@@ -57,7 +63,7 @@ pub(crate) fn challenge(charge: &Charge, alert: Option<&str>) -> Response {
 <form method=\"post\">
 {alert}
 <label for=\"otp\">One-time password</label>
-<input id=\"otp\" name=\"otp\" inputmode=\"numeric\" autocomplete=\"one-time-code\" maxlength=\"6\" {described}>
+<input id=\"otp\" name=\"otp\" inputmode=\"numeric\" autocomplete=\"one-time-code\" maxlength=\"6\" {value}{described}>
 <p class=\"hint\" id=\"hint\">This is the bank's sandbox: the password is {OTP}.</p>
 <button class=\"main\" name=\"action\" value=\"approve\">Confirm the payment</button>
 <button name=\"action\" value=\"fail\">Fail the authentication</button>
@@ -94,6 +100,23 @@ pub(crate) fn left() -> Response {
 <p>Nothing was decided, and the shop has not been told. The payment still waits for you.</p>
 <p><a href=\"\">Back to the payment</a></p>";
     page("You have left the payment", content, "")
+}
+
+/// The page of a shopper whose way back to the shop is lost: the connection broke, the battery died.
+pub(crate) fn lost(charge: &Charge, shop: Option<&str>) -> Response {
+    let shop = shop.map_or_else(String::new, |shop| {
+        format!(
+            "<p><a href=\"{}/orders\">Look at the order in the shop</a></p>",
+            escape(shop)
+        )
+    });
+    let content = format!(
+        "<h1>The way back is lost</h1>
+<p>The bank has decided: the charge is <strong>{}</strong>. As with a broken connection, neither your browser nor the bank's \
+notification tells the shop. It finds out when it asks the bank itself.</p>{shop}",
+        charge.state().as_str()
+    );
+    page("The way back is lost", &content, "")
 }
 
 /// The page of a request that cannot be served.

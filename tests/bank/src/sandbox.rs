@@ -10,6 +10,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::app::App;
+use crate::browser;
 use crate::cards::Card;
 use crate::charge::Notification;
 use crate::customer::Customer;
@@ -22,7 +23,10 @@ use crate::three_ds::ReturnFields;
 /// The routes.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
-        .route("/sandbox/tokens", post(issue_token))
+        .route(
+            "/sandbox/tokens",
+            post(issue_token).options(may_ask_for_tokens),
+        )
         .route("/sandbox/tokens/{id}", get(token))
         .route("/sandbox/merchant", put(set_merchant))
         .route("/sandbox/charges", get(charges))
@@ -42,12 +46,22 @@ struct TokenRequest {
     card_number: String,
 }
 
-async fn issue_token(Shared(app): Shared<App>, body: Bytes) -> Result<Response, GatewayError> {
-    let request: TokenRequest = read_json(&body)?;
-    let card = Card::by_number(&request.card_number)
-        .map_err(|known| GatewayError::refused("unknown_card", known))?;
-    let token = app.change(|state, now| Ok(state.ledger.issue_token(card, now)))?;
-    Ok(Json(serde_json::json!({ "token": token })).into_response())
+async fn issue_token(Shared(app): Shared<App>, body: Bytes) -> Response {
+    let issued = read_json(&body).and_then(|request: TokenRequest| {
+        let card = Card::by_number(&request.card_number)
+            .map_err(|known| GatewayError::refused("unknown_card", known))?;
+        app.change(|state, now| Ok(state.ledger.issue_token(card, now)))
+    });
+    let response = match issued {
+        Ok(token) => Json(serde_json::json!({ "token": token })).into_response(),
+        Err(e) => e.into_response(),
+    };
+    browser::readable_by_the_shop(&app, response)
+}
+
+/// A browser asks first before it lets the shop's page send a card.
+async fn may_ask_for_tokens(Shared(app): Shared<App>) -> Response {
+    browser::readable_by_the_shop(&app, StatusCode::NO_CONTENT.into_response())
 }
 
 /// What became of a card token: its charges (one at most, by the bank's rule) and the customers that hold its card.
@@ -73,6 +87,7 @@ async fn set_merchant(
     let merchant: Merchant = read_json(&body)?;
     check_url("callbackUrl", merchant.callback_url.as_deref())?;
     check_url("notifyUrl", merchant.notify_url.as_deref())?;
+    check_url("shopUrl", merchant.shop_url.as_deref())?;
     app.change(|state, _| {
         state.ledger.merchant = merchant.clone();
         Ok(())

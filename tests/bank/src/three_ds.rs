@@ -1,5 +1,7 @@
 //! 3-D Secure: the page that the shopper is sent to, and the way back to the shop.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{Path, State as Shared};
 use axum::http::header::ACCEPT;
@@ -10,7 +12,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::charge::{Charge, ShopperAction, ThreeDsResult, TransactionState};
+use crate::charge::{Charge, ShopperAction, ThreeDsResult};
 use crate::error::GatewayError;
 use crate::ledger::Ledger;
 use crate::{notify, page};
@@ -93,9 +95,7 @@ fn challenged<'a>(ledger: &'a Ledger, id: &str) -> Result<&'a Charge, GatewayErr
 async fn show(Shared(app): Shared<App>, Path(id): Path<String>) -> Response {
     let state = app.lock();
     match challenged(&state.ledger, &id) {
-        Ok(charge) if charge.state() == TransactionState::PreAuthorized => {
-            page::challenge(charge, None)
-        }
+        Ok(charge) if charge.waits_for_shopper() => page::challenge(charge, None),
         Ok(charge) => page::decided(&Return::of(&state.ledger, charge)),
         Err(e) => page::refused(&e),
     }
@@ -112,6 +112,42 @@ enum Reply {
     Return(Return),
     WrongOtp(Response, GatewayError),
     Left(Response),
+    /// The way back is lost: a browser gets this page instead, a program the return, which it may drop.
+    Lost(Response, Return),
+}
+
+/// How long a slow issuer takes.
+const SLOW_ISSUER: Duration = Duration::from_secs(5);
+
+/// Lets every slow issuer decide that was asked before the bank was stopped.
+pub(crate) fn resume(app: &App) {
+    let waiting: Vec<_> = app
+        .lock()
+        .ledger
+        .charges()
+        .into_iter()
+        .filter(|charge| charge.waits_for_issuer())
+        .map(|charge| charge.id.clone())
+        .collect();
+    for id in waiting {
+        tokio::spawn(decide_late(app.clone(), id));
+    }
+}
+
+/// What becomes of a charge whose issuer is slow. Stopped before, the bank does it when it runs again.
+async fn decide_late(app: App, id: String) {
+    tokio::select! {
+        () = tokio::time::sleep(SLOW_ISSUER) => {}
+        () = app.stopped() => return,
+    }
+    let done = app.change(|state, now| {
+        state.ledger.charge_mut(&id)?.decide_late(now);
+        notify::prepare(&app, state, &id, now)
+    });
+    // A state that cannot be saved leaves the charge waiting, as the file has it.
+    for delivery in done.unwrap_or_default() {
+        tokio::spawn(notify::deliver(app.clone(), delivery));
+    }
 }
 
 async fn act(
@@ -155,10 +191,23 @@ async fn act(
                 ));
             }
             ThreeDsResult::Decided => notify::prepare(&app, state, &id, now)?,
+            ThreeDsResult::Asked => {
+                tokio::spawn(decide_late(app.clone(), id.clone()));
+                Vec::new()
+            }
             ThreeDsResult::AlreadyDecided => Vec::new(),
         };
-        let back = Return::of(&state.ledger, state.ledger.charge(&id)?);
-        Ok((Reply::Return(back), deliveries))
+        let charge = state.ledger.charge(&id)?;
+        let back = Return::of(&state.ledger, charge);
+        let reply = if charge.loses_the_callback() {
+            Reply::Lost(
+                page::lost(charge, state.ledger.merchant.shop_url.as_deref()),
+                back,
+            )
+        } else {
+            Reply::Return(back)
+        };
+        Ok((reply, deliveries))
     });
     let reply = match done {
         Ok((reply, deliveries)) => {
@@ -170,12 +219,12 @@ async fn act(
         Err(e) => return refuse(e, as_json),
     };
     match reply {
-        Reply::Return(back) if as_json => Json(back).into_response(),
+        Reply::Return(back) | Reply::Lost(_, back) if as_json => Json(back).into_response(),
         Reply::Return(back) => page::returning(&back),
         Reply::WrongOtp(_, e) if as_json => e.into_response(),
         Reply::WrongOtp(page, _) => page,
         Reply::Left(_) if as_json => Json(serde_json::json!({"left": true})).into_response(),
-        Reply::Left(page) => page,
+        Reply::Left(page) | Reply::Lost(page, _) => page,
     }
 }
 

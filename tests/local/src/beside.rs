@@ -11,6 +11,7 @@ use crate::outputs::Outputs;
 use crate::outside::Outside;
 use crate::services::Services;
 use crate::shop::{OrderBook, Shop};
+use crate::site::Site;
 use crate::workspace;
 
 /// A deployed branch, with a shop of its own and the same bank.
@@ -54,7 +55,8 @@ impl Beside {
         let key = furnish::webhook_key(&aws, &outputs).await?;
         let orders = OrderBook::new(aws.dynamodb.clone(), outputs.table("order")?);
         let mut services = Services::default();
-        services.spawn(Shop::new(orders, key).serve(listener, services.stopping()));
+        let site = Site::new(Shop::new(orders, key), &aws, &outputs)?;
+        services.spawn(site.serve(listener, services.stopping()));
         Ok(Self {
             outputs,
             settings,

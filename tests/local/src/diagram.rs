@@ -1,15 +1,14 @@
 //! Draws the state machine from its definition, as the Mermaid chart that the README shows.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
+
+use crate::graph::{DONE, Edge, Graph};
 
 /// The line of the README under which the chart stands.
 const BEGIN: &str = "<!-- drawn from statemachine/payment.asl.json by `cargo local diagram` -->";
-/// Where the chart ends; no state of the definition.
-const DONE: &str = "done";
 /// The line that ends it.
 const END: &str = "<!-- end of the drawing -->";
 
@@ -18,23 +17,13 @@ const END: &str = "<!-- end of the drawing -->";
 /// # Errors
 /// When the definition names a state that it does not have.
 pub fn mermaid(definition: &Value) -> Result<String> {
-    let start = text(definition, "StartAt")?;
+    let graph = Graph::read(definition)?;
     let mut chart = String::from("flowchart TD\n");
-    let mut seen = BTreeSet::from([start]);
-    let mut queue = VecDeque::from([start]);
-    writeln!(chart, "  start((start)) --> {start}")?;
-    while let Some(name) = queue.pop_front() {
-        let state = &definition["States"][name];
-        if state.is_null() {
-            bail!("the definition has no state `{name}`");
-        }
-        let kind = text(state, "Type")?;
-        writeln!(chart, "  {}", node(name, kind))?;
-        for edge in edges(state, kind)? {
-            writeln!(chart, "  {name} {}", edge.drawn())?;
-            if edge.to != DONE && seen.insert(edge.to) {
-                queue.push_back(edge.to);
-            }
+    writeln!(chart, "  start((start)) --> {}", graph.start)?;
+    for state in &graph.states {
+        writeln!(chart, "  {}", node(&state.name, &state.kind))?;
+        for edge in graph.edges_of(&state.name) {
+            writeln!(chart, "  {} {}", state.name, drawn(edge))?;
         }
     }
     writeln!(chart, "  {DONE}((done))")?;
@@ -58,62 +47,13 @@ pub fn redraw(readme: &str, definition: &Value) -> Result<String> {
     ))
 }
 
-struct Edge<'a> {
-    to: &'a str,
-    label: String,
-    caught: bool,
-}
-
-impl Edge<'_> {
-    fn drawn(&self) -> String {
-        let line = if self.caught { "-.->" } else { "-->" };
-        if self.label.is_empty() {
-            format!("{line} {}", self.to)
-        } else {
-            format!("{line}|{}| {}", self.label, self.to)
-        }
+fn drawn(edge: &Edge) -> String {
+    let line = if edge.caught { "-.->" } else { "-->" };
+    if edge.label.is_empty() {
+        format!("{line} {}", edge.to)
+    } else {
+        format!("{line}|{}| {}", edge.label, edge.to)
     }
-}
-
-fn edges<'a>(state: &'a Value, kind: &str) -> Result<Vec<Edge<'a>>> {
-    let mut edges = Vec::new();
-    for rule in list(state, "Choices") {
-        edges.push(Edge {
-            to: text(rule, "Next")?,
-            label: text(rule, "Comment")?.into(),
-            caught: false,
-        });
-    }
-    for (field, label) in [("Default", "else"), ("Next", "")] {
-        if let Some(to) = state[field].as_str() {
-            edges.push(Edge {
-                to,
-                label: label.into(),
-                caught: false,
-            });
-        }
-    }
-    if state["End"] == true || kind == "Succeed" {
-        edges.push(Edge {
-            to: DONE,
-            label: String::new(),
-            caught: false,
-        });
-    }
-    for catcher in list(state, "Catch") {
-        let errors: Vec<_> = list(catcher, "ErrorEquals")
-            .iter()
-            .filter_map(Value::as_str)
-            // The prefix says only whose error it is.
-            .map(|name| name.rsplit('.').next().unwrap_or(name))
-            .collect();
-        edges.push(Edge {
-            to: text(catcher, "Next")?,
-            label: errors.join(", "),
-            caught: true,
-        });
-    }
-    Ok(edges)
 }
 
 fn node(name: &str, kind: &str) -> String {
@@ -123,16 +63,6 @@ fn node(name: &str, kind: &str) -> String {
         "Fail" => format!("{name}[/{name}/]"),
         _ => format!("{name}[{name}]"),
     }
-}
-
-fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
-    value[field].as_array().map_or(&[], Vec::as_slice)
-}
-
-fn text<'a>(value: &'a Value, field: &str) -> Result<&'a str> {
-    value[field]
-        .as_str()
-        .with_context(|| format!("`{field}` is missing in {value}"))
 }
 
 #[cfg(test)]

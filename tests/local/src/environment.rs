@@ -19,6 +19,7 @@ use crate::outside::Outside;
 use crate::prerequisites::{self, Port, Programs};
 use crate::services::Services;
 use crate::shop::{OrderBook, Shop};
+use crate::site::Site;
 use crate::{functions, furnish, node, python, steps, workspace};
 
 /// Which environment is started.
@@ -232,7 +233,8 @@ async fn install(options: &Options, programs: &Programs) -> Result<()> {
         functions::build(&logs).await?;
     }
     python::LOCAL_AWS.install(&programs.python, &logs).await?;
-    node::install(&logs).await
+    node::CDK.install(&logs).await?;
+    node::UI.install(&logs).await
 }
 
 fn aws_settings(options: &Options, port: u16, seen: &Outside) -> ministack::Settings {
@@ -288,8 +290,8 @@ async fn fill(
         furnish::put_gateway_secret(&aws, &outputs, &seen.bank).await?;
         let key = furnish::webhook_key(&aws, &outputs).await?;
         let orders = OrderBook::new(aws.dynamodb.clone(), outputs.table("order")?);
-        let shop = Shop::new(orders.clone(), key);
-        services.spawn(shop.serve(ports.shop, services.stopping()));
+        let site = Site::new(Shop::new(orders.clone(), key), &aws, &outputs)?;
+        services.spawn(site.serve(ports.shop, services.stopping()));
         furnish::tell_bank(&outputs, options.notifications).await?;
         furnish::seed(&orders).await
     })

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::aws::Aws;
 use crate::history::{Event, Failure, Visit, fold, timestamp};
+use crate::redact;
 
 /// How long to wait between two looks at a running execution.
 const POLL: Duration = Duration::from_millis(150);
@@ -30,6 +31,8 @@ pub struct ExecutionReport {
     pub started: Timestamp,
     /// When it ended.
     pub stopped: Option<Timestamp>,
+    /// What it was started with.
+    pub input: Option<Value>,
     /// The states it went through, in order.
     pub path: Vec<Visit>,
     /// What it put out.
@@ -145,7 +148,7 @@ impl Executions {
         };
         let failure = described.error().map(|error| Failure {
             error: error.to_owned(),
-            cause: described.cause().unwrap_or_default().to_owned(),
+            cause: redact::text(described.cause().unwrap_or_default()),
         });
         Ok(Some(ExecutionReport {
             path: fold(self.history(&arn).await?),
@@ -154,9 +157,8 @@ impl Executions {
             status: described.status().as_str().to_owned(),
             started: timestamp(described.start_date()),
             stopped: described.stop_date().map(timestamp),
-            output: described
-                .output()
-                .and_then(|text| serde_json::from_str(text).ok()),
+            input: described.input().and_then(json),
+            output: described.output().and_then(json),
             failure,
         }))
     }
@@ -229,6 +231,11 @@ impl Executions {
 pub(crate) fn execution_arn(state_machine_arn: &str, name: &str) -> String {
     let executions = state_machine_arn.replacen(":stateMachine:", ":execution:", 1);
     format!("{executions}:{name}")
+}
+
+/// Data for people's eyes: without tokens.
+fn json(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok().map(redact::value)
 }
 
 /// A time's distance from another, for people: `0.123 s`.

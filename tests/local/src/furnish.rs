@@ -66,6 +66,7 @@ pub(crate) async fn tell_bank(outputs: &Outputs, notifications: Notifications) -
         .json(&serde_json::json!({
             "callbackUrl": format!("{}/callback", outputs.api_url),
             "notifyUrl": format!("{}/notify", outputs.api_url),
+            "shopUrl": outputs.shop_url,
             "notifyOnDemand": notifications == Notifications::OnDemand,
         }))
         .send()

@@ -6,6 +6,9 @@ use aws_sdk_sfn::primitives::DateTime;
 use aws_sdk_sfn::types::HistoryEvent;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
+
+use crate::redact;
 
 /// An error by its name, with what was said about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,6 +33,45 @@ pub struct Visit {
     pub retries: usize,
     /// Every error of its task, retried or not.
     pub errors: Vec<Failure>,
+    /// What it was entered with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Value>,
+    /// What its task answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// What it was left with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+}
+
+/// How a stay in a state went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Course {
+    /// Its task works, or waits to be tried again.
+    Running,
+    /// It was left as meant, at the first try.
+    Done,
+    /// It was left as meant, after errors.
+    Retried,
+    /// It was left by an error that the definition knows what to do about.
+    Caught,
+    /// The execution ended in it.
+    Failed,
+}
+
+impl Visit {
+    /// How it went, of an execution that is over or not.
+    pub fn course(&self, execution_is_over: bool) -> Course {
+        match self.left {
+            None if execution_is_over => Course::Failed,
+            None => Course::Running,
+            // Every start of the task failed, the last one too.
+            Some(_) if self.errors.len() > self.retries => Course::Caught,
+            Some(_) if self.errors.is_empty() => Course::Done,
+            Some(_) => Course::Retried,
+        }
+    }
 }
 
 /// What matters of an event in a history.
@@ -43,9 +85,10 @@ pub(crate) struct Event {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
-    Entered(String),
-    Left,
+    Entered(String, Option<Value>),
+    Left(Option<Value>),
     TaskStarted,
+    TaskSucceeded(Option<Value>),
     TaskFailed(Failure),
     Other,
 }
@@ -54,9 +97,11 @@ impl From<HistoryEvent> for Event {
     fn from(event: HistoryEvent) -> Self {
         let name = event.r#type().as_str();
         let kind = if let Some(details) = event.state_entered_event_details() {
-            Kind::Entered(details.name().to_owned())
-        } else if name.ends_with("StateExited") {
-            Kind::Left
+            Kind::Entered(details.name().to_owned(), data(details.input()))
+        } else if let Some(details) = event.state_exited_event_details() {
+            Kind::Left(data(details.output()))
+        } else if let Some(details) = event.task_succeeded_event_details() {
+            Kind::TaskSucceeded(data(details.output()).map(answered))
         } else if matches!(
             name,
             "TaskScheduled" | "LambdaFunctionScheduled" | "ActivityScheduled"
@@ -71,6 +116,20 @@ impl From<HistoryEvent> for Event {
             at: timestamp(event.timestamp()),
             kind,
         }
+    }
+}
+
+/// What went in or out, for people's eyes: without tokens.
+fn data(text: Option<&str>) -> Option<Value> {
+    let value = serde_json::from_str(text?).ok()?;
+    Some(redact::value(value))
+}
+
+/// What a function answered, without what Step Functions wraps around it.
+fn answered(mut result: Value) -> Value {
+    match result.get_mut("Payload") {
+        Some(payload) => payload.take(),
+        None => result,
     }
 }
 
@@ -100,7 +159,7 @@ fn failure_of(event: &HistoryEvent) -> Option<Failure> {
 fn failure(error: Option<&str>, cause: Option<&str>) -> Failure {
     Failure {
         error: error.unwrap_or("(unnamed)").to_owned(),
-        cause: cause.unwrap_or_default().to_owned(),
+        cause: redact::text(cause.unwrap_or_default()),
     }
 }
 
@@ -120,9 +179,12 @@ pub(crate) fn fold(events: Vec<Event>) -> Vec<Visit> {
         before = event.id;
         let inherited = visit_of.get(&previous).copied();
         let index = match event.kind {
-            Kind::Entered(state) => {
+            Kind::Entered(state, input) => {
                 path.push(Visit {
                     state,
+                    input,
+                    result: None,
+                    output: None,
                     entered: event.at,
                     left: None,
                     retries: 0,
@@ -147,13 +209,17 @@ pub(crate) fn fold(events: Vec<Event>) -> Vec<Visit> {
 
 fn note(visit: &mut Visit, starts: &mut usize, kind: Kind, at: Timestamp) {
     match kind {
-        Kind::Left => visit.left = Some(at),
+        Kind::Left(output) => {
+            visit.left = Some(at);
+            visit.output = output;
+        }
+        Kind::TaskSucceeded(result) => visit.result = result,
         Kind::TaskStarted => {
             visit.retries = *starts;
             *starts += 1;
         }
         Kind::TaskFailed(failure) => visit.errors.push(failure),
-        Kind::Entered(_) | Kind::Other => {}
+        Kind::Entered(..) | Kind::Other => {}
     }
 }
 
@@ -179,7 +245,7 @@ mod tests {
     }
 
     fn entered(id: i64, previous: i64, state: &str) -> Event {
-        event(id, previous, Kind::Entered(state.to_owned()))
+        event(id, previous, Kind::Entered(state.to_owned(), None))
     }
 
     fn failed(id: i64, previous: i64, error: &str) -> Event {
@@ -199,7 +265,7 @@ mod tests {
             failed(4, 3, "BankUnavailable"),
             event(5, 4, Kind::TaskStarted),
             event(6, 5, Kind::Other),
-            event(7, 6, Kind::Left),
+            event(7, 6, Kind::Left(None)),
             entered(8, 7, "CloseRecord"),
             event(9, 8, Kind::TaskStarted),
         ]);
@@ -213,6 +279,56 @@ mod tests {
         assert_eq!(path[0].left.expect("left").as_second(), 7);
         assert_eq!(path[1].retries, 0);
         assert_eq!(path[1].left, None);
+    }
+
+    #[test]
+    fn a_visit_tells_how_it_went() {
+        let path = fold(vec![
+            entered(1, 0, "Caught"),
+            event(2, 0, Kind::TaskStarted),
+            failed(3, 0, "A"),
+            event(4, 0, Kind::TaskStarted),
+            failed(5, 0, "A"),
+            event(6, 0, Kind::Left(None)),
+            entered(7, 0, "Retried"),
+            event(8, 0, Kind::TaskStarted),
+            failed(9, 0, "A"),
+            event(10, 0, Kind::TaskStarted),
+            event(11, 0, Kind::TaskSucceeded(Some(Value::from(1)))),
+            event(12, 0, Kind::Left(Some(Value::from(2)))),
+            entered(13, 0, "Done"),
+            event(14, 0, Kind::Left(None)),
+            entered(15, 0, "Last"),
+            event(16, 0, Kind::TaskStarted),
+        ]);
+        let courses = |over| {
+            path.iter()
+                .map(|visit| visit.course(over))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            courses(true),
+            [
+                Course::Caught,
+                Course::Retried,
+                Course::Done,
+                Course::Failed
+            ]
+        );
+        assert_eq!(courses(false).last(), Some(&Course::Running));
+        assert_eq!(path[1].result, Some(Value::from(1)));
+        assert_eq!(path[1].output, Some(Value::from(2)));
+    }
+
+    #[test]
+    fn data_shows_no_token_and_only_the_functions_own_answer() {
+        let result = data(Some(
+            r#"{"StatusCode":200,"Payload":{"token":"tokn_test_1","chargeId":"chrg_test_1"}}"#,
+        ));
+        assert_eq!(
+            result.map(answered),
+            Some(serde_json::json!({"token": redact::HIDDEN, "chargeId": "chrg_test_1"}))
+        );
     }
 
     #[test]
@@ -235,9 +351,9 @@ mod tests {
             event(1, 0, Kind::Other),
             entered(2, 0, "ParseCallback"),
             event(3, 0, Kind::TaskStarted),
-            event(4, 0, Kind::Left),
+            event(4, 0, Kind::Left(None)),
             entered(5, 0, "LookupRecord"),
-            event(6, 0, Kind::Left),
+            event(6, 0, Kind::Left(None)),
         ]);
         let left: Vec<i64> = path
             .iter()
@@ -253,7 +369,7 @@ mod tests {
             entered(2, 1, "A"),
             entered(3, 1, "B"),
             failed(4, 2, "OfA"),
-            event(5, 3, Kind::Left),
+            event(5, 3, Kind::Left(None)),
         ]);
         assert_eq!(path[0].errors.len(), 1);
         assert_eq!(path[0].left, None);

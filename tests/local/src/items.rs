@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use payment3_activities::domain::money::Satang;
 use serde_json::{Map, Value};
 
 /// An item as a JSON object.
@@ -50,9 +51,33 @@ pub fn item_from_json(fields: &Map<String, Value>) -> HashMap<String, AttributeV
         .collect()
 }
 
+/// An amount in baht as the tables hold it, number or text, with two decimals. None when it is no amount.
+pub fn baht(amount: &Value) -> Option<String> {
+    let text = match amount {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    Satang::parse_baht(&text)
+        .ok()
+        .map(|amount| amount.to_string())
+}
+
+/// An amount in satang as decimal baht.
+pub fn satang_as_baht(satang: u64) -> String {
+    format!("{}.{:02}", satang / 100, satang % 100)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_have_two_decimals() {
+        assert_eq!(baht(&1500.into()).as_deref(), Some("1500.00"));
+        assert_eq!(baht(&"249.5".into()).as_deref(), Some("249.50"));
+        assert_eq!(baht(&Value::Null), None);
+        assert_eq!(satang_as_baht(150_005), "1500.05");
+    }
 
     #[test]
     fn an_item_reads_as_json() {

@@ -169,7 +169,7 @@ async fn asl() -> Result<()> {
 
 async fn model() -> Result<()> {
     prerequisites::node()?;
-    node::install_jsonata(&logs()).await?;
+    node::JSONATA.install(&logs()).await?;
     Tool::cargo()
         .args(["test", "--package", "payment3-model", "--", "--ignored"])
         // One after another, with what they found: how much was walked, and how every error is treated.
@@ -256,7 +256,7 @@ async fn deps() -> Result<()> {
 
 async fn install_node_packages() -> Result<()> {
     prerequisites::node()?;
-    node::install(&logs()).await
+    node::CDK.install(&logs()).await
 }
 
 /// Runs the end-to-end tests that `which` picks.

@@ -1,17 +1,13 @@
-//! The demo shop: has orders, receives payment events and verifies them, and thanks the shopper.
+//! The demo shop: has orders, and receives payment events and verifies them.
 
 mod events;
 mod orders;
-mod pages;
 mod webhook;
 
-use std::future::Future;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
 use axum::Router;
 use axum::routing::{get, post, put};
-use tokio::net::TcpListener;
 
 pub use events::{Answer, ReceivedEvent};
 pub use orders::{NewOrder, Order, OrderBook, Recipient};
@@ -40,26 +36,11 @@ impl Shop {
         }
     }
 
-    /// Serves it until `shutdown` completes.
-    ///
-    /// # Errors
-    /// The listener fails.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<()> {
-        axum::serve(listener, self.router())
-            .with_graceful_shutdown(shutdown)
-            .await
-            .context("the demo shop cannot serve")
-    }
-
-    fn router(self) -> Router {
+    /// Its routes; [`crate::site`] serves them, with its pages.
+    pub(crate) fn router(self) -> Router {
         Router::new()
             .route(WEBHOOK_PATH, get(events::list).post(events::receive))
             .route("/webhooks/payment3/answer", put(events::set_answer))
-            .route("/thankyou", get(pages::thank_you))
             .route("/orders", post(orders::create))
             .route("/orders/{id}", get(orders::read))
             .with_state(self)

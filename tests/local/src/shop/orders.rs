@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use payment3_activities::domain::money::Satang;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -151,6 +152,7 @@ fn order_data(id: &str, new: &NewOrder, total: &str) -> AttributeValue {
         ("orderId".to_owned(), text(id)),
         ("ownerId".to_owned(), text(&new.owner_id)),
         ("basketId".to_owned(), text(&random::id("basket_"))),
+        ("createdAt".to_owned(), text(&Timestamp::now().to_string())),
         ("isDrafting".to_owned(), AttributeValue::Bool(false)),
         ("payment".to_owned(), AttributeValue::M(payment)),
     ]);

@@ -1,0 +1,114 @@
+//! What browsers may do with the bank. It listens for this machine alone, but every page that a browser here shows could send
+//! requests to it.
+
+use axum::extract::{Request, State as Shared};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, HOST,
+    HeaderValue, ORIGIN, VARY,
+};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use url::Url;
+
+use crate::app::App;
+use crate::error::GatewayError;
+
+/// The one route that the shop's pages call, as a checkout page calls the bank for a token.
+const TOKENS: &str = "/sandbox/tokens";
+
+/// Lets a change through that comes from the bank's own pages, from a program or, for a token, from the shop's pages.
+pub(crate) async fn only_own_pages(
+    Shared(app): Shared<App>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let shop = shop_origin(&app);
+    if may(
+        request.method(),
+        request.uri().path(),
+        request.headers(),
+        shop,
+    ) {
+        return next.run(request).await;
+    }
+    GatewayError::with(
+        StatusCode::FORBIDDEN,
+        "cross_origin",
+        "a page of another site may change nothing at the bank",
+    )
+    .into_response()
+}
+
+fn may(method: &Method, path: &str, headers: &HeaderMap, shop: Option<String>) -> bool {
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value: &HeaderValue| value.to_str().unwrap_or("?"))
+    };
+    let Some(origin) = text(ORIGIN) else {
+        return true;
+    };
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return true;
+    }
+    text(HOST).is_some_and(|host| origin == format!("http://{host}"))
+        || (path == TOKENS && shop.as_deref() == Some(origin))
+}
+
+/// Lets the shop's pages read an answer.
+pub(crate) fn readable_by_the_shop(app: &App, mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = shop_origin(app)
+        && let Ok(origin) = HeaderValue::from_str(&origin)
+    {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("POST"),
+        );
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("content-type"),
+        );
+    }
+    response
+}
+
+fn shop_origin(app: &App) -> Option<String> {
+    let shop = app.lock().ledger.merchant.shop_url.clone()?;
+    Some(Url::parse(&shop).ok()?.origin().ascii_serialization())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(method: Method, path: &str, origin: Option<&str>) -> bool {
+        let mut headers =
+            HeaderMap::from_iter([(HOST, HeaderValue::from_static("127.0.0.1:4600"))]);
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, origin.parse().unwrap());
+        }
+        let shop = Some("http://127.0.0.1:4601".to_owned());
+        may(&method, path, &headers, shop)
+    }
+
+    #[test]
+    fn a_change_comes_from_the_banks_own_pages_or_from_a_program() {
+        let settle = "/sandbox/charges/chrg_test_x/settle";
+        assert!(verdict(Method::POST, settle, None));
+        assert!(verdict(Method::POST, settle, Some("http://127.0.0.1:4600")));
+        for origin in ["http://127.0.0.1:4601", "http://shop.example", "null"] {
+            assert!(!verdict(Method::POST, settle, Some(origin)), "{origin}");
+            assert!(verdict(Method::GET, settle, Some(origin)), "{origin}");
+        }
+    }
+
+    #[test]
+    fn the_shops_pages_get_tokens_and_nobody_elses_do() {
+        assert!(verdict(Method::POST, TOKENS, Some("http://127.0.0.1:4601")));
+        assert!(!verdict(Method::POST, TOKENS, Some("http://shop.example")));
+    }
+}

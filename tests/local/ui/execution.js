@@ -1,0 +1,162 @@
+// One execution: the graph, the steps, and what it left behind. Follows it while it runs.
+
+import { byId, facts, h, json, pill, say, show } from "./dom.js";
+import { baht, between, COURSES, duration, explained, named, OUTCOMES, time } from "./format.js";
+import { get, repeat } from "./data.js";
+import { draw, place } from "./graph.js";
+
+const name = decodeURIComponent(location.pathname.split("/").at(-1));
+/** How much smaller than its natural size the picture may begin: its words must be readable. */
+const SMALLEST = 0.8;
+
+let scale = null;
+let settled = 0;
+
+function resize() {
+  const svg = byId("graph").querySelector("svg");
+  if (!svg) return;
+  svg.setAttribute("width", Math.round(svg.dataset.width * scale));
+  svg.setAttribute("height", Math.round(svg.dataset.height * scale));
+}
+
+function fitting() {
+  const svg = byId("graph").querySelector("svg");
+  return Math.min(1, (byId("graph").clientWidth - 4) / svg.dataset.width);
+}
+
+/** Brings the state that was reached last into view, once for each. */
+function follow(steps) {
+  const last = steps.at(-1)?.state;
+  const canvas = byId("graph");
+  if (!last || canvas.dataset.follows === last) return;
+  canvas.dataset.follows = last;
+  const node = canvas.querySelector(`[data-state="${CSS.escape(last)}"]`).getBoundingClientRect();
+  const frame = canvas.getBoundingClientRect();
+  canvas.scrollBy({ left: node.x + node.width / 2 - frame.x - frame.width / 2, top: node.y + node.height / 2 - frame.y - frame.height / 2 });
+}
+
+function zoom(factor) {
+  scale = Math.min(2, Math.max(0.2, scale * factor));
+  resize();
+}
+
+byId("smaller").addEventListener("click", () => zoom(1 / 1.25));
+byId("larger").addEventListener("click", () => zoom(1.25));
+byId("fit").addEventListener("click", () => {
+  scale = fitting();
+  resize();
+});
+
+/** A state that is chosen in the picture opens its step. */
+byId("graph").addEventListener("click", (event) => {
+  const id = event.target.closest("a")?.getAttribute("href")?.slice(1);
+  const details = id && byId(id)?.querySelector("details");
+  if (!details) return;
+  event.preventDefault();
+  details.open = true;
+  details.querySelector("summary").focus();
+});
+
+function part(title, value) {
+  return value === undefined || value === null ? null : [h("h4", {}, title), json(value)];
+}
+
+function step(step, at, comments) {
+  const course = named(COURSES, step.course);
+  const same = JSON.stringify(step.result) === JSON.stringify(step.output);
+  return [
+    h("details", {},
+      h("summary", {}, h("span", { class: "state" }, step.state), pill(course),
+        h("span", { class: "took" }, duration(step.milliseconds))),
+      h("p", {}, comments.get(step.state) ?? ""),
+      h("p", {}, "Entered ", time(step.entered)),
+      part("Input", step.input),
+      part("Answer of its task", step.result),
+      same ? null : part("Output", step.output)),
+    step.retries > 0 ? h("p", { class: "retries" }, `Tried ${step.retries + 1} times`) : null,
+    step.errors.length > 0
+      ? h("ul", { class: "errors" }, step.errors.map(({ error, cause }) => h("li", {}, h("strong", {}, error), ` ${explained(cause)}`)))
+      : null,
+  ].filter(Boolean);
+}
+
+/** Only steps that changed are drawn anew, so that one that is open stays open. */
+function steps(execution, comments) {
+  const list = byId("steps");
+  execution.steps.forEach((each, at) => {
+    const id = `step-${at + 1}`;
+    let item = byId(id);
+    if (!item) {
+      item = h("li", { id });
+      list.append(item);
+    }
+    item.dataset.state = each.state;
+    item.dataset.status = each.course;
+    const wasOpen = item.querySelector("details")?.open ?? false;
+    show(item, JSON.stringify(each), () => step(each, at, comments));
+    item.querySelector("details").open = wasOpen;
+  });
+}
+
+function head(execution, environment) {
+  const outcome = named(OUTCOMES, execution.outcome);
+  const order = execution.orderId;
+  show(byId("facts"), JSON.stringify([execution.outcome, execution.stopped, order, execution.failure]), () => facts([
+    ["Outcome", pill(outcome)],
+    ["Order", order === "ADDCARD" ? "Card verification" : order && h("a", { href: `/orders#order-${order}` }, h("code", {}, order))],
+    ["Amount", baht(execution.amount)],
+    ["Charge", execution.chargeId && h("a", { href: `${environment.bankUrl}/charges/${encodeURIComponent(execution.chargeId)}` }, h("code", {}, execution.chargeId), " at the bank")],
+    ["Started", time(execution.started)],
+    ["Took", between(execution.started, execution.stopped) || "still running"],
+    ["Failed with", execution.failure && `${execution.failure.error}: ${explained(execution.failure.cause)}`],
+  ]));
+  byId("facts").dataset.outcome = execution.outcome;
+  say("announcement", `${outcome.word}, in ${execution.lastState ?? "no state yet"}`);
+}
+
+function picture(placed, execution) {
+  const canvas = byId("graph");
+  const succeeded = execution.status === "SUCCEEDED";
+  const key = JSON.stringify([execution.status, execution.steps.map(({ state, course, milliseconds }) => [state, course, milliseconds])]);
+  show(canvas, key, () => draw(placed, execution.steps, succeeded));
+  scale ??= Math.max(SMALLEST, fitting());
+  resize();
+  follow(execution.steps);
+}
+
+function around(payment) {
+  const block = (title, value, link) => h("details", { id: title.toLowerCase().replaceAll(/[^a-z]/g, "-") },
+    h("summary", {}, title), link ?? null, value ? json(value) : h("p", {}, "There is none."));
+  return [
+    h("ul", { class: "plain others" }, payment.executions.map((other) =>
+      h("li", {}, other === name ? h("span", { "aria-current": "page" }, h("code", {}, other), " (this one)") : h("a", { href: `/executions/${encodeURIComponent(other)}` }, h("code", {}, other))))),
+    block("Record", payment.record),
+    block("Order", payment.order),
+    block("Charge at the bank", payment.charge),
+    block("Notifications", payment.events),
+  ];
+}
+
+async function start() {
+  say("name", name);
+  document.title = `${name} · payment3`;
+  const [machine, environment] = await Promise.all([get("/api/state-machine"), get("/api/environment")]);
+  const placed = place(machine);
+  const comments = new Map(machine.states.map(({ name: state, comment }) => [state, comment]));
+  byId("legend").append(...[...Object.values(COURSES), { word: "Not reached", tone: "plain" }].map((course) => h("li", {}, pill(course))));
+  await repeat(1000, async () => {
+    const execution = await get(`/api/executions/${encodeURIComponent(name)}`);
+    head(execution, environment);
+    picture(placed, execution);
+    steps(execution, comments);
+    if (execution.chargeId) {
+      const payment = await get(`/api/payments/${encodeURIComponent(execution.chargeId)}`).catch(() => null);
+      if (payment) show(byId("around"), JSON.stringify(payment), () => around(payment));
+    }
+    // Once it is over nothing changes here, but what the shop is told may come a moment later.
+    settled = execution.stopped ? settled + 1 : 0;
+    return settled < 3;
+  });
+}
+
+start().catch((error) => say("problem", error.message));

@@ -1,0 +1,93 @@
+// How amounts, times and statuses read.
+
+/** `1500.00` as `1,500.00 THB`. The text is never made a number. */
+export function baht(amount) {
+  if (amount === null || amount === undefined || amount === "") return "";
+  const [whole, satang = ""] = String(amount).split(".");
+  return `${whole.replace(/\B(?=(\d{3})+$)/g, ",")}.${satang.padEnd(2, "0")} THB`;
+}
+
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/** A time in the reader's own zone and manner, with seconds. */
+export function time(text) {
+  if (!text) return "";
+  const element = document.createElement("time");
+  element.dateTime = text;
+  element.textContent = moment.format(new Date(text));
+  return element;
+}
+
+/** Milliseconds for people. */
+export function duration(milliseconds) {
+  if (milliseconds === null || milliseconds === undefined) return "";
+  if (milliseconds < 1000) return `${milliseconds} ms`;
+  if (milliseconds < 60_000) return `${(milliseconds / 1000).toFixed(1)} s`;
+  const minutes = Math.floor(milliseconds / 60_000);
+  return `${minutes} min ${Math.round((milliseconds % 60_000) / 1000)} s`;
+}
+
+/** The time between two texts. */
+export function between(start, end) {
+  return end ? duration(new Date(end) - new Date(start)) : "";
+}
+
+/** What an execution did for its payment. */
+export const OUTCOMES = {
+  running: { word: "Running", tone: "wait" },
+  paid: { word: "Paid", tone: "good" },
+  verified: { word: "Card verified", tone: "good" },
+  declined: { word: "Declined", tone: "bad" },
+  reversed: { word: "Money returned", tone: "warn" },
+  returned: { word: "Returned at the bank", tone: "warn" },
+  awaitingBank: { word: "Waiting for the bank", tone: "wait" },
+  alreadyProcessed: { word: "Done before", tone: "plain" },
+  failed: { word: "Failed", tone: "bad" },
+};
+
+/** What apps are told about an order. */
+export const ORDER = {
+  none: { word: "Not paid", tone: "plain" },
+  pending: { word: "Pending", tone: "wait" },
+  paid: { word: "Paid", tone: "good" },
+  declined: { word: "Declined", tone: "bad" },
+  reversed: { word: "Money returned", tone: "warn" },
+};
+
+/** How a stay in a state went. */
+export const COURSES = {
+  done: { word: "Done", tone: "good" },
+  retried: { word: "Done after retries", tone: "warn" },
+  caught: { word: "Error handled", tone: "warn" },
+  running: { word: "Running", tone: "wait" },
+  failed: { word: "Failed here", tone: "bad" },
+};
+
+/** An entry of one of these lists; an unknown word stands for itself. */
+export function named(list, word) {
+  return list[word] ?? { word: String(word), tone: "plain" };
+}
+
+/** What a sandbox card does. */
+export const CARDS = {
+  approved: "Approved after 3-D Secure",
+  declined: "Declined after 3-D Secure",
+  approvedAtOnce: "Approved at once, without 3-D Secure",
+  declinedAtOnce: "Declined at once, without 3-D Secure",
+  slow: "Slow: approved some seconds after you are back",
+  callbackLost: "Callback lost: approved, and nobody tells the shop",
+};
+
+/** A card number in groups of four. */
+export function grouped(number) {
+  return number.replace(/(.{4})(?=.)/g, "$1 ");
+}
+
+/** What an error's cause says: a function's error comes as JSON around its message. */
+export function explained(cause) {
+  try {
+    return JSON.parse(cause).errorMessage ?? cause;
+  } catch {
+    return cause;
+  }
+}

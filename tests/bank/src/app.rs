@@ -22,7 +22,7 @@ use crate::faults::Faults;
 use crate::ledger::Ledger;
 use crate::requests::RequestLog;
 use crate::store::StateFile;
-use crate::{browser, gateway, sandbox, three_ds};
+use crate::{browser, gateway, office, sandbox, three_ds};
 
 /// The largest request body; a charge is a few hundred bytes.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -178,6 +178,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(gateway::routes())
         .merge(three_ds::routes())
         .merge(sandbox::routes())
+        .merge(office::routes())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(

@@ -334,7 +334,7 @@ impl Charge {
                 "`amount` of a refund must be more than 0",
             ));
         }
-        let left = self.order.amount.minus(self.refunded());
+        let left = self.left_to_refund();
         if amount > left {
             return Err(GatewayError::refused(
                 "refund_exceeds_charge",
@@ -353,6 +353,11 @@ impl Charge {
         self.refunds.push(refund);
         self.enter(TransactionState::RefundSent, now);
         Ok(id)
+    }
+
+    /// How much of the charge can be given back yet.
+    pub(crate) fn left_to_refund(&self) -> Satang {
+        self.order.amount.minus(self.refunded())
     }
 
     /// The sum of the refunds.

@@ -1,18 +1,20 @@
 //! A sandbox of KASIKORNBANK's card gateway (K-Payment Gateway, card REST API v2), for development and tests.
 //!
 //! It is the counterpart of the payment system and shares no code with it: it has its own amounts, its own
-//! checksum and its own idea of what a charge may do next. Three surfaces are served on one listener:
+//! checksum and its own idea of what a charge may do next. Four surfaces are served on one listener:
 //!
 //! * the gateway API (`/card/v2/...`), which needs the secret key in `x-api-key`;
 //! * the 3-D Secure page (`/3ds/{chargeId}`), which the shopper's browser is sent to;
 //! * the sandbox's own controls (`/sandbox/...`), which need no key: tokens, the merchant account's URLs, what
-//!   happened so far, settlement, and faults on demand.
+//!   happened so far, settlement, and faults on demand;
+//! * the bank's pages (`/`), which show the books and have a button for each control.
 //!
 //! Nothing varies by chance but the ids. Time comes from [`BankConfig::clock`].
 
 mod app;
 mod browser;
 mod call;
+mod callback;
 mod cards;
 mod charge;
 mod customer;
@@ -23,6 +25,7 @@ mod ids;
 mod ledger;
 mod money;
 mod notify;
+mod office;
 mod page;
 mod requests;
 mod sandbox;

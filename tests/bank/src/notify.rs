@@ -135,21 +135,37 @@ pub(crate) async fn deliver(app: App, delivery: Delivery) -> Result<Notification
 
 async fn send(app: &App, delivery: &Delivery) -> Result<u16, String> {
     tokio::time::sleep(delivery.delay).await;
-    let config = &app.core.config;
-    let client = app.core.client.get_or_init(|| client(config)).as_ref()?;
-    let request = client
+    let request = client_of(app)?
         .post(&delivery.url)
         .header(CONTENT_TYPE, "application/json")
         .body(delivery.body.clone());
-    match request.send().await {
-        Ok(response) => Ok(response.status().as_u16()),
-        Err(e) if e.is_timeout() => Err(format!(
-            "no answer within {:?}",
-            config.notification_timeout
-        )),
-        Err(e) if e.is_connect() => Err("the merchant's server cannot be reached".to_owned()),
-        Err(e) => Err(e.without_url().to_string()),
-    }
+    answer_to(app, request)
+        .await
+        .map(|response| response.status().as_u16())
+}
+
+/// Sends a request to the merchant's server; an error says why there is no answer.
+pub(crate) async fn answer_to(
+    app: &App,
+    request: reqwest::RequestBuilder,
+) -> Result<reqwest::Response, String> {
+    request.send().await.map_err(|e| {
+        if e.is_timeout() {
+            let patience = app.core.config.notification_timeout;
+            format!("no answer within {patience:?}")
+        } else if e.is_connect() {
+            "the merchant's server cannot be reached".to_owned()
+        } else {
+            e.without_url().to_string()
+        }
+    })
+}
+
+/// The client of everything that the bank sends to the merchant's server.
+pub(crate) fn client_of(app: &App) -> Result<&reqwest::Client, String> {
+    let config = &app.core.config;
+    let client = app.core.client.get_or_init(|| client(config));
+    client.as_ref().map_err(Clone::clone)
 }
 
 /// The client of all notifications. It talks to the merchant's server alone: no proxy, no redirects.

@@ -30,6 +30,7 @@ button { width: 100%; min-height: 2.75rem; margin-top: .75rem; padding: .5rem 1r
   border: 1px solid var(--line); border-radius: .5rem; background: transparent; color: inherit; cursor: pointer; }
 button.main { border-color: var(--brand); background: var(--brand); color: var(--on-brand); font-weight: 600; }
 :focus-visible { outline: 3px solid var(--brand); outline-offset: 2px; }
+a { color: var(--brand); }
 .hint { margin: .25rem 0 0; font-size: .875rem; }
 .alert { color: var(--bad); font-weight: 600; }
 ";
@@ -188,7 +189,8 @@ fn page(title: &str, content: &str, script: &str) -> Response {
     (headers, html).into_response()
 }
 
-fn escape(text: &str) -> String {
+/// Text as HTML shows it, also inside a quoted attribute.
+pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::app::App;
 use crate::browser;
+use crate::callback;
 use crate::cards::Card;
 use crate::charge::Notification;
 use crate::customer::Customer;
@@ -32,8 +33,11 @@ pub(crate) fn routes() -> Router<App> {
         .route("/sandbox/charges", get(charges))
         .route("/sandbox/charges/{id}", get(charge))
         .route("/sandbox/charges/{id}/settle", post(settle))
+        .route("/sandbox/charges/{id}/void", post(void))
+        .route("/sandbox/charges/{id}/refund", post(refund))
         .route("/sandbox/charges/{id}/notify", post(notify_again))
         .route("/sandbox/charges/{id}/return", get(return_fields))
+        .route("/sandbox/charges/{id}/callback", post(call_back))
         .route("/sandbox/customers", get(customers))
         .route("/sandbox/customers/{id}", get(customer))
         .route("/sandbox/faults", post(plan_fault).delete(clear_faults))
@@ -140,6 +144,29 @@ async fn settle(
     Ok(response)
 }
 
+/// Cancels the charge by hand, as the merchant's portal does; a notification is not sent.
+async fn void(Shared(app): Shared<App>, Path(id): Path<String>) -> Result<Response, GatewayError> {
+    app.change(|state, now| {
+        let charge = state.ledger.charge_mut(&id)?;
+        charge.void(now)?;
+        Ok(Json(charge.object(&app.base)).into_response())
+    })
+}
+
+/// Gives back by hand what is left of the charge; a notification is not sent.
+async fn refund(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+) -> Result<Response, GatewayError> {
+    app.change(|state, now| {
+        let charge = state.ledger.charge_mut(&id)?;
+        let refund_id = charge.refund(charge.left_to_refund(), now)?;
+        let mut object = charge.object(&app.base);
+        object.refund_id = Some(refund_id);
+        Ok(Json(object).into_response())
+    })
+}
+
 async fn notify_again(
     Shared(app): Shared<App>,
     Path(id): Path<String>,
@@ -153,6 +180,15 @@ async fn return_fields(
     Path(id): Path<String>,
 ) -> Result<Json<ReturnFields>, GatewayError> {
     Ok(Json(ReturnFields::of(app.lock().ledger.charge(&id)?)))
+}
+
+async fn call_back(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Vec<callback::Answer>>, GatewayError> {
+    let wish: callback::Wish = read_json(&body)?;
+    Ok(Json(callback::send(&app, &id, wish).await?))
 }
 
 async fn customers(Shared(app): Shared<App>) -> Response {

@@ -57,7 +57,7 @@ export const ORDER = {
 /** How a stay in a state went. */
 export const COURSES = {
   done: { word: "Done", tone: "good" },
-  retried: { word: "Done after retries", tone: "warn" },
+  retried: { word: "Done, retried", tone: "warn" },
   caught: { word: "Error handled", tone: "warn" },
   running: { word: "Running", tone: "wait" },
   failed: { word: "Failed here", tone: "bad" },

@@ -24,16 +24,18 @@ function width(text, font) {
   return ruler.measureText(text).width;
 }
 
+/** An error per line; a long name breaks before its last two words, such as `FailedException`. */
 function labelLines(label) {
-  return label ? label.split(/(?<=,) /) : [];
+  if (!label) return [];
+  return label.split(/(?<=,) /).flatMap((name) => (name.length > 18 ? name.split(/(?<=[a-z])(?=[A-Z][a-z]+[A-Z][a-z]+$)/) : [name]));
 }
 
 /** Where states and ways stand: computed once, as it does not depend on what happened. */
 export function place(machine) {
   const graph = new Graph({ multigraph: true });
-  graph.setGraph({ rankdir: "TB", nodesep: 26, edgesep: 14, ranksep: 34, marginx: 10, marginy: 10 });
+  graph.setGraph({ rankdir: "TB", nodesep: 16, edgesep: 10, ranksep: 30, marginx: 10, marginy: 10 });
   for (const { name } of machine.states) {
-    graph.setNode(name, { width: Math.ceil(Math.max(width(name, "600 14px"), width("Done after retries", "12px"))) + 30, height: HEIGHT });
+    graph.setNode(name, { width: Math.ceil(Math.max(width(name, "600 14px"), width("Error handled · 59 min 59 s", "12px"))) + 24, height: HEIGHT });
   }
   graph.setNode(DONE, { width: 64, height: 30 });
   machine.edges.forEach((edge, at) => {
@@ -122,7 +124,7 @@ function drawnState(state, box, visit) {
   s("title", {}, state.comment || state.name),
   shape(state.kind, box),
   s("text", { class: "name", x: box.width / 2, y: 18, "aria-hidden": "true" }, state.name),
-  s("text", { class: "word", x: box.width / 2, y: 34, "aria-hidden": "true" }, took && course !== "retried" ? `${word} · ${took}` : word));
+  s("text", { class: "word", x: box.width / 2, y: 34, "aria-hidden": "true" }, took ? `${word} · ${took}` : word));
   if (visit) group.setAttribute("href", `#step-${visit.at + 1}`);
   else group.setAttribute("role", "img");
   return group;

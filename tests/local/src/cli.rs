@@ -69,6 +69,9 @@ pub struct Test {
     /// Of the fault matrix, the calls alone whose name contains this, such as "pay-order"
     #[arg(long)]
     pub call: Option<String>,
+    /// Has the browser tests take the pictures in docs/screenshots anew
+    #[arg(long)]
+    pub screenshots: bool,
 }
 
 /// The parts of the tests, quick ones first.
@@ -102,6 +105,8 @@ pub enum Part {
     Api,
     /// What docs/runbook.md says, done as written; and two more branches beside the first
     Runbook,
+    /// The pages of the shop, the bank and the executions in a real browser, in an environment of their own
+    Browser,
     /// Of the end-to-end tests, the table of flows alone
     Flows,
     /// Every fault at every call of every flow; not among the parts that run by default

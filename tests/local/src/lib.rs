@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod aws;
 pub mod beside;
+pub mod browser;
 pub mod cargo_deny;
 pub mod cargo_programs;
 pub mod cfn_lint;

@@ -40,6 +40,13 @@ pub const JSONATA: Packages = Packages {
     log: "npm-jsonata.log",
 };
 
+/// Those that drive a browser in the tests.
+pub const BROWSER_TESTS: Packages = Packages {
+    name: "Node packages (the browser tests)",
+    directory: "tests/browser",
+    log: "npm-browser.log",
+};
+
 impl Packages {
     /// Where `package.json` is, and `node_modules` beside it.
     pub fn directory(self) -> PathBuf {

@@ -22,6 +22,16 @@ const PYTHON_NAMES: [&str; 6] = [
     "python",
 ];
 
+/// Names a suitable browser may have, in the order they are tried.
+const CHROMIUM_NAMES: [&str; 4] = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome-stable",
+    "google-chrome",
+];
+/// Names another one.
+const CHROMIUM_VARIABLE: &str = "PAYMENT3_CHROMIUM";
+
 /// The programs of the machine that are used.
 #[derive(Debug, Clone)]
 pub struct Programs {
@@ -54,6 +64,39 @@ pub fn node() -> Result<()> {
         return Ok(());
     }
     bail!("this machine lacks something:\n{}", missing.join("\n"));
+}
+
+/// The browser that the browser tests drive, as an absolute path.
+///
+/// # Errors
+/// There is none: with what to do.
+pub fn chromium() -> Result<String> {
+    if let Ok(named) = std::env::var(CHROMIUM_VARIABLE)
+        && !named.is_empty()
+    {
+        if version_of(&named).is_some() {
+            return Ok(named);
+        }
+        bail!("{CHROMIUM_VARIABLE} names {named}, and that is no browser that runs");
+    }
+    CHROMIUM_NAMES
+        .iter()
+        .filter_map(|name| on_path(name))
+        .find(|path| version_of(path).is_some())
+        .ok_or_else(|| {
+            anyhow!(
+                "this machine lacks something:\n  - Chromium, for the browser tests: none of {} is on the PATH. Install it \
+                 (on Debian: `apt-get install chromium`), or name the program of one in {CHROMIUM_VARIABLE}.",
+                CHROMIUM_NAMES.join(", ")
+            )
+        })
+}
+
+fn on_path(program: &str) -> Option<String> {
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|directory| directory.join(program))
+        .find(|path| path.is_file())
+        .and_then(|path| path.to_str().map(str::to_owned))
 }
 
 fn check_node(missing: &mut Vec<String>) {
@@ -174,6 +217,12 @@ mod tests {
         assert_eq!(parse_version("11.19.1"), Some((11, 19)));
         assert_eq!(parse_version("Python 3.11.7"), Some((3, 11)));
         assert_eq!(parse_version("Python"), None);
+    }
+
+    #[test]
+    fn a_program_is_found_on_the_path_by_its_name() {
+        assert!(on_path("sh").is_some_and(|path| path.ends_with("/sh")));
+        assert_eq!(on_path("payment3-no-such-program"), None);
     }
 
     #[test]

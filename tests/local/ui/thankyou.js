@@ -45,9 +45,8 @@ async function payment() {
     return false;
   }
   tell(answer.status, answer.amount);
-  if (answer.status === "pending") return true;
   await link();
-  return false;
+  return answer.status === "pending";
 }
 
 /** A verification has no order and so no check status: the shop knows by the event that it receives. */

@@ -18,8 +18,8 @@ use crate::outputs::Outputs;
 use crate::outside::Outside;
 use crate::process::Tool;
 use crate::{
-    cargo_deny, cfn_lint, deploy, functions, node, outputs, prerequisites, schemathesis, steps,
-    workspace,
+    browser, cargo_deny, cfn_lint, deploy, functions, node, outputs, prerequisites, schemathesis,
+    steps, workspace,
 };
 
 /// The branch of the environment that the tests have for themselves.
@@ -66,6 +66,10 @@ pub async fn run(arguments: Test) -> Result<()> {
             .filter(|part| !ON_DEMAND.contains(part))
             .collect(),
     };
+    if parts.contains(&Part::Browser) {
+        // Told now, and not after an hour.
+        prerequisites::chromium()?;
+    }
     let mut interrupted = Interrupt::new()?;
     let mut shared = Shared::default();
     let mut done = Vec::new();
@@ -132,6 +136,7 @@ async fn run_part(
         Part::Faults => faults(chosen(Selection::everything(), arguments), interrupt).await,
         Part::Broken => broken(interrupt).await,
         Part::Outage => outage(interrupt).await,
+        Part::Browser => browser(arguments.screenshots, interrupt).await,
         Part::Runbook => shared.run(interrupt, runbook).await,
         Part::Flows => {
             shared
@@ -334,6 +339,28 @@ async fn broken(interrupt: &mut Interrupt) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Runs the browser tests in an environment as `cargo local up` starts it: the bank notifies by itself.
+async fn browser(screenshots: bool, interrupt: &mut Interrupt) -> Result<()> {
+    let chromium = prerequisites::chromium()?;
+    let options = Options {
+        directory: workspace::local_dir().join("test-browser"),
+        branch: "browser".to_owned(),
+        notifications: Notifications::Automatic,
+        ..options()
+    };
+    let mut environment = Environment::start(options, interrupt).await?;
+    let outputs_file = environment.outputs_file().clone();
+    let pictures = screenshots.then(browser::pictures);
+    let logs = logs();
+    let tests = browser::run(&chromium, &outputs_file, pictures.as_deref(), &logs);
+    let result = tokio::select! {
+        result = interrupt.or(tests) => result,
+        error = environment.broken() => Err(error),
+    };
+    let stopped = steps::step("Stopping", environment.stop()).await;
+    result.and(stopped)
 }
 
 /// Takes all of AWS away in the middle of payments, in an environment of its own that saves its state.

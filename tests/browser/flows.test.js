@@ -1,0 +1,348 @@
+// The flows by clicking: what the shopper sees, and what the picture of the execution shows.
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { ask, bank, outputs, startByHand, visit, withBrowser } from "./support.js";
+
+const FOUND = ["ParseCallback", "LookupRecord", "InquireCharge", "RecordOutcome", "Outcome"];
+const APPROVED = /^Approved after/;
+const OTHER_APPROVED = /^Approved after .*MASTERCARD/;
+
+/** The picture shows exactly these states, done unless said otherwise, as reached; and the end. */
+async function shows(shopper, states, others = {}) {
+  const picture = await shopper.picture();
+  const expected = Object.fromEntries([
+    ...Object.keys(picture).map((state) => [state, "untouched"]),
+    ...[...states, "done"].map((state) => [state, "done"]),
+    ...Object.entries(others),
+  ]);
+  assert.deepEqual(picture, expected);
+  await isColoured(shopper);
+}
+
+/** Every status has the colour of its word in the legend, and no two tones look alike. */
+async function isColoured(shopper) {
+  const fills = await shopper.page.locator("#graph").evaluate((graph) => {
+    const colour = (element, property) => element && getComputedStyle(element)[property];
+    const tones = Object.fromEntries(["good", "warn", "bad", "wait"].map((tone) => [tone, colour(document.querySelector(`#legend .pill.${tone}`), "backgroundColor")]));
+    const nodes = [...graph.querySelectorAll(".node")].map((node) => [node.dataset.status, colour(node.querySelector("rect, polygon"), "fill")]);
+    return { tones, nodes };
+  });
+  assert.equal(new Set(Object.values(fills.tones)).size, 4);
+  const toneOf = { done: "good", retried: "warn", caught: "warn", failed: "bad", running: "wait" };
+  for (const [status, fill] of fills.nodes) {
+    if (toneOf[status]) assert.equal(fill, fills.tones[toneOf[status]], status);
+    else assert.ok(!Object.values(fills.tones).includes(fill), `a state that was not reached is ${fill}`);
+  }
+}
+
+/** Pays an order as a new user, and returns the user. */
+async function becomeKnown(shopper) {
+  await shopper.openShop();
+  await shopper.pay(APPROVED);
+  await shopper.confirm();
+  const orderId = await shopper.isTold("paid");
+  const { ownerId } = await ask(`/orders/${orderId}`);
+  return ownerId;
+}
+
+/** Chooses a user who was here before. */
+async function chooseKnown(shopper, ownerId) {
+  await shopper.click(shopper.page.getByRole("radio", { name: "A user who was here before" }));
+  await shopper.page.getByLabel("Which one").selectOption(ownerId);
+}
+
+async function savedCards(ownerId) {
+  const users = await ask("/api/users");
+  return users.find((user) => user.ownerId === ownerId)?.cards ?? [];
+}
+
+describe("by clicking", () => {
+  withBrowser();
+
+  test("flow 1: a new user's first order is paid after few clicks", () => visit(async (shopper) => {
+    await shopper.openShop();
+    await shopper.pay();
+    await shopper.confirm();
+    const orderId = await shopper.isTold("paid");
+    const { clicks } = shopper;
+    console.log(`clicks from the shop's address to the first paid order: ${clicks}`);
+    assert.ok(clicks <= 6, `${clicks} clicks`);
+    const order = await ask(`/orders/${orderId}`);
+    assert.equal(order.isPaid, true);
+
+    await shopper.seesExecution("paid");
+    await shows(shopper, [...FOUND, "PayOrder", "NotifySuccess", "SaveCardPolicy", "EnsureKBankUser", "UserExisted", "CardHandled", "CloseRecord"]);
+    assert.equal((await savedCards(order.ownerId)).length, 1);
+
+    // The shop believed the event by its signature.
+    await shopper.click(shopper.link("Notifications"));
+    const row = shopper.page.getByRole("row", { name: orderId });
+    await row.getByText("Signature right").waitFor();
+    await row.getByText("payment.succeeded").first().waitFor();
+  }));
+
+  test("flow 2: a known user pays with another card", () => visit(async (shopper) => {
+    const user = await becomeKnown(shopper);
+    await shopper.openShop();
+    await chooseKnown(shopper, user);
+    await shopper.pay(OTHER_APPROVED);
+    await shopper.confirm();
+    await shopper.isTold("paid");
+    await shopper.seesExecution("paid");
+    await shows(shopper, [...FOUND, "PayOrder", "NotifySuccess", "SaveCardPolicy", "EnsureKBankUser", "UserExisted", "AddCard", "CardHandled", "CloseRecord"]);
+    assert.deepEqual((await savedCards(user)).map(({ brand }) => brand), ["VISA", "MASTERCARD"]);
+  }));
+
+  test("flow 3: the bank declines, and the order can be paid with another card", () => visit(async (shopper) => {
+    await shopper.openShop();
+    await shopper.pay(/^Declined after/);
+    await shopper.confirm();
+    const orderId = await shopper.isTold("declined");
+    await shopper.seesExecution("declined");
+    // The policy of the local deployment saves every order's card; the bank refuses a declined one's.
+    await shows(shopper, [...FOUND, "NotifyFailure", "SaveCardPolicy", "CardHandled", "CloseRecord"], { EnsureKBankUser: "caught" });
+
+    await shopper.click(shopper.link("Orders"));
+    await shopper.click(shopper.link(`Pay order ${orderId}`));
+    await shopper.page.locator("#checkout[data-ready]").waitFor();
+    await shopper.pay(APPROVED);
+    await shopper.confirm();
+    assert.equal(await shopper.isTold("paid"), orderId);
+  }));
+
+  test("flow 3: the shopper fails 3-D Secure", () => visit(async (shopper) => {
+    await shopper.openShop();
+    await shopper.pay(APPROVED);
+    await shopper.click(shopper.button("Fail the authentication"));
+    await shopper.isTold("declined");
+  }));
+
+  test("flow 4: a card is verified, saved, and the baht goes back", () => visit(async (shopper) => {
+    const user = await becomeKnown(shopper);
+    await shopper.openShop("/cards");
+    await chooseKnown(shopper, user);
+    await shopper.pay(OTHER_APPROVED);
+    await shopper.confirm();
+    await shopper.isTold("saved");
+    await shopper.seesExecution("verified");
+    await shows(shopper, [...FOUND, "EnsureKBankUser", "UserExisted", "AddCard", "CardHandled", "NotifyCard", "ReverseVerification", "CloseRecord"]);
+    assert.equal((await savedCards(user)).length, 2);
+
+    await shopper.click(shopper.link(/at the bank/));
+    await shopper.page.locator('[data-state="Voided"]').first().waitFor();
+  }));
+
+  test("without 3-D Secure the order is paid at once", () => visit(async (shopper) => {
+    await shopper.openShop();
+    await shopper.pay(/^Approved at once/);
+    await shopper.isTold("paid");
+  }));
+
+  test("a slow bank: the shopper waits, and the order is paid", () => visit(async (shopper) => {
+    await shopper.openShop();
+    await shopper.pay(/^Slow/);
+    await shopper.confirm();
+    await shopper.isTold("pending");
+    await shopper.isTold("paid");
+    await shopper.seesExecution("paid");
+    assert.equal((await shopper.picture()).InquireCharge, "retried");
+    await isColoured(shopper);
+  }));
+
+  test("a lost callback is healed by reconciliation", () => visit(async (shopper) => {
+    await shopper.openShop();
+    await shopper.pay(/^Callback lost/);
+    await shopper.confirm();
+    await shopper.page.getByRole("heading", { name: "The way back is lost" }).waitFor();
+    await shopper.click(shopper.link("Look at the order in the shop"));
+    const row = shopper.page.getByRole("row", { name: /Pending/ }).first();
+    await row.waitFor();
+    const id = await row.getAttribute("id");
+    const order = shopper.page.locator(`#${id}`);
+    await shopper.click(order.getByRole("button", { name: /^Reconcile order/ }));
+    await order.getByText("Paid", { exact: true }).waitFor();
+
+    await shopper.click(order.getByRole("link", { name: /^Execution/ }));
+    await shopper.page.locator('#facts[data-outcome="paid"]').waitFor();
+    await shows(shopper, [...FOUND, "PayOrder", "NotifySuccess", "SaveCardPolicy", "EnsureKBankUser", "UserExisted", "CardHandled", "CloseRecord"]);
+    const input = await ask(`/api/executions/${shopper.page.url().split("/").at(-1)}`);
+    assert.equal(input.input.source, "reconcile");
+  }));
+
+  test("a refused checkout says why", () => visit(async (shopper) => {
+    for (const [what, message] of [
+      ["Another total than the order's", /is not the order's total: reload the checkout/],
+      ["Somebody else's order", /this user has no such order/],
+      ["A merchant account that is not the shop's", /is no merchant account of this shop/],
+    ]) {
+      await shopper.openShop();
+      await shopper.click(shopper.page.getByText("Spoil the form"));
+      await shopper.page.getByLabel("What the API must refuse").selectOption({ label: what });
+      await shopper.pay();
+      await shopper.page.getByRole("heading", { name: "The payment was not started" }).waitFor();
+      await shopper.page.getByText(message).waitFor();
+    }
+  }));
+
+  test("an order that two tabs pay is paid once, and the other money goes back", () => visit(async (first) => {
+    await first.openShop();
+    await first.pay(/^Declined after/);
+    await first.confirm();
+    const orderId = await first.isTold("declined");
+    const second = await first.tab();
+    for (const shopper of [first, second]) {
+      await shopper.openShop(`/?order=${orderId}`);
+      await shopper.pay(APPROVED);
+      await shopper.button("Confirm the payment").waitFor();
+    }
+    const charge = second.page.url().split("/").at(-1);
+    await first.confirm();
+    await first.isTold("paid");
+    await second.confirm();
+    await second.isTold("paid");
+    await second.page.goto(`${outputs.shopUrl}/executions/${charge}`);
+    await second.page.locator('#facts[data-outcome="reversed"]').waitFor();
+    await shows(second, [...FOUND, "ReverseCharge", "NotifyReversal", "CloseRecord"], { PayOrder: "caught" });
+    await second.page.getByText("OrderAlreadyPaid").first().waitFor();
+  }));
+
+  test("an execution is followed while it runs, and nobody reloads the page", () => visit(async (shopper) => {
+    await shopper.openShop();
+    await shopper.pay(APPROVED);
+    await shopper.button("Confirm the payment").waitFor();
+    const charge = shopper.page.url().split("/").at(-1);
+    // The bank answers the fourth question.
+    await bank("faults", { operation: "inquire", kind: "error", times: 3 });
+    const watcher = await shopper.tab();
+    await watcher.page.goto(`${outputs.shopUrl}/executions/${charge}`);
+    await watcher.page.getByRole("alert").getByText("there is no execution").waitFor();
+    await shopper.confirm();
+    await watcher.page.locator('[data-state="InquireCharge"][data-status="running"]').first().waitFor();
+    await watcher.page.locator('#facts[data-outcome="running"]').waitFor();
+    await watcher.page.locator('#facts[data-outcome="paid"]').waitFor();
+    const picture = await watcher.picture();
+    assert.equal(picture.InquireCharge, "retried");
+    assert.equal(picture.CloseRecord, "done");
+    const step = watcher.page.locator('#steps [data-state="InquireCharge"]');
+    await step.getByText("Tried 4 times").waitFor();
+    assert.equal(await step.getByText("BankUnavailable").count(), 3);
+  }));
+
+  test("an execution that stands failed shows where, and with which error", () => visit(async (shopper) => {
+    const name = `by-hand-${Date.now()}`;
+    await startByHand(name, { chargeId: "chrg_test_nobody_made_this_one" });
+    await shopper.page.goto(`${outputs.shopUrl}/executions`);
+    await shopper.click(shopper.link(name));
+    await shopper.page.locator('#facts[data-outcome="failed"]').waitFor();
+    const picture = await shopper.picture();
+    assert.equal(picture.ParseCallback, "done");
+    assert.equal(picture.LookupRecord, "failed");
+    assert.equal(picture.InquireCharge, "untouched");
+    assert.equal(picture.done, "untouched");
+    await isColoured(shopper);
+    await shopper.page.locator("#facts").getByText("RecordNotFound").waitFor();
+  }));
+
+  test("the list is filtered by outcome", () => visit(async (shopper) => {
+    await shopper.openShop();
+    await shopper.pay(/^Declined at once/);
+    await shopper.isTold("declined");
+    await shopper.click(shopper.link("Executions"));
+    await shopper.click(shopper.button(/^Declined \(\d+\)$/));
+    const rows = shopper.page.locator("tbody tr");
+    await rows.first().waitFor();
+    const outcomes = await rows.locator("td:first-child").allInnerTexts();
+    assert.deepEqual([...new Set(outcomes.map((text) => text.trim()))], ["Declined"]);
+    assert.match(shopper.page.url(), /outcome=declined/);
+    // The address leads back to the same list.
+    await shopper.page.reload();
+    await shopper.page.locator('#show-declined[aria-pressed="true"]').waitFor();
+  }));
+});
+
+describe("at the bank, by hand", () => {
+  withBrowser();
+
+  async function openCharge(shopper, orderId) {
+    const orders = await ask("/api/orders");
+    const { chargeId } = orders.find((order) => order.orderId === orderId);
+    await shopper.page.goto(`${outputs.bankUrl}/charges/${chargeId}`);
+    await shopper.button("Settle").waitFor();
+    return chargeId;
+  }
+
+  async function paidOrder(shopper) {
+    await shopper.openShop();
+    await shopper.pay(APPROVED);
+    await shopper.confirm();
+    return shopper.isTold("paid");
+  }
+
+  async function isNoted(shopper, text) {
+    await shopper.page.getByRole("status").getByText(text).waitFor();
+  }
+
+  async function hasState(shopper, state) {
+    await shopper.page.locator(`dl [data-state="${state}"]`).waitFor();
+  }
+
+  test("a charge is settled and refunded, and what cannot be is told", () => visit(async (shopper) => {
+    await openCharge(shopper, await paidOrder(shopper));
+    await shopper.click(shopper.button("Settle"));
+    await isNoted(shopper, "Settlement: the charge is Settled.");
+    await hasState(shopper, "Settled");
+    await shopper.click(shopper.button("Void"));
+    await shopper.page.getByRole("alert").getByText("only a charge in the state Authorized can be voided").waitFor();
+    await shopper.click(shopper.button("Refund what is left"));
+    await isNoted(shopper, "Refund: the charge is Refund Sent.");
+    await hasState(shopper, "Refund Sent");
+    await shopper.page.getByRole("table", { name: "Refunds" }).getByText("1,500.00 THB").waitFor();
+  }));
+
+  test("a charge is voided", () => visit(async (shopper) => {
+    await openCharge(shopper, await paidOrder(shopper));
+    await shopper.click(shopper.button("Void"));
+    await isNoted(shopper, "Void: the charge is Voided.");
+    await hasState(shopper, "Voided");
+  }));
+
+  test("callback and notification once more change nothing", () => visit(async (shopper) => {
+    const orderId = await paidOrder(shopper);
+    const chargeId = await openCharge(shopper, orderId);
+    await shopper.click(shopper.button("Send the callback twice at once"));
+    await isNoted(shopper, "Two callbacks: the shop answered 303 and 303.");
+    await shopper.click(shopper.button("Send the notification again"));
+    await isNoted(shopper, "Notification: the shop answered 200.");
+    const { executions, events } = await ask(`/api/payments/${chargeId}`);
+    assert.deepEqual(executions, [chargeId]);
+    assert.equal(events.length, 1);
+  }));
+
+  test("a callback that comes late pays the order", () => visit(async (shopper) => {
+    await shopper.openShop();
+    await shopper.pay(/^Callback lost/);
+    await shopper.confirm();
+    await shopper.page.getByRole("heading", { name: "The way back is lost" }).waitFor();
+    const chargeId = shopper.page.url().split("/").at(-1);
+    await shopper.page.goto(`${outputs.bankUrl}/charges/${chargeId}`);
+    await shopper.click(shopper.button(/^Send the callback in/));
+    await isNoted(shopper, "Late callback: the shop answered 303.");
+    await shopper.page.goto(`${outputs.shopUrl}/executions/${chargeId}`);
+    await shopper.page.locator('#facts[data-outcome="paid"]').waitFor();
+  }));
+
+  test("the shopper leaves, comes back, mistypes the password, and pays", () => visit(async (shopper) => {
+    await shopper.openShop();
+    await shopper.pay(APPROVED);
+    await shopper.click(shopper.button("Leave without an answer"));
+    await shopper.click(shopper.link("Back to the payment"));
+    await shopper.page.getByLabel("One-time password").fill("000000");
+    await shopper.confirm();
+    await shopper.page.getByRole("alert").getByText("The password is wrong. 2 tries are left.").waitFor();
+    await shopper.page.getByLabel("One-time password").fill("123456");
+    await shopper.confirm();
+    await shopper.isTold("paid");
+  }));
+});

@@ -1,0 +1,259 @@
+// Every page, narrow and wide, light and dark: axe finds nothing, nothing is cut off, everything works by keyboard. With
+// PAYMENT3_SCREENSHOTS set, pictures of them are written there.
+
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+
+import { NARROW, WIDE, ask, outputs, visit, withBrowser } from "./support.js";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const SCREENSHOTS = process.env.PAYMENT3_SCREENSHOTS;
+/** What a picture may weigh in the repository, in bytes. */
+const HEAVIEST = 200 * 1024;
+
+/** Makes what the pages show, and returns where it is to be seen. */
+async function furnish() {
+  const charges = {};
+  await visit(async (shopper) => {
+    const chargeOf = async (orderId) => (await ask("/api/orders")).find((order) => order.orderId === orderId).chargeId;
+    await shopper.openShop();
+    await shopper.pay(/^Declined after/);
+    await shopper.confirm();
+    charges.order = await shopper.isTold("declined");
+    await shopper.openShop();
+    await shopper.pay(/^Slow/);
+    await shopper.confirm();
+    charges.slow = await chargeOf(await shopper.isTold("paid"));
+    await shopper.openShop();
+    await shopper.pay(/^Callback lost/);
+    charges.lost = shopper.page.url();
+    await shopper.button("Confirm the payment").waitFor();
+    charges.lost = shopper.page.url().split("/").at(-1);
+    await shopper.confirm();
+    await shopper.page.getByRole("heading", { name: "The way back is lost" }).waitFor();
+    await shopper.openShop("/cards");
+    await shopper.pay(/^Approved after/);
+    await shopper.confirm();
+    await shopper.isTold("saved");
+    await shopper.openShop();
+    await shopper.pay(/^Approved after/);
+    await shopper.confirm();
+    charges.thankyou = new URL(shopper.page.url()).pathname;
+    const orderId = await shopper.isTold("paid");
+    charges.thankyou = shopper.page.url().slice(outputs.shopUrl.length);
+    charges.paid = await chargeOf(orderId);
+    await shopper.seesExecution("paid");
+  });
+  return charges;
+}
+
+/** Name, how to get there, and what is there once the page has loaded. */
+function pages(made) {
+  const shop = (path, ready) => async ({ page }) => {
+    await page.goto(outputs.shopUrl + path);
+    await page.locator(ready).first().waitFor();
+  };
+  const bank = (path, ready) => async ({ page }) => {
+    await page.goto(outputs.bankUrl + path);
+    await page.locator(ready).first().waitFor();
+  };
+  const threeDs = async (shopper, card) => {
+    await shopper.openShop();
+    await shopper.pay(card);
+    await shopper.button("Confirm the payment").waitFor();
+  };
+  return {
+    shop: shop("/", "#checkout[data-ready]"),
+    "shop-of-an-order": shop(`/?order=${made.order}`, "#checkout[data-ready]"),
+    orders: shop("/orders", "tbody tr"),
+    cards: shop("/cards", ".saved"),
+    "thank-you": shop(made.thankyou, "#status[data-state=paid]"),
+    "thank-you-of-nothing": shop("/thankyou?orderId=000000000000&status=success&amount=1.00", "text=No payment was started"),
+    notifications: async (shopper) => {
+      await shop("/notifications", "tbody tr")(shopper);
+      await shopper.page.locator("summary").first().click();
+    },
+    executions: shop("/executions", "tbody tr"),
+    execution: shop(`/executions/${made.paid}`, "#facts[data-outcome=paid]"),
+    "execution-retried": async (shopper) => {
+      await shop(`/executions/${made.slow}`, "#facts[data-outcome=paid]")(shopper);
+      await shopper.page.locator('#steps [data-state="InquireCharge"] summary').click();
+      await shopper.page.getByText("Record", { exact: true }).click();
+    },
+    "execution-of-nothing": shop("/executions/chrg_test_nothing", "text=there is no execution"),
+    "bank-charges": bank("/", "tbody tr"),
+    "bank-charge": bank(`/charges/${made.paid}`, "#settle"),
+    "bank-charge-of-nothing": bank("/charges/chrg_test_nothing", "text=there is no such charge"),
+    "bank-customers": bank("/customers", "tbody tr"),
+    "bank-3ds": (shopper) => threeDs(shopper, /^Approved after/),
+    "bank-3ds-wrong": async (shopper) => {
+      await threeDs(shopper, /^Approved after/);
+      await shopper.page.getByLabel("One-time password").fill("1");
+      await shopper.confirm();
+      await shopper.page.getByRole("alert").waitFor();
+    },
+    "bank-3ds-left": async (shopper) => {
+      await threeDs(shopper, /^Approved after/);
+      await shopper.click(shopper.button("Leave without an answer"));
+      await shopper.link("Back to the payment").waitFor();
+    },
+    "bank-3ds-lost": async (shopper) => {
+      await threeDs(shopper, /^Callback lost/);
+      await shopper.confirm();
+      await shopper.link("Look at the order in the shop").waitFor();
+    },
+    "bank-3ds-decided": bank(`/3ds/${made.paid}`, "text=This payment has been decided"),
+    "bank-3ds-of-nothing": bank("/3ds/chrg_test_nothing", "text=This payment cannot be shown"),
+    refused: async (shopper) => {
+      await shopper.openShop();
+      await shopper.click(shopper.page.getByText("Spoil the form"));
+      await shopper.page.getByLabel("What the API must refuse").selectOption("total");
+      await shopper.pay();
+      await shopper.page.getByText("The payment was not started").waitFor();
+    },
+  };
+}
+
+/** Those that are shown in docs/. */
+const SHOWN = ["shop", "orders", "cards", "thank-you", "notifications", "executions", "execution", "execution-retried", "bank-charges", "bank-charge", "bank-customers", "bank-3ds", "bank-3ds-lost", "refused"];
+
+async function violations(page) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  return violations.flatMap(({ id, help, nodes }) => nodes.map((node) => `${id}: ${help}: ${node.target.join(" ")} (${node.failureSummary})`));
+}
+
+/** What is wider than the page: text that is cut off, and boxes that make the page scroll sideways. */
+function tooWide(page) {
+  return page.evaluate(() => {
+    const wide = [];
+    const root = document.documentElement;
+    if (root.scrollWidth > root.clientWidth) wide.push(`the page is ${root.scrollWidth} wide`);
+    for (const element of document.querySelectorAll("body *")) {
+      if (element.closest(".canvas, .hidden, thead, .skip, svg, select, option")) continue;
+      const { left, right, width } = element.getBoundingClientRect();
+      if (width > 0 && (left < -1 || right > root.clientWidth + 1)) wide.push(`${element.tagName} ${element.textContent.trim().slice(0, 40)}`);
+    }
+    return wide;
+  });
+}
+
+async function takePicture(page, name, width) {
+  mkdirSync(SCREENSHOTS, { recursive: true });
+  const path = join(SCREENSHOTS, `${name}-${width}.png`);
+  await page.screenshot({ path, fullPage: true });
+  assert.ok(statSync(path).size < HEAVIEST, `${path} weighs ${statSync(path).size} bytes`);
+}
+
+describe("every page", () => {
+  withBrowser();
+
+  test("is whole for axe, narrow and wide, light and dark", async (t) => {
+    const made = await furnish();
+    let looks = 0;
+    for (const viewport of [WIDE, NARROW]) {
+      for (const colorScheme of ["light", "dark"]) {
+        for (const [name, go] of Object.entries(pages(made))) {
+          await t.test(`${name}, ${viewport.width} px, ${colorScheme}`, () => visit(async (shopper) => {
+            await go(shopper);
+            assert.deepEqual(await violations(shopper.page), []);
+            assert.deepEqual(await tooWide(shopper.page), []);
+            looks += 1;
+            if (SCREENSHOTS && colorScheme === "light" && SHOWN.includes(name)) await takePicture(shopper.page, name, viewport.width);
+          }, { viewport, colorScheme, reducedMotion: "reduce" }));
+        }
+      }
+    }
+    console.log(`axe found nothing on ${Object.keys(pages(made)).length} pages in ${looks} looks`);
+  });
+});
+
+describe("by keyboard", () => {
+  withBrowser();
+
+  /** Presses Tab until the focus is on what is looked for. */
+  async function tabTo(page, selector) {
+    for (let presses = 0; presses < 200; presses += 1) {
+      if (await page.evaluate((wanted) => document.activeElement?.matches(wanted) ?? false, selector)) return;
+      await page.keyboard.press("Tab");
+    }
+    assert.fail(`Tab never reaches ${selector}`);
+  }
+
+  test("an order is paid, and its execution looked at", () => visit(async (shopper) => {
+    const { page } = shopper;
+    await shopper.openShop();
+    await tabTo(page, 'input[name="card"]');
+    await page.keyboard.press("ArrowDown");
+    await tabTo(page, "#pay");
+    await page.keyboard.press("Enter");
+    await shopper.button("Confirm the payment").waitFor();
+    await tabTo(page, 'button[value="approve"]');
+    await page.keyboard.press("Enter");
+    await shopper.isTold("paid");
+    await shopper.link("See how it went").waitFor();
+    await tabTo(page, 'a[href^="/executions/chrg"]');
+    await page.keyboard.press("Enter");
+    await page.locator('#facts[data-outcome="paid"]').waitFor();
+    // A state of the picture leads to its step, which opens.
+    await tabTo(page, '#graph a[data-state="PayOrder"]');
+    await page.keyboard.press("Enter");
+    const step = page.locator('#steps [data-state="PayOrder"]');
+    await step.getByText("Input").waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.closest("li")?.dataset.state), "PayOrder");
+    // The picture itself scrolls by keyboard.
+    assert.equal(await page.locator("#graph").getAttribute("tabindex"), "0");
+  }));
+
+  test("the first Tab offers to skip the navigation", () => visit(async ({ page }) => {
+    await page.goto(`${outputs.shopUrl}/orders`);
+    await page.locator("tbody tr").first().waitFor();
+    await page.keyboard.press("Tab");
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+  }));
+});
+
+describe("nothing that must not be seen", () => {
+  withBrowser();
+
+  test("no page and no answer behind it carries a card token", () => visit(async (shopper) => {
+    const tokens = [];
+    const texts = [];
+    const { page } = shopper;
+    page.context().on("response", async (response) => {
+      const url = response.url();
+      if (url.endsWith("/sandbox/tokens") && response.request().method() === "POST") tokens.push(response.json());
+      else if (url.startsWith(`${outputs.shopUrl}/api/`)) texts.push(response.text());
+    });
+    await shopper.openShop();
+    await shopper.pay(/^Approved after/);
+    await shopper.confirm();
+    await shopper.isTold("paid");
+    await shopper.seesExecution("paid");
+    await page.locator("#around details").first().waitFor();
+    const [{ token }] = await Promise.all(tokens);
+    assert.match(token, /^tokn_/);
+    assert.ok(!(await page.content()).includes(token));
+    assert.ok(texts.length > 5);
+    for (const text of await Promise.all(texts.map((text) => text.catch(() => "")))) assert.ok(!text.includes(token));
+  }));
+
+  test("another site's page can change nothing", async () => {
+    for (const [url, method] of [
+      [`${outputs.shopUrl}/orders`, "POST"],
+      [`${outputs.shopUrl}/api/payments/chrg_test_x/reconcile`, "POST"],
+      [`${outputs.shopUrl}/webhooks/payment3/answer`, "PUT"],
+      [`${outputs.bankUrl}/sandbox/charges/chrg_test_x/void`, "POST"],
+      [`${outputs.bankUrl}/sandbox/tokens`, "POST"],
+      [`${outputs.bankUrl}/sandbox/merchant`, "PUT"],
+    ]) {
+      const answer = await fetch(url, { method, headers: { origin: "https://shop.example", "content-type": "application/json" }, body: "{}" });
+      assert.equal(answer.status, 403, url);
+    }
+  });
+});

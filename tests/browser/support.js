@@ -1,0 +1,165 @@
+// A browser on the environment that `cargo local test browser` started. Nothing here waits for a time: only for what must
+// happen, for as long as that takes.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before } from "node:test";
+
+import { chromium } from "playwright-core";
+
+/** How long something may take before it counts as never: far more than it should, as the machine may be busy. */
+const NEVER = 180_000;
+
+export const WIDE = { width: 1440, height: 900 };
+export const NARROW = { width: 360, height: 740 };
+
+function fromEnvironment(name) {
+  const value = process.env[name];
+  assert.ok(value, `${name} is not set: run these tests by \`cargo local test browser\``);
+  return value;
+}
+
+/** Addresses and names of the running environment. */
+export const outputs = JSON.parse(readFileSync(fromEnvironment("PAYMENT3_OUTPUTS"), "utf8"));
+
+let browser;
+
+/** One browser for all tests of a file. */
+export function withBrowser() {
+  before(async () => {
+    browser = await chromium.launch({
+      executablePath: fromEnvironment("PAYMENT3_CHROMIUM"),
+      // Whoever runs this as root, as containers do, gets no sandbox; and no name but this machine's leads anywhere.
+      args: ["--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
+    });
+  });
+  after(() => browser?.close());
+}
+
+function isHere(url) {
+  const { protocol, hostname } = new URL(url);
+  return ["data:", "blob:", "about:"].includes(protocol) || hostname === "127.0.0.1";
+}
+
+/**
+ * Runs a test in a browser of its own: a fresh profile. It fails where a page sent a request beyond this machine, broke, or did
+ * something that its policy forbids.
+ */
+export async function visit(work, options = {}) {
+  const context = await browser.newContext({ viewport: WIDE, locale: "en-GB", timezoneId: "Asia/Bangkok", ...options });
+  context.setDefaultTimeout(NEVER);
+  const wrong = [];
+  context.on("request", (request) => {
+    if (!isHere(request.url())) wrong.push(`a request to ${request.url()}`);
+  });
+  context.on("weberror", (error) => wrong.push(`an error in a page: ${error.error().message}`));
+  context.on("console", (message) => {
+    // What is refused is an answer, too; the browser notes it as an error.
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) wrong.push(`in the console: ${message.text()}`);
+  });
+  try {
+    const page = await context.newPage();
+    await work(new Shopper(page));
+    assert.deepEqual(wrong, []);
+  } finally {
+    await context.close();
+  }
+}
+
+/** Somebody who clicks. */
+export class Shopper {
+  clicks = 0;
+
+  constructor(page) {
+    this.page = page;
+  }
+
+  /** The same profile in another tab. */
+  async tab() {
+    return new Shopper(await this.page.context().newPage());
+  }
+
+  async click(locator) {
+    this.clicks += 1;
+    await locator.click();
+  }
+
+  button(name) {
+    return this.page.getByRole("button", { name });
+  }
+
+  link(name) {
+    return this.page.getByRole("link", { name });
+  }
+
+  /** Opens the checkout, as the printed address does. */
+  async openShop(path = "/") {
+    await this.page.goto(outputs.shopUrl + path);
+    await this.page.locator("#checkout[data-ready]").waitFor();
+  }
+
+  /** Chooses one of the sandbox cards by what it does; the first that does it. */
+  async choose(card) {
+    await this.click(this.page.getByRole("radio", { name: card }).first());
+  }
+
+  /** Checks out up to where the answer leads. */
+  async pay(card) {
+    if (card) await this.choose(card);
+    await this.click(this.button(/^(Pay|Verify)/));
+  }
+
+  /** Passes 3-D Secure. */
+  async confirm() {
+    await this.click(this.button("Confirm the payment"));
+  }
+
+  /** Waits until the thank-you page says this, and returns the order's id. */
+  async isTold(state) {
+    await this.page.locator(`#status[data-state="${state}"]`).waitFor();
+    return new URL(this.page.url()).searchParams.get("orderId");
+  }
+
+  /** Follows the thank-you page's link to what the state machine did, and waits for this outcome. */
+  async seesExecution(outcome) {
+    await this.click(this.link("See how it went"));
+    await this.page.locator(`#facts[data-outcome="${outcome}"]`).waitFor();
+  }
+
+  /** The picture: each state's status. */
+  async picture() {
+    await this.page.locator("#graph svg").waitFor();
+    return this.page.locator("#graph [data-state]").evaluateAll((nodes) => Object.fromEntries(nodes.map((node) => [node.dataset.state, node.dataset.status])));
+  }
+}
+
+/** Asks the site for JSON, as its pages do. */
+export async function ask(path) {
+  const response = await fetch(outputs.shopUrl + path);
+  assert.equal(response.status, 200, path);
+  return response.json();
+}
+
+/** Asks for something of the bank's controls. */
+export async function bank(path, body) {
+  const response = await fetch(`${outputs.bankUrl}/sandbox/${path}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body ?? {}),
+  });
+  assert.equal(response.status, 200, path);
+}
+
+/** Starts an execution by hand, as a person does with the AWS command line. */
+export async function startByHand(name, input) {
+  const response = await fetch(outputs.awsEndpoint, {
+    method: "POST",
+    headers: {
+      "content-type": "application/x-amz-json-1.0",
+      "x-amz-target": "AWSStepFunctions.StartExecution",
+      authorization: `AWS4-HMAC-SHA256 Credential=test/20260101/${outputs.region}/states/aws4_request, SignedHeaders=host, Signature=0`,
+    },
+    body: JSON.stringify({ stateMachineArn: outputs.stateMachineArn, name, input: JSON.stringify(input) }),
+  });
+  assert.equal(response.status, 200, await response.text());
+}

@@ -161,7 +161,7 @@ describe("by clicking", () => {
     await row.waitFor();
     const id = await row.getAttribute("id");
     const order = shopper.page.locator(`#${id}`);
-    await shopper.click(order.getByRole("button", { name: /^Reconcile order/ }));
+    await shopper.click(order.getByRole("button", { name: /^Reconcile now/ }));
     await order.getByText("Paid", { exact: true }).waitFor();
 
     await shopper.click(order.getByRole("link", { name: /^Execution/ }));

@@ -35,7 +35,7 @@ pub async fn run(
     let mut node = Tool::new("node")
         .args(["--test", "--test-reporter=spec", "--test-concurrency=1"])
         .args(["--test-timeout", NEVER])
-        .args(["flows.test.js", "pages.test.js"])
+        .args(["pages.test.js", "flows.test.js"])
         .current_dir(BROWSER_TESTS.directory())
         .env(outputs::FILE_VARIABLE, outputs_file)
         .env(BROWSER_VARIABLE, chromium)

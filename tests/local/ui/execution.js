@@ -58,7 +58,7 @@ byId("graph").addEventListener("click", (event) => {
 });
 
 function part(title, value) {
-  return value === undefined || value === null ? null : [h("h4", {}, title), json(value)];
+  return value === undefined || value === null ? null : [h("h3", {}, title), json(value)];
 }
 
 function step(step, at, comments) {

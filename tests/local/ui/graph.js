@@ -113,20 +113,26 @@ function drawnState(state, box, visit) {
   const course = visit?.step.course;
   const word = course ? COURSES[course].word : NOT_REACHED;
   const took = visit ? duration(visit.step.milliseconds) : "";
+  const said = took ? `${word} · ${took}` : word;
   const group = s(visit ? "a" : "g", {
     class: `node ${course ?? "untouched"}`,
     "data-state": state.name,
     "data-status": course ?? "untouched",
     "data-kind": state.kind,
     transform: `translate(${box.x - box.width / 2} ${box.y - box.height / 2})`,
-    "aria-label": `${state.name}: ${word}${took ? `, ${took}` : ""}`,
+    // What is seen is what is read: people who speak to their browser say what they see.
+    "aria-label": `${state.name} ${said}`,
   },
-  s("title", {}, state.comment || state.name),
   shape(state.kind, box),
   s("text", { class: "name", x: box.width / 2, y: 18, "aria-hidden": "true" }, state.name),
-  s("text", { class: "word", x: box.width / 2, y: 34, "aria-hidden": "true" }, took ? `${word} · ${took}` : word));
-  if (visit) group.setAttribute("href", `#step-${visit.at + 1}`);
-  else group.setAttribute("role", "img");
+  s("text", { class: "word", x: box.width / 2, y: 34, "aria-hidden": "true" }, said));
+  if (visit) {
+    group.setAttribute("href", `#step-${visit.at + 1}`);
+  } else {
+    // A state that was reached has a step that says what it does.
+    group.setAttribute("role", "img");
+    group.prepend(s("title", {}, state.comment));
+  }
   return group;
 }
 

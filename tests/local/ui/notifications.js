@@ -24,7 +24,7 @@ function list(events) {
       charge(event),
       verdict(event),
       String(event.answered),
-      h("details", {}, h("summary", { "aria-label": `Body of ${event.id}` }, "JSON"), json(event.body)),
+      h("details", {}, h("summary", { "aria-label": `JSON of ${event.id}` }, "JSON"), json(event.body)),
     ],
   })));
 }

@@ -12,7 +12,7 @@ function actions(order) {
   if (!order.isPaid) done.push(h("a", { class: "button", href: `/?order=${encodeURIComponent(order.orderId)}`, "aria-label": `Pay ${of}` }, "Pay"));
   if (order.chargeId) done.push(h("a", { class: "button", href: `/executions/${encodeURIComponent(order.chargeId)}`, "aria-label": `Execution of ${of}` }, "Execution"));
   if (order.status === "pending") {
-    done.push(h("button", { id: `ask-${order.orderId}`, type: "button", "aria-label": `Reconcile ${of} now`, "aria-disabled": asked.has(order.orderId) ? "true" : null, onclick: () => reconcile(order) }, "Reconcile now"));
+    done.push(h("button", { id: `ask-${order.orderId}`, type: "button", "aria-label": `Reconcile now: ${of}`, "aria-disabled": asked.has(order.orderId) ? "true" : null, onclick: () => reconcile(order) }, "Reconcile now"));
   }
   return h("span", { class: "actions" }, done);
 }

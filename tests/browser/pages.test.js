@@ -30,14 +30,27 @@ async function furnish() {
     await shopper.confirm();
     charges.order = await shopper.isTold("declined");
     await shopper.openShop();
+    await shopper.pay(/^Declined after/);
+    await shopper.confirm();
+    const twice = await shopper.isTold("declined");
+    const other = await shopper.tab();
+    for (const tab of [shopper, other]) {
+      await tab.openShop(`/?order=${twice}`);
+      await tab.pay(/^Approved after/);
+      await tab.button("Confirm the payment").waitFor();
+    }
+    charges.reversed = other.page.url().split("/").at(-1);
+    await shopper.confirm();
+    await shopper.isTold("paid");
+    await other.confirm();
+    await other.isTold("paid");
+    await other.page.close();
+    await shopper.openShop();
     await shopper.pay(/^Slow/);
     await shopper.confirm();
     charges.slow = await chargeOf(await shopper.isTold("paid"));
     await shopper.openShop();
     await shopper.pay(/^Callback lost/);
-    charges.lost = shopper.page.url();
-    await shopper.button("Confirm the payment").waitFor();
-    charges.lost = shopper.page.url().split("/").at(-1);
     await shopper.confirm();
     await shopper.page.getByRole("heading", { name: "The way back is lost" }).waitFor();
     await shopper.openShop("/cards");
@@ -47,7 +60,6 @@ async function furnish() {
     await shopper.openShop();
     await shopper.pay(/^Approved after/);
     await shopper.confirm();
-    charges.thankyou = new URL(shopper.page.url()).pathname;
     const orderId = await shopper.isTold("paid");
     charges.thankyou = shopper.page.url().slice(outputs.shopUrl.length);
     charges.paid = await chargeOf(orderId);
@@ -89,6 +101,7 @@ function pages(made) {
       await shopper.page.locator('#steps [data-state="InquireCharge"] summary').click();
       await shopper.page.getByText("Record", { exact: true }).click();
     },
+    "execution-reversed": shop(`/executions/${made.reversed}`, "#facts[data-outcome=reversed]"),
     "execution-of-nothing": shop("/executions/chrg_test_nothing", "text=there is no execution"),
     "bank-charges": bank("/", "tbody tr"),
     "bank-charge": bank(`/charges/${made.paid}`, "#settle"),
@@ -124,7 +137,7 @@ function pages(made) {
 }
 
 /** Those that are shown in docs/. */
-const SHOWN = ["shop", "orders", "cards", "thank-you", "notifications", "executions", "execution", "execution-retried", "bank-charges", "bank-charge", "bank-customers", "bank-3ds", "bank-3ds-lost", "refused"];
+const SHOWN = ["shop", "orders", "cards", "thank-you", "notifications", "executions", "execution", "execution-retried", "execution-reversed", "bank-charges", "bank-charge", "bank-customers", "bank-3ds", "bank-3ds-lost", "refused"];
 
 async function violations(page) {
   await page.evaluate(AXE);

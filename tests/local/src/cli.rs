@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use payment3_bank::{CARDS, Manner, SandboxCard};
 
 use crate::faults::scenario::Flow;
 use crate::faults::scope::Fault;
@@ -118,8 +119,9 @@ pub enum Part {
 /// Arguments of `cargo local pay`.
 #[derive(Debug, Args)]
 pub struct Pay {
-    /// The card's number, one of the bank's sandbox cards
-    #[arg(long, default_value = CARD_APPROVED)]
+    /// The card: what it does (approved, declined, approved-at-once, declined-at-once, slow, callback-lost), or the number of
+    /// one of the bank's sandbox cards
+    #[arg(long, default_value = CARD_APPROVED, value_parser = card_number)]
     pub card: String,
     /// An order to pay; a new one when absent
     #[arg(long)]
@@ -130,12 +132,98 @@ pub struct Pay {
     /// The total of the new order, in baht
     #[arg(long, default_value = "1500.00", conflicts_with = "order")]
     pub amount: String,
+    /// Verifies and saves a card (ADDCARD) instead of paying an order
+    #[arg(long, conflicts_with_all = ["order", "amount", "spoil"])]
+    pub add_card: bool,
+    /// Does not tick "save card"
+    #[arg(long)]
+    pub no_save_card: bool,
+    /// What the shopper does on the bank's page
+    #[arg(long, value_enum, default_value_t = ThreeDs::Approve)]
+    pub three_ds: ThreeDs,
     /// What the browser's return claims, instead of what the bank's page says
     #[arg(long)]
     pub status: Option<bool>,
+    /// How often the browser returns to the shop, all at once; 0 loses the callback
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=10))]
+    pub callbacks: u32,
+    /// How many seconds after 3-D Secure the browser returns
+    #[arg(long, default_value_t = 0)]
+    pub late: u64,
+    /// Spoils the checkout form, which the API must then refuse
+    #[arg(long, value_enum)]
+    pub spoil: Option<Spoil>,
     /// Prints one JSON document instead of lines
     #[arg(long)]
     pub json: bool,
+}
+
+/// What the shopper does on the bank's 3-D Secure page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ThreeDs {
+    /// Types the right password
+    Approve,
+    /// Fails the authentication
+    Fail,
+    /// Leaves without an answer
+    Leave,
+}
+
+impl ThreeDs {
+    /// The bank's word for it.
+    pub fn action(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Fail => "fail",
+            Self::Leave => "leave",
+        }
+    }
+}
+
+/// What is wrong with a checkout form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Spoil {
+    /// Another total than the order's
+    Total,
+    /// Somebody else's order
+    User,
+    /// A merchant account that is not the shop's
+    Merchant,
+}
+
+/// A card by what it does, or by its number.
+fn card_number(text: &str) -> Result<String, String> {
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
+    let wanted = |card: &&SandboxCard| manner_name(card.manner) == text;
+    match CARDS.iter().find(wanted) {
+        Some(card) => Ok(card.number.to_owned()),
+        None => Err(format!(
+            "no card does this: give a number, or one of {}",
+            MANNERS.map(manner_name).join(", ")
+        )),
+    }
+}
+
+const MANNERS: [Manner; 6] = [
+    Manner::Approved,
+    Manner::Declined,
+    Manner::ApprovedAtOnce,
+    Manner::DeclinedAtOnce,
+    Manner::Slow,
+    Manner::CallbackLost,
+];
+
+fn manner_name(manner: Manner) -> &'static str {
+    match manner {
+        Manner::Approved => "approved",
+        Manner::Declined => "declined",
+        Manner::ApprovedAtOnce => "approved-at-once",
+        Manner::DeclinedAtOnce => "declined-at-once",
+        Manner::Slow => "slow",
+        Manner::CallbackLost => "callback-lost",
+    }
 }
 
 /// Arguments of `cargo local executions`.
@@ -149,7 +237,10 @@ pub struct Executions {
     /// How many to list, newest first
     #[arg(long, default_value_t = 20, conflicts_with = "name")]
     pub limit: usize,
-    /// Prints JSON instead of a table
+    /// Goes on and prints a line for every change: of the one execution until it is over, of all until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+    /// Prints JSON instead of a table; with --watch, one object per line
     #[arg(long)]
     pub json: bool,
 }
@@ -176,5 +267,19 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_card_is_named_by_what_it_does() {
+        assert_eq!(card_number("approved").as_deref(), Ok(CARD_APPROVED));
+        assert_eq!(
+            card_number("4877300371267473").as_deref(),
+            Ok("4877300371267473")
+        );
+        for card in &CARDS {
+            assert!(card_number(manner_name(card.manner)).is_ok());
+        }
+        let error = card_number("gold").expect_err("there is none");
+        assert!(error.contains("callback-lost"), "{error}");
     }
 }

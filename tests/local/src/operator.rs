@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::error::SdkError;
 use aws_sdk_sfn::types::ExecutionStatus;
@@ -11,11 +11,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::aws::Aws;
 use crate::http::client;
+use crate::inspect::Inspector;
 use crate::outputs::Outputs;
 use crate::random;
 
 /// How long to wait between two looks at a running execution.
 const POLL: Duration = Duration::from_millis(250);
+
+/// How old a payment is made for reconciliation to look at it, in seconds: more than the five minutes that it waits.
+const OLD_ENOUGH: i64 = 6 * 60;
 
 /// Works on a running environment as its operators do.
 #[derive(Debug, Clone)]
@@ -93,6 +97,28 @@ impl Operator {
             }
             update => update.map(drop).context("a record cannot be made older"),
         }
+    }
+
+    /// Has reconciliation come back to a charge's payment now, as it would by itself once nobody has called back for five
+    /// minutes. Returns its report.
+    ///
+    /// # Errors
+    /// No payment has this charge, or the run died.
+    pub async fn come_back_to(&self, charge_id: &str) -> Result<Value> {
+        let look = Inspector::new(&self.aws, &self.outputs);
+        let record = look
+            .record_by_charge(charge_id)
+            .await?
+            .with_context(|| format!("no payment has the charge {charge_id}"))?;
+        let key = record["tokenId"].as_str().unwrap_or_default();
+        self.make_older(key, OLD_ENOUGH).await?;
+        self.reconcile().await?.map_err(|error| {
+            let message = error["errorMessage"].as_str();
+            anyhow!(
+                "reconciliation failed: {}",
+                message.unwrap_or("without a message")
+            )
+        })
     }
 
     /// Starts a charge's saga under a new name, beside whatever ran for it. Returns the name.

@@ -265,7 +265,7 @@ pub async fn authenticate(page: &Url) -> Result<ReturnForm> {
     authenticate_by(page, "approve").await
 }
 
-/// Does `action` (`approve`, `fail`, `leave`) on the bank's 3DS page.
+/// Does `action` (`approve` or `fail`) on the bank's 3DS page.
 ///
 /// # Errors
 /// The bank's page does not answer as expected.
@@ -282,6 +282,20 @@ pub async fn authenticate_by(page: &Url, action: &str) -> Result<ReturnForm> {
         .header(ACCEPT, "application/json")
         .body(form([("otp", OTP), ("action", action)]));
     json_answer(request, "the bank's 3DS page").await
+}
+
+/// Leaves the bank's 3DS page without an answer.
+///
+/// # Errors
+/// The bank's page does not answer as expected.
+pub async fn leave(page: &Url) -> Result<()> {
+    let request = client()
+        .post(page.clone())
+        .header(CONTENT_TYPE, FORM)
+        .header(ACCEPT, "application/json")
+        .body(form([("action", "leave")]));
+    let _: serde_json::Value = json_answer(request, "the bank's 3DS page").await?;
+    Ok(())
 }
 
 /// Posts the bank's return form as the browser would, without following the redirect.

@@ -120,17 +120,17 @@ function drawnState(state, box, visit) {
     "data-status": course ?? "untouched",
     "data-kind": state.kind,
     transform: `translate(${box.x - box.width / 2} ${box.y - box.height / 2})`,
-    // What is seen is what is read: people who speak to their browser say what they see.
-    "aria-label": `${state.name} ${said}`,
   },
   shape(state.kind, box),
-  s("text", { class: "name", x: box.width / 2, y: 18, "aria-hidden": "true" }, state.name),
-  s("text", { class: "word", x: box.width / 2, y: 34, "aria-hidden": "true" }, said));
+  s("text", { class: "name", x: box.width / 2, y: 18 }, state.name),
+  " ",
+  s("text", { class: "word", x: box.width / 2, y: 34 }, said));
   if (visit) {
     group.setAttribute("href", `#step-${visit.at + 1}`);
   } else {
     // A state that was reached has a step that says what it does.
     group.setAttribute("role", "img");
+    group.setAttribute("aria-label", `${state.name} ${said}`);
     group.prepend(s("title", {}, state.comment));
   }
   return group;

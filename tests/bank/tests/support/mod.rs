@@ -278,6 +278,15 @@ impl Merchant {
         Self { url, received }
     }
 
+    /// What arrived, as it came.
+    #[allow(
+        dead_code,
+        reason = "not every test file sends something else than JSON"
+    )]
+    pub(crate) fn bodies(&self) -> Vec<String> {
+        self.received.lock().unwrap().clone()
+    }
+
     pub(crate) fn received(&self) -> Vec<Value> {
         let bodies = self.received.lock().unwrap();
         bodies

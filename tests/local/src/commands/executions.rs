@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow, bail};
 use aws_sdk_sfn::types::ExecutionStatus;
 use serde::Serialize;
 
-use super::path;
+use super::{path, watch};
 use crate::aws::Aws;
 use crate::cli;
 use crate::executions::{ExecutionReport, Executions, Summary, seconds};
@@ -18,6 +18,7 @@ pub async fn run(arguments: cli::Executions) -> Result<()> {
     let outputs = Outputs::of_running(&Outputs::file()).await?;
     let executions = Executions::of(&Aws::at(&outputs.aws_endpoint), &outputs.state_machine_arn);
     match &arguments.name {
+        _ if arguments.watch => watch::run(&executions, &arguments).await,
         Some(name) => show(&executions, name, arguments.json).await,
         None => list(&executions, &arguments).await,
     }
@@ -118,7 +119,7 @@ async fn list(executions: &Executions, arguments: &cli::Executions) -> Result<()
     Ok(())
 }
 
-fn parse_status(text: &str) -> Result<ExecutionStatus> {
+pub(super) fn parse_status(text: &str) -> Result<ExecutionStatus> {
     let upper = text.to_uppercase().replace('-', "_");
     let known = ExecutionStatus::values();
     if !known.contains(&upper.as_str()) {

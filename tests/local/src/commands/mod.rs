@@ -7,3 +7,4 @@ mod path;
 pub mod pay;
 pub mod test;
 pub mod up;
+mod watch;

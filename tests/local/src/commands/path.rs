@@ -3,9 +3,15 @@
 use serde_json::Value;
 
 use crate::executions::{ExecutionReport, seconds};
+use crate::history::Visit;
 
 /// The path as a table: state, time of entry, duration, and what went wrong.
 pub(super) fn lines(report: &ExecutionReport) -> Vec<String> {
+    lines_of(report, &report.path)
+}
+
+/// The same of a part of the path.
+pub(super) fn lines_of(report: &ExecutionReport, visits: &[Visit]) -> Vec<String> {
     let width = report
         .path
         .iter()
@@ -13,7 +19,7 @@ pub(super) fn lines(report: &ExecutionReport) -> Vec<String> {
         .max()
         .unwrap_or_default();
     let mut lines = Vec::new();
-    for visit in &report.path {
+    for visit in visits {
         let duration = match visit.left.or(report.stopped) {
             Some(left) => seconds(visit.entered, left),
             None => "(now)".to_owned(),

@@ -1,28 +1,32 @@
 //! `cargo local pay`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use payment3_bank::{CARDS, Manner};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::sleep;
 
 use super::path;
 use crate::aws::Aws;
-use crate::cli::Pay;
+use crate::cli::{Pay, Spoil, ThreeDs};
 use crate::executions::{ExecutionReport, Executions, seconds};
 use crate::inspect::Inspector;
+use crate::operator::Operator;
 use crate::outputs::Outputs;
 use crate::random;
 use crate::shop::{NewOrder, Order};
-use crate::shopper::{self, Next};
+use crate::shopper::{self, Next, ReturnForm};
 
 /// How long to wait for the execution.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Pays an order and prints what came of it.
+/// Pays an order, or verifies a card, and prints what came of it.
 ///
 /// # Errors
-/// Nothing runs here, or a step of the payment is refused.
+/// Nothing runs here, or a step of the payment is refused that should not be.
 pub async fn run(arguments: Pay) -> Result<()> {
     let outputs = Outputs::of_running(&Outputs::file()).await?;
     let aws = Aws::at(&outputs.aws_endpoint);
@@ -34,7 +38,29 @@ pub async fn run(arguments: Pay) -> Result<()> {
         "order {} of {}, {} THB",
         order.order_id, order.owner_id, order.grand_total
     ));
-    let (charge_id, landing) = pay(&outputs, &inspector, &arguments, &order, &journal).await?;
+    let shopper = Shopper {
+        outputs: &outputs,
+        inspector: &inspector,
+        arguments: &arguments,
+        journal: &journal,
+    };
+    let (charge_id, landing) = match shopper.pay(&order).await? {
+        Paid::Refused(answer) => return told(&arguments, "refused", &answer),
+        Paid::Left => {
+            return told(
+                &arguments,
+                "left",
+                "the payment waits at the bank, nothing was decided",
+            );
+        }
+        Paid::Returned(charge_id, landing) => (charge_id, Some(landing)),
+        Paid::Lost(charge_id) => {
+            journal.line("the callback is lost: reconciliation comes back to the payment");
+            let operator = Operator::of(&aws, &outputs);
+            operator.come_back_to(&charge_id).await?;
+            (charge_id, None)
+        }
+    };
     let executions = Executions::of(&aws, &outputs.state_machine_arn);
     let execution = executions.wait_for(&charge_id, PATIENCE).await?;
     journal.line(&format!(
@@ -42,7 +68,7 @@ pub async fn run(arguments: Pay) -> Result<()> {
         execution.name, execution.status
     ));
 
-    let aftermath = Aftermath::of(&inspector, &order).await?;
+    let aftermath = Aftermath::of(&inspector, &order, &charge_id).await?;
     if arguments.json {
         let report = Report {
             order,
@@ -56,6 +82,16 @@ pub async fn run(arguments: Pay) -> Result<()> {
     }
     print(&execution, &aftermath)?;
     succeeded(&execution)
+}
+
+/// Tells how a payment ended that has no execution.
+fn told(arguments: &Pay, end: &str, why: &str) -> Result<()> {
+    if arguments.json {
+        println!("{}", serde_json::json!({"ended": end, "answer": why}));
+    } else {
+        println!("\n{end}: {why}");
+    }
+    Ok(())
 }
 
 fn succeeded(execution: &ExecutionReport) -> Result<()> {
@@ -75,17 +111,20 @@ fn succeeded(execution: &ExecutionReport) -> Result<()> {
 struct Report {
     order: Order,
     charge_id: String,
-    landing: String,
+    /// Where the browser ended up; nowhere, if its callback was lost.
+    landing: Option<String>,
     execution: ExecutionReport,
     aftermath: Aftermath,
 }
 
 async fn order(outputs: &Outputs, arguments: &Pay) -> Result<Order> {
+    let owner_id = || arguments.user.clone().unwrap_or_else(|| random::id("usr_"));
     match &arguments.order {
+        _ if arguments.add_card => Ok(Order::verification(&owner_id())),
         Some(id) => shopper::read_order(outputs, id).await,
         None => {
             let new = NewOrder {
-                owner_id: arguments.user.clone().unwrap_or_else(|| random::id("usr_")),
+                owner_id: owner_id(),
                 grand_total: arguments.amount.clone(),
                 order_id: None,
                 email: None,
@@ -96,47 +135,120 @@ async fn order(outputs: &Outputs, arguments: &Pay) -> Result<Order> {
     }
 }
 
-/// Checkout, 3DS, return: the charge, and where the browser ended up.
-async fn pay(
-    outputs: &Outputs,
-    inspector: &Inspector,
-    arguments: &Pay,
-    order: &Order,
-    journal: &Journal,
-) -> Result<(String, String)> {
-    let token = shopper::card_token(outputs, &arguments.card).await?;
-    journal.line("card token from the bank");
-    let checkout = shopper::checkout_with(outputs, order, token).await?;
-    let page = match checkout.next {
-        Next::ThreeDs(page) => page,
-        Next::Shop(landing) => {
-            journal.line(&format!("POST /cardpayment → {landing} (no 3DS)"));
-            let charge_id = charge_of(inspector, &checkout.token).await?;
-            return Ok((charge_id, landing));
+/// How far a payment came.
+enum Paid {
+    /// The API refused the form, with this answer.
+    Refused(String),
+    /// The shopper left the bank's page.
+    Left,
+    /// The charge, and where the browser ended up.
+    Returned(String, String),
+    /// The charge of a browser that never came back.
+    Lost(String),
+}
+
+/// Somebody who pays as the command line says.
+struct Shopper<'a> {
+    outputs: &'a Outputs,
+    inspector: &'a Inspector,
+    arguments: &'a Pay,
+    journal: &'a Journal,
+}
+
+impl Shopper<'_> {
+    /// Checkout, 3DS, return.
+    async fn pay(&self, order: &Order) -> Result<Paid> {
+        let token = shopper::card_token(self.outputs, &self.arguments.card).await?;
+        self.journal.line("card token from the bank");
+        let form = self.form(order, &token);
+        if self.arguments.spoil.is_some() {
+            let answer = shopper::post_checkout(self.outputs, &form).await?;
+            if answer.status < 400 {
+                bail!(
+                    "POST /cardpayment accepted a form that it must refuse ({})",
+                    answer.status
+                );
+            }
+            return Ok(Paid::Refused(format!("{} {}", answer.status, answer.body)));
         }
-    };
-    journal.line(&format!("POST /cardpayment → {page}"));
-    let mut form = shopper::authenticate(&page).await?;
-    journal.line(&format!(
-        "3DS done, the bank's page says status={}",
-        form.field("status")?
-    ));
-    if let Some(claim) = arguments.status {
-        form = form.with("status", &claim.to_string());
+        let page = match shopper::submit_checkout(self.outputs, &form).await? {
+            Next::ThreeDs(page) => page,
+            Next::Shop(landing) => {
+                self.journal
+                    .line(&format!("POST /cardpayment → {landing} (no 3DS)"));
+                let charge_id = charge_of(self.inspector, &token).await?;
+                return Ok(Paid::Returned(charge_id, landing));
+            }
+        };
+        self.journal.line(&format!("POST /cardpayment → {page}"));
+        if self.arguments.three_ds == ThreeDs::Leave {
+            shopper::leave(&page).await?;
+            return Ok(Paid::Left);
+        }
+        let mut form = shopper::authenticate_by(&page, self.arguments.three_ds.action()).await?;
+        self.journal.line(&format!(
+            "3DS done, the bank's page says status={}",
+            form.field("status")?
+        ));
+        if let Some(claim) = self.arguments.status {
+            form = form.with("status", &claim.to_string());
+        }
+        self.come_back(&form).await
     }
-    let answer = shopper::return_to_shop(&form).await?;
-    let landing = answer.location.with_context(|| {
-        format!(
-            "POST /callback answered {} and no redirect: {}",
-            answer.status, answer.body
-        )
-    })?;
-    journal.line(&format!(
-        "POST /callback status={} → {} {landing}",
-        form.field("status")?,
-        answer.status
-    ));
-    Ok((form.charge_id()?.to_owned(), landing))
+
+    fn form(&self, order: &Order, token: &str) -> BTreeMap<String, String> {
+        let mut form = shopper::checkout_form(self.outputs, order, token);
+        if self.arguments.no_save_card {
+            form.insert("saveCard".into(), "false".into());
+        }
+        match self.arguments.spoil {
+            None => None,
+            Some(Spoil::Total) => form.insert("grandTotal".into(), "0.01".into()),
+            Some(Spoil::User) => form.insert("userId".into(), random::id("usr_")),
+            Some(Spoil::Merchant) => form.insert("mid".into(), "000000000000000".into()),
+        };
+        form
+    }
+
+    /// The browser's return: once, more often, late, or never.
+    async fn come_back(&self, form: &ReturnForm) -> Result<Paid> {
+        let charge_id = form.charge_id()?.to_owned();
+        let is_lost = CARDS
+            .iter()
+            .any(|card| card.number == self.arguments.card && card.manner == Manner::CallbackLost);
+        if is_lost || self.arguments.callbacks == 0 {
+            return Ok(Paid::Lost(charge_id));
+        }
+        if self.arguments.late > 0 {
+            self.journal
+                .line(&format!("the browser is late by {} s", self.arguments.late));
+            sleep(Duration::from_secs(self.arguments.late)).await;
+        }
+        let returns: Vec<_> = (0..self.arguments.callbacks)
+            .map(|_| {
+                let form = form.clone();
+                tokio::spawn(async move { shopper::return_to_shop(&form).await })
+            })
+            .collect();
+        let mut landing = None;
+        for answer in returns {
+            let answer = answer.await.context("a return broke off")??;
+            let location = answer.location.with_context(|| {
+                format!(
+                    "POST /callback answered {} and no redirect: {}",
+                    answer.status, answer.body
+                )
+            })?;
+            self.journal.line(&format!(
+                "POST /callback status={} → {} {location}",
+                form.field("status")?,
+                answer.status
+            ));
+            landing = Some(location);
+        }
+        let landing = landing.context("the browser came back at least once")?;
+        Ok(Paid::Returned(charge_id, landing))
+    }
 }
 
 async fn charge_of(inspector: &Inspector, token: &str) -> Result<String> {
@@ -161,7 +273,7 @@ struct Aftermath {
 }
 
 impl Aftermath {
-    async fn of(inspector: &Inspector, order: &Order) -> Result<Self> {
+    async fn of(inspector: &Inspector, order: &Order, charge_id: &str) -> Result<Self> {
         let stored = inspector.order(&order.order_id).await?.unwrap_or_default();
         let payment = &stored["data"]["payment"];
         let paid = payment["isPaid"] == Value::Bool(true);
@@ -176,7 +288,7 @@ impl Aftermath {
                 .map(Vec::len),
             None => None,
         };
-        let events = inspector.shop_events(&order.order_id).await?;
+        let events = inspector.shop_events_of_charge(charge_id).await?;
         Ok(Self {
             order_paid_by: paid
                 .then(|| payment["paymentId"].as_str().unwrap_or_default().to_owned()),
@@ -195,6 +307,13 @@ impl Aftermath {
                 .collect(),
         })
     }
+}
+
+fn verified_a_card(execution: &ExecutionReport) -> bool {
+    execution
+        .output
+        .as_ref()
+        .is_some_and(|output| output["orderId"] == "ADDCARD")
 }
 
 fn print(execution: &ExecutionReport, aftermath: &Aftermath) -> Result<()> {
@@ -219,6 +338,9 @@ fn print(execution: &ExecutionReport, aftermath: &Aftermath) -> Result<()> {
     println!("\nAfterwards:");
     match &aftermath.order_paid_by {
         Some(charge) => println!("  order          paid by {charge}"),
+        None if verified_a_card(execution) => {
+            println!("  order          none: a card was verified")
+        }
         None => println!("  order          not paid"),
     }
     match (&aftermath.customer_id, aftermath.cards) {

@@ -56,8 +56,8 @@ fn print_urls(environment: &Environment, seconds: f64) {
     println!(
         "\nReady after {seconds:.1} s.\n\
          \n  API            {}\n  Sandbox bank   {}\n  Demo shop      {}\n  Local AWS      {} (region {}, any credentials)\n  All addresses  {}\n\
-         \nNow, in another terminal:\n\
-         \n  cargo local pay          pays an order, from checkout to saved card\n  cargo local executions   lists what the state machine did\n\
+         \nOpen the demo shop in a browser: pay by clicking, and watch what the state machine does. Or in another terminal:\n\
+         \n  cargo local pay                  pays an order, from checkout to saved card\n  cargo local executions --watch   tells what the state machine does\n\
          \nCtrl-C stops everything; what happened is kept for the next start.",
         outputs.api_url,
         outputs.bank_url,

@@ -225,7 +225,10 @@ pub(super) async fn read(
         .executions
         .find(&name)
         .await?
-        .ok_or_else(|| Wrong::not_found(format!("there is no execution {name}")))?;
+        .ok_or_else(|| Wrong::not_found(format!(
+                "there is no execution {name} yet: one starts when the shopper's browser, the bank's notification or \
+                 reconciliation comes back to the payment"
+            )))?;
     let line = parts.watch.line(&report).await?;
     let over = report.is_over();
     let steps = report

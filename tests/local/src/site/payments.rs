@@ -1,7 +1,5 @@
 //! One payment from all sides: the record, the order, the bank's charge, what the shop was told. And the schedule by hand.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
@@ -9,9 +7,6 @@ use serde_json::{Value, json};
 use super::Parts;
 use super::answer::Wrong;
 use crate::redact;
-
-/// How old a payment is made for reconciliation to look at it: more than the five minutes that it waits.
-const OLD_ENOUGH: Duration = Duration::from_secs(6 * 60);
 
 /// `GET /api/payments/{chargeId}`.
 pub(super) async fn read(
@@ -50,23 +45,8 @@ pub(super) async fn reconcile(
     State(parts): State<Parts>,
     Path(charge_id): Path<String>,
 ) -> Result<Json<Value>, Wrong> {
-    let record = parts
-        .look
-        .record_by_charge(&charge_id)
-        .await?
-        .ok_or_else(|| Wrong::not_found(format!("no payment has the charge {charge_id}")))?;
-    let key = record["tokenId"].as_str().unwrap_or_default();
-    let seconds = OLD_ENOUGH.as_secs().try_into().unwrap_or(i64::MAX);
-    parts.operator.make_older(key, seconds).await?;
-    match parts.operator.reconcile().await? {
-        Ok(report) => Ok(Json(json!({"report": report}))),
-        Err(error) => Err(Wrong::from(anyhow::anyhow!(
-            "reconciliation failed: {}",
-            error["errorMessage"]
-                .as_str()
-                .unwrap_or("without a message")
-        ))),
-    }
+    let report = parts.operator.come_back_to(&charge_id).await?;
+    Ok(Json(json!({"report": report})))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `cargo local pay` and `cargo local executions`, and that the AWS command line tells the same.
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 
 use payment3_local::aws::{ACCESS_KEY, REGION};
 use payment3_local::random;
@@ -52,6 +53,93 @@ async fn pay_shows_the_path_and_what_came_of_it() {
     ] {
         assert!(rest.contains(line), "{output}");
     }
+}
+
+/// What a scenario prints, in this order.
+fn pays(arguments: &[&str], expected: &[&str]) {
+    let output = text(&cargo_local(&[&["pay"], arguments].concat()));
+    let mut rest = output.as_str();
+    for part in expected {
+        let at = rest
+            .find(part)
+            .unwrap_or_else(|| panic!("pay {arguments:?}: no `{part}` in order in:\n{output}"));
+        rest = &rest[at + part.len()..];
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn pay_plays_what_the_bank_may_do() {
+    const PAID: &str = "order          paid by chrg_";
+    const UNPAID: &str = "order          not paid";
+    const TOLD: &str = "was told payment.failed (verified";
+    pays(&["--card", "declined"], &["status=false", UNPAID, TOLD]);
+    pays(&["--card", "approved-at-once"], &["(no 3DS)", PAID]);
+    pays(&["--card", "declined-at-once"], &["(no 3DS)", UNPAID, TOLD]);
+    pays(
+        &["--card", "slow"],
+        &["InquireCharge", "retries", "ChargePending", PAID],
+    );
+    pays(
+        &["--card", "callback-lost"],
+        &["the callback is lost", "SUCCEEDED", PAID],
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn pay_plays_what_the_shopper_may_do() {
+    const PAID: &str = "order          paid by chrg_";
+    pays(
+        &["--add-card", "--no-save-card"],
+        &[
+            "order ADDCARD of usr_",
+            "1.00 THB",
+            "a card was verified",
+            "was told card.saved",
+        ],
+    );
+    pays(
+        &["--three-ds", "fail"],
+        &["status=false", "order          not paid"],
+    );
+    pays(&["--three-ds", "leave"], &["left: the payment waits"]);
+    pays(&["--callbacks", "3"], &["→ 303", "→ 303", "→ 303", PAID]);
+    pays(&["--callbacks", "0"], &["the callback is lost", PAID]);
+    pays(&["--late", "1"], &["late by 1 s", "→ 303", PAID]);
+    pays(&["--spoil", "total"], &["refused: 400", "grandTotal"]);
+    pays(&["--spoil", "user"], &["refused: 404", "orderId"]);
+    pays(&["--spoil", "merchant"], &["refused: 400", "mid"]);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn executions_are_watched_as_they_change() {
+    let app = TestApp::connect().await;
+    let mut watch = Command::new(env!("CARGO_BIN_EXE_payment3-local"))
+        .args(["executions", "--watch", "--json", "--limit", "1000"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    app.return_with(&paid.form).await;
+    let lines = BufReader::new(watch.stdout.take().expect("piped"));
+    let end = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(&line.expect("a line")).expect("JSON"))
+        .find(|change| change["name"] == paid.charge_id() && change["status"] == "SUCCEEDED");
+    watch.kill().expect("it still watches");
+    watch.wait().expect("it ends");
+    assert_eq!(end.expect("told")["state"], "CloseRecord");
+
+    let path = text(&cargo_local(&["executions", paid.charge_id(), "--watch"]));
+    let states: Vec<_> = path
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|word| *word != paid.charge_id())
+        .collect();
+    assert_eq!(states, NEW_USER_PATH);
+    assert!(path.ends_with("SUCCEEDED\n"), "{path}");
 }
 
 #[tokio::test]

@@ -1,0 +1,149 @@
+//! `cargo local executions --watch`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::sleep;
+
+use super::executions::parse_status;
+use super::path;
+use crate::cli;
+use crate::executions::Executions;
+
+/// How long to wait between two looks.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Prints a line for every change: of one execution until it is over, of all until the process is stopped.
+///
+/// # Errors
+/// Step Functions does not answer; or the one execution ended otherwise than well.
+pub(super) async fn run(executions: &Executions, arguments: &cli::Executions) -> Result<()> {
+    match &arguments.name {
+        Some(name) => one(executions, name, arguments.json).await,
+        None => all(executions, arguments).await,
+    }
+}
+
+/// A change in the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Change {
+    at: Timestamp,
+    name: String,
+    status: String,
+    state: Option<String>,
+}
+
+impl Change {
+    fn line(&self) -> String {
+        format!(
+            "{}  {:9}  {}  {}",
+            self.at.strftime("%H:%M:%SZ"),
+            self.status,
+            self.name,
+            self.state.as_deref().unwrap_or("(no state yet)"),
+        )
+    }
+}
+
+async fn all(executions: &Executions, arguments: &cli::Executions) -> Result<()> {
+    let status = arguments.status.as_deref().map(parse_status).transpose()?;
+    // What was over before is not news, and its last state is not asked for.
+    let mut known: HashMap<String, (String, Option<String>)> = HashMap::new();
+    let mut first = true;
+    loop {
+        let mut listed = executions.list(status.clone(), arguments.limit).await?;
+        listed.reverse();
+        for summary in listed {
+            let before = known.get(&summary.arn);
+            if summary.stopped.is_some()
+                && (first || before.is_some_and(|(status, _)| *status == summary.status))
+            {
+                known.insert(summary.arn, (summary.status, None));
+                continue;
+            }
+            let state = executions.last_state(&summary.arn).await?;
+            let now = (summary.status.clone(), state.clone());
+            if before != Some(&now) {
+                known.insert(summary.arn, now);
+                print(
+                    &Change {
+                        at: Timestamp::now(),
+                        name: summary.name,
+                        status: summary.status,
+                        state,
+                    },
+                    arguments.json,
+                )?;
+            }
+        }
+        first = false;
+        sleep(POLL).await;
+    }
+}
+
+fn print(change: &Change, json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(change)?);
+    } else {
+        println!("{}", change.line());
+    }
+    Ok(())
+}
+
+async fn one(executions: &Executions, name: &str, json: bool) -> Result<()> {
+    let mut shown = 0;
+    loop {
+        let Some(report) = executions.find(name).await? else {
+            sleep(POLL).await;
+            continue;
+        };
+        let over = report.is_over();
+        // The last state may change yet, unless it was left.
+        let certain = report
+            .path
+            .iter()
+            .take_while(|visit| over || visit.left.is_some())
+            .count();
+        if certain > shown {
+            if json {
+                for visit in &report.path[shown..certain] {
+                    println!("{}", serde_json::to_string(visit)?);
+                }
+            } else {
+                let lines = path::lines_of(&report, &report.path[shown..certain]);
+                println!("{}", lines.join("\n"));
+            }
+            shown = certain;
+        }
+        if over {
+            if !json {
+                println!("{name} {}", report.status);
+            }
+            if report.has_succeeded() {
+                return Ok(());
+            }
+            bail!("the execution {name} ended {}", report.status);
+        }
+        sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_reads_as_a_line() {
+        let change = Change {
+            at: Timestamp::UNIX_EPOCH,
+            name: "chrg_test_1".into(),
+            status: "RUNNING".into(),
+            state: Some("PayOrder".into()),
+        };
+        assert_eq!(change.line(), "00:00:00Z  RUNNING    chrg_test_1  PayOrder");
+    }
+}

@@ -35,7 +35,7 @@ export function place(machine) {
   const graph = new Graph({ multigraph: true });
   graph.setGraph({ rankdir: "TB", nodesep: 16, edgesep: 10, ranksep: 30, marginx: 10, marginy: 10 });
   for (const { name } of machine.states) {
-    graph.setNode(name, { width: Math.ceil(Math.max(width(name, "600 14px"), width("Error handled · 59 min 59 s", "12px"))) + 24, height: HEIGHT });
+    graph.setNode(name, { width: Math.ceil(Math.max(width(name, "600 14px"), width("Error handled · 59.9 s", "12px"))) + 18, height: HEIGHT });
   }
   graph.setNode(DONE, { width: 64, height: 30 });
   machine.edges.forEach((edge, at) => {

@@ -130,8 +130,13 @@ describe("by clicking", () => {
     await shows(shopper, [...FOUND, "EnsureKBankUser", "UserExisted", "AddCard", "CardHandled", "NotifyCard", "ReverseVerification", "CloseRecord"]);
     assert.equal((await savedCards(user)).length, 2);
 
+    // From the execution to its record and to the bank's charge, and back.
+    await shopper.click(shopper.link("What it left behind"));
+    await shopper.page.locator("#record pre").getByText('"resolution": "reversed"').waitFor();
     await shopper.click(shopper.link(/at the bank/));
     await shopper.page.locator('[data-state="Voided"]').first().waitFor();
+    await shopper.click(shopper.link("Execution"));
+    await shopper.page.locator('#facts[data-outcome="verified"]').waitFor();
   }));
 
   test("without 3-D Secure the order is paid at once", () => visit(async (shopper) => {

@@ -257,6 +257,11 @@ describe("nothing that must not be seen", () => {
     await page.route(`${outputs.shopUrl}/api/**`, reading(texts));
     await shopper.openShop();
     await shopper.pay(/^Approved after/);
+    await shopper.button("Confirm the payment").waitFor();
+    // As long as the payment is open, its record holds the token.
+    const { record } = await ask(`/api/payments/${page.url().split("/").at(-1)}`);
+    assert.equal(record.outcome, "pending");
+    assert.equal(record.token, "(hidden)");
     await shopper.confirm();
     await shopper.isTold("paid");
     await shopper.seesExecution("paid");

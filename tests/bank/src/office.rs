@@ -61,14 +61,18 @@ async fn customers(Shared(app): Shared<App>) -> Response {
 
 fn framed(app: &App, title: &str, script: &str, section: &str) -> Response {
     let shop = app.lock().ledger.merchant.shop_url.clone();
-    let shop = shop.map_or_else(String::new, |shop| {
-        format!("<a href=\"{}\">Demo shop</a>", escape(&shop))
-    });
+    let shop = escape(&shop.unwrap_or_default());
+    let shop_link = if shop.is_empty() {
+        String::new()
+    } else {
+        format!("<a href=\"{shop}\">Demo shop</a>")
+    };
     let link = format!("<a href=\"{section}\"");
     let html = FRAME
         .replace("{{script}}", script)
-        .replace("{{shop}}", &shop)
         .replace(&link, &format!("{link} aria-current=\"page\""))
+        .replace("{{shop}}", &shop_link)
+        .replace("{{shop-url}}", &shop)
         .replace("{{title}}", &escape(title));
     answer(HTML, html)
 }

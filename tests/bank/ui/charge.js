@@ -57,6 +57,7 @@ function details(charge) {
     ["Made", time(charge.created)],
     ["Approval code", charge.approval_code],
     ["Refused", charge.failure_code && `${charge.failure_code} ${charge.failure_message}`],
+    ["At the shop", document.body.dataset.shop && h("a", { href: `${document.body.dataset.shop}/executions/${encodeURIComponent(id)}` }, "Execution")],
     ["3-D Secure", charge.redirect_url && h("a", { href: new URL(charge.redirect_url).pathname }, "Open the shopper's page")],
   ];
   return h("dl", { class: "fields panel" }, entries.filter(([, value]) => value).flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]));

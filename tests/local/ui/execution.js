@@ -57,6 +57,12 @@ byId("graph").addEventListener("click", (event) => {
   details.querySelector("summary").focus();
 });
 
+/** The link to the record opens it. */
+byId("facts").addEventListener("click", (event) => {
+  const record = event.target.closest('[href="#record"]') && byId("record");
+  if (record) record.open = true;
+});
+
 function part(title, value) {
   return value === undefined || value === null ? null : [h("h3", {}, title), json(value)];
 }
@@ -106,6 +112,7 @@ function head(execution, environment) {
     ["Order", order === "ADDCARD" ? "Card verification" : order && h("a", { href: `/orders#order-${order}` }, h("code", {}, order))],
     ["Amount", baht(execution.amount)],
     ["Charge", execution.chargeId && h("a", { href: `${environment.bankUrl}/charges/${encodeURIComponent(execution.chargeId)}` }, h("code", {}, execution.chargeId), " at the bank")],
+    ["Record", execution.chargeId && h("a", { href: "#record" }, "What it left behind")],
     ["Started", time(execution.started)],
     ["Took", between(execution.started, execution.stopped) || "still running"],
     ["Failed with", execution.failure && `${execution.failure.error}: ${explained(execution.failure.cause)}`],

@@ -49,7 +49,19 @@ function list(orders) {
   })));
 }
 
+let meant = location.hash.slice(1);
+
+/** Brings the order that the address names into view, once it is there. */
+function markMeant() {
+  const row = meant && byId(meant);
+  if (!row) return;
+  row.classList.add("meant");
+  row.scrollIntoView({ block: "center" });
+  meant = "";
+}
+
 repeat(2000, async () => {
   const orders = await get("/api/orders");
   show(byId("list"), JSON.stringify(orders), () => list(orders));
+  markMeant();
 });

@@ -99,7 +99,7 @@ function pages(made) {
     "execution-retried": async (shopper) => {
       await shop(`/executions/${made.slow}`, "#facts[data-outcome=paid]")(shopper);
       await shopper.page.locator('#steps [data-state="InquireCharge"] summary').click();
-      await shopper.page.getByText("Record", { exact: true }).click();
+      await shopper.page.locator("#record summary").click();
     },
     "execution-reversed": shop(`/executions/${made.reversed}`, "#facts[data-outcome=reversed]"),
     "execution-of-nothing": shop("/executions/chrg_test_nothing", "text=there is no execution"),

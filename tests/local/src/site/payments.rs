@@ -19,7 +19,7 @@ pub(super) async fn read(
         .await?
         .ok_or_else(|| Wrong::not_found(format!("no payment has the charge {charge_id}")))?;
     let order = match record["orderId"].as_str() {
-        Some(id) => look.order(id).await?.map(without_address),
+        Some(id) => look.order(id).await?.map(without_person),
         None => None,
     };
     let payment = json!({
@@ -32,12 +32,14 @@ pub(super) async fn read(
     Ok(Json(redact::value(payment)))
 }
 
-/// An order without its customer's e-mail address, which no page needs.
-fn without_address(mut order: Value) -> Value {
-    if let Some(data) = order["data"].as_object_mut() {
-        data.remove("email");
-    }
-    order
+/// What a page shows of an order: whose it is and its payment, and nothing of the person whom it goes to.
+fn without_person(order: Value) -> Value {
+    let data = &order["data"];
+    let shown = ["ownerId", "basketId", "isDrafting", "createdAt", "payment"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), data.get(name)?.clone())))
+        .collect();
+    json!({"orderId": order["orderId"], "data": Value::Object(shown)})
 }
 
 /// `POST /api/payments/{chargeId}/reconcile`: what the schedule does for a payment that nobody called back for, now.
@@ -54,10 +56,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_is_shown_without_its_customers_address() {
-        let order = without_address(
-            json!({"orderId": "1", "data": {"email": "a@example.com", "ownerId": "usr_1"}}),
+    fn an_order_is_shown_without_the_person_it_goes_to() {
+        let order = without_person(json!({"orderId": "1", "data": {
+            "email": "a@example.com",
+            "recipient": {"name": "A", "phone": "0", "address": "B"},
+            "ownerId": "usr_1",
+            "payment": {"isPaid": false},
+        }}));
+        assert_eq!(
+            order,
+            json!({"orderId": "1", "data": {"ownerId": "usr_1", "payment": {"isPaid": false}}})
         );
-        assert_eq!(order, json!({"orderId": "1", "data": {"ownerId": "usr_1"}}));
     }
 }

@@ -55,13 +55,15 @@ export function json(value) {
 
 /**
  * Shows `content` in the element, unless the same was shown before: what a person reads or has focused must not be replaced for
- * nothing. Where it must, the focus goes back to the element with the same id or address.
+ * nothing. Where it must, the focus goes back to the element with the same id or address, and what was open is open again.
  */
 export function show(element, key, content) {
   if (element.dataset.shown === key) return;
   element.dataset.shown = key;
   const focused = element.contains(document.activeElement) ? document.activeElement : null;
   const mark = focused && (focused.id ? `#${CSS.escape(focused.id)}` : focused.getAttribute("href") && `[href="${CSS.escape(focused.getAttribute("href"))}"]`);
+  const open = Array.from(element.querySelectorAll("details[open][id]"), ({ id }) => id);
   element.replaceChildren(...[content()].flat());
+  for (const id of open) element.querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", "");
   if (mark) element.querySelector(mark)?.focus();
 }

@@ -16,7 +16,7 @@ function charge(event) {
 
 function list(events) {
   if (events.length === 0) return h("p", {}, "No event was received yet. Pay something, and look again.");
-  return table("Notifications", ["Received", "Event", "Order", "Charge", "Signature", "Answered", "Body"], events.map((event) => ({
+  return table("Notifications", ["Received", "Event", "Order", "Charge", "Signature", "Answered", "Body"], events.map((event, at) => ({
     cells: [
       time(event.receivedAt),
       h("strong", {}, event.body?.type ?? "Not an event"),
@@ -24,7 +24,8 @@ function list(events) {
       charge(event),
       verdict(event),
       String(event.answered),
-      h("details", {}, h("summary", { "aria-label": `JSON of ${event.id}` }, "JSON"), json(event.body)),
+      // Events only come in front: counted from the end, each keeps its number.
+      h("details", { id: `event-${events.length - at}` }, h("summary", { "aria-label": `JSON of ${event.id}` }, "JSON"), json(event.body)),
     ],
   })));
 }

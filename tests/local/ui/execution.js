@@ -7,7 +7,7 @@ import { draw, place } from "./graph.js";
 
 const name = decodeURIComponent(location.pathname.split("/").at(-1));
 /** How much smaller than its natural size the picture may begin: its words must be readable. */
-const SMALLEST = 0.75;
+const SMALLEST = 0.68;
 
 let scale = null;
 let settled = 0;

@@ -218,7 +218,8 @@ async fn cold_cells(stage: &Stage, selection: &Selection) -> Result<Vec<Cell>> {
         let new: Vec<_> = steps
             .into_iter()
             .enumerate()
-            .filter(|(_, step)| step.call.operation == FETCHES_SECRET)
+            // A second one is another process's first: whether that is needed, chance decides.
+            .filter(|(_, step)| step.call.operation == FETCHES_SECRET && step.nth == 1)
             .filter(|(_, step)| seen.insert(step.clone()))
             .collect();
         cells.extend(cells_of(selection, flow, true, new.into_iter()));

@@ -33,7 +33,7 @@ impl Beside {
             .await
             .context("no free port for a shop")?;
         let shop_url = format!("http://{}", listener.local_addr()?);
-        let directory = workspace::local_dir().join(format!("test-e2e/beside-{branch}"));
+        let directory = workspace::local_dir().join(format!("test-runbook/beside-{branch}"));
         std::fs::create_dir_all(&directory)
             .with_context(|| format!("cannot create {}", workspace::shown(&directory)))?;
         let outside = Outside {

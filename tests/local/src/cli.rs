@@ -104,7 +104,7 @@ pub enum Part {
     Outage,
     /// The API against docs/openapi.yaml, in the same environment
     Api,
-    /// What docs/runbook.md says, done as written; and two more branches beside the first
+    /// What docs/runbook.md says, done as written, in an environment of its own; and two more branches beside it
     Runbook,
     /// The pages of the shop, the bank and the executions in a real browser, in an environment of their own
     Browser,

@@ -137,7 +137,7 @@ async fn run_part(
         Part::Broken => broken(interrupt).await,
         Part::Outage => outage(interrupt).await,
         Part::Browser => browser(arguments.screenshots, interrupt).await,
-        Part::Runbook => shared.run(interrupt, runbook).await,
+        Part::Runbook => runbook(interrupt).await,
         Part::Flows => {
             shared
                 .run(interrupt, |running| e2e(&["flows::"], running))
@@ -287,12 +287,23 @@ async fn api(running: Running) -> Result<()> {
     schemathesis::run(&running.outputs, &directory().join("api")).await
 }
 
-/// One after the other: they stop and starve what the others need.
-async fn runbook(running: Running) -> Result<()> {
-    running
-        .tests("runbook", &["--test-threads", "1"])
-        .shown()
-        .await
+/// One after the other: they stop and starve what the others need. In an environment of their own: what other tests left open
+/// or broken, the runbook's commands would find, too.
+async fn runbook(interrupt: &mut Interrupt) -> Result<()> {
+    let options = Options {
+        directory: workspace::local_dir().join("test-runbook"),
+        branch: "runbook".to_owned(),
+        ..options()
+    };
+    let mut own = Shared(Some(Environment::start(options, interrupt).await?));
+    let tests = |running: Running| async move {
+        running
+            .tests("runbook", &["--test-threads", "1"])
+            .shown()
+            .await
+    };
+    let result = own.run(interrupt, tests).await;
+    result.and(own.stop().await)
 }
 
 /// A selection of the matrix, narrowed by what the command line names.
@@ -436,11 +447,12 @@ impl Shared {
             outputs: environment.outputs().clone(),
             outputs_file: environment.outputs_file().clone(),
         });
+        let outputs_file = environment.outputs_file();
+        let logs = workspace::shown(outputs_file.parent().unwrap_or(outputs_file));
         let result = tokio::select! {
             result = interrupt.or(work) => result,
             error = environment.broken() => Err(error),
         };
-        let logs = workspace::shown(&directory());
         result.with_context(|| format!("a test failed (logs are in {logs})"))
     }
 

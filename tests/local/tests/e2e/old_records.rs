@@ -4,13 +4,11 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType,
 };
-use payment3_local::http::client;
 use payment3_local::random;
 use payment3_local::shop::Order;
 use payment3_local::shopper::{self, CARD_APPROVED, ReturnForm};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
-use url::Url;
 
 use crate::support::{NEW_USER_PATH, TOTAL, TestApp};
 
@@ -52,21 +50,7 @@ impl TestApp {
         let token = shopper::card_token(&self.outputs, CARD_APPROVED)
             .await
             .expect("token");
-        let charge: Value = client()
-            .post(format!("{}/card/v2/charge", self.outputs.bank_url))
-            .header("x-api-key", payment3_bank::SECRET_KEY)
-            .json(&json!({
-                "amount": TOTAL, "currency": "THB", "description": "old", "source_type": "card", "mode": "token",
-                "token": token, "reference_order": random::digits(12),
-            }))
-            .send()
-            .await
-            .expect("the bank answers")
-            .json()
-            .await
-            .expect("JSON");
-        let page = Url::parse(charge["redirect_url"].as_str().expect("3-D Secure")).expect("a URL");
-        let form = shopper::authenticate(&page).await.expect("the bank's page");
+        let form = self.charge_at_the_bank(&token, &random::digits(12)).await;
         OldPayment { order, token, form }
     }
 

@@ -1,10 +1,8 @@
 //! Payments that nobody called back for, and checkouts that died: what reconciliation makes of them.
 
-use payment3_local::http::client;
 use payment3_local::random;
 use payment3_local::shopper::{self, CARD_APPROVED};
 use serde_json::{Value, json};
-use url::Url;
 
 use crate::support::{NEW_USER_PATH, TestApp, assert_closed, charge_on};
 
@@ -13,13 +11,6 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
 impl TestApp {
-    pub(crate) async fn key_of(&self, charge: &str) -> String {
-        self.record(charge).await["tokenId"]
-            .as_str()
-            .expect("key")
-            .to_owned()
-    }
-
     /// The record of a checkout that died before it stored a charge; not due yet.
     async fn dead_checkout(&self, reference: &str) -> (Value, payment3_local::shop::Order) {
         let order = self.order().await;
@@ -147,22 +138,9 @@ async fn the_charge_of_a_dead_checkout_is_found_by_its_reference_and_pays() {
     let app = TestApp::connect().await;
     let reference = random::digits(20);
     let (record, order) = app.dead_checkout(&reference).await;
-    let charge: Value = client()
-        .post(format!("{}/card/v2/charge", app.outputs.bank_url))
-        .header("x-api-key", payment3_bank::SECRET_KEY)
-        .json(&json!({
-            "amount": "1500.00", "currency": "THB", "description": "Order", "source_type": "card", "mode": "token",
-            "token": record["token"], "reference_order": reference,
-        }))
-        .send()
-        .await
-        .expect("the bank answers")
-        .json()
-        .await
-        .expect("JSON");
-    let id = charge["id"].as_str().expect("charge");
-    let page = Url::parse(charge["redirect_url"].as_str().expect("3-D Secure")).expect("a URL");
-    shopper::authenticate(&page).await.expect("the bank's page");
+    let token = record["token"].as_str().expect("token");
+    let form = app.charge_at_the_bank(token, &reference).await;
+    let id = form.charge_id().expect("charge");
     app.make_older(record["tokenId"].as_str().expect("key"), 3 * MINUTE)
         .await;
     app.reconcile().await;

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use payment3_local::aws::Aws;
 use payment3_local::elsewhere::Elsewhere;
 use payment3_local::executions::{ExecutionReport, Executions};
+use payment3_local::http::client;
 use payment3_local::inspect::Inspector;
 use payment3_local::items;
 use payment3_local::operator::Operator;
@@ -15,7 +16,7 @@ use payment3_local::random;
 use payment3_local::shop::{NewOrder, Order, ReceivedEvent};
 use payment3_local::shopper::{self, Answer, Next, ReturnForm};
 use payment3_local::whole::{self, Subject};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
@@ -153,6 +154,25 @@ impl TestApp {
         }
     }
 
+    /// Charges a card straight at the bank, past our checkout, and passes 3-D Secure.
+    pub(crate) async fn charge_at_the_bank(&self, token: &str, reference: &str) -> ReturnForm {
+        let charge: Value = client()
+            .post(format!("{}/card/v2/charge", self.outputs.bank_url))
+            .header("x-api-key", payment3_bank::SECRET_KEY)
+            .json(&json!({
+                "amount": TOTAL, "currency": "THB", "description": "past our checkout", "source_type": "card", "mode": "token",
+                "token": token, "reference_order": reference,
+            }))
+            .send()
+            .await
+            .expect("the bank answers")
+            .json()
+            .await
+            .expect("JSON");
+        let page = Url::parse(charge["redirect_url"].as_str().expect("3-D Secure")).expect("a URL");
+        shopper::authenticate(&page).await.expect("the bank's page")
+    }
+
     /// Posts the return form as the browser does.
     pub(crate) async fn return_with(&self, form: &ReturnForm) -> Answer {
         shopper::return_to_shop(form)
@@ -278,6 +298,12 @@ impl TestApp {
             .await
             .expect("the record table answers")
             .expect("the record is there")
+    }
+
+    /// The key of a charge's record.
+    pub(crate) async fn key_of(&self, charge_id: &str) -> String {
+        let record = self.record(charge_id).await;
+        record["tokenId"].as_str().expect("key").to_owned()
     }
 
     /// How many cards the bank's customer of this owner holds; none without a customer.

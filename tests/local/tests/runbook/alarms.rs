@@ -12,7 +12,6 @@ use payment3_local::shop::Order;
 use payment3_local::shopper::{self, CARD_APPROVED};
 use reqwest::Method;
 use serde_json::{Value, json};
-use url::Url;
 
 use crate::api::{call, lambda};
 use crate::conditions::{Alarm, deployed_alarms};
@@ -36,31 +35,6 @@ impl TestApp {
 
     async fn paying(&self) -> Authenticated {
         self.authenticated(&random::id("usr_"), CARD_APPROVED).await
-    }
-
-    async fn key(&self, charge: &str) -> String {
-        let record = self.record(charge).await;
-        record["tokenId"].as_str().expect("key").to_owned()
-    }
-
-    /// Charges a card straight at the bank, as another system would, and passes 3-D Secure.
-    async fn charge_at_the_bank(&self, token: &str, reference: &str) -> String {
-        let charge: Value = client()
-            .post(format!("{}/card/v2/charge", self.outputs.bank_url))
-            .header("x-api-key", payment3_bank::SECRET_KEY)
-            .json(&json!({
-                "amount": TOTAL, "currency": "THB", "description": "by hand", "source_type": "card", "mode": "token",
-                "token": token, "reference_order": reference,
-            }))
-            .send()
-            .await
-            .expect("the bank answers")
-            .json()
-            .await
-            .expect("JSON");
-        let page = Url::parse(charge["redirect_url"].as_str().expect("3-D Secure")).expect("a URL");
-        shopper::authenticate(&page).await.expect("the bank's page");
-        charge["id"].as_str().expect("charge").to_owned()
     }
 
     /// Does something to a charge in the bank's portal.
@@ -206,7 +180,7 @@ async fn charge_mismatch() {
     let alarm = Alarm::watch(&app.outputs, "charge-mismatch").await;
     let paid = app.paying().await;
     let charge = paid.charge_id();
-    let key = app.key(charge).await;
+    let key = app.key_of(charge).await;
     app.change_record(&key, "SET amountSatang = :other", &[(":other", json!(100))])
         .await;
     app.return_with(&paid.form).await;
@@ -297,7 +271,8 @@ async fn orphan_checkout() {
     );
 
     // The bank finds the charge after all.
-    let charge = app.charge_at_the_bank(&token, &reference).await;
+    let form = app.charge_at_the_bank(&token, &reference).await;
+    let charge = form.charge_id().expect("charge").to_owned();
     let shell = app.shell_for(&charge).with("ORDER", &order.order_id);
     let report = shell.run("orphan-checkout", "repair");
     assert!(compact(&report).contains("\"failed\":0}"), "{report}");
@@ -327,7 +302,8 @@ async fn orphan_charge() {
     let token = shopper::card_token(&app.outputs, CARD_APPROVED)
         .await
         .expect("token");
-    let charge = app.charge_at_the_bank(&token, &random::digits(20)).await;
+    let form = app.charge_at_the_bank(&token, &random::digits(20)).await;
+    let charge = form.charge_id().expect("charge").to_owned();
     let answer = app.notify(&charge).await;
     assert!(answer.to_string().contains("404"), "{answer}");
     alarm.assert_met_in_the_logs().await;
@@ -429,7 +405,8 @@ async fn refusal_needs_person() {
     let token = shopper::card_token(&app.outputs, CARD_APPROVED)
         .await
         .expect("token");
-    let charge = app.charge_at_the_bank(&token, &random::digits(12)).await;
+    let form = app.charge_at_the_bank(&token, &random::digits(12)).await;
+    let charge = form.charge_id().expect("charge").to_owned();
     // As the former system wrote it.
     app.put_record(&json!({
         "tokenId": token, "chargeId": charge, "orderId": order.order_id, "ownerId": order.owner_id,
@@ -508,7 +485,7 @@ async fn oldest_open_record() {
     let left = app.order().await;
     let page = app.check_out(&left, CARD_APPROVED).await;
     let left_charge = charge_on(&page);
-    let key = app.key(&left_charge).await;
+    let key = app.key_of(&left_charge).await;
     let now = jiff::Timestamp::now();
     let hours_ago = now - jiff::SignedDuration::from_hours(3);
     app.change_record(
@@ -524,7 +501,7 @@ async fn oldest_open_record() {
     // One that nobody came back for, for an hour.
     let paid = app.paying().await;
     let charge = paid.charge_id();
-    let key = app.key(charge).await;
+    let key = app.key_of(charge).await;
     let quiet = Alarm::watch(&app.outputs, "oldest-open-record").await;
     app.shell().run("Reconcile now", "reconcile");
     let before = quiet.value_in_the_logs().await;

@@ -3,7 +3,7 @@
 //   node docs/scale.mjs           writes them into docs/scale.md
 //   node docs/scale.mjs --check   says whether they are what stands there
 //
-// To reckon with other figures, change ASSUMPTIONS or PRICES and run it. The order of calls is that of activities/src; the paths through the state machine
+// To reckon with other figures, change ASSUMPTIONS or docs/prices.json and run it. The order of calls is that of activities/src; the paths through the state machine
 // are held against its definition.
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -54,20 +54,8 @@ const ASSUMPTIONS = {
   abandoned: 0.1,
 };
 
-/** US dollars for one of each, in ap-southeast-1 where docs/scale.md does not say otherwise. */
-const PRICES = {
-  transition: 0.025e-3,
-  invocation: 0.2e-6,
-  gbSecond: 0.0000166667,
-  writeUnit: 0.71e-6,
-  readUnit: 0.1425e-6,
-  request: 1e-6,
-  secretCall: 5e-6,
-  logByte: 0.7 / 1e9,
-  trace: 5e-6,
-  expressRequest: 1e-6,
-  expressGbSecond: 0.00001667,
-};
+/** US dollars for one of each, in ap-southeast-1 where docs/scale.md does not say otherwise. The benchmark reckons with them, too. */
+const PRICES = JSON.parse(source("docs/prices.json"));
 
 // ---- What the functions do -------------------------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import { APP_DIRECTORY, temporaryDirectory } from "./support";
 const ROOT = join(APP_DIRECTORY, "..");
 const FILES = [
   "docs/scale.md",
+  "docs/prices.json",
   "docs/scale.mjs",
   "statemachine/payment.asl.json",
   "cdk/lib/payment-function.ts",

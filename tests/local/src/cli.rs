@@ -29,6 +29,8 @@ pub enum Command {
     Executions(Executions),
     /// Searches for inputs that break a property of what reads the outside world
     Fuzz(Fuzz),
+    /// Measures what the functions cost, by themselves and in whole payments, beside the same work in Python
+    Bench(Bench),
     /// Draws the README's picture of the state machine anew
     Diagram,
 }
@@ -108,6 +110,8 @@ pub enum Part {
     Runbook,
     /// The pages of the shop, the bank and the executions in a real browser, in an environment of their own
     Browser,
+    /// The functions as they are shipped, played and weighed: calls, states, memory and archives against their limits
+    Counts,
     /// Of the end-to-end tests, the table of flows alone
     Flows,
     /// Every fault at every call of every flow; not among the parts that run by default
@@ -256,6 +260,22 @@ pub struct Fuzz {
     /// Adds inputs that reach new code to those in tests/fuzz/corpus
     #[arg(long)]
     pub keep: bool,
+}
+
+/// Arguments of `cargo local bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure; everything but the load when absent
+    pub part: Option<BenchPart>,
+}
+
+/// The parts of the measurement that can be run alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchPart {
+    /// Counts and sizes alone, as `cargo local test counts` does
+    Counts,
+    /// A burst of payments on the local AWS, and many callbacks through one process
+    Load,
 }
 
 #[cfg(test)]

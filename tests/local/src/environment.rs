@@ -48,12 +48,14 @@ pub struct Options {
 }
 
 /// What stands between the functions and everything outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Between {
     /// Nothing.
     Nothing,
     /// The proxy that spoils calls, see [`crate::faults`].
     FaultProxy,
+    /// What the caller put there, at these addresses.
+    Doors(Outside),
 }
 
 /// When the sandbox bank sends notifications.
@@ -134,11 +136,15 @@ impl Environment {
         let real = ports.outside()?;
         let mut seen = real.clone();
         let mut scopes = None;
-        if options.between == Between::FaultProxy {
-            let proxy = Proxy::listen(&real).await?;
-            seen = proxy.addresses().clone();
-            scopes = Some(proxy.scopes().clone());
-            services.spawn(proxy.serve(services.stopping()));
+        match &options.between {
+            Between::Nothing => {}
+            Between::FaultProxy => {
+                let proxy = Proxy::listen(&real).await?;
+                seen = proxy.addresses().clone();
+                scopes = Some(proxy.scopes().clone());
+                services.spawn(proxy.serve(services.stopping()));
+            }
+            Between::Doors(doors) => seen = doors.clone(),
         }
         let aws = aws_settings(&options, ports.aws, &seen);
         let ministack = interrupt.or(start_aws(&options, &aws)).await?;
@@ -166,6 +172,15 @@ impl Environment {
     /// Its addresses and names.
     pub fn outputs(&self) -> &Outputs {
         &self.outputs
+    }
+
+    /// Where everything really is, whatever stands between.
+    pub fn outside(&self) -> Outside {
+        Outside {
+            aws: self.outputs.aws_endpoint.clone(),
+            bank: self.outputs.bank_url.clone(),
+            shop: self.outputs.shop_url.clone(),
+        }
     }
 
     /// Where they are written to.

@@ -29,6 +29,20 @@ pub async fn build(logs: &Path) -> Result<()> {
     .await
 }
 
+/// Builds the functions as they are shipped, and stages them under [`workspace::shipped_dir`].
+///
+/// # Errors
+/// As [`build`].
+pub async fn build_shipped(logs: &Path) -> Result<()> {
+    steps::step("Lambda functions, as they are shipped", async {
+        let command = Tool::cargo().args(["build", "--release", "--package", PACKAGE, "--bins"]);
+        let manifest = workspace::root().join("activities/Cargo.toml");
+        let built = binaries(command, &manifest, &logs.join("build-release.log")).await?;
+        stage(&built, &workspace::shipped_dir())
+    })
+    .await
+}
+
 /// As [`build`], from a copy of the sources at `root`, into another target directory and another place.
 ///
 /// # Errors
@@ -54,12 +68,27 @@ async fn compile(root: &Path, target: &Path, logs: &Path) -> Result<BTreeMap<Str
         // for building this tool, so nothing is compiled twice.
         command = command.args(["--package", env!("CARGO_PKG_NAME")]);
     }
-    let messages = command
-        .args(["--bins", "--message-format", "json-render-diagnostics"])
-        .args(["--target-dir".as_ref(), target.as_os_str()])
-        .captured(&logs.join("build.log"))
+    let command = command
+        .args(["--bins"])
+        .args(["--target-dir".as_ref(), target.as_os_str()]);
+    let manifest = root.join("activities/Cargo.toml");
+    binaries(command, &manifest, &logs.join("build.log")).await
+}
+
+/// Runs a `cargo build`, and tells the binaries of the package with this manifest.
+///
+/// # Errors
+/// The build fails.
+pub async fn binaries(
+    build: Tool,
+    manifest: &Path,
+    log: &Path,
+) -> Result<BTreeMap<String, PathBuf>> {
+    let messages = build
+        .args(["--message-format", "json-render-diagnostics"])
+        .captured(log)
         .await?;
-    executables(root, &messages)
+    executables(manifest, &messages)
 }
 
 #[derive(Deserialize)]
@@ -76,9 +105,8 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// The functions among cargo's messages.
-fn executables(root: &Path, messages: &str) -> Result<BTreeMap<String, PathBuf>> {
-    let manifest = root.join("activities/Cargo.toml");
+/// A package's binaries among cargo's messages.
+fn executables(manifest: &Path, messages: &str) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
     for line in messages.lines().filter(|line| line.starts_with('{')) {
         let message: Message =
@@ -87,7 +115,7 @@ fn executables(root: &Path, messages: &str) -> Result<BTreeMap<String, PathBuf>>
             continue;
         };
         if message.reason == "compiler-artifact"
-            && message.manifest_path.as_deref() == Some(&manifest)
+            && message.manifest_path.as_deref() == Some(manifest)
             && target.kind.iter().any(|kind| kind == "bin")
         {
             found.insert(target.name, executable);
@@ -165,7 +193,8 @@ mod tests {
 {{"reason":"compiler-artifact","manifest_path":"{shown}/activities/Cargo.toml","target":{{"name":"payment3_activities","kind":["lib"]}},"executable":null}}
 {{"reason":"build-finished","success":true}}"#
         );
-        let found = executables(&root, &messages).expect("well-formed messages");
+        let found = executables(&root.join("activities/Cargo.toml"), &messages)
+            .expect("well-formed messages");
         assert_eq!(
             found,
             BTreeMap::from([("callback".to_owned(), PathBuf::from("/t/callback"))])

@@ -1,10 +1,10 @@
-//! `cargo local up | test | pay | executions | fuzz | diagram`.
+//! `cargo local up | test | pay | executions | fuzz | bench | diagram`.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use payment3_local::cli::{Cli, Command};
-use payment3_local::commands::{diagram, executions, fuzz, pay, test, up};
+use payment3_local::commands::{bench, diagram, executions, fuzz, pay, test, up};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -14,6 +14,7 @@ async fn main() -> ExitCode {
         Command::Pay(arguments) => pay::run(arguments).await,
         Command::Executions(arguments) => executions::run(arguments).await,
         Command::Fuzz(arguments) => fuzz::run(arguments).await,
+        Command::Bench(arguments) => bench::run(arguments).await,
         Command::Diagram => diagram::run(),
     };
     match result {

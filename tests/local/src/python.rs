@@ -30,6 +30,14 @@ pub const LOCAL_AWS: Packages = Packages {
     requirements: include_str!("../requirements.txt"),
 };
 
+/// What the functions are measured against: the five functions in Python.
+pub const BASELINE: Packages = Packages {
+    name: "Python packages (the baseline)",
+    directory: "venv-baseline",
+    file: "tests/bench/baseline/requirements.txt",
+    requirements: include_str!("../../bench/baseline/requirements.txt"),
+};
+
 /// What holds the API against its document.
 pub const SCHEMATHESIS: Packages = Packages {
     name: "Python packages (schemathesis)",

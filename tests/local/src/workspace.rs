@@ -24,6 +24,11 @@ pub fn functions_dir() -> PathBuf {
     local_dir().join("lambda")
 }
 
+/// The same, built as they are shipped.
+pub fn shipped_dir() -> PathBuf {
+    local_dir().join("lambda-release")
+}
+
 /// The Python environment with the local AWS and the AWS command line.
 pub fn venv_dir() -> PathBuf {
     local_dir().join(VENV)

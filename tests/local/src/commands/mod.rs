@@ -1,5 +1,6 @@
 //! The commands: what each prints, and in what order it does things.
 
+pub mod bench;
 pub mod diagram;
 pub mod executions;
 pub mod fuzz;

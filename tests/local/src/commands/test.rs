@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::cargo_programs::CARGO_DENY;
-use crate::cli::{Part, Test};
+use crate::cli::{BenchPart, Part, Test};
+use crate::commands::bench;
 use crate::environment::{Between, Environment, Notifications, Options, State};
 use crate::faults::broken::{self, BREAKAGES};
 use crate::faults::matrix::{self, Report, Run, Selection};
@@ -138,6 +139,7 @@ async fn run_part(
         Part::Outage => outage(interrupt).await,
         Part::Browser => browser(arguments.screenshots, interrupt).await,
         Part::Runbook => runbook(interrupt).await,
+        Part::Counts => interrupt.or(bench::part(Some(BenchPart::Counts))).await,
         Part::Flows => {
             shared
                 .run(interrupt, |running| e2e(&["flows::"], running))

@@ -45,6 +45,11 @@ impl Caller {
         Ok(Self { pid, function })
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
     /// Kills it, as the machine under it dying would: nothing is cleaned up.
     ///
     /// # Errors

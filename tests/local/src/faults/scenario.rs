@@ -280,6 +280,14 @@ impl Stage {
         self.finish_payment(&begun.payment).await
     }
 
+    /// Whether nothing is left to do for a payment.
+    ///
+    /// # Errors
+    /// The environment does not answer.
+    pub async fn is_over(&self, begun: &Begun) -> Result<bool> {
+        self.is_closed(&begun.payment).await
+    }
+
     /// Looks at what a payment left.
     ///
     /// # Errors

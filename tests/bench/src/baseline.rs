@@ -1,0 +1,65 @@
+//! The same work in the old way: five Python functions that invoke each other (`tests/bench/baseline`).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use payment3_local::{prerequisites, python, workspace};
+
+use crate::front;
+use crate::payment::{Shopfront, System};
+use crate::programs::Shipped;
+use crate::sandbox::Program;
+use crate::stage::{Stage, full_name, logs};
+
+/// What stands where ours have their branch.
+const BRANCH: &str = "baseline";
+/// The functions and their modules.
+const FUNCTIONS: [(&str, &str); 5] = [
+    ("cardtoken", "cardtoken"),
+    ("callback", "callback"),
+    ("process-paid-order", "process_paid_order"),
+    ("kbank-create-user", "kbank_create_user"),
+    ("kbank-add-card", "kbank_add_card"),
+];
+
+/// Puts the five functions beside ours: with the same tables, secrets, bank and shop, started as AWS starts Python.
+///
+/// # Errors
+/// Their packages cannot be installed.
+pub async fn stand_beside(stage: &Stage, shipped: &Shipped) -> Result<Shopfront> {
+    let programs = prerequisites::programs()?;
+    python::BASELINE.install(&programs.python, &logs()).await?;
+    // They read what ours read, under the same names.
+    let mut settings = BTreeMap::new();
+    for name in shipped.bootstraps.keys() {
+        settings.extend(stage.lambda.program(&full_name(name))?.settings);
+    }
+    settings.insert("BRANCH".to_owned(), BRANCH.to_owned());
+    for (name, module) in FUNCTIONS {
+        stage.lambda.add(Program {
+            name: function(name),
+            executable: python::BASELINE.program("python"),
+            arguments: ["-m", "awslambdaric", &format!("{module}.handler")]
+                .map(str::to_owned)
+                .into(),
+            directory: directory(),
+            settings: settings.clone(),
+        });
+    }
+    let api_url = front::serve(&stage.lambda, |path| match path {
+        "/cardpayment" => Some(function("cardtoken")),
+        "/callback" => Some(function("callback")),
+        _ => None,
+    })
+    .await?;
+    Ok(Shopfront::new(System::Baseline, &stage.outputs, &api_url))
+}
+
+fn function(name: &str) -> String {
+    format!("payment3-{name}-{BRANCH}")
+}
+
+fn directory() -> PathBuf {
+    workspace::root().join("tests/bench/baseline")
+}

@@ -1,0 +1,188 @@
+//! What a payment would be charged on AWS, from what it was measured to do here.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::payment::{Played, Step};
+use crate::service::Service;
+use crate::world::Call;
+
+/// The memory at which AWS Lambda gives a function one whole processor, in MB; less memory is a smaller share of it.
+const WHOLE_PROCESSOR_MB: f64 = 1769.0;
+/// The indexes that a payment's record stands in; each write of the record writes them as well (docs/scale.md).
+const RECORD_INDEXES: u32 = 3;
+/// The functions behind the HTTP API.
+const BEHIND_THE_API: [&str; 3] = ["cardtoken", "callback", "check-status"];
+
+/// US dollars for one of each.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Prices {
+    transition: f64,
+    invocation: f64,
+    gb_second: f64,
+    write_unit: f64,
+    read_unit: f64,
+    request: f64,
+    secret_call: f64,
+}
+
+/// What AWS Lambda charges for one run, in milliseconds, with this much memory: the start of the process, which has a whole
+/// processor, and the run, which has its share of one and waits.
+///
+/// How long the local AWS took for its answers says nothing about AWS: everything outside counts as answering at once, but for
+/// the bank, which takes `bank` for an answer. The rest of the waiting, for connections and for the door, counts.
+pub fn billed(step: &Step, bank: Duration, memory_mb: u32) -> u64 {
+    let invocation = &step.invocation;
+    let start = invocation.init.unwrap_or_default().wall;
+    let asked_the_bank = step
+        .calls
+        .iter()
+        .filter(|call| call.service == Service::Bank);
+    let waited = invocation
+        .cost
+        .wall
+        .saturating_sub(invocation.cost.cpu)
+        .saturating_sub(outside(&step.calls))
+        + bank * u32::try_from(asked_the_bank.count()).unwrap_or(u32::MAX);
+    let slower = (WHOLE_PROCESSOR_MB / f64::from(memory_mb)).max(1.0);
+    let time = start + waited + invocation.cost.cpu.mul_f64(slower);
+    u64::try_from(time.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+/// For how long at least one of these calls was on the outside of the doors.
+fn outside(calls: &[Call]) -> Duration {
+    let mut spans: Vec<_> = calls.iter().map(|call| (call.begun, call.ended)).collect();
+    spans.sort_unstable();
+    let mut sum = Duration::ZERO;
+    let mut until = None;
+    for (begun, ended) in spans {
+        let from = until.map_or(begun, |until| begun.max(until));
+        sum += ended.saturating_duration_since(from);
+        until = Some(until.map_or(ended, |until| ended.max(until)));
+    }
+    sum
+}
+
+/// The same for all functions of a payment.
+pub fn billed_payment(played: &Played, bank: Duration, memory_mb: u32) -> u64 {
+    played
+        .steps
+        .iter()
+        .map(|step| billed(step, bank, memory_mb))
+        .sum()
+}
+
+/// US dollars for a million such payments: Step Functions, Lambda, the tables, the HTTP API and the secrets. Logs and traces
+/// are left out; docs/scale.md has them.
+///
+/// # Errors
+/// The list of prices cannot be read.
+pub fn price_per_million(played: &Played, bank: Duration, memory_mb: u32) -> Result<f64> {
+    let prices: Prices = serde_json::from_str(include_str!("../../../docs/prices.json"))
+        .context("docs/prices.json is not a list of prices")?;
+    let calls = || played.steps.iter().flat_map(|step| &step.calls);
+    let asked = |service, operation: &str| {
+        calls()
+            .filter(|call| call.service == service && call.operation == operation)
+            .count()
+    };
+    let behind_the_api = |step: &&Step| BEHIND_THE_API.contains(&step.function.as_str());
+    let writes = played.writes();
+    let write_units =
+        f64::from(writes.single + 2 * writes.transacted + RECORD_INDEXES * writes.records);
+    // Consistent reads count whole, reads of an index half.
+    let read_units =
+        count(asked(Service::DynamoDb, "GetItem")) + count(asked(Service::DynamoDb, "Query")) / 2.0;
+    let billed = Duration::from_millis(billed_payment(played, bank, memory_mb));
+    let gb_seconds = billed.as_secs_f64() * f64::from(memory_mb) / 1024.0;
+    let dollars = count(played.states.len()) * prices.transition
+        + count(played.steps.len()) * prices.invocation
+        + gb_seconds * prices.gb_second
+        + write_units * prices.write_unit
+        + read_units * prices.read_unit
+        + count(played.steps.iter().filter(behind_the_api).count()) * prices.request
+        + count(asked(Service::Secrets, "GetSecretValue")) * prices.secret_call;
+    Ok(dollars * 1_000_000.0)
+}
+
+fn count(number: usize) -> f64 {
+    u32::try_from(number).map_or(f64::INFINITY, f64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use axum::body::Bytes;
+
+    use super::*;
+    use crate::lambda::Invocation;
+    use crate::memory::Memory;
+    use crate::sandbox::Cost;
+
+    fn run(init: Option<u64>, wall: u64, cpu: u64, calls: Vec<Call>) -> Step {
+        let cost = |wall, cpu| Cost {
+            wall: Duration::from_millis(wall),
+            cpu: Duration::from_millis(cpu),
+        };
+        let invocation = Invocation {
+            function: "payment3-notify-bench".to_owned(),
+            pid: 1,
+            event: Bytes::new(),
+            init: init.map(|wall| cost(wall, wall)),
+            cost: cost(wall, cpu),
+            begun: Instant::now(),
+            ended: Instant::now(),
+            memory: Memory {
+                peak_kib: 0,
+                now_kib: 0,
+            },
+        };
+        Step {
+            function: "notify".to_owned(),
+            invocation,
+            calls,
+        }
+    }
+
+    fn call(service: Service, begun: Instant, from: u64, to: u64) -> Call {
+        let at = |millis| begun + Duration::from_millis(millis);
+        Call::example(service, at(from), at(to))
+    }
+
+    fn at(step: &Step, memory_mb: u32) -> u64 {
+        billed(step, Duration::ZERO, memory_mb)
+    }
+
+    #[test]
+    fn waiting_costs_the_same_at_every_size_and_work_costs_more_at_a_small_one() {
+        let waits = run(None, 300, 0, Vec::new());
+        assert_eq!((at(&waits, 128), at(&waits, 512)), (300, 300));
+        let works = run(None, 10, 10, Vec::new());
+        assert_eq!((at(&works, 128), at(&works, 1769)), (139, 10));
+        // More memory than a whole processor's makes nothing quicker that has one thread.
+        assert_eq!(at(&works, 3538), 10);
+    }
+
+    #[test]
+    fn a_start_is_charged_at_a_whole_processor() {
+        assert_eq!(at(&run(Some(20), 10, 0, Vec::new()), 128), 30);
+    }
+
+    #[test]
+    fn everything_outside_answers_at_once_but_for_the_bank() {
+        let begun = Instant::now();
+        let calls = vec![
+            call(Service::DynamoDb, begun, 0, 40),
+            // Side by side with the one before: together they took 60 ms.
+            call(Service::DynamoDb, begun, 20, 60),
+            call(Service::Bank, begun, 60, 90),
+        ];
+        let step = run(None, 100, 0, calls);
+        assert_eq!(at(&step, 256), 10);
+        assert_eq!(billed(&step, Duration::from_millis(300), 256), 310);
+    }
+}

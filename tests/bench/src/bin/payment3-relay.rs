@@ -1,0 +1,49 @@
+//! What the local AWS runs in place of every function while payments are measured: it hands each event on to the harness,
+//! which runs the function itself.
+
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The file beside the relay that says where the harness takes events.
+const ADDRESS_FILE: &str = "harness";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FunctionError {
+    error_type: String,
+    error_message: String,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let file = std::env::current_exe()?.with_file_name(ADDRESS_FILE);
+    let address = std::fs::read_to_string(file)?;
+    let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME")?;
+    let url = format!("{}/{function}", address.trim());
+    let http = payment3_local::http::builder().build()?;
+    let relay = async |event: LambdaEvent<Value>| {
+        let answer = http.post(&url).json(&event.payload).send().await;
+        let answer = answer.map_err(|error| broken(&error))?;
+        if answer.status().is_success() {
+            return answer.json::<Value>().await.map_err(|error| broken(&error));
+        }
+        let text = answer.text().await.unwrap_or_default();
+        Err(match serde_json::from_str::<FunctionError>(&text) {
+            Ok(error) => Diagnostic {
+                error_type: error.error_type,
+                error_message: error.error_message,
+            },
+            Err(_) => broken(&text),
+        })
+    };
+    run(service_fn(relay)).await
+}
+
+/// The harness, not the function, is at fault: a name that no function has.
+fn broken(error: &dyn std::fmt::Display) -> Diagnostic {
+    Diagnostic {
+        error_type: "HarnessBroken".into(),
+        error_message: error.to_string(),
+    }
+}

@@ -1,0 +1,102 @@
+//! Instructions, counted by valgrind: what does not change from run to run, where a time would.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use payment3_local::workspace;
+
+use crate::figures::Case;
+use crate::programs::Shipped;
+use crate::sandbox::Sandbox;
+use crate::stage::logs;
+use crate::world::World;
+
+/// How many events are given beyond the first, to tell what one of them takes.
+const LATER: u32 = 10;
+
+/// Millions of instructions.
+#[derive(Debug, Clone)]
+pub struct Instructions {
+    /// The function's short name.
+    pub function: String,
+    /// Until it asked for its first event.
+    pub start: f64,
+    /// For its first event.
+    pub first: f64,
+    /// For a later one.
+    pub later: f64,
+}
+
+/// Counts them for the function that does nothing and for each case. Nothing where valgrind is not installed: it changes no
+/// verdict.
+///
+/// # Errors
+/// A function does not run under valgrind.
+pub async fn of(
+    world: &World,
+    shipped: &Shipped,
+    cases: &[Case],
+) -> Result<Option<Vec<Instructions>>> {
+    if std::process::Command::new("valgrind")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        return Ok(None);
+    }
+    let nothing = Case {
+        function: "does nothing".to_owned(),
+        program: shipped.floor(),
+        event: axum::body::Bytes::from_static(b"{}"),
+        calls: Vec::new(),
+    };
+    let mut counted = Vec::new();
+    for case in std::iter::once(&nothing).chain(cases) {
+        world.replay(&case.calls);
+        let start = count(world, case, 0).await;
+        let first = count(world, case, 1).await;
+        let later = count(world, case, 1 + LATER).await;
+        world.forward();
+        let (start, first, later) = (start?, first?, later?);
+        counted.push(Instructions {
+            function: case.function.clone(),
+            start,
+            first: first - start,
+            later: (later - first) / f64::from(LATER),
+        });
+    }
+    Ok(Some(counted))
+}
+
+/// Millions of instructions of a process that has this many events and is ended then.
+async fn count(world: &World, case: &Case, events: u32) -> Result<f64> {
+    let directory = workspace::local_dir().join("bench/callgrind");
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot create {}", workspace::shown(&directory)))?;
+    let file = directory.join("counts");
+    world.rewind();
+    let output = format!("--callgrind-out-file={}", file.display());
+    let wrapper = ["valgrind", "--quiet", "--tool=callgrind", &output];
+    let mut sandbox = Sandbox::start_as(&case.program, &wrapper, &logs()).await?;
+    for _ in 0..events {
+        world.rewind();
+        sandbox.invoke(case.event.clone()).await?.0.output()?;
+    }
+    sandbox.terminate().await?;
+    read(&file)
+}
+
+fn read(file: &Path) -> Result<f64> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("valgrind wrote no {}", workspace::shown(file)))?;
+    let summary = text
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("summary: ")
+                .or(line.strip_prefix("totals: "))
+        })
+        .and_then(|line| line.split_whitespace().next())
+        .context("valgrind counted nothing")?;
+    let instructions: f64 = summary.parse().context("valgrind's count is a number")?;
+    Ok(instructions / 1_000_000.0)
+}

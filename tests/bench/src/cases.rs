@@ -1,0 +1,92 @@
+//! Every function with an event that it really had: taken from payments that are played with new processes.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use payment3_local::aws::Aws;
+use payment3_local::operator::Operator;
+use payment3_local::random;
+use payment3_local::shopper::{self, CARD_APPROVED, Next};
+
+use crate::figures::Case;
+use crate::payment::{self, Played, Shopfront, Step, System};
+use crate::stage::Stage;
+
+/// A case for each function that ran in these payments, and of ours for those that run beside them.
+///
+/// # Errors
+/// A payment does not come to its end.
+pub async fn of(stage: &Stage, front: &Shopfront, played: &[Played]) -> Result<Vec<Case>> {
+    let mut steps: BTreeMap<String, Step> = BTreeMap::new();
+    let beside = match front.system {
+        System::Saga => beside(stage, front).await?,
+        System::Baseline => Vec::new(),
+    };
+    for step in played
+        .iter()
+        .flat_map(|played| &played.steps)
+        .chain(&beside)
+    {
+        steps
+            .entry(step.function.clone())
+            .or_insert_with(|| step.clone());
+    }
+    steps
+        .values()
+        .map(|step| {
+            let program = stage.lambda.program(&step.invocation.function)?;
+            Ok(Case::of(step, program))
+        })
+        .collect()
+}
+
+/// What runs beside payments that go well: the app's polling, reconciliation of a payment that nobody called back for, and
+/// the reversal of one whose order is gone.
+///
+/// # Errors
+/// One of them does not come to its end.
+pub async fn beside(stage: &Stage, front: &Shopfront) -> Result<Vec<Step>> {
+    let outputs = front.outputs();
+    let owner = random::id("usr_");
+    payment::forget(stage);
+
+    let order = payment::order_of(outputs, &owner).await?;
+    let charge = check_out(front, &order).await?;
+    let url = format!("{}/checkstatus/{}", outputs.api_url, order.order_id);
+    let answer = payment3_local::http::client().get(url).send().await?;
+    ensure!(answer.status() == 200, "the status is not told");
+    let operator = Operator::of(&Aws::at(&outputs.aws_endpoint), outputs);
+    operator.come_back_to(&charge).await?;
+    let report = stage
+        .executions
+        .wait_for(&charge, payment::PATIENCE)
+        .await?;
+    ensure!(report.has_succeeded(), "a reconciled payment is not paid");
+
+    let order = payment::order_of(outputs, &owner).await?;
+    let charge = check_out(front, &order).await?;
+    stage.elsewhere.delete_order(&order.order_id).await?;
+    operator.come_back_to(&charge).await?;
+    let report = stage
+        .executions
+        .wait_for(&charge, payment::PATIENCE)
+        .await?;
+    ensure!(
+        report.states().contains(&"ReverseCharge") && report.has_succeeded(),
+        "a payment without an order was not reversed"
+    );
+    stage.lambda.settle().await?;
+    Ok(payment::steps_until_now(stage))
+}
+
+/// Pays as far as the bank's page, and does not come back.
+async fn check_out(front: &Shopfront, order: &payment3_local::shop::Order) -> Result<String> {
+    let checkout = shopper::checkout(front.outputs(), order, CARD_APPROVED).await?;
+    let Next::ThreeDs(page) = checkout.next else {
+        anyhow::bail!("checkout did not lead to the bank's page");
+    };
+    let form = shopper::authenticate(&page).await?;
+    form.charge_id()
+        .map(str::to_owned)
+        .context("the bank's form")
+}

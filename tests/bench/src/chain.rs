@@ -1,0 +1,78 @@
+//! Calls that follow each other: how many of them, and how many there must be.
+
+use crate::payment::{Played, Step, counted};
+use crate::world::Call;
+
+/// What is measured: from the callback's arrival to something that somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chain {
+    /// Until the browser is answered.
+    ToAnswer,
+    /// Until the order is paid.
+    ToPaid,
+}
+
+impl Chain {
+    /// The functions that run in it, one after the other.
+    fn functions(self) -> &'static [&'static str] {
+        match self {
+            Self::ToAnswer => &["callback"],
+            Self::ToPaid => &[
+                "callback",
+                "parse-callback",
+                "lookup-record",
+                "inquire-charge",
+                "record-outcome",
+                "pay-order",
+            ],
+        }
+    }
+
+    /// The calls that must follow each other, whoever makes them, and why each cannot go beside the one before it.
+    pub fn lower_bound(self) -> &'static [(&'static str, &'static str)] {
+        const FIND: (&str, &str) = (
+            "find the record by its charge",
+            "a stranger's callback must not start anything",
+        );
+        const START: (&str, &str) = (
+            "start the execution",
+            "it is named after the charge and its attempt, which the record has",
+        );
+        const INQUIRE: (&str, &str) = (
+            "ask the bank",
+            "only a charge that we know is asked for, by an execution that can be seen",
+        );
+        const PAY: (&str, &str) = (
+            "pay the order, in one transaction with the record",
+            "only what the bank has authorised pays an order",
+        );
+        match self {
+            Self::ToAnswer => &[FIND, START],
+            Self::ToPaid => &[FIND, START, INQUIRE, PAY],
+        }
+    }
+
+    /// The calls of a payment that followed each other, as `function: operation`.
+    pub fn of(self, played: &Played) -> Vec<String> {
+        let steps: Vec<&Step> = self
+            .functions()
+            .iter()
+            .flat_map(|function| played.of(function))
+            .collect();
+        let mut calls: Vec<(&Step, &Call)> = steps
+            .into_iter()
+            .flat_map(|step| counted(&step.calls).map(move |call| (step, call)))
+            .collect();
+        // As many as can be picked without any two of them overlapping: always the one that is over first.
+        calls.sort_by_key(|(_, call)| call.ended);
+        let mut chain = Vec::new();
+        let mut over = None;
+        for (step, call) in calls {
+            if over.is_none_or(|over| call.begun >= over) {
+                chain.push(format!("{}: {}", step.function, call.operation));
+                over = Some(call.ended);
+            }
+        }
+        chain
+    }
+}

@@ -1,0 +1,171 @@
+//! What one function costs by itself: its start, its first event, its further events.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::body::Bytes;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+
+use crate::lambda::median;
+use crate::payment::Step;
+use crate::sandbox::{Cost, Program, Sandbox};
+use crate::world::{Call, World};
+
+/// How many processes are started to take medians from.
+const STARTS: usize = 15;
+/// How many events one process gets to take percentiles from.
+const EVENTS: usize = 500;
+
+/// What is to be measured: a function, an event that it had in a payment, and what it was answered then.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// The function's short name.
+    pub function: String,
+    /// How it is started.
+    pub program: Program,
+    /// The event.
+    pub event: Bytes,
+    /// Its calls on a first event, with their answers.
+    pub calls: Vec<Call>,
+}
+
+impl Case {
+    /// From a step of a payment that was played with new processes.
+    pub fn of(step: &Step, program: Program) -> Self {
+        Self {
+            function: step.function.clone(),
+            program,
+            event: step.invocation.event.clone(),
+            calls: step.calls.clone(),
+        }
+    }
+}
+
+/// The figures of one function: medians, where there is more than one run.
+#[derive(Debug, Clone)]
+pub struct Figures {
+    /// The function's short name.
+    pub function: String,
+    /// Until it asked for its first event.
+    pub start: Cost,
+    /// Its first event.
+    pub first: Cost,
+    /// How many connections with TLS the first event opened, those that were opened before it among them.
+    pub connections: usize,
+    /// What it called on its first event, in order, what was called before it among them.
+    pub first_calls: Vec<String>,
+    /// What it called on a later event, in order.
+    pub later_calls: Vec<String>,
+    /// A later event, at the median of the clock's times and of the processor's.
+    pub later: Cost,
+    /// The clock's time that one of a hundred later events exceeds.
+    pub later_p99: Duration,
+    /// The memory that it had at most: after its first event, and after all.
+    pub peak_kib: (u64, u64),
+}
+
+/// Measures a function. Everything outside answers as it did in the payment.
+///
+/// # Errors
+/// The function fails, or asks for something that it did not ask for in the payment.
+pub async fn measure(world: &World, case: &Case, logs: &Path) -> Result<Figures> {
+    world.replay(&case.calls);
+    let result = measure_replayed(world, case, logs).await;
+    world.forward();
+    result.with_context(|| format!("{} cannot be measured", case.function))
+}
+
+async fn measure_replayed(world: &World, case: &Case, logs: &Path) -> Result<Figures> {
+    let mut starts = Vec::new();
+    let mut firsts = Vec::new();
+    let mut peaks = Vec::new();
+    let mut first_calls = Vec::new();
+    for _ in 0..STARTS {
+        world.rewind();
+        world.take_calls();
+        let mut sandbox = Sandbox::start(&case.program, logs).await?;
+        let (outcome, cost) = sandbox.invoke(case.event.clone()).await?;
+        outcome.output()?;
+        starts.push(sandbox.init);
+        firsts.push(cost);
+        peaks.push(sandbox.memory()?.peak_kib);
+        first_calls = world.take_calls();
+        sandbox.stop().await?;
+    }
+    world.rewind();
+    let mut sandbox = Sandbox::start(&case.program, logs).await?;
+    sandbox.invoke(case.event.clone()).await?;
+    let mut laters = Vec::new();
+    let mut later_calls = Vec::new();
+    for _ in 0..EVENTS {
+        world.rewind();
+        world.take_calls();
+        let (outcome, cost) = sandbox.invoke(case.event.clone()).await?;
+        outcome.output()?;
+        laters.push(cost);
+        later_calls = world.take_calls();
+    }
+    let peak = sandbox.memory()?.peak_kib;
+    sandbox.stop().await?;
+    let mut connections: Vec<u64> = first_calls.iter().map(|call| call.connection).collect();
+    connections.sort_unstable();
+    connections.dedup();
+    Ok(Figures {
+        function: case.function.clone(),
+        start: median_cost(&starts)?,
+        first: median_cost(&firsts)?,
+        connections: connections.len(),
+        first_calls: names(&first_calls),
+        later_calls: names(&later_calls),
+        later: median_cost(&laters)?,
+        later_p99: percentile_99(&laters),
+        peak_kib: (median(peaks)?, peak),
+    })
+}
+
+fn median_cost(costs: &[Cost]) -> Result<Cost> {
+    Ok(Cost {
+        wall: median(costs.iter().map(|cost| cost.wall))?,
+        cpu: median(costs.iter().map(|cost| cost.cpu))?,
+    })
+}
+
+fn percentile_99(costs: &[Cost]) -> Duration {
+    let mut walls: Vec<Duration> = costs.iter().map(|cost| cost.wall).collect();
+    walls.sort_unstable();
+    let place = walls.len() * 99 / 100;
+    walls.get(place).copied().unwrap_or_default()
+}
+
+fn names(calls: &[Call]) -> Vec<String> {
+    calls.iter().map(|call| call.operation.clone()).collect()
+}
+
+/// Bytes of a program, and of the archive that is uploaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// The program.
+    pub binary: u64,
+    /// The archive: the program deflated, and 200 bytes around it.
+    pub zip: u64,
+}
+
+impl Size {
+    /// Of a `bootstrap`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn of(bootstrap: &Path) -> Result<Self> {
+        const AROUND: u64 = 200;
+        let binary = std::fs::read(bootstrap)
+            .with_context(|| format!("cannot read {}", bootstrap.display()))?;
+        let mut deflated = DeflateEncoder::new(Vec::new(), Compression::best());
+        std::io::Write::write_all(&mut deflated, &binary)?;
+        Ok(Self {
+            binary: binary.len() as u64,
+            zip: deflated.finish()?.len() as u64 + AROUND,
+        })
+    }
+}

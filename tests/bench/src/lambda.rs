@@ -1,0 +1,237 @@
+//! Lambda, as far as payments need it: starts processes, hands events to them, and keeps a book of what each cost.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::memory::Memory;
+use crate::sandbox::{Cost, Outcome, Program, Sandbox};
+
+/// Which process gets an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Always a new one, which ends after it.
+    Cold,
+    /// One that had an event before, where there is one.
+    Warm,
+}
+
+/// One line of the book: a function had an event.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// The function, with prefix and branch.
+    pub function: String,
+    /// The process.
+    pub pid: i32,
+    /// The event.
+    pub event: Bytes,
+    /// What the start of the process cost, if it was started for this.
+    pub init: Option<Cost>,
+    /// What the invocation itself cost.
+    pub cost: Cost,
+    /// When the process was started, or got the event.
+    pub begun: Instant,
+    /// When the process asked for the next event.
+    pub ended: Instant,
+    /// The process's memory afterwards.
+    pub memory: Memory,
+}
+
+/// The service. Copies are the same.
+#[derive(Clone)]
+pub struct Lambda(Arc<Service>);
+
+struct Service {
+    logs: PathBuf,
+    programs: Mutex<BTreeMap<String, Program>>,
+    start: Mutex<Start>,
+    idle: Mutex<HashMap<String, Vec<Sandbox>>>,
+    book: Mutex<Vec<Invocation>>,
+    failures: Mutex<Vec<anyhow::Error>>,
+    running: watch::Sender<usize>,
+}
+
+impl Lambda {
+    /// A service without functions; these log into `logs`.
+    #[must_use]
+    pub fn new(logs: PathBuf) -> Self {
+        Self(Arc::new(Service {
+            logs,
+            programs: Mutex::default(),
+            start: Mutex::new(Start::Warm),
+            idle: Mutex::default(),
+            book: Mutex::default(),
+            failures: Mutex::default(),
+            running: watch::Sender::new(0),
+        }))
+    }
+
+    /// Adds a function.
+    pub fn add(&self, program: Program) {
+        lock(&self.0.programs).insert(program.name.clone(), program);
+    }
+
+    /// A function.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn program(&self, name: &str) -> Result<Program> {
+        let programs = lock(&self.0.programs);
+        let program = programs.get(name).cloned();
+        program.with_context(|| format!("there is no function {name}"))
+    }
+
+    /// From here on, processes are started like this. Those that are idle end.
+    pub fn starts(&self, start: Start) {
+        *lock(&self.0.start) = start;
+        lock(&self.0.idle).clear();
+    }
+
+    /// Hands an event to a function, and waits for the answer.
+    ///
+    /// # Errors
+    /// The function cannot be run.
+    pub async fn invoke(&self, name: &str, event: Bytes) -> Result<Outcome> {
+        let _running = self.running();
+        let program = self.program(name)?;
+        let start = *lock(&self.0.start);
+        let begun = Instant::now();
+        let idle = lock(&self.0.idle).get_mut(name).and_then(Vec::pop);
+        let (mut sandbox, init) = match idle {
+            Some(sandbox) => (sandbox, None),
+            None => {
+                let sandbox = Sandbox::start(&program, &self.0.logs).await?;
+                let init = sandbox.init;
+                (sandbox, Some(init))
+            }
+        };
+        let (outcome, cost) = sandbox.invoke(event.clone()).await?;
+        lock(&self.0.book).push(Invocation {
+            function: program.name,
+            pid: sandbox.pid,
+            event,
+            init,
+            cost,
+            begun,
+            ended: Instant::now(),
+            memory: sandbox.memory()?,
+        });
+        match start {
+            Start::Cold => sandbox.stop().await?,
+            Start::Warm => lock(&self.0.idle)
+                .entry(name.to_owned())
+                .or_default()
+                .push(sandbox),
+        }
+        Ok(outcome)
+    }
+
+    /// Hands an event to a function without waiting for it.
+    ///
+    /// # Errors
+    /// There is no such function.
+    pub fn send(&self, name: &str, event: Bytes) -> Result<()> {
+        self.program(name)?;
+        // From now on: whoever waits until nothing runs, waits for this as well.
+        let running = self.running();
+        let (lambda, name) = (self.clone(), name.to_owned());
+        tokio::spawn(async move {
+            let result = lambda.invoke(&name, event).await;
+            // An event has nobody who gets its output; its failure must not go unseen.
+            if let Err(error) = result.and_then(|outcome| outcome.output()) {
+                lock(&lambda.0.failures).push(error.context(name));
+            }
+            drop(running);
+        });
+        Ok(())
+    }
+
+    /// Waits until no function runs.
+    ///
+    /// # Errors
+    /// A function that nobody waited for has failed.
+    pub async fn settle(&self) -> Result<()> {
+        let mut running = self.0.running.subscribe();
+        running
+            .wait_for(|running| *running == 0)
+            .await
+            .context("the service has ended")?;
+        match lock(&self.0.failures).pop() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Every invocation since the last time, in the order of their ends.
+    pub fn take_book(&self) -> Vec<Invocation> {
+        std::mem::take(&mut lock(&self.0.book))
+    }
+
+    /// Takes invocations from the relays that the local AWS runs as its functions; the address is for them to find.
+    ///
+    /// # Errors
+    /// There is no free port.
+    pub async fn serve_relays(&self) -> Result<String> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .context("no free port for the relays")?;
+        let address = listener.local_addr().context("a listener has an address")?;
+        let routes = Router::new()
+            .route("/functions/{name}", post(relayed))
+            .with_state(self.clone());
+        tokio::spawn(axum::serve(listener, routes).into_future());
+        Ok(format!("http://{address}/functions"))
+    }
+
+    fn running(&self) -> Running {
+        self.0.running.send_modify(|running| *running += 1);
+        Running(self.clone())
+    }
+}
+
+/// A function runs as long as this lives.
+struct Running(Lambda);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.running.send_modify(|running| *running -= 1);
+    }
+}
+
+async fn relayed(State(lambda): State<Lambda>, Path(name): Path<String>, event: Bytes) -> Response {
+    match lambda.invoke(&name, event).await {
+        Ok(Outcome::Output(output)) => output.into_response(),
+        Ok(Outcome::Error(error)) => (StatusCode::UNPROCESSABLE_ENTITY, error).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")).into_response(),
+    }
+}
+
+/// The median of what several runs gave.
+///
+/// # Errors
+/// There was no run.
+pub fn median<T: Copy + Ord>(values: impl IntoIterator<Item = T>) -> Result<T> {
+    let mut values: Vec<T> = values.into_iter().collect();
+    values.sort_unstable();
+    match values.get(values.len() / 2) {
+        Some(middle) => Ok(*middle),
+        None => bail!("nothing was measured"),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is under these locks is whole after every statement.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,222 @@
+//! The whole measurement, and the short one that looks at counts and sizes alone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::body::Bytes;
+use payment3_local::interrupt::Interrupt;
+use payment3_local::steps;
+
+use crate::chain::Chain;
+use crate::figures::{self, Case, Figures, Size};
+use crate::lambda::Start;
+use crate::limits::Verdict;
+use crate::payment::{self, Flow, Played, Shopfront, System};
+use crate::programs::Shipped;
+use crate::report;
+use crate::stage::{Stage, logs};
+use crate::{baseline, callgrind, cases};
+
+/// How often each kind of payment is played.
+const REPEATS: usize = 5;
+/// What the bank takes for an answer, beyond the sandbox's own millisecond.
+pub const BANK_TAKES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(300)];
+
+/// How a payment was played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Manner {
+    /// Flow 1 or 2.
+    pub flow: Flow,
+    /// Whether every function was started for it.
+    pub cold: bool,
+    /// What the bank took for an answer.
+    pub bank: Duration,
+}
+
+/// Payments by how they were played.
+pub type Payments = BTreeMap<Manner, Vec<Played>>;
+
+/// Everything that was measured of one system.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// Its functions, each by itself.
+    pub functions: Vec<Figures>,
+    /// Its payments.
+    pub payments: Payments,
+}
+
+/// The counts and sizes of ours.
+#[derive(Debug, Clone)]
+pub struct Counts {
+    /// Each function's program and archive.
+    pub sizes: BTreeMap<String, Size>,
+    /// The memory that each function had at most, in KiB.
+    pub peaks_kib: BTreeMap<String, u64>,
+    /// One payment of each flow, with warm functions.
+    pub warm: [Played; 2],
+}
+
+/// Measures everything, prints it, and says what is over its limit.
+///
+/// # Errors
+/// Something cannot be measured, or a payment does not come to its end.
+pub async fn everything(interrupt: &mut Interrupt) -> Result<Verdict> {
+    let shipped = interrupt.or(Shipped::build(&logs())).await?;
+    let stage = Stage::start(&shipped, interrupt).await?;
+    let work = async {
+        let ours = Shopfront::new(System::Saga, &stage.outputs, &stage.outputs.api_url);
+        let theirs = baseline::stand_beside(&stage, &shipped).await?;
+        let saga = measure(&stage, &ours).await?;
+        let baseline = measure(&stage, &theirs).await?;
+        let floor = measure_floor(&stage, &shipped).await?;
+        let counts = count(&stage, &shipped, &ours).await?;
+        let saga_cases = cases_of(&stage, &ours, &saga).await?;
+        let instructions = callgrind::of(&stage.world, &shipped, &saga_cases).await?;
+        let verdict = report::everything(&saga, &baseline, &floor, &counts);
+        report::print(&saga, &baseline, &floor, &counts, instructions.as_deref())?;
+        Ok(verdict)
+    };
+    finish(interrupt.or(work).await, stage).await
+}
+
+/// Looks at counts and sizes alone.
+///
+/// # Errors
+/// As [`everything`].
+pub async fn counts(interrupt: &mut Interrupt) -> Result<Verdict> {
+    let shipped = interrupt.or(Shipped::build(&logs())).await?;
+    let stage = Stage::start(&shipped, interrupt).await?;
+    let work = async {
+        let ours = Shopfront::new(System::Saga, &stage.outputs, &stage.outputs.api_url);
+        let counts = count(&stage, &shipped, &ours).await?;
+        report::print_counts(&counts);
+        Ok(report::counts(&counts))
+    };
+    finish(interrupt.or(work).await, stage).await
+}
+
+async fn finish(result: Result<Verdict>, stage: Stage) -> Result<Verdict> {
+    let stopped = steps::step("Stopping", stage.stop()).await;
+    let verdict = result?;
+    stopped.map(|()| verdict)
+}
+
+async fn measure(stage: &Stage, front: &Shopfront) -> Result<Measured> {
+    let name = match front.system {
+        System::Saga => "The functions",
+        System::Baseline => "The baseline",
+    };
+    let payments = steps::step(&format!("{name}: payments"), async {
+        let mut payments = Payments::new();
+        for cold in [true, false] {
+            for bank in BANK_TAKES {
+                play_often(stage, front, cold, bank, &mut payments).await?;
+            }
+        }
+        Ok(payments)
+    })
+    .await?;
+    let mut measured = Measured {
+        functions: Vec::new(),
+        payments,
+    };
+    let cases = cases_of(stage, front, &measured).await?;
+    measured.functions = steps::step(&format!("{name}, each by itself"), async {
+        let mut functions = Vec::new();
+        for case in &cases {
+            functions.push(figures::measure(&stage.world, case, &logs()).await?);
+        }
+        Ok(functions)
+    })
+    .await?;
+    Ok(measured)
+}
+
+async fn play_often(
+    stage: &Stage,
+    front: &Shopfront,
+    cold: bool,
+    bank: Duration,
+    payments: &mut Payments,
+) -> Result<()> {
+    stage.world.let_the_bank_take(bank);
+    stage
+        .lambda
+        .starts(if cold { Start::Cold } else { Start::Warm });
+    if !cold {
+        payment::play_both(stage, front).await?;
+    }
+    for _ in 0..REPEATS {
+        for played in payment::play_both(stage, front).await? {
+            let manner = Manner {
+                flow: played.flow,
+                cold,
+                bank,
+            };
+            payments.entry(manner).or_default().push(played);
+        }
+    }
+    stage.world.let_the_bank_take(Duration::ZERO);
+    Ok(())
+}
+
+/// Each function with what it did when it was new.
+async fn cases_of(stage: &Stage, front: &Shopfront, measured: &Measured) -> Result<Vec<Case>> {
+    let cold: Vec<Played> = measured
+        .payments
+        .iter()
+        .filter(|(manner, _)| manner.cold && manner.bank.is_zero())
+        .flat_map(|(_, played)| played.first().cloned())
+        .collect();
+    stage.lambda.starts(Start::Cold);
+    let cases = cases::of(stage, front, &cold).await;
+    stage.lambda.starts(Start::Warm);
+    cases
+}
+
+async fn measure_floor(stage: &Stage, shipped: &Shipped) -> Result<Figures> {
+    let case = Case {
+        function: "does nothing".to_owned(),
+        program: shipped.floor(),
+        event: Bytes::from_static(b"{}"),
+        calls: Vec::new(),
+    };
+    figures::measure(&stage.world, &case, &logs()).await
+}
+
+async fn count(stage: &Stage, shipped: &Shipped, front: &Shopfront) -> Result<Counts> {
+    steps::step("Counts and sizes", async {
+        let mut sizes = BTreeMap::new();
+        for (name, bootstrap) in &shipped.bootstraps {
+            sizes.insert(name.clone(), Size::of(bootstrap)?);
+        }
+        stage.lambda.starts(Start::Warm);
+        payment::play_both(stage, front).await?;
+        let warm = payment::play_both(stage, front).await?;
+        let beside = cases::beside(stage, front).await?;
+        let mut peaks_kib = BTreeMap::new();
+        for step in warm.iter().flat_map(|played| &played.steps).chain(&beside) {
+            let peak = peaks_kib.entry(step.function.clone()).or_insert(0);
+            *peak = step.invocation.memory.peak_kib.max(*peak);
+        }
+        for name in shipped.bootstraps.keys() {
+            peaks_kib
+                .get(name)
+                .with_context(|| format!("{name} never ran"))?;
+        }
+        Ok(Counts {
+            sizes,
+            peaks_kib,
+            warm,
+        })
+    })
+    .await
+}
+
+impl Counts {
+    /// The calls of a payment of Flow 1 that followed each other.
+    pub fn chain(&self, chain: Chain) -> Vec<String> {
+        chain.of(&self.warm[0])
+    }
+}

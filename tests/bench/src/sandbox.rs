@@ -1,0 +1,348 @@
+//! One process of a function, as AWS Lambda runs it: it asks for events, gets one after the other, and stands still between
+//! them.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow, bail};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use payment3_local::process::create_log;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use crate::cpu::CpuClock;
+use crate::memory::Memory;
+
+/// How long a function may take for anything: more than any has on AWS.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What a process may know of this machine.
+const INHERITED: [&str; 3] = ["PATH", "HOME", "LANG"];
+
+/// A function: what is started, and with which settings.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// Its name, with prefix and branch.
+    pub name: String,
+    /// What is run.
+    pub executable: PathBuf,
+    /// With which arguments.
+    pub arguments: Vec<String>,
+    /// Where.
+    pub directory: PathBuf,
+    /// Its environment variables.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// What something cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cost {
+    /// Time on the clock.
+    pub wall: Duration,
+    /// Time on a processor.
+    pub cpu: Duration,
+}
+
+/// A function's answer.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// Its output.
+    Output(Bytes),
+    /// Its error, as the Runtime API wants it: `{errorType, errorMessage}`.
+    Error(Bytes),
+}
+
+impl Outcome {
+    /// The output as JSON.
+    ///
+    /// # Errors
+    /// It is an error, or no JSON.
+    pub fn output(&self) -> Result<Value> {
+        match self {
+            Self::Output(output) => {
+                serde_json::from_slice(output).context("a function's output is not JSON")
+            }
+            Self::Error(error) => bail!(
+                "the function failed: {}",
+                serde_json::from_slice::<Value>(error).unwrap_or_default()["errorType"]
+            ),
+        }
+    }
+}
+
+/// A running process.
+pub struct Sandbox {
+    /// Its process id.
+    pub pid: i32,
+    /// What its start cost, until it asked for its first event.
+    pub init: Cost,
+    child: Child,
+    clock: CpuClock,
+    /// Its clock when it last asked for an event.
+    used: Duration,
+    events: mpsc::Sender<Bytes>,
+    asked: mpsc::Receiver<Asked>,
+    answers: mpsc::Receiver<(Instant, Outcome)>,
+    api: AbortHandle,
+}
+
+/// The process asked for an event, or told that it never will.
+type Asked = Result<(Instant, Duration)>;
+
+/// What the Runtime API's handlers share.
+struct Api {
+    clock: OnceLock<CpuClock>,
+    events: Mutex<mpsc::Receiver<Bytes>>,
+    asked: mpsc::Sender<Asked>,
+    answers: mpsc::Sender<(Instant, Outcome)>,
+}
+
+impl Sandbox {
+    /// Starts a process, and waits until it asks for its first event. Its output goes to a log in `logs`.
+    ///
+    /// # Errors
+    /// It cannot be started, ends, or takes too long.
+    pub async fn start(program: &Program, logs: &Path) -> Result<Self> {
+        Self::start_as(program, &[], logs).await
+    }
+
+    /// As [`Sandbox::start`], by another program that runs it: `wrapper` is put before it.
+    ///
+    /// # Errors
+    /// As [`Sandbox::start`].
+    pub async fn start_as(program: &Program, wrapper: &[&str], logs: &Path) -> Result<Self> {
+        let (events, receive_events) = mpsc::channel(1);
+        let (tell_asked, mut asked) = mpsc::channel(1);
+        let (tell_answer, answers) = mpsc::channel(1);
+        let api = Arc::new(Api {
+            clock: OnceLock::new(),
+            events: Mutex::new(receive_events),
+            asked: tell_asked,
+            answers: tell_answer,
+        });
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .context("no free port for a Runtime API")?;
+        let address = listener.local_addr().context("a listener has an address")?;
+        // As servers do: an answer goes out when it is written, not when the one before it was acknowledged.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        let server = tokio::spawn(axum::serve(listener, routes(api.clone())).into_future());
+        let log = create_log(&logs.join(format!("{}.log", program.name)))?;
+        let errors = log.try_clone().context("duplicating the log's handle")?;
+        let mut words = wrapper.iter().map(PathBuf::from).collect::<Vec<_>>();
+        words.push(program.executable.clone());
+        let begun = Instant::now();
+        let mut child = Command::new(&words[0])
+            .args(&words[1..])
+            .args(&program.arguments)
+            .current_dir(&program.directory)
+            .env_clear()
+            .envs(
+                INHERITED
+                    .iter()
+                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
+            )
+            .envs(&program.settings)
+            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", &program.name)
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.name))?;
+        let pid = child
+            .id()
+            .and_then(|id| id.try_into().ok())
+            .context("a process that was just started has an id")?;
+        let clock = CpuClock::of(pid)?;
+        let _ = api.clock.set(clock);
+        let first = wait(&mut child, &program.name, asked.recv()).await?;
+        let (at, used) = first.with_context(|| format!("{} does not start", program.name))?;
+        Ok(Self {
+            pid,
+            init: Cost {
+                wall: at - begun,
+                cpu: used,
+            },
+            child,
+            clock,
+            used,
+            events,
+            asked,
+            answers,
+            api: server.abort_handle(),
+        })
+    }
+
+    /// Gives it an event, and waits for its answer and until it asks for the next event.
+    ///
+    /// # Errors
+    /// It ends, or takes too long.
+    pub async fn invoke(&mut self, event: Bytes) -> Result<(Outcome, Cost)> {
+        let begun = Instant::now();
+        self.events
+            .send(event)
+            .await
+            .map_err(|_| anyhow!("the Runtime API has ended"))?;
+        let (ended, outcome) = wait(&mut self.child, "a function", self.answers.recv()).await?;
+        let (_, used) = wait(&mut self.child, "a function", self.asked.recv()).await??;
+        let cpu = used - self.used;
+        self.used = used;
+        let cost = Cost {
+            wall: ended - begun,
+            cpu,
+        };
+        Ok((outcome, cost))
+    }
+
+    /// Its memory.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn memory(&self) -> Result<Memory> {
+        Memory::of(self.pid)
+    }
+
+    /// What it used since it last asked for an event: of a process that stands still, next to nothing.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn used_since(&self) -> Result<Duration> {
+        Ok(self.clock.now()?.saturating_sub(self.used))
+    }
+
+    /// Asks it to end, and waits for that.
+    ///
+    /// # Errors
+    /// It cannot be ended.
+    pub async fn stop(mut self) -> Result<()> {
+        self.child.kill().await.context("cannot end a function")
+    }
+
+    /// Asks it to end as an operator would, so that a program that watches it can say what it saw.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn terminate(mut self) -> Result<()> {
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(self.pid),
+            nix::sys::signal::Signal::SIGTERM,
+        )
+        .context("cannot signal a function")?;
+        timeout(PATIENCE, self.child.wait())
+            .await
+            .context("a function does not end")??;
+        Ok(())
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.api.abort();
+    }
+}
+
+/// What comes, or the news that nothing will.
+async fn wait<T>(
+    child: &mut Child,
+    name: &str,
+    coming: impl Future<Output = Option<T>>,
+) -> Result<T> {
+    tokio::select! {
+        come = timeout(PATIENCE, coming) => come
+            .with_context(|| format!("{name} takes longer than {} s", PATIENCE.as_secs()))?
+            .context("the Runtime API has ended"),
+        status = child.wait() => bail!("{name} ended by itself with {}", status?),
+    }
+}
+
+fn routes(api: Arc<Api>) -> Router {
+    const BASE: &str = "/2018-06-01/runtime";
+    Router::new()
+        .route(&format!("{BASE}/invocation/next"), get(next))
+        .route(&format!("{BASE}/invocation/{{id}}/response"), post(respond))
+        .route(&format!("{BASE}/invocation/{{id}}/error"), post(fail))
+        .route(&format!("{BASE}/init/error"), post(no_start))
+        .with_state(api)
+}
+
+async fn next(State(api): State<Arc<Api>>) -> Response {
+    let at = Instant::now();
+    // The process waits for us: its clock stands.
+    let used = match api.clock.get() {
+        Some(clock) => clock.now(),
+        None => Err(anyhow!("the process was quicker than its clock")),
+    };
+    let _ = api.asked.send(used.map(|used| (at, used))).await;
+    let Some(event) = api.events.lock().await.recv().await else {
+        return StatusCode::GONE.into_response();
+    };
+    (headers(), event).into_response()
+}
+
+async fn respond(State(api): State<Arc<Api>>, output: Bytes) -> StatusCode {
+    tell(&api, Outcome::Output(output)).await
+}
+
+async fn fail(State(api): State<Arc<Api>>, error: Bytes) -> StatusCode {
+    tell(&api, Outcome::Error(error)).await
+}
+
+async fn tell(api: &Api, outcome: Outcome) -> StatusCode {
+    let _ = api.answers.send((Instant::now(), outcome)).await;
+    StatusCode::ACCEPTED
+}
+
+async fn no_start(State(api): State<Arc<Api>>, error: Bytes) -> StatusCode {
+    let error: Value = serde_json::from_slice(&error).unwrap_or_default();
+    let _ = api
+        .asked
+        .send(Err(anyhow!("it says {}", error["errorMessage"])))
+        .await;
+    StatusCode::ACCEPTED
+}
+
+/// What Lambda says of an event.
+fn headers() -> HeaderMap {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let deadline = now.unwrap_or_default() + PATIENCE;
+    [
+        (
+            "lambda-runtime-aws-request-id",
+            payment3_local::random::digits(20),
+        ),
+        (
+            "lambda-runtime-deadline-ms",
+            deadline.as_millis().to_string(),
+        ),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:ap-southeast-1:000000000000:function:measured".to_owned(),
+        ),
+        ("content-type", "application/json".to_owned()),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| {
+        let value = HeaderValue::from_str(&value).ok()?;
+        Some((HeaderName::from_static(name), value))
+    })
+    .collect()
+}

@@ -1,0 +1,174 @@
+//! The local environment as payments are measured in it: relays in place of the functions, doors before everything outside.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use payment3_local::aws::{ACCESS_KEY, Aws, REGION};
+use payment3_local::elsewhere::Elsewhere;
+use payment3_local::environment::{Between, Environment, Notifications, Options, State};
+use payment3_local::executions::Executions;
+use payment3_local::inspect::Inspector;
+use payment3_local::interrupt::Interrupt;
+use payment3_local::outputs::Outputs;
+use payment3_local::workspace;
+use serde_json::Value;
+
+use crate::lambda::Lambda;
+use crate::programs::{self, Shipped};
+use crate::sandbox::Program;
+use crate::service::Service;
+use crate::world::World;
+
+/// The branch of the environment that payments are measured in.
+pub const BRANCH: &str = "bench";
+/// As long as the token of a function's role on AWS, which goes with every request.
+const SESSION_TOKEN_LENGTH: usize = 900;
+
+/// Everything that a measured payment needs.
+pub struct Stage {
+    /// The doors.
+    pub world: World,
+    /// The functions.
+    pub lambda: Lambda,
+    /// Addresses and names.
+    pub outputs: Outputs,
+    /// Looks at what a payment left behind.
+    pub look: Inspector,
+    /// Looks at executions.
+    pub executions: Executions,
+    /// Does what bank and shop do by themselves.
+    pub elsewhere: Elsewhere,
+    environment: Environment,
+}
+
+/// Where all of this is kept.
+pub fn directory() -> PathBuf {
+    workspace::local_dir().join("bench")
+}
+
+/// Where the functions and their builds log.
+pub fn logs() -> PathBuf {
+    directory().join("logs")
+}
+
+/// The environment, not started yet.
+pub fn options() -> Options {
+    Options {
+        command: "cargo local bench",
+        directory: directory(),
+        branch: BRANCH.to_owned(),
+        aws_port: 0,
+        bank_port: 0,
+        shop_port: 0,
+        state: State::Dropped,
+        notifications: Notifications::OnDemand,
+        between: Between::Nothing,
+        functions: workspace::shipped_dir(),
+    }
+}
+
+impl Stage {
+    /// Starts it, with these functions.
+    ///
+    /// # Errors
+    /// A part of it cannot be started.
+    pub async fn start(shipped: &Shipped, interrupt: &mut Interrupt) -> Result<Self> {
+        let world = World::open(&directory().join("certificates")).await?;
+        let lambda = Lambda::new(logs());
+        world.serves(&lambda);
+        let relays = directory().join("relays");
+        let address = lambda.serve_relays().await?;
+        programs::lay_out_relays(shipped, &address, &relays, &logs()).await?;
+        let options = Options {
+            between: Between::Doors(world.outside()),
+            functions: relays,
+            ..options()
+        };
+        let environment = Environment::start(options, interrupt).await?;
+        world.stands_before(environment.outside());
+        let outputs = environment.outputs().clone();
+        let aws = Aws::at(&outputs.aws_endpoint);
+        let stage = Self {
+            look: Inspector::new(&aws, &outputs),
+            executions: Executions::of(&aws, &outputs.state_machine_arn),
+            elsewhere: Elsewhere::of(&aws, &outputs),
+            world,
+            lambda,
+            outputs,
+            environment,
+        };
+        for (name, bootstrap) in &shipped.bootstraps {
+            let name = full_name(name);
+            let mut settings = stage.settings_of_every_function();
+            settings.extend(stage.deployed_settings(&name).await?);
+            // What the local AWS hands to every function; here each service has its door.
+            settings.remove("AWS_ENDPOINT_URL");
+            stage.lambda.add(Program {
+                name,
+                executable: bootstrap.clone(),
+                arguments: Vec::new(),
+                directory: directory(),
+                settings,
+            });
+        }
+        Ok(stage)
+    }
+
+    /// Stops it.
+    ///
+    /// # Errors
+    /// The local AWS does not end properly.
+    pub async fn stop(self) -> Result<()> {
+        self.environment.stop().await
+    }
+
+    /// What a process on AWS Lambda is told, and where the doors are.
+    pub fn settings_of_every_function(&self) -> BTreeMap<String, String> {
+        let root = self.world.root_file().display().to_string();
+        let token = "obviously-fake-session-token-".repeat(SESSION_TOKEN_LENGTH / 29);
+        let mut settings: BTreeMap<String, String> = [
+            ("AWS_REGION", REGION),
+            ("AWS_DEFAULT_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", ACCESS_KEY),
+            ("AWS_SESSION_TOKEN", &token),
+            ("AWS_EXECUTION_ENV", "AWS_Lambda_provided.al2023"),
+            // The trust of whoever reads it: the functions, and Python's libraries.
+            ("SSL_CERT_FILE", &root),
+            ("AWS_CA_BUNDLE", &root),
+            ("REQUESTS_CA_BUNDLE", &root),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        for service in Service::ALL {
+            if let Some(variable) = service.endpoint_variable() {
+                settings.insert(variable.to_owned(), self.world.address(service).to_owned());
+            }
+        }
+        settings
+    }
+
+    /// The environment variables that the CDK app gave a function.
+    async fn deployed_settings(&self, function: &str) -> Result<BTreeMap<String, String>> {
+        let url = format!(
+            "{}/2015-03-31/functions/{function}/configuration",
+            self.outputs.aws_endpoint
+        );
+        let answer = payment3_local::http::client().get(url).send().await?;
+        let configuration: Value = answer.error_for_status()?.json().await?;
+        serde_json::from_value(configuration["Environment"]["Variables"].clone())
+            .with_context(|| format!("the function {function} was deployed without settings"))
+    }
+}
+
+/// A function's name with prefix and branch.
+pub fn full_name(short: &str) -> String {
+    format!("payment3-{short}-{BRANCH}")
+}
+
+/// A function's name without prefix and branch.
+pub fn short_name(full: &str) -> &str {
+    let name = full.strip_prefix("payment3-").unwrap_or(full);
+    name.rsplit_once('-').map_or(name, |(name, _)| name)
+}

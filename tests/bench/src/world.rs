@@ -1,0 +1,418 @@
+//! The outside of the functions: a door with TLS for each service, behind which stands the local AWS, the sandbox bank and
+//! the demo shop, or what they once answered.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, TRANSFER_ENCODING};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use payment3_local::faults::caller::Caller;
+use payment3_local::outside::Outside;
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::certificates::Certificates;
+use crate::lambda::Lambda;
+use crate::service::{Service, Writes};
+
+/// One call of a function to the outside.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Who was called.
+    pub service: Service,
+    /// What was asked for: `TransactWriteItems`, `POST charge`.
+    pub operation: String,
+    /// The table or the secret that it was about, so that calls side by side are told apart.
+    pub about: String,
+    /// The process that called; 0 where answers are repeated, as only one process runs then.
+    pub pid: i32,
+    /// The connection that the call came by.
+    pub connection: u64,
+    /// When the door had read the request.
+    pub begun: Instant,
+    /// When the door had the answer.
+    pub ended: Instant,
+    /// What it wrote.
+    pub writes: Writes,
+    /// What the function was answered.
+    pub answer: Answer,
+}
+
+#[cfg(test)]
+impl Call {
+    /// A call that asked for nothing in particular.
+    pub(crate) fn example(service: Service, begun: Instant, ended: Instant) -> Self {
+        Self {
+            service,
+            operation: "GetItem".to_owned(),
+            about: String::new(),
+            pid: 1,
+            connection: 1,
+            begun,
+            ended,
+            writes: Writes::default(),
+            answer: Answer {
+                status: StatusCode::OK,
+                headers: HeaderMap::new(),
+                body: Bytes::new(),
+            },
+        }
+    }
+}
+
+/// An answer, whole.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// The doors, open until this is dropped.
+pub struct World {
+    state: Arc<State>,
+    addresses: BTreeMap<Service, String>,
+    root_file: PathBuf,
+    _doors: JoinSet<()>,
+}
+
+struct State {
+    tls: TlsAcceptor,
+    http: reqwest::Client,
+    /// Where everything really is.
+    real: OnceLock<Outside>,
+    /// What the functions invoke each other by.
+    lambda: OnceLock<Lambda>,
+    bank_takes: Mutex<Duration>,
+    connections: AtomicU64,
+    calls: Mutex<Vec<Call>>,
+    replay: Mutex<Option<Replay>>,
+}
+
+/// Answers to be given again: each operation's on each table, in the order in which they were given.
+struct Replay {
+    recorded: Answers,
+    left: Answers,
+}
+
+type Answers = HashMap<(Service, String, String), VecDeque<Answer>>;
+
+impl World {
+    /// Opens the doors.
+    ///
+    /// # Errors
+    /// There is no free port, or `directory` cannot be written.
+    pub async fn open(directory: &Path) -> Result<Self> {
+        let certificates = Certificates::make(directory)?;
+        let state = Arc::new(State {
+            tls: TlsAcceptor::from(certificates.server),
+            http: payment3_local::http::builder()
+                .build()
+                .context("no HTTP client for the doors")?,
+            real: OnceLock::new(),
+            lambda: OnceLock::new(),
+            bank_takes: Mutex::default(),
+            connections: AtomicU64::new(0),
+            calls: Mutex::default(),
+            replay: Mutex::default(),
+        });
+        let mut addresses = BTreeMap::new();
+        let mut doors = JoinSet::new();
+        for service in Service::ALL {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                .await
+                .context("no free port for a door")?;
+            let port = listener.local_addr().context("a listener has an address")?;
+            // By name, as on AWS: looking it up is a part of what a first call costs.
+            addresses.insert(service, format!("https://localhost:{}", port.port()));
+            doors.spawn(accept(listener, service, state.clone()));
+        }
+        Ok(Self {
+            state,
+            addresses,
+            root_file: certificates.root_file,
+            _doors: doors,
+        })
+    }
+
+    /// The address of a service's door.
+    pub fn address(&self, service: Service) -> &str {
+        &self.addresses[&service]
+    }
+
+    /// The certificate that a function must trust.
+    pub fn root_file(&self) -> &Path {
+        &self.root_file
+    }
+
+    /// The doors as an environment is told of them. The local AWS hands its own address to all functions, which are then told
+    /// each service's door instead.
+    pub fn outside(&self) -> Outside {
+        Outside {
+            aws: self.address(Service::DynamoDb).to_owned(),
+            bank: self.address(Service::Bank).to_owned(),
+            shop: self.address(Service::Shop).to_owned(),
+        }
+    }
+
+    /// From here on, requests are passed on to these.
+    pub fn stands_before(&self, real: Outside) {
+        // A second environment would need doors of its own.
+        let _ = self.state.real.set(real);
+    }
+
+    /// From here on, functions can invoke each other.
+    pub fn serves(&self, lambda: &Lambda) {
+        let _ = self.state.lambda.set(lambda.clone());
+    }
+
+    /// From here on, the bank takes this long for every answer, beyond its own time.
+    pub fn let_the_bank_take(&self, time: Duration) {
+        *lock(&self.state.bank_takes) = time;
+    }
+
+    /// Every call since the last time.
+    pub fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut lock(&self.state.calls))
+    }
+
+    /// From here on, requests are answered as these calls were, and nothing happens.
+    pub fn replay(&self, calls: &[Call]) {
+        let mut recorded = Answers::new();
+        for call in calls {
+            let key = (call.service, call.operation.clone(), call.about.clone());
+            recorded
+                .entry(key)
+                .or_default()
+                .push_back(call.answer.clone());
+        }
+        let left = recorded.clone();
+        *lock(&self.state.replay) = Some(Replay { recorded, left });
+    }
+
+    /// The answers are given from their beginning again.
+    pub fn rewind(&self) {
+        if let Some(replay) = &mut *lock(&self.state.replay) {
+            replay.left.clone_from(&replay.recorded);
+        }
+    }
+
+    /// From here on, requests are passed on again.
+    pub fn forward(&self) {
+        *lock(&self.state.replay) = None;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is under these locks is whole after every statement.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn accept(listener: TcpListener, service: Service, state: Arc<State>) {
+    // An error would end all measuring: whoever waits for an answer then says so.
+    while let Ok((stream, peer)) = listener.accept().await {
+        tokio::spawn(serve(stream, peer, service, state.clone()));
+    }
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, service: Service, state: Arc<State>) {
+    let Ok(ours) = stream.local_addr() else {
+        return;
+    };
+    // As servers do: an answer goes out when it is written.
+    let _ = stream.set_nodelay(true);
+    let Ok(stream) = state.tls.accept(stream).await else {
+        return;
+    };
+    let id = state.connections.fetch_add(1, Ordering::Relaxed);
+    let door = Arc::new(Door {
+        service,
+        id,
+        ends: (peer, ours),
+        pid: OnceCell::new(),
+        state,
+    });
+    let service = service_fn(move |request| {
+        let door = door.clone();
+        async move { door.answer(request).await }
+    });
+    // An error is a function that was ended.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+/// One connection.
+struct Door {
+    service: Service,
+    id: u64,
+    ends: (SocketAddr, SocketAddr),
+    pid: OnceCell<i32>,
+    state: Arc<State>,
+}
+
+/// A request, read whole.
+struct Whole {
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Door {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
+        let request = Whole::read(request).await?;
+        let begun = Instant::now();
+        let operation = self
+            .service
+            .operation(&request.method, &request.path, &request.headers);
+        let about = about(self.service, &request.body);
+        let repeated = self.state.repeated(self.service, &operation, &about);
+        let pid = match repeated {
+            Some(_) => 0,
+            None => self.caller().await?,
+        };
+        let answer = match repeated {
+            Some(answer) => answer.with_context(|| {
+                format!("{operation} was never asked of {} before", self.service)
+            })?,
+            None => self.state.pass_on(self.service, &request).await?,
+        };
+        if self.service == Service::Bank {
+            let takes = *lock(&self.state.bank_takes);
+            tokio::time::sleep(takes).await;
+        }
+        let response = answer.response();
+        lock(&self.state.calls).push(Call {
+            service: self.service,
+            writes: Writes::of(&operation, &request.body),
+            operation,
+            about,
+            pid,
+            connection: self.id,
+            begun,
+            ended: Instant::now(),
+            answer,
+        });
+        Ok(response)
+    }
+
+    async fn caller(&self) -> Result<i32> {
+        let (peer, ours) = self.ends;
+        let found = self.pid.get_or_try_init(async || {
+            tokio::task::spawn_blocking(move || Caller::behind(peer, ours))
+                .await
+                .context("the look-up of a caller broke")?
+                .map(|caller| caller.pid())
+        });
+        found.await.copied()
+    }
+}
+
+impl State {
+    /// The answer to be repeated, if answers are: `Some(None)` where none was recorded.
+    fn repeated(&self, service: Service, operation: &str, about: &str) -> Option<Option<Answer>> {
+        let mut replay = lock(&self.replay);
+        let left = &mut replay.as_mut()?.left;
+        let answers = left.get_mut(&(service, operation.to_owned(), about.to_owned()));
+        Some(answers.and_then(VecDeque::pop_front))
+    }
+
+    async fn pass_on(&self, service: Service, request: &Whole) -> Result<Answer> {
+        if service == Service::Lambda {
+            return self.invoke(request).await;
+        }
+        let real = self.real.get().context("there is nothing outside yet")?;
+        let base = match service {
+            Service::Bank => &real.bank,
+            Service::Shop => &real.shop,
+            _ => &real.aws,
+        };
+        let response = self
+            .http
+            .request(request.method.clone(), format!("{base}{}", request.path))
+            .headers(request.headers.clone())
+            .body(request.body.clone())
+            .send()
+            .await?;
+        let status = response.status();
+        let mut headers = response.headers().clone();
+        for hop in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
+            headers.remove(hop);
+        }
+        let body = response.bytes().await?;
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    /// Lambda's `Invoke`, as far as the baseline uses it: an event, whose result nobody waits for.
+    async fn invoke(&self, request: &Whole) -> Result<Answer> {
+        let lambda = self.lambda.get().context("there are no functions yet")?;
+        let function = request
+            .path
+            .strip_prefix("/2015-03-31/functions/")
+            .and_then(|path| path.strip_suffix("/invocations"))
+            .with_context(|| format!("{} is not Lambda's Invoke", request.path))?;
+        lambda.send(function, request.body.clone())?;
+        Ok(Answer {
+            status: StatusCode::ACCEPTED,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        })
+    }
+}
+
+/// The table or the secret that a request to AWS names.
+fn about(service: Service, body: &[u8]) -> String {
+    let field = match service {
+        Service::DynamoDb => "TableName",
+        Service::Secrets => "SecretId",
+        _ => return String::new(),
+    };
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    body[field].as_str().unwrap_or_default().to_owned()
+}
+
+impl Answer {
+    fn response(&self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(self.body.clone()));
+        *response.status_mut() = self.status;
+        response.headers_mut().clone_from(&self.headers);
+        response
+    }
+}
+
+impl Whole {
+    async fn read(request: Request<Incoming>) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        let mut headers = parts.headers;
+        // The next hop has its own.
+        for hop in [HOST, CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
+            headers.remove(hop);
+        }
+        Ok(Self {
+            method: parts.method,
+            path: parts
+                .uri
+                .path_and_query()
+                .map_or_else(|| "/".to_owned(), ToString::to_string),
+            headers,
+            body: body.collect().await?.to_bytes(),
+        })
+    }
+}

@@ -1,0 +1,30 @@
+//! `cargo local bench`.
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::cli::{Bench, BenchPart};
+use crate::process::Tool;
+
+/// Measures, in a package of its own: its release builds and its load are nobody else's business.
+///
+/// # Errors
+/// A count or a size is over its limit, something is lost, or nothing can be measured.
+pub async fn run(arguments: Bench) -> Result<()> {
+    part(arguments.part).await
+}
+
+/// One part of it, or all but the load.
+///
+/// # Errors
+/// As [`run`].
+pub async fn part(part: Option<BenchPart>) -> Result<()> {
+    let name = part
+        .and_then(|part| part.to_possible_value())
+        .map(|value| value.get_name().to_owned());
+    Tool::cargo()
+        .args(["run", "--quiet", "--package", "payment3-bench", "--"])
+        .args(name)
+        .shown()
+        .await
+}

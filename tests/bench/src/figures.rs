@@ -139,7 +139,10 @@ fn percentile_99(costs: &[Cost]) -> Duration {
     walls.get(place).copied().unwrap_or_default()
 }
 
+/// In the order in which they were made.
 fn names(calls: &[Call]) -> Vec<String> {
+    let mut calls: Vec<&Call> = calls.iter().collect();
+    calls.sort_by_key(|call| call.begun);
     calls.iter().map(|call| call.operation.clone()).collect()
 }
 

@@ -273,7 +273,8 @@ fn functions_table<'a>(functions: impl IntoIterator<Item = &'a Figures>, floor: 
         "p99 ms",
         "peak MB, first",
         "peak MB, all",
-        "calls of a later event",
+        "calls, first event",
+        "calls, later event",
     ]);
     for function in functions {
         table.row([
@@ -289,6 +290,7 @@ fn functions_table<'a>(functions: impl IntoIterator<Item = &'a Figures>, floor: 
             millis(function.later_p99),
             mib(function.peak_kib.0),
             mib(function.peak_kib.1),
+            in_short(&function.first_calls),
             in_short(&function.later_calls),
         ]);
     }

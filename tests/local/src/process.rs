@@ -56,6 +56,16 @@ impl Tool {
         tool
     }
 
+    /// Gives way to everything else that wants a processor.
+    #[must_use]
+    pub fn gently(mut self) -> Self {
+        let program = std::mem::replace(&mut self.program, "nice".into());
+        let words = ["-n".into(), "10".into(), program];
+        self.arguments.splice(0..0, words);
+        self.alias = None;
+        self
+    }
+
     /// Adds arguments.
     #[must_use]
     pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {

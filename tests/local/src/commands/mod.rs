@@ -4,6 +4,7 @@ pub mod bench;
 pub mod diagram;
 pub mod executions;
 pub mod fuzz;
+mod lane;
 mod path;
 pub mod pay;
 pub mod test;

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use crate::cargo_programs::CARGO_DENY;
 use crate::cli::{BenchPart, Part, Test};
 use crate::commands::bench;
+use crate::commands::lane::Lane;
 use crate::environment::{Between, Environment, Notifications, Options, State};
 use crate::faults::broken::{self, BREAKAGES};
 use crate::faults::matrix::{self, Report, Run, Selection};
@@ -34,6 +35,10 @@ const CLIPPY: [&str; 6] = [
     "-D",
     "warnings",
 ];
+/// What runs beside the parts that mostly wait, one after the other, with what these leave of the processors.
+const BESIDE: [Part; 4] = [Part::Model, Part::Deps, Part::Runbook, Part::Counts];
+/// The first of the parts that mostly wait; everything that compiles much comes before it.
+const FIRST_TO_WAIT: Part = Part::E2e;
 /// What runs only when it is named: a part of another, or too long for every run.
 const ON_DEMAND: [Part; 3] = [Part::Flows, Part::Faults, Part::Broken];
 /// How many end-to-end tests run side by side: each mostly waits.
@@ -59,13 +64,9 @@ const MANY_ROUNDS: u32 = 100;
 /// # Errors
 /// A part failed; the ones after it did not run.
 pub async fn run(arguments: Test) -> Result<()> {
-    let parts = match arguments.part {
-        Some(part) => vec![part],
-        None => Part::value_variants()
-            .iter()
-            .copied()
-            .filter(|part| !ON_DEMAND.contains(part))
-            .collect(),
+    let (parts, beside) = match arguments.part {
+        Some(part) => (vec![part], None),
+        None => (every_part(), Some(&BESIDE)),
     };
     if parts.contains(&Part::Browser) {
         // Told now, and not after an hour.
@@ -75,7 +76,11 @@ pub async fn run(arguments: Test) -> Result<()> {
     let mut shared = Shared::default();
     let mut done = Vec::new();
     let mut failure = None;
+    let mut lane = None;
     for &part in &parts {
+        if beside.is_some() && part == FIRST_TO_WAIT {
+            lane = Some(Lane::start(&BESIDE));
+        }
         println!("\n== {} ==", name(part));
         let start = Instant::now();
         let result = run_part(part, &arguments, &mut shared, &mut interrupted).await;
@@ -87,8 +92,20 @@ pub async fn run(arguments: Test) -> Result<()> {
         }
     }
     let stopped = shared.stop().await;
+    if let (Some(lane), None) = (lane, failure) {
+        println!("\nWaiting for {}", names(&BESIDE));
+        for (part, passed, time) in interrupted.or(lane.end()).await? {
+            done.push((part, passed, time));
+            failure = failure.or((!passed).then_some(part));
+        }
+    }
     println!();
-    print_summary(&parts, &done);
+    let all: Vec<Part> = parts
+        .iter()
+        .chain(beside.into_iter().flatten())
+        .copied()
+        .collect();
+    print_summary(&all, &done);
     match failure {
         Some(part) => bail!(
             "{} failed; `cargo local test {}` runs it alone",
@@ -97,6 +114,15 @@ pub async fn run(arguments: Test) -> Result<()> {
         ),
         None => stopped,
     }
+}
+
+/// What runs where no part is named, but for what runs beside it.
+fn every_part() -> Vec<Part> {
+    Part::value_variants()
+        .iter()
+        .copied()
+        .filter(|part| !ON_DEMAND.contains(part) && !BESIDE.contains(part))
+        .collect()
 }
 
 fn print_summary(parts: &[Part], done: &[(Part, bool, Duration)]) {
@@ -111,7 +137,15 @@ fn print_summary(parts: &[Part], done: &[(Part, bool, Duration)]) {
     }
 }
 
-fn name(part: Part) -> String {
+fn names(parts: &[Part]) -> String {
+    parts
+        .iter()
+        .map(|part| name(*part))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+pub(super) fn name(part: Part) -> String {
     part.to_possible_value()
         .map(|value| value.get_name().to_owned())
         .unwrap_or_default()

@@ -23,7 +23,6 @@ use crate::payment::{self, Shopfront, System};
 use crate::programs::Shipped;
 use crate::sandbox::Sandbox;
 use crate::stage::{Stage, full_name, logs, options, short_name};
-use crate::table::Table;
 
 /// How many payments the burst has.
 const PAYMENTS: usize = 2000;
@@ -81,7 +80,6 @@ async fn callbacks(shipped: &Shipped, interrupt: &mut Interrupt) -> Result<()> {
 async fn one_process(stage: &Stage, case: &Case) -> Result<()> {
     println!("\n### {CALLBACKS} callbacks through one process\n");
     stage.world.replay(&case.calls);
-    let mut table = Table::new(["callbacks", "seconds", "memory MB", "peak MB"]);
     let begun = Instant::now();
     let mut sandbox = Sandbox::start(&case.program, &logs()).await?;
     let mut warm = None;
@@ -89,16 +87,20 @@ async fn one_process(stage: &Stage, case: &Case) -> Result<()> {
         stage.world.rewind();
         let (outcome, _) = sandbox.invoke(case.event.clone()).await?;
         let status = &outcome.output()?["statusCode"];
-        ensure!(status == 303, "callback {number} was answered {status}");
+        ensure!(
+            status == 303,
+            "callback {number} was answered {status}; calls without an answer: {:?}",
+            stage.world.take_failures()
+        );
         if number % (CALLBACKS / ROWS) == 0 {
             let memory = sandbox.memory()?;
             warm.get_or_insert(memory);
-            table.row([
-                number.to_string(),
-                format!("{:.0}", begun.elapsed().as_secs_f64()),
+            println!(
+                "{:5} s  {number:6} callbacks  {} MB, at most {} MB",
+                begun.elapsed().as_secs(),
                 mib(memory.now_kib),
-                mib(memory.peak_kib),
-            ]);
+                mib(memory.peak_kib)
+            );
             // The calls are not needed, and would fill this process's memory.
             stage.world.take_calls();
         }
@@ -106,7 +108,6 @@ async fn one_process(stage: &Stage, case: &Case) -> Result<()> {
     let last = sandbox.memory()?;
     sandbox.stop().await?;
     stage.world.forward();
-    println!("{table}");
     let warm = warm.context("there were callbacks")?;
     ensure!(
         last.now_kib <= warm.now_kib + GROWTH_KIB,

@@ -98,6 +98,7 @@ struct State {
     bank_takes: Mutex<Duration>,
     connections: AtomicU64,
     calls: Mutex<Vec<Call>>,
+    failures: Mutex<Vec<anyhow::Error>>,
     replay: Mutex<Option<Replay>>,
 }
 
@@ -126,6 +127,7 @@ impl World {
             bank_takes: Mutex::default(),
             connections: AtomicU64::new(0),
             calls: Mutex::default(),
+            failures: Mutex::default(),
             replay: Mutex::default(),
         });
         let mut addresses = BTreeMap::new();
@@ -188,6 +190,11 @@ impl World {
         std::mem::take(&mut lock(&self.state.calls))
     }
 
+    /// Why a request got no answer since the last time: the harness's fault, not the function's.
+    pub fn take_failures(&self) -> Vec<anyhow::Error> {
+        std::mem::take(&mut lock(&self.state.failures))
+    }
+
     /// From here on, requests are answered as these calls were, and nothing happens.
     pub fn replay(&self, calls: &[Call]) {
         let mut recorded = Answers::new();
@@ -246,13 +253,24 @@ async fn serve(stream: TcpStream, peer: SocketAddr, service: Service, state: Arc
     });
     let service = service_fn(move |request| {
         let door = door.clone();
-        async move { door.answer(request).await }
+        async move {
+            let answer = door.answer(request).await;
+            answer.map_err(|error| {
+                lock(&door.state.failures).push(error);
+                NoAnswer
+            })
+        }
     });
-    // An error is a function that was ended.
+    // An error is a function that was ended, or a request without an answer, which was noted.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
+
+/// The connection is closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer")]
+struct NoAnswer;
 
 /// One connection.
 struct Door {

@@ -11,6 +11,14 @@ pub enum SettingError {
         "the environment variable {0} is not set: deploy the function with the CDK app, which sets it"
     )]
     Missing(&'static str),
+    /// A variable of AWS Lambda itself is not set.
+    #[error(
+        "the environment variable {0} is not set: AWS Lambda sets it; set it by hand where the function runs elsewhere"
+    )]
+    NotOnLambda(&'static str),
+    /// No HTTP client can be built.
+    #[error("no HTTP client can be built: {0}")]
+    NoHttpClient(String),
     /// The variable's value cannot be used.
     #[error("the environment variable {name} {problem}")]
     Invalid {
@@ -30,6 +38,14 @@ pub fn text(name: &'static str) -> Result<String, SettingError> {
         .ok()
         .filter(|value| !value.is_empty())
         .ok_or(SettingError::Missing(name))
+}
+
+/// The text of a variable that AWS Lambda sets for every function.
+///
+/// # Errors
+/// [`SettingError::NotOnLambda`] when it is unset or empty.
+pub fn of_lambda(name: &'static str) -> Result<String, SettingError> {
+    text(name).map_err(|_| SettingError::NotOnLambda(name))
 }
 
 /// A variable that holds a comma-separated list, blanks dropped.

@@ -13,6 +13,7 @@ use sha2::Sha256;
 use url::Url;
 
 use crate::http_client::http_client;
+use crate::settings::SettingError;
 
 /// The key that signs events.
 pub struct SigningKey(SecretSlice<u8>);
@@ -81,8 +82,8 @@ impl WebhookEndpoint {
     /// An endpoint at `url`; `timeout` bounds each delivery.
     ///
     /// # Errors
-    /// Fails when the TLS stack cannot be set up.
-    pub fn new(url: Url, timeout: Duration) -> Result<Self, reqwest::Error> {
+    /// [`SettingError`] when no HTTP client can be built.
+    pub fn new(url: Url, timeout: Duration) -> Result<Self, SettingError> {
         Ok(Self {
             http: http_client(timeout)?,
             url,

@@ -1,7 +1,9 @@
 //! Builds the parts of a function from its environment variables, so that each `main` reads as the list of what its
 //! function touches.
 
-use aws_config::SdkConfig;
+use std::cell::OnceCell;
+
+use aws_types::SdkConfig;
 use url::Url;
 
 use crate::aws;
@@ -21,20 +23,29 @@ use crate::tables::sources::Sources;
 type Setting<T> = Result<T, SettingError>;
 
 /// The parts that need AWS.
-pub struct Aws(SdkConfig);
+pub struct Aws {
+    config: SdkConfig,
+    dynamodb: OnceCell<aws_sdk_dynamodb::Client>,
+}
 
 #[allow(
     clippy::missing_errors_doc,
     reason = "each fails the same way: a SettingError that names the variable"
 )]
 impl Aws {
-    /// Loads region, credentials and time-outs.
-    pub async fn load() -> Setting<Self> {
-        aws::load().await.map(Self)
+    /// Reads region, credentials and time-outs.
+    pub fn load() -> Setting<Self> {
+        Ok(Self {
+            config: aws::load()?,
+            dynamodb: OnceCell::new(),
+        })
     }
 
+    /// One client for all tables.
     fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.0)
+        self.dynamodb
+            .get_or_init(|| aws_sdk_dynamodb::Client::new(&self.config))
+            .clone()
     }
 
     /// The payments' records.
@@ -87,25 +98,20 @@ impl Aws {
     /// The state machine.
     pub fn executions(&self) -> Setting<Executions> {
         Ok(Executions::new(
-            aws_sdk_sfn::Client::new(&self.0),
+            aws_sdk_sfn::Client::new(&self.config),
             text("STATE_MACHINE_ARN")?,
         ))
     }
 
     /// A secret whose ARN stands in this variable.
     pub fn secret(&self, variable: &'static str) -> Setting<SecretSource> {
-        let client = aws_sdk_secretsmanager::Client::new(&self.0);
+        let client = aws_sdk_secretsmanager::Client::new(&self.config);
         Ok(SecretSource::secrets_manager(client, text(variable)?))
     }
 
     /// The bank.
     pub fn bank(&self) -> Setting<Bank> {
-        Bank::new(self.gateway()?, millis("BANK_TIMEOUT_MS")?).map_err(|error| {
-            invalid(
-                "BANK_TIMEOUT_MS",
-                format!("leads to no HTTP client: {error}"),
-            )
-        })
+        Bank::new(self.gateway()?, millis("BANK_TIMEOUT_MS")?)
     }
 }
 
@@ -128,7 +134,6 @@ pub fn webhook_endpoint() -> Setting<WebhookEndpoint> {
         .filter(is_https_or_loopback)
         .ok_or_else(|| invalid(NAME, "must be an https URL (http only on loopback)"))?;
     WebhookEndpoint::new(url, millis("SHOP_TIMEOUT_MS")?)
-        .map_err(|error| invalid(NAME, format!("leads to no HTTP client: {error}")))
 }
 
 /// The merchant accounts that may be charged through.

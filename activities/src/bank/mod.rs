@@ -18,6 +18,7 @@ use crate::domain::ids::{
 };
 use crate::domain::money::Satang;
 use crate::http_client::http_client;
+use crate::settings::SettingError;
 
 pub use gateway::{Gateway, GatewaySecret, InvalidGatewaySecret, SecretSource, SecretUnavailable};
 
@@ -84,8 +85,8 @@ impl Bank {
     /// A client for the gateway whose address and key `gateway` knows. `timeout` bounds each HTTP call.
     ///
     /// # Errors
-    /// Fails when the TLS stack cannot be set up (no root certificates on the system).
-    pub fn new(gateway: Gateway, timeout: Duration) -> Result<Self, reqwest::Error> {
+    /// [`SettingError`] when no HTTP client can be built.
+    pub fn new(gateway: Gateway, timeout: Duration) -> Result<Self, SettingError> {
         Ok(Self {
             http: http_client(timeout)?,
             gateway,

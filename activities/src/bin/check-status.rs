@@ -6,6 +6,6 @@ use payment3_activities::{lambda, log, wiring};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     log::init();
-    let table = wiring::Aws::load().await?.check_status()?;
+    let table = wiring::Aws::load()?.check_status()?;
     lambda::serve_infallible(async |request| answer(&table, &request).await).await
 }

@@ -6,7 +6,7 @@ use payment3_activities::{lambda, log, wiring};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     log::init();
-    let aws = wiring::Aws::load().await?;
+    let aws = wiring::Aws::load()?;
     let parts = Parts {
         bank: aws.bank()?,
         mapping: aws.mapping()?,

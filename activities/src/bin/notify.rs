@@ -6,7 +6,7 @@ use payment3_activities::{lambda, log, wiring};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     log::init();
-    let aws = wiring::Aws::load().await?;
+    let aws = wiring::Aws::load()?;
     let shop = Shop {
         endpoint: wiring::webhook_endpoint()?,
         signing_key: aws.secret("SHOP_WEBHOOK_SECRET_ARN")?,

@@ -7,7 +7,7 @@ use serde_json::Value;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     log::init();
-    let aws = wiring::Aws::load().await?;
+    let aws = wiring::Aws::load()?;
     let parts = Parts {
         records: aws.records()?,
         check_status: aws.check_status()?,

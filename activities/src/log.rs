@@ -9,27 +9,27 @@
 //! (the name of something that happened), never the message. No line holds a token, a key or personal data.
 
 use jiff::Timestamp;
-use lambda_runtime::tracing::subscriber;
 use serde::Deserialize;
 use serde_json::Value;
 use tracing::Span;
 use tracing::field::Empty;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::domain::ids::{ChargeId, OrderId};
 
-/// Sets up logging: JSON lines, from the level in `RUST_LOG` on.
+/// Sets up logging: JSON lines, from the level in `RUST_LOG` on; from `info` on where it names none.
 pub fn init() {
-    subscriber::fmt()
+    let level = std::env::var("RUST_LOG")
+        .ok()
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(LevelFilter::INFO);
+    tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
         .with_target(false)
-        .with_env_filter(
-            subscriber::EnvFilter::builder()
-                .with_default_directive(subscriber::filter::LevelFilter::INFO.into())
-                .from_env_lossy(),
-        )
+        .with_max_level(level)
         .init();
 }
 
@@ -134,7 +134,7 @@ mod tests {
         }
         let lines = Lines::default();
         let writer = lines.clone();
-        let collector = subscriber::fmt()
+        let collector = tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
             .with_current_span(true)

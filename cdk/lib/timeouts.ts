@@ -6,13 +6,13 @@ import type { FunctionName } from "./names";
  *   one HTTP call  <  its function  <  TimeoutSeconds of the function's states (in statemachine/payment.asl.json; a test compares them)
  */
 
-/** Milliseconds that one HTTP call may take, connecting included. */
+/** Milliseconds that one call may take, connecting included. */
 export const HTTP_TIMEOUT_MS = {
   /** The bank's gateway: no limit is documented, integrations wait 15 to 30 s. */
   bank: 15_000,
   /** The shop's webhook endpoint. */
   shop: 8_000,
-  /** One attempt of an AWS API call. */
+  /** One AWS API call with its repeats; an attempt has half of it. */
   aws: 4_000,
 } as const;
 

@@ -64,9 +64,9 @@ impl Failure for AddCardError {
 /// [`AddCardError`].
 pub async fn add(bank: &Bank, records: &Records, input: &Input) -> Result<Added, AddCardError> {
     let payment = &input.payment;
-    let record = records.get(&payment.record_key).await?;
+    let (record, ()) = tokio::join!(records.get(&payment.record_key), bank.prepare());
     let gone = || AddCardError::CardNotSaved("the record keeps its token no longer".into());
-    let record = record.ok_or_else(gone)?;
+    let record = record?.ok_or_else(gone)?;
     if record.card_saved_to.as_ref() == Some(&input.kbank_customer_id) {
         return Ok(Added { was_there: true });
     }

@@ -89,7 +89,8 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
     }
     let key = form.token.record_key();
     // A repeat of the form gets the first one's answer, whatever became of the order since.
-    if let Some(record) = parts.records.get(&key).await.map_err(unavailable)? {
+    let (record, ()) = tokio::join!(parts.records.get(&key), parts.bank.prepare());
+    if let Some(record) = record.map_err(unavailable)? {
         return repeat(parts, &form, record).await;
     }
     let (owner, amount) = match Purpose::of(&form.order_id) {

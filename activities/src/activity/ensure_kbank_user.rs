@@ -106,9 +106,10 @@ pub async fn ensure(parts: &Parts, input: &Input) -> Result<Ensured, EnsureError
             };
         }
     }
-    let (record, order) = tokio::join!(
+    let (record, order, ()) = tokio::join!(
         parts.records.get(&payment.record_key),
-        parts.orders.get(&payment.order_id)
+        parts.orders.get(&payment.order_id),
+        parts.bank.prepare()
     );
     let Some(token) = record?.and_then(|record| record.token) else {
         parts.mapping.release(owner, execution).await?;

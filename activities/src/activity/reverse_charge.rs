@@ -122,7 +122,8 @@ pub struct Parts {
 /// [`ReverseError`].
 pub async fn reverse(parts: &Parts, input: &Input) -> Result<Reversed, ReverseError> {
     let payment = &input.payment;
-    if !parts.records.begin_reversal(payment).await? {
+    let (begun, ()) = tokio::join!(parts.records.begin_reversal(payment), parts.bank.prepare());
+    if !begun? {
         return Err(ReverseError::OutcomeConflict);
     }
     let charge = ask(&parts.bank, payment).await?;

@@ -103,6 +103,12 @@ impl Bank {
         }
     }
 
+    /// Fetches the key, if it is not at hand: beside something that has to come before the first call, so that nobody waits for
+    /// one after the other. If it fails, the call that needs the key says so.
+    pub async fn prepare(&self) {
+        let _ = self.gateway.current().await;
+    }
+
     /// Whether the configured key moves real money (`skey_prod_…`), so that a charge of the other kind is noticed.
     ///
     /// # Errors

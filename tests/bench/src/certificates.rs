@@ -5,17 +5,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use payment3_local::process::Tool;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, CustomExtension, DnType,
+    IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// Bytes of the certificates that an AWS endpoint sends: its own, and two up to the root that clients know. The keys here are
-/// of P-256, whose signatures take a client longer to check than those of RSA 2048, which AWS uses; padding makes up for
-/// their being smaller.
+/// Bytes of the certificates that an AWS endpoint sends: its own, and two up to the root that clients know. The keys are of
+/// RSA 2048, as AWS's are.
 const SIZES: [usize; 3] = [1500, 1100, 1150];
+/// ring makes no RSA keys; Node does, which has to be there for the local environment anyway. It prints a list of PEM texts.
+const MAKE_KEYS: &str = "
+const { generateKeyPairSync } = require('node:crypto');
+const options = { modulusLength: 2048, privateKeyEncoding: { type: 'pkcs8', format: 'pem' }, publicKeyEncoding: { type: 'spki', format: 'pem' } };
+console.log(JSON.stringify(Array.from({ length: 4 }, () => generateKeyPairSync('rsa', options).privateKey)));
+";
 /// An extension that nobody knows, for the padding.
 const PADDING: [u64; 6] = [1, 3, 6, 1, 4, 1];
 
@@ -31,19 +37,26 @@ impl Certificates {
     /// Makes new ones, and writes the root into `directory`.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn make(directory: &Path) -> Result<Self> {
-        let root = authority("Loopback root", 0, None)?;
-        let upper = authority("Loopback upper authority", SIZES[2], Some(&root))?;
-        let lower = authority("Loopback lower authority", SIZES[1], Some(&upper))?;
-        let key = KeyPair::generate().context("a key can be made")?;
+    /// Node is missing, or the file cannot be written.
+    pub async fn make(directory: &Path, logs: &Path) -> Result<Self> {
+        let keys = Tool::new("node")
+            .args(["-e", MAKE_KEYS])
+            .captured(&logs.join("keys.log"))
+            .await?;
+        let keys: [String; 4] =
+            serde_json::from_str(&keys).context("Node did not print four keys")?;
+        let [root, upper, lower, key] = &keys;
+        let root = authority("Loopback root", 0, root, None)?;
+        let upper = authority("Loopback upper authority", SIZES[2], upper, Some(&root))?;
+        let lower = authority("Loopback lower authority", SIZES[1], lower, Some(&upper))?;
+        let key = key_of(key)?;
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let leaf = padded(SIZES[0], |padding| {
             let mut params = CertificateParams::new(names.clone())?;
             params.custom_extensions = padding;
-            Ok(params.signed_by(&key, &lower)?.der().clone())
+            Ok(params.signed_by(&key, &lower)?)
         })?;
-        let chain = vec![leaf, lower.der().clone(), upper.der().clone()];
+        let chain = vec![leaf.der().clone(), lower.der().clone(), upper.der().clone()];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let server = ServerConfig::builder_with_provider(provider)
@@ -64,29 +77,45 @@ impl Certificates {
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
-fn authority(name: &str, size: usize, issuer: Option<&Issuer>) -> Result<Issuer> {
-    let make = |padding, key| {
+fn authority(name: &str, size: usize, key: &str, issuer: Option<&Issuer>) -> Result<Issuer> {
+    padded(size, |padding| {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.custom_extensions = padding;
-        anyhow::Ok(match issuer {
-            None => CertifiedIssuer::self_signed(params, key)?,
-            Some(issuer) => CertifiedIssuer::signed_by(params, key, issuer)?,
+        Ok(match issuer {
+            None => CertifiedIssuer::self_signed(params, key_of(key)?)?,
+            Some(issuer) => CertifiedIssuer::signed_by(params, key_of(key)?, issuer)?,
         })
-    };
-    let unpadded = make(Vec::new(), KeyPair::generate()?)?.der().len();
-    make(padding(size.saturating_sub(unpadded)), KeyPair::generate()?)
+    })
+}
+
+fn key_of(pem: &str) -> Result<KeyPair> {
+    KeyPair::from_pkcs8_pem_and_sign_algo(pem, &PKCS_RSA_SHA256).context("Node's keys are PKCS #8")
 }
 
 /// Makes it twice: once to see what is missing to `size`.
-fn padded<T: AsRef<[u8]>>(
-    size: usize,
-    make: impl Fn(Vec<CustomExtension>) -> Result<T>,
-) -> Result<T> {
-    let unpadded = make(Vec::new())?.as_ref().len();
+fn padded<T: Encoded>(size: usize, make: impl Fn(Vec<CustomExtension>) -> Result<T>) -> Result<T> {
+    let unpadded = make(Vec::new())?.length();
     make(padding(size.saturating_sub(unpadded)))
+}
+
+trait Encoded {
+    /// Bytes on the wire.
+    fn length(&self) -> usize;
+}
+
+impl Encoded for Certificate {
+    fn length(&self) -> usize {
+        self.der().len()
+    }
+}
+
+impl Encoded for Issuer {
+    fn length(&self) -> usize {
+        self.der().len()
+    }
 }
 
 fn padding(bytes: usize) -> Vec<CustomExtension> {

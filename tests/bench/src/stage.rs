@@ -74,7 +74,7 @@ impl Stage {
     /// # Errors
     /// A part of it cannot be started.
     pub async fn start(shipped: &Shipped, interrupt: &mut Interrupt) -> Result<Self> {
-        let world = World::open(&directory().join("certificates")).await?;
+        let world = World::open(&directory().join("certificates"), &logs()).await?;
         let lambda = Lambda::new(logs());
         world.serves(&lambda);
         let relays = directory().join("relays");

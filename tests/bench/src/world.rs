@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HOST, HeaderMap, TRANSFER_ENCODING};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -111,12 +111,12 @@ struct Replay {
 type Answers = HashMap<(Service, String, String), VecDeque<Answer>>;
 
 impl World {
-    /// Opens the doors.
+    /// Opens the doors; their certificates go into `directory`.
     ///
     /// # Errors
-    /// There is no free port, or `directory` cannot be written.
-    pub async fn open(directory: &Path) -> Result<Self> {
-        let certificates = Certificates::make(directory)?;
+    /// There is no free port, Node is missing, or `directory` cannot be written.
+    pub async fn open(directory: &Path, logs: &Path) -> Result<Self> {
+        let certificates = Certificates::make(directory, logs).await?;
         let state = Arc::new(State {
             tls: TlsAcceptor::from(certificates.server),
             http: payment3_local::http::builder()
@@ -367,8 +367,10 @@ impl State {
             .await?;
         let status = response.status();
         let mut headers = response.headers().clone();
-        for hop in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
-            headers.remove(hop);
+        // The door's own answer has its own. The date above all: it says by how much a client's clock is wrong, and one that is
+        // repeated minutes later has the AWS SDK believe that.
+        for own in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH, DATE] {
+            headers.remove(own);
         }
         let body = response.bytes().await?;
         Ok(Answer {

@@ -8,8 +8,9 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::settings::{SettingError, invalid, text};
 
-/// Servers whose TLS sessions are kept for a shorter handshake: three of AWS, the bank and the shop.
-const SESSIONS: usize = 8;
+/// Servers whose TLS sessions are kept for a shorter handshake: three of AWS, the bank and the shop; and for each of them
+/// rustls keeps eight tickets.
+const SESSIONS: usize = 5 * 8;
 
 /// An HTTP client with a time-out on every call.
 ///

@@ -17,12 +17,15 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::domain::ids::{ChargeId, OrderId};
 
-/// Sets up logging: JSON lines, from the level in `RUST_LOG` on; from `info` on where it names none.
+/// Sets up logging: JSON lines, from the level in `RUST_LOG` on; from `info` on where it names none. Never more than that: below it
+/// the libraries print what they send and receive, card tokens included.
 pub fn init() {
     let level = std::env::var("RUST_LOG")
         .ok()
+        .filter(|level| !level.is_empty())
         .and_then(|level| level.parse().ok())
-        .unwrap_or(LevelFilter::INFO);
+        .unwrap_or(LevelFilter::INFO)
+        .min(LevelFilter::INFO);
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

@@ -89,14 +89,14 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
     }
     let key = form.token.record_key();
     // A repeat of the form gets the first one's answer, whatever became of the order since.
-    let (record, ()) = tokio::join!(parts.records.get(&key), parts.bank.prepare());
-    if let Some(record) = record.map_err(unavailable)? {
+    if let Some(record) = parts.records.get(&key).await.map_err(unavailable)? {
         return repeat(parts, &form, record).await;
     }
     let (owner, amount) = match Purpose::of(&form.order_id) {
         Purpose::Verification => (form.user_id.clone(), VERIFICATION_AMOUNT),
         Purpose::Order => {
-            let order = payable_order(parts, &form).await?;
+            let (order, ()) = tokio::join!(payable_order(parts, &form), parts.bank.prepare());
+            let order = order?;
             (order.owner_id, order.grand_total)
         }
     };

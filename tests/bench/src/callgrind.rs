@@ -74,13 +74,17 @@ async fn count(world: &World, case: &Case, events: u32) -> Result<f64> {
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", workspace::shown(&directory)))?;
     let file = directory.join("counts");
+    if file.exists() {
+        std::fs::remove_file(&file)
+            .with_context(|| format!("cannot remove {}", workspace::shown(&file)))?;
+    }
     world.rewind();
     let output = format!("--callgrind-out-file={}", file.display());
     let wrapper = ["valgrind", "--quiet", "--tool=callgrind", &output];
     let mut sandbox = Sandbox::start_as(&case.program, &wrapper, &logs()).await?;
     for _ in 0..events {
         world.rewind();
-        sandbox.invoke(case.event.clone()).await?.0.output()?;
+        case.check(&sandbox.invoke(case.event.clone()).await?.0)?;
     }
     sandbox.terminate().await?;
     read(&file)

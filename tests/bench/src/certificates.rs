@@ -12,6 +12,7 @@ use rcgen::{
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::ServerSessionMemoryCache;
 
 /// Bytes of the certificates that an AWS endpoint sends: its own, and two up to the root that clients know. The keys are of
 /// RSA 2048, as AWS's are.
@@ -25,10 +26,12 @@ console.log(JSON.stringify(Array.from({ length: 4 }, () => generateKeyPairSync('
 /// An extension that nobody knows, for the padding.
 const PADDING: [u64; 6] = [1, 3, 6, 1, 4, 1];
 
+/// Sessions that a door remembers.
+const SESSIONS: usize = 256;
+
 /// What the doors need, and what a client needs to trust them.
 pub struct Certificates {
-    /// For the doors.
-    pub server: Arc<ServerConfig>,
+    server: ServerConfig,
     /// The root, in a PEM file of its own: what `SSL_CERT_FILE` names.
     pub root_file: PathBuf,
 }
@@ -68,10 +71,15 @@ impl Certificates {
         fs::create_dir_all(directory).context("cannot create a directory for certificates")?;
         let root_file = directory.join("root.pem");
         fs::write(&root_file, root.pem()).context("cannot write the root certificate")?;
-        Ok(Self {
-            server: Arc::new(server),
-            root_file,
-        })
+        Ok(Self { server, root_file })
+    }
+
+    /// What one door needs. It remembers its own clients' sessions alone: all doors have one name, and a client would try at each
+    /// the session that it has with another.
+    pub fn for_a_door(&self) -> Arc<ServerConfig> {
+        let mut server = self.server.clone();
+        server.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+        Arc::new(server)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Calls that follow each other: how many of them, and how many there must be.
 
+use anyhow::{Result, ensure};
+
 use crate::payment::{Played, Step, counted};
 use crate::world::Call;
 
@@ -53,12 +55,16 @@ impl Chain {
     }
 
     /// The calls of a payment that followed each other, as `function: operation`.
-    pub fn of(self, played: &Played) -> Vec<String> {
-        let steps: Vec<&Step> = self
-            .functions()
-            .iter()
-            .flat_map(|function| played.of(function))
-            .collect();
+    ///
+    /// # Errors
+    /// A function of the chain did not run.
+    pub fn of(self, played: &Played) -> Result<Vec<String>> {
+        let mut steps: Vec<&Step> = Vec::new();
+        for function in self.functions() {
+            let ran = steps.len();
+            steps.extend(played.of(function));
+            ensure!(steps.len() > ran, "{function} did not run in a payment");
+        }
         let mut calls: Vec<(&Step, &Call)> = steps
             .into_iter()
             .flat_map(|step| counted(&step.calls).map(move |call| (step, call)))
@@ -73,6 +79,6 @@ impl Chain {
                 over = Some(call.ended);
             }
         }
-        chain
+        Ok(chain)
     }
 }

@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use axum::body::Bytes;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
+use payment3_local::workspace;
 
 use crate::lambda::median;
 use crate::payment::Step;
-use crate::sandbox::{Cost, Program, Sandbox};
+use crate::sandbox::{Cost, Outcome, Program, Sandbox};
 use crate::world::{Call, World};
 
 /// How many processes are started to take medians from.
@@ -39,6 +40,22 @@ impl Case {
             program,
             event: step.invocation.event.clone(),
             calls: step.calls.clone(),
+        }
+    }
+
+    /// Whether the function did its work: a refusal would be measured as well.
+    ///
+    /// # Errors
+    /// It failed, or refused.
+    pub fn check(&self, outcome: &Outcome) -> Result<()> {
+        let output = outcome.output()?;
+        // Of functions behind the API, which have no errors.
+        let refused = output["statusCode"]
+            .as_u64()
+            .filter(|status| *status >= 400);
+        match refused {
+            Some(status) => bail!("{} answered {status}", self.function),
+            None => Ok(()),
         }
     }
 }
@@ -71,8 +88,18 @@ pub struct Figures {
 /// # Errors
 /// The function fails, or asks for something that it did not ask for in the payment.
 pub async fn measure(world: &World, case: &Case, logs: &Path) -> Result<Figures> {
+    world.take_unanswered();
     world.replay(&case.calls);
-    let result = measure_replayed(world, case, logs).await;
+    let result = measure_replayed(world, case, logs)
+        .await
+        .and_then(|figures| {
+            let repeats = world.repeats();
+            ensure!(
+                repeats == 0,
+                "it made {repeats} calls that it did not make in the payment"
+            );
+            Ok(figures)
+        });
     world.forward();
     result.with_context(|| format!("{} cannot be measured", case.function))
 }
@@ -87,7 +114,7 @@ async fn measure_replayed(world: &World, case: &Case, logs: &Path) -> Result<Fig
         world.take_calls();
         let mut sandbox = Sandbox::start(&case.program, logs).await?;
         let (outcome, cost) = sandbox.invoke(case.event.clone()).await?;
-        outcome.output()?;
+        case.check(&outcome)?;
         starts.push(sandbox.init);
         firsts.push(cost);
         peaks.push(sandbox.memory()?.peak_kib);
@@ -96,14 +123,14 @@ async fn measure_replayed(world: &World, case: &Case, logs: &Path) -> Result<Fig
     }
     world.rewind();
     let mut sandbox = Sandbox::start(&case.program, logs).await?;
-    sandbox.invoke(case.event.clone()).await?;
+    case.check(&sandbox.invoke(case.event.clone()).await?.0)?;
     let mut laters = Vec::new();
     let mut later_calls = Vec::new();
     for _ in 0..EVENTS {
         world.rewind();
         world.take_calls();
         let (outcome, cost) = sandbox.invoke(case.event.clone()).await?;
-        outcome.output()?;
+        case.check(&outcome)?;
         laters.push(cost);
         later_calls = world.take_calls();
     }
@@ -163,7 +190,7 @@ impl Size {
     pub fn of(bootstrap: &Path) -> Result<Self> {
         const AROUND: u64 = 200;
         let binary = std::fs::read(bootstrap)
-            .with_context(|| format!("cannot read {}", bootstrap.display()))?;
+            .with_context(|| format!("cannot read {}", workspace::shown(bootstrap)))?;
         let mut deflated = DeflateEncoder::new(Vec::new(), Compression::best());
         std::io::Write::write_all(&mut deflated, &binary)?;
         Ok(Self {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -61,6 +62,7 @@ struct Service {
     book: Mutex<Vec<Invocation>>,
     failures: Mutex<Vec<anyhow::Error>>,
     running: watch::Sender<usize>,
+    held: AtomicBool,
 }
 
 impl Lambda {
@@ -75,6 +77,7 @@ impl Lambda {
             book: Mutex::default(),
             failures: Mutex::default(),
             running: watch::Sender::new(0),
+            held: AtomicBool::new(false),
         }))
     }
 
@@ -179,6 +182,12 @@ impl Lambda {
         std::mem::take(&mut lock(&self.0.book))
     }
 
+    /// Whether invocations from the local AWS are turned away: its schedule starts reconciliation every five minutes, also while
+    /// one function is measured alone.
+    pub fn hold(&self, held: bool) {
+        self.0.held.store(held, Ordering::Relaxed);
+    }
+
     /// Takes invocations from the relays that the local AWS runs as its functions; the address is for them to find.
     ///
     /// # Errors
@@ -211,6 +220,13 @@ impl Drop for Running {
 }
 
 async fn relayed(State(lambda): State<Lambda>, Path(name): Path<String>, event: Bytes) -> Response {
+    if lambda.0.held.load(Ordering::Relaxed) {
+        let busy = (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "a function is measured alone",
+        );
+        return busy.into_response();
+    }
     match lambda.invoke(&name, event).await {
         Ok(Outcome::Output(output)) => output.into_response(),
         Ok(Outcome::Error(error)) => (StatusCode::UNPROCESSABLE_ENTITY, error).into_response(),

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::table::Table;
 
-/// A function's peak memory, in KiB.
-pub const PEAK_KIB: u64 = 10 * 1024;
+/// A function's peak memory, in the kernel's KiB: ten megabytes.
+pub const PEAK_KIB: u64 = 10_000_000 / 1024;
 /// A function's archive, in bytes.
 pub const ZIP_BYTES: u64 = 2_500_000;
 /// Calls that follow each other, from the callback's arrival to its answer.

@@ -19,7 +19,7 @@ struct Arguments {
 enum Part {
     /// Counts and sizes alone, as `cargo local test` does
     Counts,
-    /// A burst of payments on the local AWS, and many callbacks through one process
+    /// Two thousand payments on the local AWS, and one callback two hundred thousand times through one process
     Load,
 }
 

@@ -73,7 +73,7 @@ pub async fn everything(interrupt: &mut Interrupt) -> Result<Verdict> {
         let counts = count(&stage, &shipped, &ours).await?;
         let saga_cases = cases_of(&stage, &ours, &saga).await?;
         let instructions = callgrind::of(&stage.world, &shipped, &saga_cases).await?;
-        let verdict = report::everything(&saga, &baseline, &floor, &counts);
+        let verdict = report::everything(&saga, &baseline, &floor, &counts)?;
         report::print(&saga, &baseline, &floor, &counts, instructions.as_deref())?;
         Ok(verdict)
     };
@@ -90,8 +90,8 @@ pub async fn counts(interrupt: &mut Interrupt) -> Result<Verdict> {
     let work = async {
         let ours = Shopfront::new(System::Saga, &stage.outputs, &stage.outputs.api_url);
         let counts = count(&stage, &shipped, &ours).await?;
-        report::print_counts(&counts);
-        Ok(report::counts(&counts))
+        report::print_counts(&counts)?;
+        report::counts(&counts)
     };
     finish(interrupt.or(work).await, stage).await
 }
@@ -216,7 +216,10 @@ async fn count(stage: &Stage, shipped: &Shipped, front: &Shopfront) -> Result<Co
 
 impl Counts {
     /// The calls of a payment of Flow 1 that followed each other.
-    pub fn chain(&self, chain: Chain) -> Vec<String> {
+    ///
+    /// # Errors
+    /// A function of the chain did not run.
+    pub fn chain(&self, chain: Chain) -> Result<Vec<String>> {
         chain.of(&self.warm[0])
     }
 }

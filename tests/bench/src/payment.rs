@@ -62,6 +62,8 @@ pub struct Step {
 /// A payment that was played to its end.
 #[derive(Debug, Clone)]
 pub struct Played {
+    /// Whose functions.
+    pub system: System,
     /// What was played.
     pub flow: Flow,
     /// Every run of a function, in the order in which they began.
@@ -121,9 +123,7 @@ impl Shopfront {
             },
         }
     }
-}
 
-impl Shopfront {
     /// Addresses and names, with this system's API.
     pub fn outputs(&self) -> &Outputs {
         &self.outputs
@@ -164,7 +164,9 @@ async fn play(
         states.extend(report.states().into_iter().map(str::to_owned));
     }
     stage.lambda.settle().await?;
-    let steps = steps_until_now(stage);
+    let mut steps = steps_until_now(stage)?;
+    // The schedule's, and no part of the payment.
+    steps.retain(|step| step.function != "reconcile");
     let cards = match flow {
         Flow::NewUser => 1,
         Flow::KnownUser => 2,
@@ -173,6 +175,7 @@ async fn play(
         .await
         .with_context(|| format!("{} of {:?}, charge {charge}", flow.name(), front.system))?;
     Ok(Played {
+        system: front.system,
         flow,
         steps,
         states,
@@ -224,11 +227,16 @@ pub fn forget(stage: &Stage) {
 
 /// Every run since the last time, with its calls. A process has one event at a time, so process and time tell whose call it
 /// was.
-pub fn steps_until_now(stage: &Stage) -> Vec<Step> {
+///
+/// # Errors
+/// A call was made while no function ran.
+pub fn steps_until_now(stage: &Stage) -> Result<Vec<Step>> {
     let (mut book, mut calls) = (stage.lambda.take_book(), stage.world.take_calls());
     book.sort_by_key(|invocation| invocation.begun);
     calls.sort_by_key(|call| call.begun);
-    book.into_iter()
+    let all = calls.len();
+    let steps: Vec<Step> = book
+        .into_iter()
         .map(|invocation| {
             let during = |call: &&Call| {
                 call.pid == invocation.pid
@@ -241,7 +249,14 @@ pub fn steps_until_now(stage: &Stage) -> Vec<Step> {
                 invocation,
             }
         })
-        .collect()
+        .collect();
+    let told: usize = steps.iter().map(|step| step.calls.len()).sum();
+    ensure!(
+        told == all,
+        "{} calls belong to no run of a function",
+        all - told
+    );
+    Ok(steps)
 }
 
 /// The end of a payment, in whichever system: the order is paid by this charge, apps are told so, the shop has heard of it
@@ -318,7 +333,7 @@ fn same_amount(value: &Value, wanted: &str) -> bool {
     plain(&text) == plain(wanted)
 }
 
-/// A step's calls that count for latency: what was asked of the secret's keeper is asked once in five minutes.
+/// A step's calls that count for latency: those for the bank's key are made once in five minutes.
 pub fn counted(calls: &[Call]) -> impl Iterator<Item = &Call> {
     calls.iter().filter(|call| call.service != Service::Secrets)
 }

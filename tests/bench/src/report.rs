@@ -22,30 +22,36 @@ const DEPLOYED_MB: u32 = 256;
 const NOT_THERE: &str = "–";
 
 /// The limits of counts and sizes alone.
-pub fn counts(counts: &Counts) -> Verdict {
+///
+/// # Errors
+/// Something was not measured.
+pub fn counts(counts: &Counts) -> Result<Verdict> {
     let mut verdict = Verdict::default();
-    for line in count_lines(counts, None) {
+    for line in count_lines(counts, None)? {
         verdict.add(line);
     }
-    verdict
+    Ok(verdict)
 }
 
 /// Every limit.
+///
+/// # Errors
+/// Something was not measured.
 pub fn everything(
     saga: &Measured,
     baseline: &Measured,
     floor: &Figures,
     counts: &Counts,
-) -> Verdict {
+) -> Result<Verdict> {
     let mut verdict = Verdict::default();
     for line in time_lines(saga, baseline, floor) {
         verdict.add(line);
     }
-    for line in count_lines(counts, Some((saga, baseline, floor))) {
+    for line in count_lines(counts, Some((saga, baseline, floor)))? {
         verdict.add(line);
     }
-    verdict.add(billed_line(saga, baseline));
-    verdict
+    verdict.add(billed_line(saga, baseline)?);
+    Ok(verdict)
 }
 
 fn worst<'a, T: Ord>(
@@ -121,7 +127,10 @@ fn time_lines(saga: &Measured, baseline: &Measured, floor: &Figures) -> Vec<Line
     lines
 }
 
-fn count_lines(counts: &Counts, others: Option<(&Measured, &Measured, &Figures)>) -> Vec<Line> {
+fn count_lines(
+    counts: &Counts,
+    others: Option<(&Measured, &Measured, &Figures)>,
+) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     let none = || NOT_THERE.to_owned();
     // Short runs and long ones: what a function has after a payment or two, and after many events.
@@ -145,10 +154,10 @@ fn count_lines(counts: &Counts, others: Option<(&Measured, &Measured, &Figures)>
         });
         lines.push(Line {
             figure: "peak memory, any function".to_owned(),
-            at_most: format!("{} MB", mib(PEAK_KIB)),
-            measured: format!("{} MB ({function})", mib(kib)),
-            floor: others.map_or_else(none, |(.., floor)| format!("{} MB", mib(floor.peak_kib.1))),
-            baseline: theirs.map_or_else(none, |kib| format!("{} MB", mib(kib))),
+            at_most: format!("{} MB", mb(PEAK_KIB)),
+            measured: format!("{} MB ({function})", mb(kib)),
+            floor: others.map_or_else(none, |(.., floor)| format!("{} MB", mb(floor.peak_kib.1))),
+            baseline: theirs.map_or_else(none, |kib| format!("{} MB", mb(kib))),
             holds: kib <= PEAK_KIB,
             judged: true,
         });
@@ -167,18 +176,18 @@ fn count_lines(counts: &Counts, others: Option<(&Measured, &Measured, &Figures)>
     }
     let chains = [
         (
-            "calls one after the other, callback to answer",
+            "calls one after the other, callback to answer (warm, own record)",
             Chain::ToAnswer,
             limits::CALLS_TO_ANSWER,
         ),
         (
-            "calls one after the other, callback to order paid",
+            "calls one after the other, callback to order paid (warm, own record)",
             Chain::ToPaid,
             limits::CALLS_TO_PAID,
         ),
     ];
     for (figure, chain, at_most) in chains {
-        let calls = counts.chain(chain).len();
+        let calls = counts.chain(chain)?.len();
         lines.push(Line {
             figure: figure.to_owned(),
             at_most: at_most.to_string(),
@@ -203,24 +212,25 @@ fn count_lines(counts: &Counts, others: Option<(&Measured, &Measured, &Figures)>
             judged: true,
         });
     }
-    lines
+    Ok(lines)
 }
 
-fn billed_line(saga: &Measured, baseline: &Measured) -> Line {
-    let billed = |measured: &Measured| {
-        billed(measured, Flow::NewUser, true, Duration::ZERO, DEPLOYED_MB).unwrap_or(0)
-    };
-    let (ours, theirs) = (billed(saga), billed(baseline));
+fn billed_line(saga: &Measured, baseline: &Measured) -> Result<Line> {
+    let billed =
+        |measured: &Measured| billed(measured, Flow::NewUser, true, Duration::ZERO, DEPLOYED_MB);
+    let (ours, theirs) = (billed(saga)?, billed(baseline)?);
     let ratio = as_f64(ours) / as_f64(theirs);
-    Line {
-        figure: format!("billed Lambda time of a payment, all functions cold, {DEPLOYED_MB} MB"),
+    Ok(Line {
+        figure: format!(
+            "billed Lambda time of Flow 1 without AWS's own, all functions cold, {DEPLOYED_MB} MB"
+        ),
         at_most: "1/10 of the baseline".to_owned(),
         measured: format!("{ours} ms"),
         floor: NOT_THERE.to_owned(),
         baseline: format!("{theirs} ms (1/{:.1})", 1.0 / ratio),
         holds: ratio <= limits::BILLED_TO_BASELINE,
         judged: false,
-    }
+    })
 }
 
 fn billed(measured: &Measured, flow: Flow, cold: bool, bank: Duration, mb: u32) -> Result<u64> {
@@ -249,7 +259,7 @@ pub fn print(
     println!("{}", functions_table(functions, floor));
     println!("### The baseline's functions\n");
     println!("{}", functions_table(&baseline.functions, floor));
-    print_counts(counts);
+    print_counts(counts)?;
     match instructions {
         Some(instructions) => println!("### Instructions\n\n{}", instructions_table(instructions)),
         None => println!("Instructions were not counted: valgrind is not installed.\n"),
@@ -288,8 +298,8 @@ fn functions_table<'a>(functions: impl IntoIterator<Item = &'a Figures>, floor: 
             millis(function.later.cpu),
             millis(function.later.wall),
             millis(function.later_p99),
-            mib(function.peak_kib.0),
-            mib(function.peak_kib.1),
+            mb(function.peak_kib.0),
+            mb(function.peak_kib.1),
             in_short(&function.first_calls),
             in_short(&function.later_calls),
         ]);
@@ -362,7 +372,10 @@ fn payments_table(saga: &Measured, baseline: &Measured) -> Result<Table> {
 }
 
 /// Prints what is counted: sizes, and the calls that follow each other.
-pub fn print_counts(counts: &Counts) {
+///
+/// # Errors
+/// Something was not measured.
+pub fn print_counts(counts: &Counts) -> Result<()> {
     println!("\n### Sizes\n");
     let mut table = Table::new(["function", "program MB", "zip MB", "peak MB in payments"]);
     for (function, size) in &counts.sizes {
@@ -371,7 +384,7 @@ pub fn print_counts(counts: &Counts) {
             function.clone(),
             megabytes(size.binary),
             megabytes(size.zip),
-            mib(peak),
+            mb(peak),
         ]);
     }
     println!("{table}");
@@ -380,7 +393,7 @@ pub fn print_counts(counts: &Counts) {
         (Chain::ToPaid, "From the callback to the paid order"),
     ] {
         println!("{what}, one call after the other:");
-        for (place, call) in counts.chain(chain).iter().enumerate() {
+        for (place, call) in counts.chain(chain)?.iter().enumerate() {
             println!("  {}. {call}", place + 1);
         }
         println!("There must be, whoever makes them:");
@@ -389,6 +402,7 @@ pub fn print_counts(counts: &Counts) {
         }
         println!();
     }
+    Ok(())
 }
 
 /// Names, with how often each follows itself.
@@ -414,8 +428,9 @@ fn millis(time: Duration) -> String {
     }
 }
 
-fn mib(kib: u64) -> String {
-    format!("{:.1}", as_f64(kib) / 1024.0)
+/// The kernel's KiB as megabytes.
+fn mb(kib: u64) -> String {
+    format!("{:.1}", as_f64(kib) * 1.024 / 1000.0)
 }
 
 fn megabytes(bytes: u64) -> String {

@@ -90,7 +90,6 @@ pub struct Sandbox {
     /// What its start cost, until it asked for its first event.
     pub init: Cost,
     child: Child,
-    clock: CpuClock,
     /// Its clock when it last asked for an event.
     used: Duration,
     events: mpsc::Sender<Bytes>,
@@ -183,7 +182,6 @@ impl Sandbox {
                 cpu: used,
             },
             child,
-            clock,
             used,
             events,
             asked,
@@ -219,14 +217,6 @@ impl Sandbox {
     /// It has ended.
     pub fn memory(&self) -> Result<Memory> {
         Memory::of(self.pid)
-    }
-
-    /// What it used since it last asked for an event: of a process that stands still, next to nothing.
-    ///
-    /// # Errors
-    /// It has ended.
-    pub fn used_since(&self) -> Result<Duration> {
-        Ok(self.clock.now()?.saturating_sub(self.used))
     }
 
     /// Asks it to end, and waits for that.

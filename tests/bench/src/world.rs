@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::certificates::Certificates;
 use crate::lambda::Lambda;
@@ -89,7 +90,6 @@ pub struct World {
 }
 
 struct State {
-    tls: TlsAcceptor,
     http: reqwest::Client,
     /// Where everything really is.
     real: OnceLock<Outside>,
@@ -98,7 +98,7 @@ struct State {
     bank_takes: Mutex<Duration>,
     connections: AtomicU64,
     calls: Mutex<Vec<Call>>,
-    failures: Mutex<Vec<anyhow::Error>>,
+    unanswered: Mutex<Vec<String>>,
     replay: Mutex<Option<Replay>>,
 }
 
@@ -106,6 +106,9 @@ struct State {
 struct Replay {
     recorded: Answers,
     left: Answers,
+    /// How many requests came once more than they were recorded, and got the last answer again: a function repeats what was
+    /// lost on the way.
+    repeats: usize,
 }
 
 type Answers = HashMap<(Service, String, String), VecDeque<Answer>>;
@@ -118,7 +121,6 @@ impl World {
     pub async fn open(directory: &Path, logs: &Path) -> Result<Self> {
         let certificates = Certificates::make(directory, logs).await?;
         let state = Arc::new(State {
-            tls: TlsAcceptor::from(certificates.server),
             http: payment3_local::http::builder()
                 .build()
                 .context("no HTTP client for the doors")?,
@@ -127,7 +129,7 @@ impl World {
             bank_takes: Mutex::default(),
             connections: AtomicU64::new(0),
             calls: Mutex::default(),
-            failures: Mutex::default(),
+            unanswered: Mutex::default(),
             replay: Mutex::default(),
         });
         let mut addresses = BTreeMap::new();
@@ -139,7 +141,8 @@ impl World {
             let port = listener.local_addr().context("a listener has an address")?;
             // By name, as on AWS: looking it up is a part of what a first call costs.
             addresses.insert(service, format!("https://localhost:{}", port.port()));
-            doors.spawn(accept(listener, service, state.clone()));
+            let tls = TlsAcceptor::from(certificates.for_a_door());
+            doors.spawn(accept(listener, service, tls, state.clone()));
         }
         Ok(Self {
             state,
@@ -190,12 +193,12 @@ impl World {
         std::mem::take(&mut lock(&self.state.calls))
     }
 
-    /// Why a request got no answer since the last time: the harness's fault, not the function's.
-    pub fn take_failures(&self) -> Vec<anyhow::Error> {
-        std::mem::take(&mut lock(&self.state.failures))
+    /// Why requests got no answer since the last time: the harness's fault, not the functions'.
+    pub fn take_unanswered(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.state.unanswered))
     }
 
-    /// From here on, requests are answered as these calls were, and nothing happens.
+    /// From here on, requests are answered as these calls were, and nothing happens. Only one function may run then.
     pub fn replay(&self, calls: &[Call]) {
         let mut recorded = Answers::new();
         for call in calls {
@@ -206,7 +209,12 @@ impl World {
                 .push_back(call.answer.clone());
         }
         let left = recorded.clone();
-        *lock(&self.state.replay) = Some(Replay { recorded, left });
+        self.hold(true);
+        *lock(&self.state.replay) = Some(Replay {
+            recorded,
+            left,
+            repeats: 0,
+        });
     }
 
     /// The answers are given from their beginning again.
@@ -216,9 +224,23 @@ impl World {
         }
     }
 
+    /// How many requests were repeated by functions since answers are.
+    pub fn repeats(&self) -> usize {
+        lock(&self.state.replay)
+            .as_ref()
+            .map_or(0, |replay| replay.repeats)
+    }
+
     /// From here on, requests are passed on again.
     pub fn forward(&self) {
         *lock(&self.state.replay) = None;
+        self.hold(false);
+    }
+
+    fn hold(&self, held: bool) {
+        if let Some(lambda) = self.state.lambda.get() {
+            lambda.hold(held);
+        }
     }
 }
 
@@ -227,27 +249,35 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn accept(listener: TcpListener, service: Service, state: Arc<State>) {
+async fn accept(listener: TcpListener, service: Service, tls: TlsAcceptor, state: Arc<State>) {
     // An error would end all measuring: whoever waits for an answer then says so.
     while let Ok((stream, peer)) = listener.accept().await {
-        tokio::spawn(serve(stream, peer, service, state.clone()));
+        let (tls, state) = (tls.clone(), state.clone());
+        tokio::spawn(async move {
+            // As servers do: an answer goes out when it is written.
+            let _ = stream.set_nodelay(true);
+            let Ok(ours) = stream.local_addr() else {
+                return;
+            };
+            // A client that ends in the middle of a handshake was ended.
+            if let Ok(stream) = tls.accept(stream).await {
+                serve(stream, (peer, ours), service, state).await;
+            }
+        });
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, service: Service, state: Arc<State>) {
-    let Ok(ours) = stream.local_addr() else {
-        return;
-    };
-    // As servers do: an answer goes out when it is written.
-    let _ = stream.set_nodelay(true);
-    let Ok(stream) = state.tls.accept(stream).await else {
-        return;
-    };
+async fn serve(
+    stream: TlsStream<TcpStream>,
+    ends: (SocketAddr, SocketAddr),
+    service: Service,
+    state: Arc<State>,
+) {
     let id = state.connections.fetch_add(1, Ordering::Relaxed);
     let door = Arc::new(Door {
         service,
         id,
-        ends: (peer, ours),
+        ends,
         pid: OnceCell::new(),
         state,
     });
@@ -256,7 +286,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, service: Service, state: Arc
         async move {
             let answer = door.answer(request).await;
             answer.map_err(|error| {
-                lock(&door.state.failures).push(error);
+                lock(&door.state.unanswered).push(format!("{error:#}"));
                 NoAnswer
             })
         }
@@ -343,9 +373,14 @@ impl State {
     /// The answer to be repeated, if answers are: `Some(None)` where none was recorded.
     fn repeated(&self, service: Service, operation: &str, about: &str) -> Option<Option<Answer>> {
         let mut replay = lock(&self.replay);
-        let left = &mut replay.as_mut()?.left;
-        let answers = left.get_mut(&(service, operation.to_owned(), about.to_owned()));
-        Some(answers.and_then(VecDeque::pop_front))
+        let replay = replay.as_mut()?;
+        let key = (service, operation.to_owned(), about.to_owned());
+        let next = replay.left.get_mut(&key).and_then(VecDeque::pop_front);
+        Some(next.or_else(|| {
+            let last = replay.recorded.get(&key)?.back()?;
+            replay.repeats += 1;
+            Some(last.clone())
+        }))
     }
 
     async fn pass_on(&self, service: Service, request: &Whole) -> Result<Answer> {

@@ -274,7 +274,7 @@ pub struct Bench {
 pub enum BenchPart {
     /// Counts and sizes alone, as `cargo local test counts` does
     Counts,
-    /// A burst of payments on the local AWS, and many callbacks through one process
+    /// Two thousand payments on the local AWS, and one callback two hundred thousand times through one process
     Load,
 }
 

@@ -11,7 +11,8 @@ use crate::cli::Part;
 use crate::process::Tool;
 use crate::workspace;
 
-/// Parts that run one after the other, beside whatever else runs. When it is dropped, the one that runs is ended.
+/// Parts that run one after the other, beside whatever else runs. When it is dropped, the command that runs is ended; what that
+/// had started finishes its step.
 pub(super) struct Lane(JoinHandle<Vec<Done>>);
 
 /// A part that is over.

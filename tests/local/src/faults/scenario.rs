@@ -288,6 +288,17 @@ impl Stage {
         self.is_closed(&begun.payment).await
     }
 
+    /// What became of a payment, in its record's words: `orderPaid`, `reversed` or what it was closed as.
+    ///
+    /// # Errors
+    /// The environment does not answer.
+    pub async fn end_of(&self, begun: &Begun) -> Result<String> {
+        let record = self.look.record_by_token(&begun.payment.token).await?;
+        let word = |field: &str| record.as_ref()?[field].as_str().map(str::to_owned);
+        let end = word("resolution").or_else(|| word("closedAs"));
+        Ok(end.unwrap_or_else(|| "no end".to_owned()))
+    }
+
     /// Looks at what a payment left.
     ///
     /// # Errors

@@ -56,8 +56,8 @@ const GROWTH_KIB: u64 = 512;
 /// Something is lost, grows, or fails.
 pub async fn run(interrupt: &mut Interrupt) -> Result<()> {
     let shipped = interrupt.or(Shipped::build(&logs())).await?;
-    callbacks(&shipped, interrupt).await?;
-    burst(interrupt).await
+    burst(interrupt).await?;
+    callbacks(&shipped, interrupt).await
 }
 
 /// Every callback through one process, with everything outside answering as it did once.

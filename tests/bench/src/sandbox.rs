@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -20,7 +20,7 @@ use payment3_local::process::create_log;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, SetOnce, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -103,7 +103,8 @@ type Asked = Result<(Instant, Duration)>;
 
 /// What the Runtime API's handlers share.
 struct Api {
-    clock: OnceLock<CpuClock>,
+    /// Set as soon as the process is there; it may ask for its first event before that.
+    clock: SetOnce<CpuClock>,
     events: Mutex<mpsc::Receiver<Bytes>>,
     asked: mpsc::Sender<Asked>,
     answers: mpsc::Sender<(Instant, Outcome)>,
@@ -127,7 +128,7 @@ impl Sandbox {
         let (tell_asked, mut asked) = mpsc::channel(1);
         let (tell_answer, answers) = mpsc::channel(1);
         let api = Arc::new(Api {
-            clock: OnceLock::new(),
+            clock: SetOnce::new(),
             events: Mutex::new(receive_events),
             asked: tell_asked,
             answers: tell_answer,
@@ -277,10 +278,7 @@ fn routes(api: Arc<Api>) -> Router {
 async fn next(State(api): State<Arc<Api>>) -> Response {
     let at = Instant::now();
     // The process waits for us: its clock stands.
-    let used = match api.clock.get() {
-        Some(clock) => clock.now(),
-        None => Err(anyhow!("the process was quicker than its clock")),
-    };
+    let used = api.clock.wait().await.now();
     let _ = api.asked.send(used.map(|used| (at, used))).await;
     let Some(event) = api.events.lock().await.recv().await else {
         return StatusCode::GONE.into_response();

@@ -247,7 +247,7 @@ pub fn median<T: Copy + Ord>(values: impl IntoIterator<Item = T>) -> Result<T> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is under these locks is whole after every statement.
+/// Locks what is whole after every statement under its lock, so that a panic elsewhere leaves it usable.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use payment3_local::environment::Environment;
-use payment3_local::faults::caller;
+use payment3_local::faults::caller::{self, short_name};
 use payment3_local::faults::scenario::{Begun, Flow, Stage as Scenario};
 use payment3_local::faults::scope::Scopes;
 use payment3_local::interrupt::Interrupt;
@@ -17,12 +17,13 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::figures::Case;
-use crate::lambda::Start;
+use crate::lambda::{Start, lock};
 use crate::memory::Memory;
 use crate::payment::{self, Shopfront, System};
 use crate::programs::Shipped;
+use crate::report::mb;
 use crate::sandbox::Sandbox;
-use crate::stage::{Stage, full_name, logs, options, short_name};
+use crate::stage::{Stage, full_name, logs, options};
 
 /// How many payments the burst has.
 const PAYMENTS: usize = 2000;
@@ -320,19 +321,6 @@ fn grown(seen: &[Processes]) -> Result<Vec<String>> {
     Ok(grown)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is under the lock is whole after every statement.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn rate(payments: usize, time: Duration) -> f64 {
     u32::try_from(payments).map_or(f64::NAN, f64::from) / time.as_secs_f64()
-}
-
-/// The kernel's KiB as megabytes.
-fn mb(kib: u64) -> String {
-    format!(
-        "{:.1}",
-        u32::try_from(kib).map_or(f64::NAN, f64::from) * 1.024 / 1000.0
-    )
 }

@@ -44,6 +44,8 @@ pub struct Measured {
     pub functions: Vec<Figures>,
     /// Its payments.
     pub payments: Payments,
+    /// What its functions were measured with.
+    cases: Vec<Case>,
 }
 
 /// The counts and sizes of ours.
@@ -71,8 +73,7 @@ pub async fn everything(interrupt: &mut Interrupt) -> Result<Verdict> {
         let baseline = measure(&stage, &theirs).await?;
         let floor = measure_floor(&stage, &shipped).await?;
         let counts = count(&stage, &shipped, &ours).await?;
-        let saga_cases = cases_of(&stage, &ours, &saga).await?;
-        let instructions = callgrind::of(&stage.world, &shipped, &saga_cases).await?;
+        let instructions = callgrind::of(&stage.world, &shipped, &saga.cases).await?;
         let verdict = report::everything(&saga, &baseline, &floor, &counts)?;
         report::print(&saga, &baseline, &floor, &counts, instructions.as_deref())?;
         Ok(verdict)
@@ -117,12 +118,8 @@ async fn measure(stage: &Stage, front: &Shopfront) -> Result<Measured> {
         Ok(payments)
     })
     .await?;
-    let mut measured = Measured {
-        functions: Vec::new(),
-        payments,
-    };
-    let cases = cases_of(stage, front, &measured).await?;
-    measured.functions = steps::step(&format!("{name}, each by itself"), async {
+    let cases = cases_of(stage, front, &payments).await?;
+    let functions = steps::step(&format!("{name}, each by itself"), async {
         let mut functions = Vec::new();
         for case in &cases {
             functions.push(figures::measure(&stage.world, case, &logs()).await?);
@@ -130,7 +127,11 @@ async fn measure(stage: &Stage, front: &Shopfront) -> Result<Measured> {
         Ok(functions)
     })
     .await?;
-    Ok(measured)
+    Ok(Measured {
+        functions,
+        payments,
+        cases,
+    })
 }
 
 async fn play_often(
@@ -162,9 +163,8 @@ async fn play_often(
 }
 
 /// Each function with what it did when it was new.
-async fn cases_of(stage: &Stage, front: &Shopfront, measured: &Measured) -> Result<Vec<Case>> {
-    let cold: Vec<Played> = measured
-        .payments
+async fn cases_of(stage: &Stage, front: &Shopfront, payments: &Payments) -> Result<Vec<Case>> {
+    let cold: Vec<Played> = payments
         .iter()
         .filter(|(manner, _)| manner.cold && manner.bank.is_zero())
         .flat_map(|(_, played)| played.first().cloned())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use payment3_local::faults::caller::short_name;
 use payment3_local::inspect::Inspector;
 use payment3_local::outputs::Outputs;
 use payment3_local::random;
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use crate::lambda::Invocation;
 use crate::service::{Service, Writes};
-use crate::stage::{Stage, short_name};
+use crate::stage::Stage;
 use crate::world::Call;
 
 /// How long an execution may take.

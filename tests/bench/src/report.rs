@@ -429,7 +429,7 @@ fn millis(time: Duration) -> String {
 }
 
 /// The kernel's KiB as megabytes.
-fn mb(kib: u64) -> String {
+pub(crate) fn mb(kib: u64) -> String {
     format!("{:.1}", as_f64(kib) * 1.024 / 1000.0)
 }
 

@@ -102,8 +102,6 @@ impl Stage {
             let name = full_name(name);
             let mut settings = stage.settings_of_every_function();
             settings.extend(stage.deployed_settings(&name).await?);
-            // What the local AWS hands to every function; here each service has its door.
-            settings.remove("AWS_ENDPOINT_URL");
             stage.lambda.add(Program {
                 name,
                 executable: bootstrap.clone(),
@@ -165,10 +163,4 @@ impl Stage {
 /// A function's name with prefix and branch.
 pub fn full_name(short: &str) -> String {
     format!("payment3-{short}-{BRANCH}")
-}
-
-/// A function's name without prefix and branch.
-pub fn short_name(full: &str) -> &str {
-    let name = full.strip_prefix("payment3-").unwrap_or(full);
-    name.rsplit_once('-').map_or(name, |(name, _)| name)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -25,7 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::certificates::Certificates;
-use crate::lambda::Lambda;
+use crate::lambda::{Lambda, lock};
 use crate::service::{Service, Writes};
 
 /// One call of a function to the outside.
@@ -244,11 +244,6 @@ impl World {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is under these locks is whole after every statement.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 async fn accept(listener: TcpListener, service: Service, tls: TlsAcceptor, state: Arc<State>) {
     // An error would end all measuring: whoever waits for an answer then says so.
     while let Ok((stream, peer)) = listener.accept().await {
@@ -402,8 +397,7 @@ impl State {
             .await?;
         let status = response.status();
         let mut headers = response.headers().clone();
-        // The door's own answer has its own. The date above all: it says by how much a client's clock is wrong, and one that is
-        // repeated minutes later has the AWS SDK believe that.
+        // The door's own answer has its own: the date, too, which would be an old one where answers are repeated.
         for own in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH, DATE] {
             headers.remove(own);
         }

@@ -67,6 +67,12 @@ impl Caller {
     }
 }
 
+/// A function's name without the project's prefix and the branch: `pay-order` of `payment3-pay-order-faults`.
+pub fn short_name(function: &str) -> &str {
+    let name = function.strip_prefix("payment3-").unwrap_or(function);
+    name.rsplit_once('-').map_or(name, |(name, _)| name)
+}
+
 /// Every running process of the functions of this branch.
 pub fn running(branch: &str) -> Vec<Caller> {
     let ending = format!("-{branch}");
@@ -130,4 +136,18 @@ fn pids() -> impl Iterator<Item = Pid> {
         .into_iter()
         .flatten()
         .filter_map(|entry| Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_known_by_its_short_name() {
+        assert_eq!(short_name("payment3-pay-order-faults"), "pay-order");
+        assert_eq!(
+            short_name("payment3-ensure-kbank-user-e2e"),
+            "ensure-kbank-user"
+        );
+    }
 }

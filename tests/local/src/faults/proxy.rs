@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
 use super::call::{CallName, Target, operation};
-use super::caller::Caller;
+use super::caller::{Caller, short_name};
 use super::scope::{Fault, Scopes, Watched};
 use crate::outside::Outside;
 
@@ -326,7 +326,7 @@ impl Connection {
 
     async fn name(&self, request: &Whole) -> CallName {
         let function = match self.caller().await {
-            Ok(caller) => short(&caller.function).to_owned(),
+            Ok(caller) => short_name(&caller.function).to_owned(),
             // Such a call is in no cell's plan, so that it shows as one that was not made.
             Err(error) => format!("? ({error:#})"),
         };
@@ -362,28 +362,11 @@ impl Whole {
     }
 }
 
-/// A function's name without the project's prefix and the branch: `pay-order` of `payment3-pay-order-faults`.
-fn short(function: &str) -> &str {
-    let name = function.strip_prefix("payment3-").unwrap_or(function);
-    name.rsplit_once('-').map_or(name, |(name, _)| name)
-}
-
 fn learn(watched: &Watched, body: &[u8], field: &str) {
     let json: Option<Value> = serde_json::from_slice(body).ok();
     let id = json.as_ref().and_then(|json| json[field].as_str());
     // Short values are no ids: they would be found in everybody's calls.
     if let Some(id) = id.filter(|id| id.len() >= 12) {
         watched.learn(id);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_function_is_known_by_its_short_name() {
-        assert_eq!(short("payment3-pay-order-faults"), "pay-order");
-        assert_eq!(short("payment3-ensure-kbank-user-e2e"), "ensure-kbank-user");
     }
 }

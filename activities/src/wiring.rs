@@ -3,10 +3,9 @@
 
 use std::cell::OnceCell;
 
-use aws_types::SdkConfig;
 use url::Url;
 
-use crate::aws;
+use crate::aws::{Sdk, Service};
 use crate::bank::{Bank, Gateway, SecretSource};
 use crate::domain::callback_base::{CallbackBases, is_https_or_loopback};
 use crate::domain::ids::MerchantId;
@@ -24,7 +23,7 @@ type Setting<T> = Result<T, SettingError>;
 
 /// The parts that need AWS.
 pub struct Aws {
-    config: SdkConfig,
+    sdk: Sdk,
     dynamodb: OnceCell<aws_sdk_dynamodb::Client>,
 }
 
@@ -36,15 +35,21 @@ impl Aws {
     /// Reads region, credentials and time-outs.
     pub fn load() -> Setting<Self> {
         Ok(Self {
-            config: aws::load()?,
+            sdk: Sdk::load()?,
             dynamodb: OnceCell::new(),
         })
+    }
+
+    /// Opens connections to the services that almost every event of the function calls: for [`Sdk::connect`]'s reasons, before
+    /// the first event. One that only some events call is left to them.
+    pub async fn connect<const N: usize>(&self, services: [Service; N]) {
+        self.sdk.connect(services).await;
     }
 
     /// One client for all tables.
     fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         self.dynamodb
-            .get_or_init(|| aws_sdk_dynamodb::Client::new(&self.config))
+            .get_or_init(|| aws_sdk_dynamodb::Client::new(&self.sdk.config))
             .clone()
     }
 
@@ -98,14 +103,14 @@ impl Aws {
     /// The state machine.
     pub fn executions(&self) -> Setting<Executions> {
         Ok(Executions::new(
-            aws_sdk_sfn::Client::new(&self.config),
+            aws_sdk_sfn::Client::new(&self.sdk.config),
             text("STATE_MACHINE_ARN")?,
         ))
     }
 
     /// A secret whose ARN stands in this variable.
     pub fn secret(&self, variable: &'static str) -> Setting<SecretSource> {
-        let client = aws_sdk_secretsmanager::Client::new(&self.config);
+        let client = aws_sdk_secretsmanager::Client::new(&self.sdk.config);
         Ok(SecretSource::secrets_manager(client, text(variable)?))
     }
 

@@ -79,6 +79,8 @@ fn request(stream: &mut BufReader<impl Read>) -> Option<(String, Vec<u8>)> {
 enum Answer {
     With(String),
     Never,
+    /// What opens a connection is answered with its end; everything else like this.
+    HangUpFirst(String),
 }
 
 impl Answer {
@@ -91,10 +93,13 @@ impl Answer {
     }
 }
 
+/// A request that a server had: on which of its connections, and its line and headers.
+type Seen = (usize, String);
+
 /// A server on loopback, with TLS or without, that gives every request the same answer.
 struct Server {
     url: String,
-    heads: Arc<Mutex<Vec<String>>>,
+    heads: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Server {
@@ -105,16 +110,17 @@ impl Server {
             "{scheme}://localhost:{}",
             listener.local_addr().unwrap().port()
         );
-        let heads = Arc::<Mutex<Vec<String>>>::default();
+        let heads = Arc::<Mutex<Vec<Seen>>>::default();
         let seen = Arc::clone(&heads);
         std::thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
+            for (number, connection) in listener.incoming().flatten().enumerate() {
                 let (tls, answer, seen) = (tls.clone(), answer.clone(), Arc::clone(&seen));
+                let seen = move |head| seen.lock().unwrap().push((number, head));
                 std::thread::spawn(move || match tls {
-                    None => serve(connection, &answer, &seen),
+                    None => serve(connection, &answer, seen),
                     Some(tls) => {
                         let tls = ServerConnection::new(tls).unwrap();
-                        serve(StreamOwned::new(tls, connection), &answer, &seen);
+                        serve(StreamOwned::new(tls, connection), &answer, seen);
                     }
                 });
             }
@@ -122,16 +128,30 @@ impl Server {
         Self { url, heads }
     }
 
+    /// What the function wanted of it, without what opened connections.
     fn requests(&self) -> Vec<String> {
+        let all = self.all().into_iter().map(|(_, head)| head);
+        all.filter(|head| !opens(head)).collect()
+    }
+
+    fn all(&self) -> Vec<Seen> {
         self.heads.lock().unwrap().clone()
     }
 }
 
-fn serve(stream: impl Read + Write, answer: &Answer, seen: &Mutex<Vec<String>>) {
+/// Whether a request only opens a connection.
+fn opens(head: &str) -> bool {
+    head.starts_with("get / ")
+}
+
+fn serve(stream: impl Read + Write, answer: &Answer, seen: impl Fn(String)) {
     let mut stream = BufReader::new(stream);
     while let Some((head, _)) = request(&mut stream) {
-        seen.lock().unwrap().push(head);
+        let opens = opens(&head);
+        seen(head);
         match answer {
+            Answer::HangUpFirst(_) if opens => return,
+            Answer::HangUpFirst(text) => stream.get_mut().write_all(text.as_bytes()).unwrap(),
             Answer::With(text) => stream.get_mut().write_all(text.as_bytes()).unwrap(),
             Answer::Never => std::thread::sleep(PATIENCE),
         }
@@ -261,6 +281,38 @@ fn a_call_goes_to_the_services_own_endpoint_signed_for_region_and_session() {
     }
     assert_eq!(status(&[("AWS_ENDPOINT_URL", &other.url)]), 404);
     assert_eq!(other.requests().len(), 1);
+}
+
+#[test]
+fn the_first_event_uses_the_connection_that_was_opened_at_the_start() {
+    let server = Server::new(None, nothing());
+    let (api, answered) = runtime_api();
+    let _function = start(&api, &[("AWS_ENDPOINT_URL", &server.url)]);
+    answered.recv_timeout(PATIENCE).expect("an answer");
+    let requests = server.all();
+    let [(opened, first), (used, second)] = &requests[..] else {
+        panic!("{requests:?}");
+    };
+    assert!(
+        opens(first) && second.starts_with("post / "),
+        "{requests:?}"
+    );
+    assert_eq!(opened, used);
+    // Nobody's: it must not be worth anything to whoever reads it.
+    for secret in ["authorization", "x-amz-security-token"] {
+        assert!(!first.contains(secret), "{first}");
+    }
+}
+
+#[test]
+fn a_connection_that_cannot_be_opened_at_the_start_costs_no_event() {
+    let Answer::With(text) = nothing() else {
+        unreachable!("a text");
+    };
+    let server = Server::new(None, Answer::HangUpFirst(text));
+    assert_eq!(status(&[("AWS_ENDPOINT_URL", &server.url)]), 404);
+    assert_eq!(server.requests().len(), 1);
+    assert_eq!(server.all().len(), 2);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `payment3-callback`: serves `POST /callback` and `POST /notify`.
 
 use payment3_activities::activity::callback::{Parts, answer};
+use payment3_activities::aws::Service;
 use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
@@ -14,5 +15,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         executions: aws.executions()?,
         bases: wiring::callback_bases()?,
     };
+    aws.connect([Service::DynamoDb, Service::StepFunctions])
+        .await;
     lambda::serve_infallible(async |request| answer(&parts, &request).await).await
 }

@@ -1,6 +1,7 @@
 //! `payment3-cardtoken`: serves `POST /cardpayment`.
 
 use payment3_activities::activity::cardtoken::{Parts, answer};
+use payment3_activities::aws::Service;
 use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,5 +18,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         bases: wiring::callback_bases()?,
         bank_origins: wiring::bank_origins()?,
     };
+    aws.connect([Service::DynamoDb, Service::SecretsManager])
+        .await;
     lambda::serve_infallible(async |request| answer(&parts, &request).await).await
 }

@@ -1,6 +1,7 @@
 //! `payment3-ensure-kbank-user`: the state `EnsureKBankUser`.
 
 use payment3_activities::activity::ensure_kbank_user::{Parts, ensure};
+use payment3_activities::aws::Service;
 use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
@@ -13,5 +14,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         records: aws.records()?,
         orders: aws.orders()?,
     };
+    aws.connect([Service::DynamoDb, Service::SecretsManager])
+        .await;
     lambda::serve(async |input| ensure(&parts, &input).await).await
 }

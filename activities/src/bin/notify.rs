@@ -1,6 +1,7 @@
 //! `payment3-notify`: the states `NotifySuccess`, `NotifyFailure`, `NotifyReversal` and `NotifyCard`.
 
 use payment3_activities::activity::notify::{Shop, notify};
+use payment3_activities::aws::Service;
 use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
@@ -11,5 +12,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         endpoint: wiring::webhook_endpoint()?,
         signing_key: aws.secret("SHOP_WEBHOOK_SECRET_ARN")?,
     };
+    aws.connect([Service::SecretsManager]).await;
     lambda::serve(async |input| notify(&shop, &input).await).await
 }

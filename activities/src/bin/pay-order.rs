@@ -1,6 +1,7 @@
 //! `payment3-pay-order`: the state `PayOrder`.
 
 use payment3_activities::activity::pay_order::{Tables, pay};
+use payment3_activities::aws::Service;
 use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
@@ -12,5 +13,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         records: aws.records()?,
         check_status: aws.check_status()?,
     };
+    aws.connect([Service::DynamoDb]).await;
     lambda::serve(async |input| pay(&tables, &input).await).await
 }

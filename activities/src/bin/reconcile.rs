@@ -1,6 +1,7 @@
 //! `payment3-reconcile`: runs on a schedule.
 
 use payment3_activities::activity::reconcile::{Parts, reconcile};
+use payment3_activities::aws::Service;
 use payment3_activities::{lambda, log, wiring};
 use serde_json::Value;
 
@@ -14,5 +15,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         bank: aws.bank()?,
         executions: aws.executions()?,
     };
+    aws.connect([Service::DynamoDb]).await;
     lambda::serve_infallible(async |_schedule: Value| reconcile(&parts).await).await
 }

@@ -1,6 +1,7 @@
 //! `payment3-record-outcome`: the state `RecordOutcome`.
 
 use payment3_activities::activity::record_outcome::{Tables, record};
+use payment3_activities::aws::Service;
 use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
@@ -12,5 +13,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         outcomes: wiring::outcomes()?,
         check_status: aws.check_status()?,
     };
+    aws.connect([Service::DynamoDb]).await;
     lambda::serve(async |input| record(&tables, &input).await).await
 }

@@ -37,16 +37,18 @@ struct Prices {
 /// the bank, which takes `bank` for an answer. The rest of the waiting, for connections and for the door, counts.
 pub fn billed(step: &Step, bank: Duration, memory_mb: u32) -> u64 {
     let invocation = &step.invocation;
-    let start = invocation.init.unwrap_or_default().wall;
-    let asked_the_bank = step
+    let (at_start, calls): (Vec<&Call>, Vec<&Call>) = step
         .calls
         .iter()
-        .filter(|call| call.service == Service::Bank);
+        .partition(|call| call.begun < invocation.given);
+    let start = invocation.init.unwrap_or_default().wall;
+    let start = start.saturating_sub(outside(&at_start));
+    let asked_the_bank = calls.iter().filter(|call| call.service == Service::Bank);
     let waited = invocation
         .cost
         .wall
         .saturating_sub(invocation.cost.cpu)
-        .saturating_sub(outside(&step.calls))
+        .saturating_sub(outside(&calls))
         + bank * u32::try_from(asked_the_bank.count()).unwrap_or(u32::MAX);
     let slower = (WHOLE_PROCESSOR_MB / f64::from(memory_mb)).max(1.0);
     let time = start + waited + invocation.cost.cpu.mul_f64(slower);
@@ -54,7 +56,7 @@ pub fn billed(step: &Step, bank: Duration, memory_mb: u32) -> u64 {
 }
 
 /// For how long at least one of these calls was on the outside of the doors.
-fn outside(calls: &[Call]) -> Duration {
+fn outside(calls: &[&Call]) -> Duration {
     let mut spans: Vec<_> = calls.iter().map(|call| (call.begun, call.ended)).collect();
     spans.sort_unstable();
     let mut sum = Duration::ZERO;
@@ -127,7 +129,9 @@ mod tests {
     use crate::memory::Memory;
     use crate::sandbox::Cost;
 
-    fn run(init: Option<u64>, wall: u64, cpu: u64, calls: Vec<Call>) -> Step {
+    /// A run whose process was started at `begun`, if it was started for it.
+    fn run_at(begun: Instant, init: Option<u64>, wall: u64, cpu: u64, calls: Vec<Call>) -> Step {
+        let given = begun + Duration::from_millis(init.unwrap_or_default());
         let cost = |wall, cpu| Cost {
             wall: Duration::from_millis(wall),
             cpu: Duration::from_millis(cpu),
@@ -138,8 +142,9 @@ mod tests {
             event: Bytes::new(),
             init: init.map(|wall| cost(wall, wall)),
             cost: cost(wall, cpu),
-            begun: Instant::now(),
-            ended: Instant::now(),
+            begun,
+            given,
+            ended: given,
             memory: Memory {
                 peak_kib: 0,
                 now_kib: 0,
@@ -150,6 +155,10 @@ mod tests {
             invocation,
             calls,
         }
+    }
+
+    fn run(init: Option<u64>, wall: u64, cpu: u64) -> Step {
+        run_at(Instant::now(), init, wall, cpu, Vec::new())
     }
 
     fn call(service: Service, begun: Instant, from: u64, to: u64) -> Call {
@@ -163,9 +172,9 @@ mod tests {
 
     #[test]
     fn waiting_costs_the_same_at_every_size_and_work_costs_more_at_a_small_one() {
-        let waits = run(None, 300, 0, Vec::new());
+        let waits = run(None, 300, 0);
         assert_eq!((at(&waits, 128), at(&waits, 512)), (300, 300));
-        let works = run(None, 10, 10, Vec::new());
+        let works = run(None, 10, 10);
         assert_eq!((at(&works, 128), at(&works, 1769)), (139, 10));
         // More memory than a whole processor's makes nothing quicker that has one thread.
         assert_eq!(at(&works, 3538), 10);
@@ -173,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_start_is_charged_at_a_whole_processor() {
-        assert_eq!(at(&run(Some(20), 10, 0, Vec::new()), 128), 30);
+        assert_eq!(at(&run(Some(20), 10, 0), 128), 30);
     }
 
     #[test]
@@ -185,8 +194,19 @@ mod tests {
             call(Service::DynamoDb, begun, 20, 60),
             call(Service::Bank, begun, 60, 90),
         ];
-        let step = run(None, 100, 0, calls);
+        let step = run_at(begun, None, 100, 0, calls);
         assert_eq!(at(&step, 256), 10);
         assert_eq!(billed(&step, Duration::from_millis(300), 256), 310);
+    }
+
+    #[test]
+    fn what_answers_at_the_start_shortens_the_start_alone() {
+        let begun = Instant::now();
+        let calls = vec![
+            call(Service::DynamoDb, begun, 5, 15),
+            call(Service::DynamoDb, begun, 30, 70),
+        ];
+        let step = run_at(begun, Some(20), 50, 0, calls);
+        assert_eq!(at(&step, 256), 10 + 10);
     }
 }

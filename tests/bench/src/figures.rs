@@ -65,8 +65,10 @@ impl Case {
 pub struct Figures {
     /// The function's short name.
     pub function: String,
-    /// Until it asked for its first event.
+    /// Until it asked for its first event, with the connections that it opened by then.
     pub start: Cost,
+    /// The same where there was nobody to connect to.
+    pub start_alone: Cost,
     /// Its first event.
     pub first: Cost,
     /// How many connections with TLS the first event opened, those that were opened before it among them.
@@ -105,6 +107,13 @@ pub async fn measure(world: &World, case: &Case, logs: &Path) -> Result<Figures>
 }
 
 async fn measure_replayed(world: &World, case: &Case, logs: &Path) -> Result<Figures> {
+    let mut starts_alone = Vec::new();
+    let alone = without_aws(&case.program);
+    for _ in 0..STARTS {
+        let sandbox = Sandbox::start(&alone, logs).await?;
+        starts_alone.push(sandbox.init);
+        sandbox.stop().await?;
+    }
     let mut starts = Vec::new();
     let mut firsts = Vec::new();
     let mut peaks = Vec::new();
@@ -142,6 +151,7 @@ async fn measure_replayed(world: &World, case: &Case, logs: &Path) -> Result<Fig
     Ok(Figures {
         function: case.function.clone(),
         start: median_cost(&starts)?,
+        start_alone: median_cost(&starts_alone)?,
         first: median_cost(&firsts)?,
         connections: connections.len(),
         first_calls: names(&first_calls),
@@ -150,6 +160,25 @@ async fn measure_replayed(world: &World, case: &Case, logs: &Path) -> Result<Fig
         later_p99: percentile_99(&laters),
         peak_kib: (median(peaks)?, peak),
     })
+}
+
+/// The same function where connections to AWS are refused at once.
+fn without_aws(program: &Program) -> Program {
+    const NOBODY: &str = "http://127.0.0.1:1";
+    let mut program = program.clone();
+    for (name, value) in &mut program.settings {
+        if name.starts_with("AWS_ENDPOINT_URL") {
+            NOBODY.clone_into(value);
+        }
+    }
+    program
+}
+
+impl Figures {
+    /// The processor's time that it took to connect before the first event.
+    pub fn connecting(&self) -> Duration {
+        self.start.cpu.saturating_sub(self.start_alone.cpu)
+    }
 }
 
 fn median_cost(costs: &[Cost]) -> Result<Cost> {

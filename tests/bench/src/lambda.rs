@@ -44,6 +44,8 @@ pub struct Invocation {
     pub cost: Cost,
     /// When the process was started, or got the event.
     pub begun: Instant,
+    /// When it got the event.
+    pub given: Instant,
     /// When the process asked for the next event.
     pub ended: Instant,
     /// The process's memory afterwards.
@@ -120,6 +122,7 @@ impl Lambda {
                 (sandbox, Some(init))
             }
         };
+        let given = Instant::now();
         let (outcome, cost) = sandbox.invoke(event.clone()).await?;
         lock(&self.0.book).push(Invocation {
             function: program.name,
@@ -128,6 +131,7 @@ impl Lambda {
             init,
             cost,
             begun,
+            given,
             ended: Instant::now(),
             memory: sandbox.memory()?,
         });

@@ -12,7 +12,7 @@ use payment3_local::shopper::{self, CARD_APPROVED, Next, OTHER_CARD_APPROVED};
 use serde_json::Value;
 
 use crate::lambda::Invocation;
-use crate::service::{Service, Writes};
+use crate::service::{CONNECT, Service, Writes};
 use crate::stage::Stage;
 use crate::world::Call;
 
@@ -90,10 +90,12 @@ impl Played {
         })
     }
 
-    /// How many calls the functions made to some of the services.
+    /// How many calls the functions made to some of the services, beside opening connections.
     pub fn calls_to(&self, which: impl Fn(Service) -> bool) -> usize {
         let calls = self.steps.iter().flat_map(|step| &step.calls);
-        calls.filter(|call| which(call.service)).count()
+        calls
+            .filter(|call| which(call.service) && call.operation != CONNECT)
+            .count()
     }
 
     /// The runs of one function.
@@ -334,7 +336,10 @@ fn same_amount(value: &Value, wanted: &str) -> bool {
     plain(&text) == plain(wanted)
 }
 
-/// A step's calls that count for latency: those for the bank's key are made once in five minutes.
+/// A step's calls that count for latency: those for the bank's key are made once in five minutes, and connections are opened
+/// before the first event.
 pub fn counted(calls: &[Call]) -> impl Iterator<Item = &Call> {
-    calls.iter().filter(|call| call.service != Service::Secrets)
+    calls
+        .iter()
+        .filter(|call| call.service != Service::Secrets && call.operation != CONNECT)
 }

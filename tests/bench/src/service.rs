@@ -25,6 +25,9 @@ pub enum Service {
     Shop,
 }
 
+/// A request that opens a connection at a function's start, and does nothing.
+pub const CONNECT: &str = "connect";
+
 impl Service {
     /// All of them.
     pub const ALL: [Self; 6] = [
@@ -50,7 +53,12 @@ impl Service {
     /// What a request asks for, without the ids in it.
     pub fn operation(self, method: &Method, path: &str, headers: &HeaderMap) -> String {
         let target = match self {
-            Self::DynamoDb | Self::States | Self::Secrets => Target::Aws,
+            Self::DynamoDb | Self::States | Self::Secrets => {
+                if (method, path) == (&Method::GET, "/") {
+                    return CONNECT.to_owned();
+                }
+                Target::Aws
+            }
             Self::Lambda => return "Invoke".to_owned(),
             Self::Bank => Target::Bank,
             Self::Shop => Target::Shop,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use payment3_local::aws::{ACCESS_KEY, Aws, REGION};
 use payment3_local::elsewhere::Elsewhere;
-use payment3_local::environment::{Between, Environment, Notifications, Options, State};
+use payment3_local::environment::{Between, Environment, Options};
 use payment3_local::executions::Executions;
 use payment3_local::inspect::Inspector;
 use payment3_local::interrupt::Interrupt;
@@ -55,16 +55,8 @@ pub fn logs() -> PathBuf {
 /// The environment, not started yet.
 pub fn options() -> Options {
     Options {
-        command: "cargo local bench",
-        directory: directory(),
-        branch: BRANCH.to_owned(),
-        aws_port: 0,
-        bank_port: 0,
-        shop_port: 0,
-        state: State::Dropped,
-        notifications: Notifications::OnDemand,
-        between: Between::Nothing,
         functions: workspace::shipped_dir(),
+        ..Options::for_tests("cargo local bench", directory(), BRANCH)
     }
 }
 

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HOST, HeaderMap, TRANSFER_ENCODING};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use payment3_local::faults::caller::Caller;
+use payment3_local::forward::{WholeAnswer, WholeRequest};
 use payment3_local::outside::Outside;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
@@ -48,7 +48,7 @@ pub struct Call {
     /// What it wrote.
     pub writes: Writes,
     /// What the function was answered.
-    pub answer: Answer,
+    pub answer: WholeAnswer,
 }
 
 #[cfg(test)]
@@ -64,21 +64,9 @@ impl Call {
             begun,
             ended,
             writes: Writes::default(),
-            answer: Answer {
-                status: StatusCode::OK,
-                headers: HeaderMap::new(),
-                body: Bytes::new(),
-            },
+            answer: WholeAnswer::of(StatusCode::OK),
         }
     }
-}
-
-/// An answer, whole.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
 }
 
 /// The doors, open until this is dropped.
@@ -106,12 +94,9 @@ struct State {
 struct Replay {
     recorded: Answers,
     left: Answers,
-    /// How many requests came once more than they were recorded, and got the last answer again: a function repeats what was
-    /// lost on the way.
-    repeats: usize,
 }
 
-type Answers = HashMap<(Service, String, String), VecDeque<Answer>>;
+type Answers = HashMap<(Service, String, String), VecDeque<WholeAnswer>>;
 
 impl World {
     /// Opens the doors; their certificates go into `directory`.
@@ -210,11 +195,7 @@ impl World {
         }
         let left = recorded.clone();
         self.hold(true);
-        *lock(&self.state.replay) = Some(Replay {
-            recorded,
-            left,
-            repeats: 0,
-        });
+        *lock(&self.state.replay) = Some(Replay { recorded, left });
     }
 
     /// The answers are given from their beginning again.
@@ -222,13 +203,6 @@ impl World {
         if let Some(replay) = &mut *lock(&self.state.replay) {
             replay.left.clone_from(&replay.recorded);
         }
-    }
-
-    /// How many requests were repeated by functions since answers are.
-    pub fn repeats(&self) -> usize {
-        lock(&self.state.replay)
-            .as_ref()
-            .map_or(0, |replay| replay.repeats)
     }
 
     /// From here on, requests are passed on again.
@@ -306,17 +280,9 @@ struct Door {
     state: Arc<State>,
 }
 
-/// A request, read whole.
-struct Whole {
-    method: Method,
-    path: String,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
 impl Door {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
-        let request = Whole::read(request).await?;
+        let request = WholeRequest::read(request).await?;
         let begun = Instant::now();
         let operation = self
             .service
@@ -329,7 +295,10 @@ impl Door {
         };
         let answer = match repeated {
             Some(answer) => answer.with_context(|| {
-                format!("{operation} was never asked of {} before", self.service)
+                format!(
+                    "{operation} was asked of {} more often than in the payment",
+                    self.service
+                )
             })?,
             None => self.state.pass_on(self.service, &request).await?,
         };
@@ -337,7 +306,7 @@ impl Door {
             let takes = *lock(&self.state.bank_takes);
             tokio::time::sleep(takes).await;
         }
-        let response = answer.response();
+        let response = answer.clone().into();
         lock(&self.state.calls).push(Call {
             service: self.service,
             writes: Writes::of(&operation, &request.body),
@@ -365,20 +334,21 @@ impl Door {
 }
 
 impl State {
-    /// The answer to be repeated, if answers are: `Some(None)` where none was recorded.
-    fn repeated(&self, service: Service, operation: &str, about: &str) -> Option<Option<Answer>> {
+    /// The answer to be repeated, if answers are: `Some(None)` where none is left.
+    fn repeated(
+        &self,
+        service: Service,
+        operation: &str,
+        about: &str,
+    ) -> Option<Option<WholeAnswer>> {
         let mut replay = lock(&self.replay);
         let replay = replay.as_mut()?;
         let key = (service, operation.to_owned(), about.to_owned());
         let next = replay.left.get_mut(&key).and_then(VecDeque::pop_front);
-        Some(next.or_else(|| {
-            let last = replay.recorded.get(&key)?.back()?;
-            replay.repeats += 1;
-            Some(last.clone())
-        }))
+        Some(next)
     }
 
-    async fn pass_on(&self, service: Service, request: &Whole) -> Result<Answer> {
+    async fn pass_on(&self, service: Service, request: &WholeRequest) -> Result<WholeAnswer> {
         if service == Service::Lambda {
             return self.invoke(request).await;
         }
@@ -388,29 +358,11 @@ impl State {
             Service::Shop => &real.shop,
             _ => &real.aws,
         };
-        let response = self
-            .http
-            .request(request.method.clone(), format!("{base}{}", request.path))
-            .headers(request.headers.clone())
-            .body(request.body.clone())
-            .send()
-            .await?;
-        let status = response.status();
-        let mut headers = response.headers().clone();
-        // The door's own answer has its own: the date, too, which would be an old one where answers are repeated.
-        for own in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH, DATE] {
-            headers.remove(own);
-        }
-        let body = response.bytes().await?;
-        Ok(Answer {
-            status,
-            headers,
-            body,
-        })
+        Ok(request.pass_on(&self.http, base).await?)
     }
 
     /// Lambda's `Invoke`, as far as the baseline uses it: an event, whose result nobody waits for.
-    async fn invoke(&self, request: &Whole) -> Result<Answer> {
+    async fn invoke(&self, request: &WholeRequest) -> Result<WholeAnswer> {
         let lambda = self.lambda.get().context("there are no functions yet")?;
         let function = request
             .path
@@ -418,11 +370,7 @@ impl State {
             .and_then(|path| path.strip_suffix("/invocations"))
             .with_context(|| format!("{} is not Lambda's Invoke", request.path))?;
         lambda.send(function, request.body.clone())?;
-        Ok(Answer {
-            status: StatusCode::ACCEPTED,
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-        })
+        Ok(WholeAnswer::of(StatusCode::ACCEPTED))
     }
 }
 
@@ -435,33 +383,4 @@ fn about(service: Service, body: &[u8]) -> String {
     };
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     body[field].as_str().unwrap_or_default().to_owned()
-}
-
-impl Answer {
-    fn response(&self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.body.clone()));
-        *response.status_mut() = self.status;
-        response.headers_mut().clone_from(&self.headers);
-        response
-    }
-}
-
-impl Whole {
-    async fn read(request: Request<Incoming>) -> Result<Self> {
-        let (parts, body) = request.into_parts();
-        let mut headers = parts.headers;
-        // The next hop has its own.
-        for hop in [HOST, CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
-            headers.remove(hop);
-        }
-        Ok(Self {
-            method: parts.method,
-            path: parts
-                .uri
-                .path_and_query()
-                .map_or_else(|| "/".to_owned(), ToString::to_string),
-            headers,
-            body: body.collect().await?.to_bytes(),
-        })
-    }
 }

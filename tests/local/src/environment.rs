@@ -47,6 +47,25 @@ pub struct Options {
     pub functions: PathBuf,
 }
 
+impl Options {
+    /// An environment for tests: at any free ports, without what an earlier run left, and with nothing that happens by itself.
+    #[must_use]
+    pub fn for_tests(command: &'static str, directory: PathBuf, branch: &str) -> Self {
+        Self {
+            command,
+            directory,
+            branch: branch.to_owned(),
+            aws_port: 0,
+            bank_port: 0,
+            shop_port: 0,
+            state: State::Dropped,
+            notifications: Notifications::OnDemand,
+            between: Between::Nothing,
+            functions: workspace::functions_dir(),
+        }
+    }
+}
+
 /// What stands between the functions and everything outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Between {

@@ -19,6 +19,7 @@ pub mod elsewhere;
 pub mod environment;
 pub mod executions;
 pub mod faults;
+pub mod forward;
 pub mod functions;
 mod furnish;
 pub mod fuzz;

@@ -501,18 +501,7 @@ impl Shared {
 }
 
 fn options() -> Options {
-    Options {
-        command: "cargo local test",
-        directory: directory(),
-        branch: BRANCH.to_owned(),
-        aws_port: 0,
-        bank_port: 0,
-        shop_port: 0,
-        state: State::Dropped,
-        notifications: Notifications::OnDemand,
-        between: Between::Nothing,
-        functions: workspace::functions_dir(),
-    }
+    Options::for_tests("cargo local test", directory(), BRANCH)
 }
 
 fn directory() -> PathBuf {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, TRANSFER_ENCODING};
+use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use super::call::{CallName, Target, operation};
 use super::caller::{Caller, short_name};
 use super::scope::{Fault, Scopes, Watched};
+use crate::forward::{WholeAnswer, WholeRequest};
 use crate::outside::Outside;
 
 /// How long after its caller gave up a late call waits for the caller's next try, before its effect happens anyway.
@@ -128,7 +129,10 @@ async fn connection(stream: TcpStream, peer: SocketAddr, door: Door) {
     });
     let service = service_fn(move |request| {
         let connection = connection.clone();
-        async move { connection.answer(request).await }
+        async move {
+            let answer = connection.answer(request).await;
+            answer.map(Response::<Full<Bytes>>::from)
+        }
     });
     // An error is a caller that went away, or an answer that was not given on purpose.
     let _ = hyper::server::conn::http1::Builder::new()
@@ -144,23 +148,14 @@ struct Connection {
     caller: OnceCell<Caller>,
 }
 
-/// A request, read whole.
-#[derive(Clone)]
-struct Whole {
-    method: Method,
-    path: String,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
 /// The connection is closed without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer, on purpose")]
 struct NoAnswer;
 
 impl Connection {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, NoAnswer> {
-        let request = Whole::read(request).await.map_err(|_| NoAnswer)?;
+    async fn answer(&self, request: Request<Incoming>) -> Result<WholeAnswer, NoAnswer> {
+        let request = WholeRequest::read(request).await.map_err(|_| NoAnswer)?;
         let body = String::from_utf8_lossy(&request.body);
         let Some(watched) = self.door.scopes.of(&request.path, &body) else {
             return self.forward(&request).await;
@@ -182,8 +177,8 @@ impl Connection {
         fault: Fault,
         watched: &Watched,
         call: &CallName,
-        request: &Whole,
-    ) -> Result<Response<Full<Bytes>>, NoAnswer> {
+        request: &WholeRequest,
+    ) -> Result<WholeAnswer, NoAnswer> {
         match fault {
             Fault::Refused => Err(NoAnswer),
             Fault::Error => Ok(self.error(StatusCode::INTERNAL_SERVER_ERROR, request)),
@@ -210,8 +205,8 @@ impl Connection {
         &self,
         watched: &Watched,
         call: &CallName,
-        request: &Whole,
-    ) -> Result<Response<Full<Bytes>>, NoAnswer> {
+        request: &WholeRequest,
+    ) -> Result<WholeAnswer, NoAnswer> {
         let (waiting, gave_up) = tokio::sync::oneshot::channel::<Infallible>();
         let late = Self {
             door: self.door.clone(),
@@ -237,41 +232,18 @@ impl Connection {
     async fn effect(
         &self,
         watched: &Watched,
-        request: &Whole,
-    ) -> Result<Response<Full<Bytes>>, NoAnswer> {
-        let response = self.forward(request).await?;
+        request: &WholeRequest,
+    ) -> Result<WholeAnswer, NoAnswer> {
+        let answer = self.forward(request).await?;
         if self.door.target == Target::Bank {
-            let (parts, body) = response.into_parts();
-            let body = body.collect().await.map_err(|_| NoAnswer)?.to_bytes();
-            learn(watched, &body, "id");
-            return Ok(Response::from_parts(parts, Full::new(body)));
+            learn(watched, &answer.body, "id");
         }
-        Ok(response)
+        Ok(answer)
     }
 
-    async fn forward(&self, request: &Whole) -> Result<Response<Full<Bytes>>, NoAnswer> {
-        let response = self
-            .door
-            .http
-            .request(
-                request.method.clone(),
-                format!("{}{}", self.door.url, request.path),
-            )
-            .headers(request.headers.clone())
-            .body(request.body.clone())
-            .send()
-            .await
-            .map_err(|_| NoAnswer)?;
-        let status = response.status();
-        let mut headers = response.headers().clone();
-        let body = response.bytes().await.map_err(|_| NoAnswer)?;
-        for hop in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
-            headers.remove(hop);
-        }
-        let mut answer = Response::new(Full::new(body));
-        *answer.status_mut() = status;
-        *answer.headers_mut() = headers;
-        Ok(answer)
+    async fn forward(&self, request: &WholeRequest) -> Result<WholeAnswer, NoAnswer> {
+        let answer = request.pass_on(&self.door.http, &self.door.url).await;
+        answer.map_err(|_| NoAnswer)
     }
 
     async fn kill(&self) {
@@ -291,7 +263,7 @@ impl Connection {
     }
 
     /// The errors that the real services answer with.
-    fn error(&self, status: StatusCode, request: &Whole) -> Response<Full<Bytes>> {
+    fn error(&self, status: StatusCode, request: &WholeRequest) -> WholeAnswer {
         let throttled = status == StatusCode::TOO_MANY_REQUESTS;
         let (status, kind, body) = match self.door.target {
             Target::Aws => {
@@ -317,14 +289,15 @@ impl Connection {
             // What a load balancer in front of them says.
             Target::Bank | Target::Shop => (status, "text/html", "<h1>not now</h1>".to_owned()),
         };
-        let mut response = Response::new(Full::new(Bytes::from(body)));
-        *response.status_mut() = status;
         let kind = hyper::header::HeaderValue::from_static(kind);
-        response.headers_mut().insert(CONTENT_TYPE, kind);
-        response
+        WholeAnswer {
+            status,
+            headers: HeaderMap::from_iter([(CONTENT_TYPE, kind)]),
+            body: body.into(),
+        }
     }
 
-    async fn name(&self, request: &Whole) -> CallName {
+    async fn name(&self, request: &WholeRequest) -> CallName {
         let function = match self.caller().await {
             Ok(caller) => short_name(&caller.function).to_owned(),
             // Such a call is in no cell's plan, so that it shows as one that was not made.
@@ -339,26 +312,6 @@ impl Connection {
                 &request.headers,
             ),
         }
-    }
-}
-
-impl Whole {
-    async fn read(request: Request<Incoming>) -> Result<Self, hyper::Error> {
-        let (parts, body) = request.into_parts();
-        let mut headers = parts.headers;
-        // The next hop has its own.
-        for hop in [HOST, CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
-            headers.remove(hop);
-        }
-        Ok(Self {
-            method: parts.method,
-            path: parts
-                .uri
-                .path_and_query()
-                .map_or_else(|| "/".to_owned(), ToString::to_string),
-            headers,
-            body: body.collect().await?.to_bytes(),
-        })
     }
 }
 

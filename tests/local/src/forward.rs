@@ -1,0 +1,103 @@
+//! Requests that are held on their way, looked at, and passed on: what the fault proxy and the benchmark's doors share.
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HOST, HeaderMap, TRANSFER_ENCODING};
+use hyper::{Method, Request, Response, StatusCode};
+
+/// A request, read whole.
+#[derive(Debug, Clone)]
+pub struct WholeRequest {
+    /// Its method.
+    pub method: Method,
+    /// Its path and query.
+    pub path: String,
+    /// Its headers, without those that belong to one connection.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl WholeRequest {
+    /// Reads a request to its end.
+    ///
+    /// # Errors
+    /// Its sender went away.
+    pub async fn read(request: Request<Incoming>) -> Result<Self, hyper::Error> {
+        let (parts, body) = request.into_parts();
+        let mut headers = parts.headers;
+        // The next hop has its own.
+        for hop in [HOST, CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
+            headers.remove(hop);
+        }
+        Ok(Self {
+            method: parts.method,
+            path: parts
+                .uri
+                .path_and_query()
+                .map_or_else(|| "/".to_owned(), ToString::to_string),
+            headers,
+            body: body.collect().await?.to_bytes(),
+        })
+    }
+
+    /// Passes it on to the server at `base`.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn pass_on(
+        &self,
+        http: &reqwest::Client,
+        base: &str,
+    ) -> Result<WholeAnswer, reqwest::Error> {
+        let answer = http
+            .request(self.method.clone(), format!("{base}{}", self.path))
+            .headers(self.headers.clone())
+            .body(self.body.clone())
+            .send()
+            .await?;
+        let status = answer.status();
+        let mut headers = answer.headers().clone();
+        // Whoever gives the answer has its own: the date, too, which would be an old one where an answer is given again.
+        for hop in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH, DATE] {
+            headers.remove(hop);
+        }
+        Ok(WholeAnswer {
+            status,
+            headers,
+            body: answer.bytes().await?,
+        })
+    }
+}
+
+/// An answer, read whole.
+#[derive(Debug, Clone)]
+pub struct WholeAnswer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers, without those that belong to one connection.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl WholeAnswer {
+    /// An answer of a status alone.
+    #[must_use]
+    pub fn of(status: StatusCode) -> Self {
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+}
+
+impl From<WholeAnswer> for Response<Full<Bytes>> {
+    fn from(answer: WholeAnswer) -> Self {
+        let mut response = Self::new(Full::new(answer.body));
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        response
+    }
+}

@@ -29,6 +29,9 @@ pub struct Sdk {
     connect_within: Duration,
 }
 
+/// The part of `AWS_TIMEOUT_MS` that connecting may take before the first event: hundreds of milliseconds for what takes ten.
+const CONNECTING: u32 = 8;
+
 impl Sdk {
     /// Reads the function's AWS configuration. `AWS_TIMEOUT_MS` bounds an operation with all its retries, half of it a
     /// single attempt, so that one lost packet does not cost the call.
@@ -39,10 +42,6 @@ impl Sdk {
     /// # Errors
     /// [`SettingError`] when a variable is missing or wrong.
     pub fn load() -> Result<Self, SettingError> {
-        let timeout = millis("AWS_TIMEOUT_MS")?;
-        let connect_within = timeout / 4;
-        let http = http_client::build(http_client::client()?.connect_timeout(connect_within))?;
-        let region = of_lambda("AWS_REGION")?;
         let credentials = Credentials::new(
             of_lambda("AWS_ACCESS_KEY_ID")?,
             of_lambda("AWS_SECRET_ACCESS_KEY")?,
@@ -50,6 +49,19 @@ impl Sdk {
             None,
             "environment",
         );
+        Self::of(
+            of_lambda("AWS_REGION")?,
+            credentials,
+            millis("AWS_TIMEOUT_MS")?,
+        )
+    }
+
+    fn of(
+        region: String,
+        credentials: Credentials,
+        timeout: Duration,
+    ) -> Result<Self, SettingError> {
+        let http = http_client::build(http_client::client()?.connect_timeout(timeout / 4))?;
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region.clone()))
@@ -68,7 +80,7 @@ impl Sdk {
             config,
             http,
             region,
-            connect_within,
+            connect_within: timeout / CONNECTING,
         })
     }
 
@@ -77,8 +89,9 @@ impl Sdk {
     /// event costs.
     ///
     /// A connection cannot be opened without a request, so each gets one that nobody signed and that does nothing: `GET /`.
-    /// Whatever it is answered, and whether it is, changes nothing: the first call opens what is not open.
-    pub async fn connect(&self, services: impl IntoIterator<Item = Service>) {
+    /// Whatever it is answered, and whether it is, changes nothing: the first call opens what is not open. All of it together
+    /// takes an eighth of `AWS_TIMEOUT_MS` at most.
+    pub async fn connect(&self, services: &[Service]) {
         let mut requests = JoinSet::new();
         for service in services {
             let request = self.http.get(service.address(&self.region));
@@ -102,7 +115,7 @@ pub enum Service {
 }
 
 impl Service {
-    /// Where the SDK's client for it sends its requests.
+    /// Where the SDK's client for it sends its requests, in all regions but China's.
     fn address(self, region: &str) -> String {
         let variable = match self {
             Self::DynamoDb => "DYNAMODB",
@@ -179,38 +192,47 @@ fn failed(error: reqwest::Error) -> ConnectorError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
-    /// Where an SDK's client sends its requests, by the SDK's own rules.
-    macro_rules! by_the_sdk {
-        ($sdk:ident, $region:expr) => {{
-            use $sdk::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-            let params = Params::builder().region($region).build().unwrap();
-            let rules = DefaultResolver::new();
-            rules
-                .resolve_endpoint(&params)
-                .await
-                .unwrap()
-                .url()
-                .to_owned()
-        }};
+    /// Notes where requests go, and fails.
+    #[derive(Debug, Clone, Default)]
+    struct Addresses(Arc<Mutex<Vec<String>>>);
+
+    impl HttpConnector for Addresses {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            let url = request.uri().trim_end_matches('/').to_owned();
+            self.0.lock().unwrap().push(url);
+            HttpConnectorFuture::ready(Err(ConnectorError::user("only noted".into())))
+        }
     }
 
     #[tokio::test]
     async fn a_connection_is_opened_to_where_the_sdks_requests_go() {
         for region in ["ap-southeast-1", "ap-southeast-7", "us-east-1"] {
-            let sdk = [
-                by_the_sdk!(aws_sdk_dynamodb, region),
-                by_the_sdk!(aws_sdk_secretsmanager, region),
-                by_the_sdk!(aws_sdk_sfn, region),
-            ];
+            let credentials = Credentials::new("obviously-fake", "obviously-fake", None, None, "");
+            let sdk = Sdk::of(region.to_owned(), credentials, Duration::from_secs(4)).unwrap();
+            let asked = Addresses::default();
+            let connector = SharedHttpConnector::new(asked.clone());
+            let config = sdk
+                .config
+                .into_builder()
+                .http_client(http_client_fn(move |_, _| connector.clone()))
+                .build();
+            let tables = aws_sdk_dynamodb::Client::new(&config);
+            let _ = tables.list_tables().send().await.unwrap_err();
+            let secrets = aws_sdk_secretsmanager::Client::new(&config);
+            let _ = secrets.list_secrets().send().await.unwrap_err();
+            let executions = aws_sdk_sfn::Client::new(&config);
+            let _ = executions.list_state_machines().send().await.unwrap_err();
             let ours = [
                 Service::DynamoDb,
                 Service::SecretsManager,
                 Service::StepFunctions,
             ]
-            .map(|service| service.regional(region));
-            assert_eq!(ours, sdk);
+            .map(|service| service.address(region));
+            assert_eq!(*asked.0.lock().unwrap(), ours);
         }
     }
 }

@@ -42,7 +42,7 @@ impl Aws {
 
     /// Opens connections to the services that almost every event of the function calls: for [`Sdk::connect`]'s reasons, before
     /// the first event. One that only some events call is left to them.
-    pub async fn connect<const N: usize>(&self, services: [Service; N]) {
+    pub async fn connect(&self, services: &[Service]) {
         self.sdk.connect(services).await;
     }
 

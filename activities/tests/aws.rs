@@ -80,7 +80,9 @@ enum Answer {
     With(String),
     Never,
     /// What opens a connection is answered with its end; everything else like this.
-    HangUpFirst(String),
+    HangUpOnOpening(String),
+    /// What opens a connection is answered like this, and with its end; everything else like this.
+    HangUpAfterOpening(String),
 }
 
 impl Answer {
@@ -150,8 +152,14 @@ fn serve(stream: impl Read + Write, answer: &Answer, seen: impl Fn(String)) {
         let opens = opens(&head);
         seen(head);
         match answer {
-            Answer::HangUpFirst(_) if opens => return,
-            Answer::HangUpFirst(text) => stream.get_mut().write_all(text.as_bytes()).unwrap(),
+            Answer::HangUpOnOpening(_) if opens => return,
+            Answer::HangUpOnOpening(text) => stream.get_mut().write_all(text.as_bytes()).unwrap(),
+            Answer::HangUpAfterOpening(text) => {
+                stream.get_mut().write_all(text.as_bytes()).unwrap();
+                if opens {
+                    return;
+                }
+            }
             Answer::With(text) => stream.get_mut().write_all(text.as_bytes()).unwrap(),
             Answer::Never => std::thread::sleep(PATIENCE),
         }
@@ -160,9 +168,16 @@ fn serve(stream: impl Read + Write, answer: &Answer, seen: impl Fn(String)) {
 
 /// AWS Lambda's runtime API, which has one event: somebody asks for the status of a payment.
 fn runtime_api() -> (String, Receiver<Value>) {
+    let (address, _, answered) = runtime_api_that_tells();
+    (address, answered)
+}
+
+/// The same, and when it was asked for the event.
+fn runtime_api_that_tells() -> (String, Receiver<()>, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (answers, answered) = channel();
+    let (asking, asked) = channel();
     std::thread::spawn(move || {
         let mut events = vec![json!({
             "version": "2.0", "rawPath": "/checkstatus/482500007436",
@@ -173,6 +188,7 @@ fn runtime_api() -> (String, Receiver<Value>) {
             let mut stream = BufReader::new(connection);
             while let Some((head, body)) = request(&mut stream) {
                 if head.starts_with("get ") {
+                    let _ = asking.send(());
                     let Some(event) = events.pop() else { break };
                     next(stream.get_mut(), &event.to_string());
                 } else {
@@ -185,7 +201,7 @@ fn runtime_api() -> (String, Receiver<Value>) {
             }
         }
     });
-    (address, answered)
+    (address, asked, answered)
 }
 
 fn next(stream: &mut TcpStream, event: &str) {
@@ -268,7 +284,7 @@ fn a_call_goes_to_the_services_own_endpoint_signed_for_region_and_session() {
         ("AWS_ENDPOINT_URL_DYNAMODB", own.url.as_str()),
     ];
     assert_eq!(status(&settings), 404);
-    assert_eq!(other.requests(), Vec::<String>::new());
+    assert_eq!(other.all(), Vec::new());
     let requests = own.requests();
     assert_eq!(requests.len(), 1);
     for part in [
@@ -299,20 +315,54 @@ fn the_first_event_uses_the_connection_that_was_opened_at_the_start() {
     );
     assert_eq!(opened, used);
     // Nobody's: it must not be worth anything to whoever reads it.
-    for secret in ["authorization", "x-amz-security-token"] {
+    for secret in [
+        "authorization",
+        "x-amz-security-token",
+        "obviously-fake",
+        "akidobviouslyfake",
+    ] {
         assert!(!first.contains(secret), "{first}");
     }
 }
 
 #[test]
-fn a_connection_that_cannot_be_opened_at_the_start_costs_no_event() {
-    let Answer::With(text) = nothing() else {
-        unreachable!("a text");
-    };
-    let server = Server::new(None, Answer::HangUpFirst(text));
-    assert_eq!(status(&[("AWS_ENDPOINT_URL", &server.url)]), 404);
-    assert_eq!(server.requests().len(), 1);
-    assert_eq!(server.all().len(), 2);
+fn a_connection_that_is_gone_before_the_first_event_costs_no_event() {
+    for answer in [Answer::HangUpOnOpening, Answer::HangUpAfterOpening] {
+        let Answer::With(text) = nothing() else {
+            unreachable!("a text");
+        };
+        let server = Server::new(None, answer(text));
+        assert_eq!(status(&[("AWS_ENDPOINT_URL", &server.url)]), 404);
+        let requests = server.all();
+        let [(opened, _), (used, second)] = &requests[..] else {
+            panic!("{requests:?}");
+        };
+        assert!(!opens(second) && opened != used, "{requests:?}");
+    }
+    // Refused.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    assert_eq!(status(&[("AWS_ENDPOINT_URL", &url)]), 503);
+}
+
+#[test]
+fn a_silent_service_holds_a_start_up_for_an_eighth_of_the_time_out() {
+    let server = Server::new(None, Answer::Never);
+    let (api, asked, _answered) = runtime_api_that_tells();
+    let began = Instant::now();
+    let settings = [
+        ("AWS_ENDPOINT_URL", server.url.as_str()),
+        ("AWS_TIMEOUT_MS", "8000"),
+    ];
+    let _function = start(&api, &settings);
+    asked.recv_timeout(PATIENCE).expect("it asks for an event");
+    let took = began.elapsed();
+    assert!(
+        took >= Duration::from_secs(1) && took < Duration::from_secs(3),
+        "{took:?}"
+    );
+    assert!(opens(&server.all()[0].1));
 }
 
 #[test]
@@ -327,7 +377,7 @@ fn only_a_certificate_of_the_trusted_roots_is_believed() {
     assert_eq!(trusting(&theirs), 503);
     // The roots that are compiled in.
     assert_eq!(status(&[endpoint]), 503);
-    assert_eq!(server.requests(), Vec::<String>::new());
+    assert_eq!(server.all(), Vec::new());
     assert_eq!(trusting(&ours), 404);
     assert_eq!(server.requests().len(), 1);
 }
@@ -360,7 +410,7 @@ fn a_broken_connection_is_tried_again_and_a_redirect_is_not_followed() {
     let server = Server::new(None, Answer::With(redirect));
     assert_eq!(status(&[("AWS_ENDPOINT_URL", &server.url)]), 503);
     assert_eq!(server.requests().len(), 1);
-    assert_eq!(elsewhere.requests(), Vec::<String>::new());
+    assert_eq!(elsewhere.all(), Vec::new());
 
     let garbled = Server::new(
         None,

@@ -9,7 +9,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     log::init();
     let aws = wiring::Aws::load()?;
     let (bank, records) = (aws.bank()?, aws.records()?);
-    aws.connect([Service::DynamoDb, Service::SecretsManager])
+    aws.connect(&[Service::DynamoDb, Service::SecretsManager])
         .await;
     lambda::serve(async |input| add(&bank, &records, &input).await).await
 }

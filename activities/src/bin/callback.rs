@@ -15,7 +15,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         executions: aws.executions()?,
         bases: wiring::callback_bases()?,
     };
-    aws.connect([Service::DynamoDb, Service::StepFunctions])
+    aws.connect(&[Service::DynamoDb, Service::StepFunctions])
         .await;
     lambda::serve_infallible(async |request| answer(&parts, &request).await).await
 }

@@ -18,7 +18,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         bases: wiring::callback_bases()?,
         bank_origins: wiring::bank_origins()?,
     };
-    aws.connect([Service::DynamoDb, Service::SecretsManager])
+    aws.connect(&[Service::DynamoDb, Service::SecretsManager])
         .await;
     lambda::serve_infallible(async |request| answer(&parts, &request).await).await
 }

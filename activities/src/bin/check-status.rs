@@ -9,6 +9,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     log::init();
     let aws = wiring::Aws::load()?;
     let table = aws.check_status()?;
-    aws.connect([Service::DynamoDb]).await;
+    aws.connect(&[Service::DynamoDb]).await;
     lambda::serve_infallible(async |request| answer(&table, &request).await).await
 }

@@ -9,6 +9,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     log::init();
     let aws = wiring::Aws::load()?;
     let bank = aws.bank()?;
-    aws.connect([Service::SecretsManager]).await;
+    aws.connect(&[Service::SecretsManager]).await;
     lambda::serve(async |input| inquire(&bank, &input).await).await
 }

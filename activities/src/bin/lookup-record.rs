@@ -12,6 +12,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         sources: aws.sources()?,
         orders: aws.orders()?,
     };
-    aws.connect([Service::DynamoDb]).await;
+    aws.connect(&[Service::DynamoDb]).await;
     lambda::serve(async |input| lookup(&parts, &input).await).await
 }

@@ -12,6 +12,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         endpoint: wiring::webhook_endpoint()?,
         signing_key: aws.secret("SHOP_WEBHOOK_SECRET_ARN")?,
     };
-    aws.connect([Service::SecretsManager]).await;
+    aws.connect(&[Service::SecretsManager]).await;
     lambda::serve(async |input| notify(&shop, &input).await).await
 }

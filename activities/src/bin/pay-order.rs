@@ -13,6 +13,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         records: aws.records()?,
         check_status: aws.check_status()?,
     };
-    aws.connect([Service::DynamoDb]).await;
+    aws.connect(&[Service::DynamoDb]).await;
     lambda::serve(async |input| pay(&tables, &input).await).await
 }

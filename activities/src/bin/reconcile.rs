@@ -15,6 +15,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         bank: aws.bank()?,
         executions: aws.executions()?,
     };
-    aws.connect([Service::DynamoDb]).await;
+    aws.connect(&[Service::DynamoDb]).await;
     lambda::serve_infallible(async |_schedule: Value| reconcile(&parts).await).await
 }

@@ -13,6 +13,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         outcomes: wiring::outcomes()?,
         check_status: aws.check_status()?,
     };
-    aws.connect([Service::DynamoDb]).await;
+    aws.connect(&[Service::DynamoDb]).await;
     lambda::serve(async |input| record(&tables, &input).await).await
 }

@@ -13,7 +13,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         records: aws.records()?,
         check_status: aws.check_status()?,
     };
-    aws.connect([Service::DynamoDb, Service::SecretsManager])
+    aws.connect(&[Service::DynamoDb, Service::SecretsManager])
         .await;
     lambda::serve(async |input| reverse(&parts, &input).await).await
 }

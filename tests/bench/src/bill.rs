@@ -6,9 +6,12 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use crate::payment::{Played, Step, System};
+use crate::sandbox::Cost;
 use crate::service::Service;
 use crate::world::Call;
 
+/// What the CDK app gives the functions, in MB; the deployment is held against it.
+pub const DEPLOYED_MB: u32 = 256;
 /// The memory at which AWS Lambda gives a function one whole processor, in MB; less memory is a smaller share of it.
 const WHOLE_PROCESSOR_MB: f64 = 1769.0;
 /// Index writes for one write of a payment's record, on average over a payment (docs/scale.md has each): ours stand in three
@@ -41,18 +44,21 @@ pub fn billed(step: &Step, bank: Duration, memory_mb: u32) -> u64 {
         .calls
         .iter()
         .partition(|call| call.begun < invocation.given);
-    let start = invocation.init.unwrap_or_default().wall;
-    let start = start.saturating_sub(outside(&at_start));
+    let start = invocation.init.unwrap_or_default();
     let asked_the_bank = calls.iter().filter(|call| call.service == Service::Bank);
-    let waited = invocation
-        .cost
-        .wall
-        .saturating_sub(invocation.cost.cpu)
-        .saturating_sub(outside(&calls))
+    let waited = waiting(start, &at_start)
+        + waiting(invocation.cost, &calls)
         + bank * u32::try_from(asked_the_bank.count()).unwrap_or(u32::MAX);
     let slower = (WHOLE_PROCESSOR_MB / f64::from(memory_mb)).max(1.0);
-    let time = start + waited + invocation.cost.cpu.mul_f64(slower);
+    let time = start.cpu + waited + invocation.cost.cpu.mul_f64(slower);
     u64::try_from(time.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+/// The time without work, but for what was outside.
+fn waiting(cost: Cost, calls: &[&Call]) -> Duration {
+    cost.wall
+        .saturating_sub(cost.cpu)
+        .saturating_sub(outside(calls))
 }
 
 /// For how long at least one of these calls was on the outside of the doors.
@@ -122,43 +128,20 @@ fn count(number: usize) -> f64 {
 mod tests {
     use std::time::Instant;
 
-    use axum::body::Bytes;
-
     use super::*;
-    use crate::lambda::Invocation;
-    use crate::memory::Memory;
-    use crate::sandbox::Cost;
 
-    /// A run whose process was started at `begun`, if it was started for it.
-    fn run_at(begun: Instant, init: Option<u64>, wall: u64, cpu: u64, calls: Vec<Call>) -> Step {
-        let given = begun + Duration::from_millis(init.unwrap_or_default());
-        let cost = |wall, cpu| Cost {
+    /// A run whose process was started for it, or was there before.
+    fn run_of(start: Option<u64>, wall: u64, cpu: u64, calls: Vec<Call>) -> Step {
+        let mut step = Step::example("notify", start, calls);
+        step.invocation.cost = Cost {
             wall: Duration::from_millis(wall),
             cpu: Duration::from_millis(cpu),
         };
-        let invocation = Invocation {
-            function: "payment3-notify-bench".to_owned(),
-            pid: 1,
-            event: Bytes::new(),
-            init: init.map(|wall| cost(wall, wall)),
-            cost: cost(wall, cpu),
-            begun,
-            given,
-            ended: given,
-            memory: Memory {
-                peak_kib: 0,
-                now_kib: 0,
-            },
-        };
-        Step {
-            function: "notify".to_owned(),
-            invocation,
-            calls,
-        }
+        step
     }
 
-    fn run(init: Option<u64>, wall: u64, cpu: u64) -> Step {
-        run_at(Instant::now(), init, wall, cpu, Vec::new())
+    fn run(start: Option<u64>, wall: u64, cpu: u64) -> Step {
+        run_of(start, wall, cpu, Vec::new())
     }
 
     fn call(service: Service, begun: Instant, from: u64, to: u64) -> Call {
@@ -194,19 +177,23 @@ mod tests {
             call(Service::DynamoDb, begun, 20, 60),
             call(Service::Bank, begun, 60, 90),
         ];
-        let step = run_at(begun, None, 100, 0, calls);
+        let step = run_of(None, 100, 0, calls);
         assert_eq!(at(&step, 256), 10);
         assert_eq!(billed(&step, Duration::from_millis(300), 256), 310);
     }
 
     #[test]
-    fn what_answers_at_the_start_shortens_the_start_alone() {
+    fn what_answers_at_the_start_shortens_the_starts_waiting_alone() {
         let begun = Instant::now();
-        let calls = vec![
-            call(Service::DynamoDb, begun, 5, 15),
-            call(Service::DynamoDb, begun, 30, 70),
-        ];
-        let step = run_at(begun, Some(20), 50, 0, calls);
-        assert_eq!(at(&step, 256), 10 + 10);
+        let calls = |until| {
+            vec![
+                call(Service::DynamoDb, begun, 0, until),
+                call(Service::DynamoDb, begun, 30, 70),
+            ]
+        };
+        // Of a start's 20 ms, 10 are work.
+        assert_eq!(at(&run_of(Some(20), 50, 0, calls(8)), 256), 12 + 10);
+        // What is done while something answers is charged all the same.
+        assert_eq!(at(&run_of(Some(20), 50, 0, calls(18)), 256), 10 + 10);
     }
 }

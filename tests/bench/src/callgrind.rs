@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use payment3_local::workspace;
 
 use crate::figures::Case;
@@ -13,13 +13,15 @@ use crate::world::World;
 
 /// How many events are given beyond the first, to tell what one of them takes.
 const LATER: u32 = 10;
+/// The time-out of a call to AWS, in milliseconds.
+const PATIENT_MS: &str = "400000";
 
 /// Millions of instructions.
 #[derive(Debug, Clone)]
 pub struct Instructions {
     /// The function's short name.
     pub function: String,
-    /// Until it asked for its first event.
+    /// Until it asked for its first event, with the connections that it opened by then.
     pub start: f64,
     /// For its first event.
     pub first: f64,
@@ -81,12 +83,20 @@ async fn count(world: &World, case: &Case, events: u32) -> Result<f64> {
     world.rewind();
     let output = format!("--callgrind-out-file={}", file.display());
     let wrapper = ["valgrind", "--quiet", "--tool=callgrind", &output];
-    let mut sandbox = Sandbox::start_as(&case.program, &wrapper, &logs()).await?;
+    let mut program = case.program.clone();
+    // Under valgrind everything takes fifty times as long; no time-out may cut it short, as that would be other work.
+    if let Some(timeout) = program.settings.get_mut("AWS_TIMEOUT_MS") {
+        PATIENT_MS.clone_into(timeout);
+    }
+    world.take_unanswered();
+    let mut sandbox = Sandbox::start_as(&program, &wrapper, &logs()).await?;
     for _ in 0..events {
         world.rewind();
         case.check(&sandbox.invoke(case.event.clone()).await?.0)?;
     }
     sandbox.terminate().await?;
+    let unanswered = world.take_unanswered();
+    ensure!(unanswered.is_empty(), "calls got no answer: {unanswered:?}");
     read(&file)
 }
 

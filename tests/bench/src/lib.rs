@@ -19,6 +19,7 @@ pub mod limits;
 pub mod load;
 pub mod measure;
 pub mod memory;
+pub mod openings;
 pub mod payment;
 pub mod programs;
 pub mod report;

@@ -16,11 +16,11 @@ pub const CALLS_TO_PAID: usize = 7;
 pub const STATES_NEW_USER: usize = 12;
 /// States entered by Flow 2.
 pub const STATES_KNOWN_USER: usize = 13;
-/// The processor's time of a start, in times of that of a function that does nothing.
+/// The processor's time of a start without connecting, in times of that of a function that does nothing.
 pub const START_TO_FLOOR: f64 = 3.0;
-/// The processor's time of a start, as a part of that of a function in Python.
+/// The processor's time of a start without connecting, as a part of that of a function in Python.
 pub const START_TO_BASELINE: f64 = 1.0 / 50.0;
-/// The processor's time of a first event with one connection, in milliseconds.
+/// The processor's time of a first event and its one connection, wherever that is opened, in milliseconds.
 pub const FIRST_EVENT_MS: f64 = 5.0;
 /// The billed time of a payment whose functions all start, as a part of the baseline's.
 pub const BILLED_TO_BASELINE: f64 = 1.0 / 10.0;

@@ -12,6 +12,7 @@ use crate::chain::Chain;
 use crate::figures::{self, Case, Figures, Size};
 use crate::lambda::Start;
 use crate::limits::Verdict;
+use crate::openings::Openings;
 use crate::payment::{self, Flow, Played, Shopfront, System};
 use crate::programs::Shipped;
 use crate::report;
@@ -57,6 +58,8 @@ pub struct Counts {
     pub peaks_kib: BTreeMap<String, u64>,
     /// One payment of each flow, with warm functions.
     pub warm: [Played; 2],
+    /// The connections that do not fit the events, where every process was new.
+    pub openings: Openings,
 }
 
 /// Measures everything, prints it, and says what is over its limit.
@@ -205,10 +208,16 @@ async fn count(stage: &Stage, shipped: &Shipped, front: &Shopfront) -> Result<Co
                 .get(name)
                 .with_context(|| format!("{name} never ran"))?;
         }
+        stage.lambda.starts(Start::Cold);
+        let cold = payment::play_both(stage, front).await?;
+        let beside = cases::beside(stage, front).await?;
+        stage.lambda.starts(Start::Warm);
+        let steps = cold.iter().flat_map(|played| &played.steps).chain(&beside);
         Ok(Counts {
             sizes,
             peaks_kib,
             warm,
+            openings: Openings::of(steps),
         })
     })
     .await

@@ -60,6 +60,41 @@ pub struct Step {
     pub calls: Vec<Call>,
 }
 
+#[cfg(test)]
+impl Step {
+    /// A run of a function; its process was started for it and took this many milliseconds, half of them on a processor, or was
+    /// there before.
+    pub(crate) fn example(function: &str, start: Option<u64>, calls: Vec<Call>) -> Self {
+        let begun = calls
+            .first()
+            .map_or_else(std::time::Instant::now, |call| call.begun);
+        let start = start.map(Duration::from_millis);
+        let given = begun + start.unwrap_or_default();
+        let invocation = Invocation {
+            function: format!("payment3-{function}-bench"),
+            pid: 1,
+            event: axum::body::Bytes::new(),
+            init: start.map(|wall| crate::sandbox::Cost {
+                wall,
+                cpu: wall / 2,
+            }),
+            cost: crate::sandbox::Cost::default(),
+            begun,
+            given,
+            ended: given,
+            memory: crate::memory::Memory {
+                peak_kib: 0,
+                now_kib: 0,
+            },
+        };
+        Self {
+            function: function.to_owned(),
+            invocation,
+            calls,
+        }
+    }
+}
+
 /// A payment that was played to its end.
 #[derive(Debug, Clone)]
 pub struct Played {

@@ -13,12 +13,10 @@ use crate::measure::{Counts, Manner, Measured};
 use crate::payment::{Flow, Played};
 use crate::service::Service;
 use crate::table::Table;
-use crate::{bill, limits::PEAK_KIB};
+use crate::{bill, bill::DEPLOYED_MB, limits::PEAK_KIB};
 
 /// The sizes of a function's memory that bills are reckoned for, in MB.
 const MEMORY_MB: [u32; 3] = [128, 256, 512];
-/// What the CDK app gives the functions, in MB.
-const DEPLOYED_MB: u32 = 256;
 const NOT_THERE: &str = "–";
 
 /// The limits of counts and sizes alone.
@@ -112,11 +110,11 @@ fn time_lines(saga: &Measured, baseline: &Measured, floor: &Figures) -> Vec<Line
             figure: "CPU of a first event and its one TLS connection".to_owned(),
             at_most: format!("{:.1} ms", limits::FIRST_EVENT_MS),
             measured: format!("{} ms ({})", millis(first(slowest)), slowest.function),
-            floor: format!("{} ms", millis(floor.first.cpu)),
+            floor: format!("{} ms", millis(first(floor))),
             baseline: theirs.map_or(NOT_THERE.to_owned(), |theirs| {
                 format!(
                     "{} ms ({}, {} connections)",
-                    millis(theirs.first.cpu),
+                    millis(first(theirs)),
                     theirs.function,
                     theirs.connections
                 )
@@ -200,6 +198,30 @@ fn count_lines(
             judged: true,
         });
     }
+    for (figure, amiss) in [
+        (
+            "connections opened before an event and not used by it",
+            &counts.openings.unused,
+        ),
+        (
+            "services of AWS that an event itself has to connect to",
+            &counts.openings.missed,
+        ),
+    ] {
+        let named: Vec<&str> = amiss.iter().map(String::as_str).collect();
+        lines.push(Line {
+            figure: figure.to_owned(),
+            at_most: "0".to_owned(),
+            measured: match named[..] {
+                [] => "0".to_owned(),
+                ref named => format!("{} ({})", named.len(), named.join(", ")),
+            },
+            floor: none(),
+            baseline: none(),
+            holds: amiss.is_empty(),
+            judged: true,
+        });
+    }
     let states = [limits::STATES_NEW_USER, limits::STATES_KNOWN_USER];
     for (played, at_most) in counts.warm.iter().zip(states) {
         let states = played.states.len();
@@ -276,7 +298,7 @@ fn functions_table<'a>(functions: impl IntoIterator<Item = &'a Figures>, floor: 
         "start, CPU ms",
         "× floor",
         "connecting, CPU ms",
-        "start ms",
+        "both ms",
         "first, CPU ms",
         "first ms",
         "TLS",
@@ -314,7 +336,12 @@ fn functions_table<'a>(functions: impl IntoIterator<Item = &'a Figures>, floor: 
 }
 
 fn instructions_table(instructions: &[Instructions]) -> Table {
-    let mut table = Table::new(["function", "start, M", "first event, M", "later event, M"]);
+    let mut table = Table::new([
+        "function",
+        "start and connecting, M",
+        "first event, M",
+        "later event, M",
+    ]);
     for counted in instructions {
         table.row([
             counted.function.clone(),

@@ -24,6 +24,7 @@ use tokio::sync::{Mutex, SetOnce, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use crate::bill::DEPLOYED_MB;
 use crate::cpu::CpuClock;
 use crate::memory::Memory;
 
@@ -161,7 +162,7 @@ impl Sandbox {
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", &program.name)
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", DEPLOYED_MB.to_string())
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use payment3_local::aws::{ACCESS_KEY, Aws, REGION};
 use payment3_local::elsewhere::Elsewhere;
 use payment3_local::environment::{Between, Environment, Options};
@@ -14,6 +14,7 @@ use payment3_local::outputs::Outputs;
 use payment3_local::workspace;
 use serde_json::Value;
 
+use crate::bill::DEPLOYED_MB;
 use crate::lambda::Lambda;
 use crate::programs::{self, Shipped};
 use crate::sandbox::Program;
@@ -147,6 +148,11 @@ impl Stage {
         );
         let answer = payment3_local::http::client().get(url).send().await?;
         let configuration: Value = answer.error_for_status()?.json().await?;
+        ensure!(
+            configuration["MemorySize"] == DEPLOYED_MB,
+            "{function} was deployed with {} MB, and bills are reckoned for {DEPLOYED_MB}",
+            configuration["MemorySize"]
+        );
         serde_json::from_value(configuration["Environment"]["Variables"].clone())
             .with_context(|| format!("the function {function} was deployed without settings"))
     }

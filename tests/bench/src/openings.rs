@@ -1,0 +1,101 @@
+//! The connections that functions open before their first event, held against what the event calls.
+
+use std::collections::BTreeSet;
+
+use crate::payment::Step;
+use crate::service::{CONNECT, Service};
+use crate::world::Call;
+
+/// What is called by so few events of a function that they open the connection themselves: the bank's key by the first card of
+/// an owner, Step Functions where reconciliation finds something to do.
+const LEFT_TO_EVENTS: [(&str, Service); 2] = [
+    ("ensure-kbank-user", Service::Secrets),
+    ("reconcile", Service::States),
+];
+
+/// What does not fit, as `function: service`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Openings {
+    /// A connection was opened before an event, and nothing was called by it.
+    pub unused: BTreeSet<String>,
+    /// An event called a service of AWS that it had no connection to.
+    pub missed: BTreeSet<String>,
+}
+
+impl Openings {
+    /// Of runs of functions; those alone count whose process was started for them.
+    pub fn of<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Self {
+        let mut openings = Self::default();
+        for step in steps {
+            if step.invocation.init.is_some() {
+                openings.look_at(step);
+            }
+        }
+        openings
+    }
+
+    fn look_at(&mut self, step: &Step) {
+        let (opened, called): (Vec<&Call>, Vec<&Call>) = step
+            .calls
+            .iter()
+            .partition(|call| call.operation == CONNECT);
+        let named = |call: &Call| format!("{}: {}", step.function, call.service);
+        for opening in &opened {
+            if !called
+                .iter()
+                .any(|call| call.connection == opening.connection)
+            {
+                self.unused.insert(named(opening));
+            }
+        }
+        for call in called {
+            let of_aws = !matches!(call.service, Service::Bank | Service::Shop);
+            let left = LEFT_TO_EVENTS.contains(&(step.function.as_str(), call.service));
+            let open = opened.iter().any(|opening| opening.service == call.service);
+            if of_aws && !left && !open {
+                self.missed.insert(named(call));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// A call by a connection.
+    fn call(service: Service, connection: u64, operation: &str) -> Call {
+        let now = Instant::now();
+        Call {
+            operation: operation.to_owned(),
+            connection,
+            ..Call::example(service, now, now)
+        }
+    }
+
+    #[test]
+    fn an_unused_connection_and_a_missing_one_are_found_in_new_processes_alone() {
+        let calls = vec![
+            call(Service::DynamoDb, 1, CONNECT),
+            call(Service::DynamoDb, 1, "GetItem"),
+            // Opened, and closed before it was used.
+            call(Service::States, 2, CONNECT),
+            call(Service::States, 3, "StartExecution"),
+            call(Service::Secrets, 4, "GetSecretValue"),
+            call(Service::Bank, 5, "POST charge"),
+        ];
+        let new = Step::example("callback", Some(1), calls.clone());
+        let found = Openings::of([&new]);
+        assert_eq!(found.unused, ["callback: Step Functions".to_owned()].into());
+        assert_eq!(
+            found.missed,
+            ["callback: Secrets Manager".to_owned()].into()
+        );
+        let warm = Step::example("callback", None, calls.clone());
+        assert_eq!(Openings::of([&warm]), Openings::default());
+        let left = Step::example("ensure-kbank-user", Some(1), calls);
+        assert!(Openings::of([&left]).missed.is_empty());
+    }
+}

@@ -19,6 +19,10 @@ use tokio::task::JoinSet;
 use crate::http_client;
 use crate::settings::{SettingError, millis, of_lambda, text};
 
+/// The part of `AWS_TIMEOUT_MS` that connecting may take before the first event: hundreds of milliseconds for what takes ten.
+/// The CDK app's time limits reckon with it.
+const CONNECTING: u32 = 8;
+
 /// AWS, as a function knows it.
 pub struct Sdk {
     /// What the SDK's clients are made of.
@@ -28,9 +32,6 @@ pub struct Sdk {
     region: String,
     connect_within: Duration,
 }
-
-/// The part of `AWS_TIMEOUT_MS` that connecting may take before the first event: hundreds of milliseconds for what takes ten.
-const CONNECTING: u32 = 8;
 
 impl Sdk {
     /// Reads the function's AWS configuration. `AWS_TIMEOUT_MS` bounds an operation with all its retries, half of it a
@@ -117,21 +118,13 @@ pub enum Service {
 impl Service {
     /// Where the SDK's client for it sends its requests, in all regions but China's.
     fn address(self, region: &str) -> String {
-        let variable = match self {
-            Self::DynamoDb => "DYNAMODB",
-            Self::SecretsManager => "SECRETS_MANAGER",
-            Self::StepFunctions => "SFN",
+        let (variable, name) = match self {
+            Self::DynamoDb => ("DYNAMODB", "dynamodb"),
+            Self::SecretsManager => ("SECRETS_MANAGER", "secretsmanager"),
+            Self::StepFunctions => ("SFN", "states"),
         };
-        Environment::value("AWS_ENDPOINT_URL", variable).unwrap_or_else(|| self.regional(region))
-    }
-
-    fn regional(self, region: &str) -> String {
-        let name = match self {
-            Self::DynamoDb => "dynamodb",
-            Self::SecretsManager => "secretsmanager",
-            Self::StepFunctions => "states",
-        };
-        format!("https://{name}.{region}.amazonaws.com")
+        Environment::value("AWS_ENDPOINT_URL", variable)
+            .unwrap_or_else(|| format!("https://{name}.{region}.amazonaws.com"))
     }
 }
 

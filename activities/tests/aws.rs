@@ -85,16 +85,6 @@ enum Answer {
     HangUpAfterOpening(String),
 }
 
-impl Answer {
-    fn json(body: &Value) -> Self {
-        let body = body.to_string();
-        Self::With(format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        ))
-    }
-}
-
 /// A request that a server had: on which of its connections, and its line and headers.
 type Seen = (usize, String);
 
@@ -153,15 +143,15 @@ fn serve(stream: impl Read + Write, answer: &Answer, seen: impl Fn(String)) {
         seen(head);
         match answer {
             Answer::HangUpOnOpening(_) if opens => return,
-            Answer::HangUpOnOpening(text) => stream.get_mut().write_all(text.as_bytes()).unwrap(),
-            Answer::HangUpAfterOpening(text) => {
+            Answer::With(text)
+            | Answer::HangUpOnOpening(text)
+            | Answer::HangUpAfterOpening(text) => {
                 stream.get_mut().write_all(text.as_bytes()).unwrap();
-                if opens {
-                    return;
-                }
             }
-            Answer::With(text) => stream.get_mut().write_all(text.as_bytes()).unwrap(),
             Answer::Never => std::thread::sleep(PATIENCE),
+        }
+        if opens && matches!(answer, Answer::HangUpAfterOpening(_)) {
+            return;
         }
     }
 }
@@ -271,9 +261,18 @@ fn refusal(settings: &[(&str, &str)]) -> String {
     said
 }
 
+/// What DynamoDB says without the item that is asked for.
+fn item_missing() -> String {
+    let body = "{}";
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
 /// DynamoDB without the item that is asked for.
 fn nothing() -> Answer {
-    Answer::json(&json!({}))
+    Answer::With(item_missing())
 }
 
 #[test]
@@ -328,10 +327,7 @@ fn the_first_event_uses_the_connection_that_was_opened_at_the_start() {
 #[test]
 fn a_connection_that_is_gone_before_the_first_event_costs_no_event() {
     for answer in [Answer::HangUpOnOpening, Answer::HangUpAfterOpening] {
-        let Answer::With(text) = nothing() else {
-            unreachable!("a text");
-        };
-        let server = Server::new(None, answer(text));
+        let server = Server::new(None, answer(item_missing()));
         assert_eq!(status(&[("AWS_ENDPOINT_URL", &server.url)]), 404);
         let requests = server.all();
         let [(opened, _), (used, second)] = &requests[..] else {

@@ -66,7 +66,7 @@ fn time_lines(saga: &Measured, baseline: &Measured, floor: &Figures) -> Vec<Line
     let start = |function: &Figures| function.start_alone.cpu;
     let quickest_baseline = baseline.functions.iter().map(start).min();
     if let (Some(slowest), Some(theirs)) = (worst(&saga.functions, start), quickest_baseline) {
-        let ours = slowest.start_alone.cpu;
+        let ours = start(slowest);
         let line = |limit: f64, than: Duration, at_most: String| Line {
             figure: format!("CPU of a start without connecting, {at_most}"),
             at_most: format!("{} ms", millis(than.mul_f64(limit))),

@@ -288,19 +288,20 @@ impl Door {
             .service
             .operation(&request.method, &request.path, &request.headers);
         let about = about(self.service, &request.body);
-        let repeated = self.state.repeated(self.service, &operation, &about);
-        let pid = match repeated {
-            Some(_) => 0,
-            None => self.caller().await?,
-        };
-        let answer = match repeated {
-            Some(answer) => answer.with_context(|| {
-                format!(
-                    "{operation} was asked of {} more often than in the payment",
-                    self.service
-                )
-            })?,
-            None => self.state.pass_on(self.service, &request).await?,
+        let (pid, answer) = match self.state.repeated(self.service, &operation, &about) {
+            Some(answer) => (
+                0,
+                answer.with_context(|| {
+                    format!(
+                        "{operation} was asked of {} more often than in the payment",
+                        self.service
+                    )
+                })?,
+            ),
+            None => (
+                self.caller().await?,
+                self.state.pass_on(self.service, &request).await?,
+            ),
         };
         if self.service == Service::Bank {
             let takes = *lock(&self.state.bank_takes);
@@ -344,8 +345,7 @@ impl State {
         let mut replay = lock(&self.replay);
         let replay = replay.as_mut()?;
         let key = (service, operation.to_owned(), about.to_owned());
-        let next = replay.left.get_mut(&key).and_then(VecDeque::pop_front);
-        Some(next)
+        Some(replay.left.get_mut(&key).and_then(VecDeque::pop_front))
     }
 
     async fn pass_on(&self, service: Service, request: &WholeRequest) -> Result<WholeAnswer> {

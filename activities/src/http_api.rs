@@ -10,6 +10,8 @@ use crate::domain::fields::FieldError;
 
 /// The body of an answer.
 pub use aws_lambda_events::encodings::Body;
+/// The method of a request.
+pub use aws_lambda_events::http::Method;
 
 /// A request of the API.
 pub type Request = ApiGatewayV2httpRequest;
@@ -74,17 +76,55 @@ impl ApiError {
         )
     }
 
-    /// The answer for a person in front of a browser.
+    /// The answer for a person in front of a browser, who may just have paid: `advice` says how that stands, and `shop` is
+    /// the way back.
     #[must_use]
-    pub fn to_page(&self) -> Response {
+    pub fn to_page(&self, advice: Advice, shop: &str) -> Response {
+        let (heading, advice) = advice.words();
         let page = format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width\"><title>Payment</title></head>\
-             <body><main><h1>The payment was not started</h1><p>{}</p><p>You have not been charged by this \
-             attempt unless your bank says so. Go back to the shop to try again.</p></main></body></html>",
-            escape_html(&self.message)
+             <meta name=\"viewport\" content=\"width=device-width\"><title>{heading}</title></head>\
+             <body><main><h1>{heading}</h1><p>{}</p><p>{advice}</p>\
+             <p><a href=\"{}\">Back to the shop</a></p></main></body></html>",
+            escape_html(&self.message),
+            escape_html(shop)
         );
         html_response(self.status, page)
+    }
+
+    /// The answer as the client can read it: a page for a browser, JSON for a program.
+    #[must_use]
+    pub fn answer(&self, request: &Request, advice: Advice, shop: &str) -> Response {
+        if wants_html(request) {
+            self.to_page(advice, shop)
+        } else {
+            self.to_json()
+        }
+    }
+}
+
+/// What a refusal's page tells somebody who may just have paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// A checkout was refused before the bank was asked, or by the bank.
+    NotStarted,
+    /// A payment may be under way.
+    BeingChecked,
+}
+
+impl Advice {
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::NotStarted => (
+                "The payment was not started",
+                "This attempt has not charged your card. Go back to the shop to try again.",
+            ),
+            Self::BeingChecked => (
+                "Your payment is being checked",
+                "If you have just paid, we ask your bank about it. You do not need to pay again: \
+                 your order in the shop shows what became of it.",
+            ),
+        }
     }
 }
 

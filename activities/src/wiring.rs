@@ -153,12 +153,20 @@ pub fn merchants() -> Setting<Vec<MerchantId>> {
         .collect()
 }
 
+/// The shop's own base: where browsers go when nobody asked for another.
+///
+/// # Errors
+/// [`SettingError`] names the variable.
+pub fn default_callback_base() -> Setting<String> {
+    text("DEFAULT_CALLBACK_BASE")
+}
+
 /// Where browsers may be sent in the end.
 ///
 /// # Errors
 /// [`SettingError`] names the variable.
 pub fn callback_bases() -> Setting<CallbackBases> {
-    CallbackBases::new(&list("CALLBACK_BASES")?, &text("DEFAULT_CALLBACK_BASE")?)
+    CallbackBases::new(&list("CALLBACK_BASES")?, &default_callback_base()?)
         .map_err(|error| invalid("CALLBACK_BASES", error))
 }
 

@@ -111,18 +111,22 @@ const RULES: readonly Rule[] = [
         evaluationWindowSec: 300,
         aggregateKeyType: "IP",
         // Of checkouts alone: the bank sends all its notifications from a few addresses, and apps poll.
-        scopeDownStatement: {
-          byteMatchStatement: {
-            fieldToMatch: { uriPath: {} },
-            positionalConstraint: "EXACTLY",
-            searchString: "/cardpayment",
-            textTransformations: [{ priority: 0, type: "NONE" }],
-          },
-        },
+        scopeDownStatement: { orStatement: { statements: ["/cardpayment", "/cardtoken"].map(isPath) } },
       },
     },
   },
 ];
+
+function isPath(path: string): CfnWebACL.StatementProperty {
+  return {
+    byteMatchStatement: {
+      fieldToMatch: { uriPath: {} },
+      positionalConstraint: "EXACTLY",
+      searchString: path,
+      textTransformations: [{ priority: 0, type: "NONE" }],
+    },
+  };
+}
 
 function managed(name: string): Rule {
   return { name, overrideAction: { none: {} }, statement: { managedRuleGroupStatement: { vendorName: "AWS", name } } };

@@ -116,5 +116,6 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
   "check-status": {
     description: "What an app may show for an order now",
     tables: { "check-status": { items: ["GetItem"] } },
+    settings: ["DEFAULT_CALLBACK_BASE"],
   },
 };

@@ -6,6 +6,8 @@ import {
   DomainName,
   HttpApi,
   HttpMethod,
+  HttpRoute,
+  HttpRouteKey,
   HttpStage,
   LogGroupLogDestination,
   PayloadFormatVersion,
@@ -28,10 +30,12 @@ export interface Throttle {
   readonly burst: number;
 }
 
+/** The route of what no other route takes. */
+const ELSEWHERE = "$default";
+
 /** A public route, the function that serves it, and how much of it there may be. */
 interface RouteSpec {
-  readonly method: HttpMethod;
-  readonly path: string;
+  readonly address: { readonly method: HttpMethod; readonly path: string } | typeof ELSEWHERE;
   readonly function: FunctionName;
   readonly throttle: Throttle;
   /** Why it may be called without a token of ours. */
@@ -44,43 +48,58 @@ interface RouteSpec {
  */
 export const ROUTES = [
   {
-    method: HttpMethod.POST,
-    path: "/cardpayment",
+    address: { method: HttpMethod.POST, path: "/cardpayment" },
     function: "cardtoken",
     // Each one is a charge at the bank.
     throttle: { rate: 50, burst: 100 },
     open: "The bank's script posts the checkout form from the shopper's browser. What pays is the card token in it, good for one charge of the order's own amount.",
   },
   {
-    method: HttpMethod.POST,
-    path: "/callback",
+    address: { method: HttpMethod.POST, path: "/cardtoken" },
+    function: "cardtoken",
+    throttle: { rate: 50, burst: 100 },
+    open: "The same checkout under the name that older pages of the shop know.",
+  },
+  {
+    address: { method: HttpMethod.POST, path: "/callback" },
     function: "callback",
     throttle: { rate: 100, burst: 200 },
     open: "The bank sends the shopper's browser here, unsigned. Nothing in it is believed: it only says which charge to ask the bank about.",
   },
   {
-    method: HttpMethod.POST,
-    path: "/notify",
+    address: { method: HttpMethod.GET, path: "/callback" },
+    function: "callback",
+    throttle: { rate: 100, burst: 200 },
+    open: "An app's browser asks for its last address again, with the return in its query. It is believed as little as the posted one.",
+  },
+  {
+    address: { method: HttpMethod.POST, path: "/notify" },
     function: "callback",
     // Of its own, so that forged browser returns do not keep the bank's notifications out.
     throttle: { rate: 100, burst: 200 },
     open: "The bank signs its notifications with a checksum, which the function verifies: the gateway has no authorizer for that.",
   },
   {
-    method: HttpMethod.GET,
-    path: "/checkstatus/{orderId}",
+    address: { method: HttpMethod.GET, path: "/checkstatus/{orderId}" },
     function: "check-status",
     // Apps poll it.
     throttle: { rate: 200, burst: 400 },
     open: "Apps ask for an order's status without an account: it holds status, amount and time, and names neither person nor charge.",
+  },
+  {
+    // An HTTP API has no routes for addresses with a slash at the end, and such an address is set at the bank all too easily.
+    address: ELSEWHERE,
+    function: "callback",
+    throttle: { rate: 20, burst: 40 },
+    open: "Returns and notifications with a slash at the end of the address are what they are without it; everything else is 404.",
   },
 ] as const satisfies readonly RouteSpec[];
 /** The middle part of the name of a function that serves a route. */
 export type RouteFunction = (typeof ROUTES)[number]["function"];
 
 /** How API Gateway knows a route. */
-export function routeKey({ method, path }: { readonly method: HttpMethod; readonly path: string }): string {
-  return `${method} ${path}`;
+export function routeKey({ address }: Pick<RouteSpec, "address">): string {
+  return address === ELSEWHERE ? ELSEWHERE : `${address.method} ${address.path}`;
 }
 
 /**
@@ -147,7 +166,7 @@ export class PaymentApi extends Construct {
       },
     });
     (stage.node.defaultChild as CfnStage).routeSettings = Object.fromEntries(
-      ROUTES.map(({ throttle, ...route }) => [routeKey(route), { ThrottlingRateLimit: throttle.rate, ThrottlingBurstLimit: throttle.burst }]),
+      ROUTES.map((route) => [routeKey(route), { ThrottlingRateLimit: route.throttle.rate, ThrottlingBurstLimit: route.throttle.burst }]),
     );
     // One integration for each function, which its routes share.
     const integrations = new Map<RouteFunction, HttpLambdaIntegration>();
@@ -158,7 +177,10 @@ export class PaymentApi extends Construct {
           payloadFormatVersion: PayloadFormatVersion.VERSION_2_0,
         });
       integrations.set(route.function, integration);
-      const added = api.addRoutes({ path: route.path, methods: [route.method], integration });
+      const added =
+        route.address === ELSEWHERE
+          ? [new HttpRoute(api, "Elsewhere", { httpApi: api, routeKey: HttpRouteKey.DEFAULT, integration })]
+          : api.addRoutes({ path: route.address.path, methods: [route.address.method], integration });
       // A stage may limit only routes that are there.
       stage.node.addDependency(...added);
       added.forEach((one) => acknowledge(one, "AwsSolutions-APIG4", route.open));

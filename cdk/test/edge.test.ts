@@ -64,8 +64,8 @@ test("the firewall refuses what is too large, too often, or known to be bad, in 
       ["many-checkouts", 3, true, false],
     ],
   );
-  const scope = Rules[3].Statement.RateBasedStatement.ScopeDownStatement.ByteMatchStatement;
-  assert.equal(scope.SearchString, "/cardpayment");
+  const scope = Rules[3].Statement.RateBasedStatement.ScopeDownStatement.OrStatement;
+  assert.deepEqual(scope.Statements.map((one: any) => one.ByteMatchStatement.SearchString), ["/cardpayment", "/cardtoken"]);
 });
 
 test("it lets through what the functions read, to the byte", () => {

@@ -237,9 +237,12 @@ test("only the routes and the schedule of this stack may call its functions", ()
   assert.deepEqual(
     permissions.map((permission) => [permission["Principal"], render(template, permission["FunctionName"]), isOurs(permission["SourceArn"])]).sort(),
     [
-      // Two routes lead to it.
+      // One for each route that leads to it.
       ["apigateway.amazonaws.com", "payment3-callback-feature-a.Arn", true],
       ["apigateway.amazonaws.com", "payment3-callback-feature-a.Arn", true],
+      ["apigateway.amazonaws.com", "payment3-callback-feature-a.Arn", true],
+      ["apigateway.amazonaws.com", "payment3-callback-feature-a.Arn", true],
+      ["apigateway.amazonaws.com", "payment3-cardtoken-feature-a.Arn", true],
       ["apigateway.amazonaws.com", "payment3-cardtoken-feature-a.Arn", true],
       ["apigateway.amazonaws.com", "payment3-check-status-feature-a.Arn", true],
       ["events.amazonaws.com", "payment3-reconcile-feature-a.Arn", true],

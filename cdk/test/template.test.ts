@@ -111,7 +111,7 @@ describe("functions", () => {
     "ensure-kbank-user": ["KBANK_USER_MAPPING_TABLE", "CARD_PAYMENT_RECORD_TABLE", "ORDER_TABLE", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
     "add-card": ["CARD_PAYMENT_RECORD_TABLE", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
     "reverse-charge": ["CARD_PAYMENT_RECORD_TABLE", "CHECK_STATUS_TABLE", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
-    "check-status": ["CHECK_STATUS_TABLE", "AWS_TIMEOUT_MS"],
+    "check-status": ["CHECK_STATUS_TABLE", "DEFAULT_CALLBACK_BASE", "AWS_TIMEOUT_MS"],
     reconcile: [
       "CARD_PAYMENT_RECORD_TABLE", "CHECK_STATUS_TABLE", "STATE_MACHINE_ARN", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS",
     ],
@@ -251,9 +251,12 @@ describe("HTTP API", () => {
       return [Properties["RouteKey"], integration.PayloadFormatVersion, render(feature, integration.IntegrationUri)];
     });
     assert.deepEqual(routes.sort(), [
+      ["$default", "2.0", "payment3-callback-feature-a.Arn"],
+      ["GET /callback", "2.0", "payment3-callback-feature-a.Arn"],
       ["GET /checkstatus/{orderId}", "2.0", "payment3-check-status-feature-a.Arn"],
       ["POST /callback", "2.0", "payment3-callback-feature-a.Arn"],
       ["POST /cardpayment", "2.0", "payment3-cardtoken-feature-a.Arn"],
+      ["POST /cardtoken", "2.0", "payment3-cardtoken-feature-a.Arn"],
       ["POST /notify", "2.0", "payment3-callback-feature-a.Arn"],
     ]);
   });
@@ -265,9 +268,12 @@ describe("HTTP API", () => {
     assert.deepEqual(DefaultRouteSettings, { ThrottlingRateLimit: 1, ThrottlingBurstLimit: 1 });
     assert.deepEqual(RouteSettings, {
       "POST /cardpayment": { ThrottlingRateLimit: 50, ThrottlingBurstLimit: 100 },
+      "POST /cardtoken": { ThrottlingRateLimit: 50, ThrottlingBurstLimit: 100 },
       "POST /callback": { ThrottlingRateLimit: 100, ThrottlingBurstLimit: 200 },
+      "GET /callback": { ThrottlingRateLimit: 100, ThrottlingBurstLimit: 200 },
       "POST /notify": { ThrottlingRateLimit: 100, ThrottlingBurstLimit: 200 },
       "GET /checkstatus/{orderId}": { ThrottlingRateLimit: 200, ThrottlingBurstLimit: 400 },
+      $default: { ThrottlingRateLimit: 20, ThrottlingBurstLimit: 40 },
     });
     const routes = resources(feature, "AWS::ApiGatewayV2::Route");
     assert.deepEqual(Object.keys(RouteSettings).sort(), routes.map(([, { Properties }]) => Properties["RouteKey"]).sort());

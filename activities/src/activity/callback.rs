@@ -1,4 +1,4 @@
-//! `POST /callback` and `POST /notify`: somebody says that a charge was decided. All that either may do is start the saga
+//! `/callback` and `POST /notify`: somebody says that a charge was decided. All that either may do is start the saga
 //! for a charge that we know; the saga asks the bank. The browser's return is unsigned; the bank's notification is signed,
 //! which spares the bank an answer to strangers and nothing more.
 
@@ -8,12 +8,13 @@ use crate::bank::Gateway;
 use crate::domain::callback_base::CallbackBases;
 use crate::domain::charge::Outcome;
 use crate::domain::claim::{Claim, ClaimedStatus};
-use crate::domain::fields::Fields;
 use crate::domain::ids::{CardToken, ChargeId, RecordKey};
 use crate::domain::money::Satang;
 use crate::domain::notification::Notification;
 use crate::executions::{ExecutionInput, Executions, NotStarted, Source, Started};
-use crate::http_api::{ApiError, Request, Response, body, json_response, see_other};
+use crate::http_api::{
+    Advice, ApiError, Method, Request, Response, body, json_response, see_other,
+};
 use crate::log;
 use crate::tables::TableError;
 use crate::tables::orders::Orders;
@@ -34,31 +35,74 @@ pub struct Parts {
     pub bases: CallbackBases,
 }
 
-/// Answers either route.
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// The shopper's browser comes back.
+    Return,
+    /// The bank notifies.
+    Notification,
+}
+
+impl Route {
+    /// Reads it from the route that API Gateway took. The address only counts on the route for everything else, which is
+    /// there because an HTTP API has no routes for addresses with a slash at the end. `None` for any other address.
+    #[must_use]
+    pub fn of(request: &Request) -> Option<Self> {
+        let method = &request.request_context.http.method;
+        match request.route_key.as_deref()? {
+            "POST /callback" | "GET /callback" => Some(Self::Return),
+            "POST /notify" => Some(Self::Notification),
+            "$default" => {
+                let path = request.raw_path.as_deref()?.trim_end_matches('/');
+                match (method, path) {
+                    (&Method::GET | &Method::POST, "/callback") => Some(Self::Return),
+                    (&Method::POST, "/notify") => Some(Self::Notification),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Answers a return, a notification, or a request that no other route takes.
 pub async fn answer(parts: &Parts, request: &Request) -> Response {
-    let path = request.raw_path.as_deref().unwrap_or_default();
-    let answer = if path.ends_with("/notify") {
-        notified(parts, request).await
-    } else {
-        returned(parts, request).await
+    let route = Route::of(request);
+    let answer = match route {
+        Some(Route::Return) => returned(parts, request).await,
+        Some(Route::Notification) => notified(parts, request).await,
+        None => Err(ApiError::new(
+            404,
+            "NOT_FOUND",
+            "nothing has this address here",
+        )),
     };
     answer.unwrap_or_else(|error| {
         tracing::warn!(
             event = "refusal",
-            path,
+            route = ?route,
             code = error.code,
             details = %error.details,
             "refused"
         );
-        error.to_json()
+        error.answer(request, Advice::BeingChecked, parts.bases.default_base())
     })
 }
 
-/// The browser's return: starts the saga and sends the browser to the shop's thank-you page. The `status` there is the
-/// claim that was posted; apps believe their own check of the order. A saga that cannot be started now is left to
-/// reconciliation, and the browser goes on.
+/// The browser's return: starts the saga and sends the browser to the shop's thank-you page. The `status` there is success
+/// where that was claimed or the order is paid; apps believe their own check of the order. A saga that cannot be started
+/// now is left to reconciliation, and the browser goes on.
 async fn returned(parts: &Parts, request: &Request) -> Result<Response, ApiError> {
-    let claim = Claim::from_fields(&Fields::parse(&body(request)?)?)?;
+    if is_prefetch(request) {
+        return Err(ApiError::new(
+            425,
+            "TOO_EARLY",
+            "the address is opened in advance, and nothing was started: open it again",
+        ));
+    }
+    let query = request.raw_query_string.as_deref().unwrap_or_default();
+    let claim = Claim::read(query, &body(request)?)?;
     log::charge(&claim.charge_id);
     let found = match parts.sources.find(&claim.charge_id).await {
         Ok(None) => match &claim.token {
@@ -85,11 +129,25 @@ async fn returned(parts: &Parts, request: &Request) -> Result<Response, ApiError
         Found::Own(record) => record.callback.as_deref(),
         Found::Foreign(foreign) => foreign.callback.as_deref(),
     };
+    let status = if found.is_paid() {
+        ClaimedStatus::Success
+    } else {
+        claim.status
+    };
     let amount = amount(parts, &found).await;
     let location = parts
         .bases
-        .thank_you(callback, found.order_id(), claim.status, amount);
+        .thank_you(callback, found.order_id(), status, amount);
     Ok(see_other(&location))
+}
+
+/// Whether a browser only looks ahead: nobody has come back then. It drops the refusal, and asks again when somebody does.
+fn is_prefetch(request: &Request) -> bool {
+    request
+        .headers
+        .get("sec-purpose")
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|purpose| purpose.trim_start().starts_with("prefetch"))
 }
 
 /// The bank's notification: answered 200 once the saga is started, so that the bank sends it again otherwise.
@@ -314,4 +372,64 @@ fn cannot_now() -> ApiError {
         "UNAVAILABLE",
         "the payment cannot be looked up now: try again in a moment",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(key: &str, method: Method, path: &str) -> Option<Route> {
+        let mut request = Request::default();
+        request.route_key = Some(key.into());
+        request.raw_path = Some(path.into());
+        request.request_context.http.method = method;
+        Route::of(&request)
+    }
+
+    #[test]
+    fn the_route_decides_and_not_how_an_address_ends() {
+        for (key, method, path, expected) in [
+            (
+                "POST /callback",
+                Method::POST,
+                "/callback",
+                Some(Route::Return),
+            ),
+            (
+                "GET /callback",
+                Method::GET,
+                "/callback",
+                Some(Route::Return),
+            ),
+            (
+                "POST /callback",
+                Method::POST,
+                "/notify",
+                Some(Route::Return),
+            ),
+            (
+                "POST /notify",
+                Method::POST,
+                "/notify",
+                Some(Route::Notification),
+            ),
+            ("$default", Method::POST, "/callback/", Some(Route::Return)),
+            ("$default", Method::GET, "/callback//", Some(Route::Return)),
+            (
+                "$default",
+                Method::POST,
+                "/notify/",
+                Some(Route::Notification),
+            ),
+            ("$default", Method::GET, "/notify/", None),
+            ("$default", Method::DELETE, "/callback/", None),
+            ("$default", Method::POST, "/callback/notify", None),
+            ("$default", Method::POST, "/notify/callback", None),
+            ("$default", Method::POST, "//callback", None),
+            ("$default", Method::POST, "/", None),
+            ("POST /cardpayment", Method::POST, "/callback", None),
+        ] {
+            assert_eq!(route(key, method, path), expected, "{key} {path}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `POST /cardpayment`: checks the order, charges the card, stores the record and sends the browser to 3-D Secure.
+//! `POST /cardpayment`, and `POST /cardtoken` as older pages call it: checks the order, charges the card, stores the record and sends the browser to 3-D Secure.
 //!
 //! A token charges once and the bank knows no idempotency key, so the record is the idempotency key: it is stored under
 //! the token before the bank is called, and whoever finds it there never calls the bank's charge again.
@@ -19,7 +19,7 @@ use crate::domain::ids::{ChargeId, MerchantId, ReferenceOrder};
 use crate::domain::order::{Order, Unpayable};
 use crate::domain::payment::Purpose;
 use crate::executions::{ExecutionInput, Executions, Source};
-use crate::http_api::{ApiError, Request, Response, body, escape_html, html_response, wants_html};
+use crate::http_api::{Advice, ApiError, Request, Response, body, escape_html, html_response};
 use crate::log;
 use crate::tables::TableError;
 use crate::tables::check_status::CheckStatus;
@@ -65,17 +65,19 @@ pub async fn answer(parts: &Parts, request: &Request) -> Response {
                 details = %error.details,
                 "checkout refused"
             );
-            if wants_html(request) {
-                error.to_page()
+            // Behind an outage the bank may have charged.
+            let advice = if error.status < 500 {
+                Advice::NotStarted
             } else {
-                error.to_json()
-            }
+                Advice::BeingChecked
+            };
+            error.answer(request, advice, parts.bases.default_base())
         }
     }
 }
 
 async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> {
-    let form = CheckoutForm::from_fields(&Fields::parse(&body(request)?)?)?;
+    let form = CheckoutForm::from_fields(&Fields::parse(&body(request)?)?, &parts.bases)?;
     log::order(&form.order_id);
     if !parts.merchants.contains(&form.mid) {
         return Err(ApiError {

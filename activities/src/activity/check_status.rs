@@ -3,15 +3,16 @@
 use serde_json::json;
 
 use crate::domain::ids::OrderId;
-use crate::http_api::{ApiError, Request, Response, json_response};
+use crate::http_api::{Advice, ApiError, Request, Response, json_response};
 use crate::log;
 use crate::tables::check_status::CheckStatus;
 
-/// Answers with the order's status: `pending`, `paid`, `declined` or `reversed`, with amount and time.
-pub async fn answer(table: &CheckStatus, request: &Request) -> Response {
+/// Answers with the order's status: `pending`, `paid`, `declined` or `reversed`, with amount and time. `shop` is where a
+/// refusal's page leads back to.
+pub async fn answer(table: &CheckStatus, shop: &str, request: &Request) -> Response {
     status(table, request)
         .await
-        .unwrap_or_else(|error| error.to_json())
+        .unwrap_or_else(|error| error.answer(request, Advice::BeingChecked, shop))
 }
 
 async fn status(table: &CheckStatus, request: &Request) -> Result<Response, ApiError> {

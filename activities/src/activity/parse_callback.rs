@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::claim::ClaimedStatus;
 use crate::domain::fields::FieldError;
-use crate::domain::ids::{ChargeId, RecordKey};
+use crate::domain::ids::{ChargeId, MAX_ID_LENGTH, RecordKey};
 use crate::executions::Source;
 use crate::failure::{Failure, Treatment};
 
@@ -30,7 +30,7 @@ pub struct Parsed {
     pub record_key: Option<RecordKey>,
 }
 
-/// The input names no charge, or cannot be read.
+/// The input names no charge, or two.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}; start the execution with {{\"chargeId\": \"chrg_…\"}}")]
 pub struct InvalidCallback(#[from] FieldError);
@@ -44,38 +44,31 @@ impl Failure for InvalidCallback {
 }
 
 /// Reads the execution's input: what the callback and checkout functions write, or what a person types, who may use
-/// the bank's field names (`objectId`, `id`) and leave everything else out.
+/// the bank's field names (`objectId`, `id`) and leave everything else out. The charge's id decides; what cannot be read
+/// of the rest is dropped.
 ///
 /// # Errors
 /// [`InvalidCallback`].
 pub fn parse(input: &Map<String, Value>) -> Result<Parsed, InvalidCallback> {
-    let id = ["chargeId", "objectId", "id"]
+    let mut ids = ["chargeId", "objectId", "id"]
         .iter()
-        .find_map(|name| text(input, name))
-        .ok_or_else(|| FieldError::missing("chargeId"))?;
+        .filter_map(|name| text(input, name));
+    let id = ids.next().ok_or_else(|| FieldError::missing("chargeId"))?;
+    if ids.any(|other| other != id) {
+        return Err(FieldError::invalid("chargeId", "names two different charges").into());
+    }
     let charge_id =
         ChargeId::new(id).map_err(|error| FieldError::invalid("chargeId", error.to_string()))?;
-    let claimed_status = text(input, "status")
-        .map(|word| ClaimedStatus::parse(&word))
-        .transpose()?;
-    let source = match input.get("source") {
-        None | Some(Value::Null) => Source::Operator,
-        Some(source) => Source::deserialize(source).map_err(|_| {
-            FieldError::invalid(
-                "source",
-                "must be one of callback, notify, reconcile, checkout, operator",
-            )
-        })?,
-    };
-    if source == Source::Callback && claimed_status.is_none() {
-        return Err(FieldError::missing("status").into());
-    }
-    let record_key = text(input, "recordKey").map(RecordKey::stored);
+    let source = input
+        .get("source")
+        .and_then(|source| Source::deserialize(source).ok());
     Ok(Parsed {
         charge_id,
-        claimed_status,
-        source,
-        record_key,
+        claimed_status: text(input, "status").map(|word| ClaimedStatus::parse(&word)),
+        source: source.unwrap_or(Source::Operator),
+        record_key: text(input, "recordKey")
+            .filter(|key| key.len() <= MAX_ID_LENGTH)
+            .map(RecordKey::stored),
     })
 }
 
@@ -133,17 +126,35 @@ mod tests {
     }
 
     #[test]
-    fn input_that_cannot_be_used_is_an_invalid_callback_that_names_the_field() {
-        for (input, field) in [
-            (json!({}), "chargeId"),
-            (json!({"chargeId": ""}), "chargeId"),
-            (json!({"chargeId": "a b"}), "chargeId"),
-            (json!({"chargeId": "c", "status": "maybe"}), "status"),
-            (json!({"chargeId": "c", "source": "callback"}), "status"),
-            (json!({"chargeId": "c", "source": "stranger"}), "source"),
+    fn no_hint_stops_an_execution() {
+        for hint in [
+            json!({"status": "maybe"}),
+            json!({"status": {}, "recordKey": 7}),
+            json!({"source": "callback"}),
+            json!({"source": "stranger"}),
+            json!({"source": [1]}),
+        ] {
+            let mut input = hint.as_object().unwrap().clone();
+            input.insert("chargeId".into(), json!("chrg_1"));
+            assert_eq!(
+                parse(&input).unwrap().charge_id.as_str(),
+                "chrg_1",
+                "{hint}"
+            );
+        }
+    }
+
+    #[test]
+    fn input_without_one_charge_is_an_invalid_callback_that_names_the_field() {
+        for input in [
+            json!({}),
+            json!({"chargeId": ""}),
+            json!({"chargeId": "a b"}),
+            json!({"chargeId": ["chrg_1"]}),
+            json!({"chargeId": "chrg_1", "objectId": "chrg_2"}),
         ] {
             let error = parsed(input).unwrap_err();
-            assert_eq!(error.0.field, field);
+            assert_eq!(error.0.field, "chargeId");
             assert_eq!(error.name(), "InvalidCallback");
         }
     }

@@ -1,4 +1,4 @@
-//! `payment3-callback`: serves `POST /callback` and `POST /notify`.
+//! `payment3-callback`: serves `/callback` and `POST /notify`, also with a slash at the end, and what no other route takes.
 
 use payment3_activities::activity::callback::{Parts, answer};
 use payment3_activities::aws::Service;

@@ -1,4 +1,4 @@
-//! `payment3-cardtoken`: serves `POST /cardpayment`.
+//! `payment3-cardtoken`: serves `POST /cardpayment`, and `POST /cardtoken` as older pages call it.
 
 use payment3_activities::activity::cardtoken::{Parts, answer};
 use payment3_activities::aws::Service;

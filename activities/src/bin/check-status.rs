@@ -9,6 +9,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     log::init();
     let aws = wiring::Aws::load()?;
     let table = aws.check_status()?;
+    let shop = wiring::default_callback_base()?;
     aws.connect(&[Service::DynamoDb]).await;
-    lambda::serve_infallible(async |request| answer(&table, &request).await).await
+    lambda::serve_infallible(async |request| answer(&table, &shop, &request).await).await
 }

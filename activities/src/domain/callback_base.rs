@@ -59,7 +59,16 @@ impl CallbackBases {
             .unwrap_or(&self.default)
     }
 
-    fn allows(&self, base: &str) -> bool {
+    /// The base where nobody asked for another: the shop's own.
+    #[must_use]
+    pub fn default_base(&self) -> &str {
+        &self.default
+    }
+
+    /// Whether the allow-list knows a base. Slashes at its end do not count.
+    #[must_use]
+    pub fn allows(&self, base: &str) -> bool {
+        let base = trimmed(base);
         // A query or fragment would swallow the path that is appended; the rest is what browsers read in more than
         // one way.
         let plain = base

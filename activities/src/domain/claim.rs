@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::fields::{FieldError, Fields};
 use super::ids::{CardToken, ChargeId};
 
-/// What the shopper's browser brought back from 3-D Secure.
+/// What the shopper's browser brought back from 3-D Secure. All of it but the charge's id is a hint: used where it can be
+/// read, dropped where it cannot.
 #[derive(Debug)]
 pub struct Claim {
     /// The charge that the return speaks of (`objectId` or `id`).
@@ -17,29 +18,23 @@ pub struct Claim {
     pub token: Option<CardToken>,
 }
 
-/// The `status` of the browser return.
+/// What the browser return claims, in the two words that apps know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClaimedStatus {
     /// `true` or `success`, in any case.
     Success,
-    /// `false` or `failure`, in any case.
+    /// Anything else: `false`, `fail`, `cancel`, a word that nobody knows, nothing.
     Failure,
 }
 
 impl ClaimedStatus {
     /// Reads the bank's word.
-    ///
-    /// # Errors
-    /// [`FieldError`] for any other word.
-    pub fn parse(word: &str) -> Result<Self, FieldError> {
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
         match word.trim().to_ascii_lowercase().as_str() {
-            "true" | "success" => Ok(Self::Success),
-            "false" | "failure" => Ok(Self::Failure),
-            _ => Err(FieldError::invalid(
-                "status",
-                "must be one of true, success, false, failure",
-            )),
+            "true" | "success" => Self::Success,
+            _ => Self::Failure,
         }
     }
 
@@ -54,35 +49,47 @@ impl ClaimedStatus {
 }
 
 impl Claim {
-    /// Reads the fields of a browser return.
+    /// Reads a browser return: from the query of its address and from its body, which are one message.
     ///
     /// # Errors
-    /// [`FieldError`] naming the field that is absent or wrong.
-    pub fn from_fields(fields: &Fields) -> Result<Self, FieldError> {
-        let (name, id) = match (fields.get("objectId"), fields.get("id")) {
-            (Some(object_id), Some(id)) if object_id != id => {
-                return Err(FieldError::invalid(
-                    "objectId",
-                    "and `id` name two different charges",
-                ));
-            }
-            (Some(object_id), _) => ("objectId", object_id),
-            (None, Some(id)) => ("id", id),
-            (None, None) => return Err(FieldError::missing("objectId")),
-        };
-        let charge_id =
-            ChargeId::new(id).map_err(|error| FieldError::invalid(name, error.to_string()))?;
-        let status = ClaimedStatus::parse(fields.require("status")?)?;
-        let token = fields
-            .get("token")
-            .map(CardToken::new)
-            .transpose()
-            .map_err(|error| FieldError::invalid("token", error.to_string()))?;
+    /// [`FieldError`] when no charge id can be read, when two different ones stand there, or when the message is over
+    /// [`super::fields::MAX_BODY`] bytes.
+    pub fn read(query: &str, body: &[u8]) -> Result<Self, FieldError> {
+        Self::from_fields(&Fields::parse_message(query, body)?)
+    }
+
+    fn from_fields(fields: &Fields) -> Result<Self, FieldError> {
         Ok(Self {
-            charge_id,
-            status,
-            token,
+            charge_id: charge_id(fields)?,
+            status: ClaimedStatus::parse(fields.readable("status").next_back().unwrap_or_default()),
+            token: fields
+                .readable("token")
+                .rev()
+                .find_map(|token| CardToken::new(token).ok()),
         })
+    }
+}
+
+/// The names under which a charge's id comes.
+const NAMES: [&str; 2] = ["objectId", "id"];
+
+/// The one charge that the message names.
+fn charge_id(fields: &Fields) -> Result<ChargeId, FieldError> {
+    let mut named = NAMES
+        .iter()
+        .flat_map(|name| fields.readable(name))
+        .filter_map(|id| ChargeId::new(id).ok());
+    match named.next() {
+        Some(id) if named.all(|other| other == id) => Ok(id),
+        Some(_) => Err(FieldError::invalid(
+            "objectId",
+            "and `id` name two different charges",
+        )),
+        None if NAMES.iter().any(|name| fields.is_given(name)) => Err(FieldError::invalid(
+            "objectId",
+            "must be a charge's id: 1 to 100 visible ASCII characters",
+        )),
+        None => Err(FieldError::missing("objectId")),
     }
 }
 
@@ -90,53 +97,83 @@ impl Claim {
 mod tests {
     use super::*;
 
-    fn claim(body: &str) -> Result<Claim, FieldError> {
-        Claim::from_fields(&Fields::parse(body.as_bytes())?)
+    fn claim(body: &[u8]) -> Result<Claim, FieldError> {
+        Claim::read("", body)
     }
 
     #[test]
-    fn every_spelling_of_the_status_is_read() {
+    fn success_is_claimed_by_two_words_and_failure_by_every_other() {
         for (word, status) in [
             ("true", ClaimedStatus::Success),
             ("TRUE", ClaimedStatus::Success),
             ("Success", ClaimedStatus::Success),
             ("false", ClaimedStatus::Failure),
             ("FAILURE", ClaimedStatus::Failure),
+            ("fail", ClaimedStatus::Failure),
+            ("cancel", ClaimedStatus::Failure),
+            ("%BA%D1", ClaimedStatus::Failure),
+            ("", ClaimedStatus::Failure),
         ] {
-            let claim = claim(&format!("objectId=chrg_1&status={word}")).unwrap();
+            let claim = claim(format!("objectId=chrg_1&status={word}").as_bytes()).unwrap();
             assert_eq!(claim.status, status, "{word}");
         }
+        assert_eq!(
+            claim(b"objectId=chrg_1").unwrap().status,
+            ClaimedStatus::Failure
+        );
     }
 
     #[test]
-    fn the_charge_is_named_by_object_id_or_id() {
+    fn a_charge_id_is_all_that_a_return_needs() {
         for body in [
-            "objectId=chrg_1&status=true",
-            "id=chrg_1&status=true",
-            "id=chrg_1&objectId=chrg_1&status=true",
+            &b"objectId=chrg_1"[..],
+            b"id=chrg_1",
+            b"id=chrg_1&objectId=chrg_1&objectId=+chrg_1%0d%0a",
+            b"objectId=&id=chrg_1",
+            b"objectId=%ff&id=chrg_1",
+            b"objectId=chrg_1&status=fail&token=a%20b",
+            b"objectId=chrg_1&message=%BA%D1%B5%C3",
+            b"objectId=chrg_1&message=\xba\xd1\xb5\xc3",
+            b"objectId=chrg_1\r\nstatus=true\r\n",
+            br#"{"objectId":"chrg_1","status":"true","source":{"brand":"VISA"},"metadata":{}}"#,
+            br#"{"objectId":"chrg_1","status":{},"token":[]}"#,
         ] {
-            assert_eq!(claim(body).unwrap().charge_id.as_str(), "chrg_1");
+            let shown = String::from_utf8_lossy(body);
+            assert_eq!(claim(body).expect(&shown).charge_id.as_str(), "chrg_1");
         }
+        let by_query = Claim::read("objectId=chrg_1&status=true", b"").unwrap();
+        assert_eq!(by_query.charge_id.as_str(), "chrg_1");
+        assert_eq!(by_query.status, ClaimedStatus::Success);
+        let by_both = Claim::read("id=chrg_1", b"objectId=chrg_1").unwrap();
+        assert_eq!(by_both.charge_id.as_str(), "chrg_1");
     }
 
     #[test]
-    fn a_claim_that_cannot_be_used_names_the_field() {
-        for (body, field, missing) in [
-            ("status=true", "objectId", true),
-            ("objectId=&status=true", "objectId", true),
-            ("objectId=chrg_1", "status", true),
-            ("objectId=chrg_1&status=", "status", true),
-            ("objectId=chrg_1&status=maybe", "status", false),
-            ("objectId=chrg_1&status=1", "status", false),
-            ("objectId=chrg%0a1&status=true", "objectId", false),
-            ("objectId=chrg_1&id=chrg_2&status=true", "objectId", false),
-            ("objectId=chrg_1&status=true&token=a%20b", "token", false),
+    fn of_several_hints_the_last_that_can_be_read_counts() {
+        let claim =
+            claim(b"objectId=chrg_1&token=old&token=new&token=a%20b&status=true&status=false")
+                .unwrap();
+        assert_eq!(claim.token.unwrap().expose(), "new");
+        assert_eq!(claim.status, ClaimedStatus::Failure);
+    }
+
+    #[test]
+    fn a_return_without_one_charge_is_refused_by_name() {
+        for (query, body, missing) in [
+            ("", "status=true", true),
+            ("", "objectId=&status=true", true),
+            ("", "objectId=chrg%0a1&status=true", false),
+            ("", r#"{"objectId":["chrg_1"],"status":"true"}"#, false),
+            ("", "objectId=chrg_1&id=chrg_2&status=true", false),
+            ("", "objectId=chrg_1&objectId=chrg_2", false),
+            ("objectId=chrg_1", "objectId=chrg_2", false),
+            ("status=true", "", true),
         ] {
-            let error = claim(body).unwrap_err();
+            let error = Claim::read(query, body.as_bytes()).unwrap_err();
             assert_eq!(
                 (error.field.as_str(), error.missing),
-                (field, missing),
-                "{body}"
+                ("objectId", missing),
+                "{query} {body}"
             );
         }
     }

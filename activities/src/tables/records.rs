@@ -302,7 +302,6 @@ impl Records {
             .item("orderId", s(form.order_id.as_str()))
             .item("ownerId", s(owner.as_str()))
             .item("userId", s(form.user_id.as_str()))
-            .item("basketId", s(&form.basket_id))
             .item("mid", s(form.mid.as_str()))
             .item("amountSatang", n(amount.satang()))
             .item("currency", s("THB"))
@@ -323,10 +322,12 @@ impl Records {
             .item("openSince", s(&now))
             .item("createdAt", s(&now))
             .condition_expression("attribute_not_exists(tokenId)");
-        let request = match &form.callback {
-            Some(callback) => request.item("callback", s(callback)),
-            None => request,
-        };
+        let request = [("callback", &form.callback), ("basketId", &form.basket_id)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.as_ref()?)))
+            .fold(request, |request, (name, value)| {
+                request.item(name, s(value))
+            });
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 
 use super::TableError;
 use super::item::{Item, baht, boolean, identifier, integer, n, s, string};
-use super::records::{FIRST_LOOK_AFTER, Record, Records, transact_update};
+use super::records::{FIRST_LOOK_AFTER, Record, Records, Resolution, transact_update};
 use crate::clock;
 use crate::domain::charge::Outcome;
 use crate::domain::ids::{CardToken, ChargeId, OrderId, OwnerId, RecordKey};
@@ -65,6 +65,15 @@ impl Found {
         match self {
             Self::Own(record) => &record.order_id,
             Self::Foreign(foreign) => &foreign.order_id,
+        }
+    }
+
+    /// Whether the record says that its charge has paid the order.
+    #[must_use]
+    pub fn is_paid(&self) -> bool {
+        match self {
+            Self::Own(record) => record.resolution == Some(Resolution::OrderPaid),
+            Self::Foreign(foreign) => foreign.is_paid(),
         }
     }
 }
@@ -153,6 +162,15 @@ impl Foreign {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// Whether the system that made it says that the order is paid by its charge.
+    fn is_paid(&self) -> bool {
+        if self.old_layout {
+            self.done
+        } else {
+            string(&self.item, "resolution") == Some("orderPaid")
+        }
     }
 
     /// The record in our layout: whatever else it holds is kept. `source_table` is where the original stays.

@@ -1,19 +1,36 @@
 //! The checkout form: one meaning in both of its spellings, told from every other form by its fingerprint.
 
 use arbitrary::{Result, Unstructured};
+use payment3_activities::domain::callback_base::CallbackBases;
 use payment3_activities::domain::checkout::CheckoutForm;
 use payment3_activities::domain::fields::{FieldError, Fields, MAX_BODY};
 use serde_json::Value;
 
-use crate::callback::refused;
+use crate::callback::{refused, with_unread};
 use crate::generate::{rest, word};
 use crate::money;
 use crate::secrets::{TOKEN, assert_none_debugged, stand_in};
 
 type Pairs = Vec<(String, String)>;
 
+/// The fields that a checkout reads.
+const READ: [&str; 12] = [
+    "orderId",
+    "userId",
+    "grandTotal",
+    "basketId",
+    "mid",
+    "token",
+    "callback",
+    "saveCard",
+    "smartpayId",
+    "term",
+    "currency",
+    "dcc_currency",
+];
+
 /// Each field with values that nearly mean something.
-const FIELDS: [(&str, &[&str]); 10] = [
+const FIELDS: [(&str, &[&str]); 12] = [
     (
         "orderId",
         &[
@@ -63,6 +80,8 @@ const FIELDS: [(&str, &[&str]); 10] = [
         &["true", "false", "1", "0", "on", "ON", "TRUE", "yes", ""],
     ),
     ("paymentMethods", &["card", "<script>", "null"]),
+    ("term", &["", " ", "10"]),
+    ("dcc_currency", &["THB", "", "thb", "USD"]),
 ];
 
 /// Checks a pair of forms that may differ in one place, in every spelling; then the rest of the bytes as a body.
@@ -77,11 +96,37 @@ pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
         );
     }
     let body = rest(u)?;
-    match Fields::parse(body).and_then(|fields| CheckoutForm::from_fields(&fields)) {
+    match read(body) {
         Ok(form) => sound(&form),
         Err(error) => refused(error),
     }
+    no_unread_field_changes_a_checkout(body);
     Ok(())
+}
+
+fn read(body: &[u8]) -> std::result::Result<CheckoutForm, FieldError> {
+    CheckoutForm::from_fields(&Fields::parse(body)?, &bases())
+}
+
+fn bases() -> CallbackBases {
+    CallbackBases::new(&["yourapp://payments".to_owned()], "https://shop.example")
+        .expect("usable bases")
+}
+
+/// Whatever stands beside the fields that a checkout reads: it is the same checkout.
+fn no_unread_field_changes_a_checkout(junk: &[u8]) {
+    let known: Vec<_> = FIELDS
+        .iter()
+        .filter(|(name, _)| READ.contains(name))
+        .map(|(name, words)| (*name, words[0]))
+        .collect();
+    let plain = with_unread(&known, &READ, b"x").remove(0);
+    let plain = read(&plain).expect("a form that can be accepted");
+    for body in with_unread(&known, &READ, junk) {
+        let shown = String::from_utf8_lossy(&body);
+        let form = read(&body).unwrap_or_else(|error| panic!("{error}: {shown}"));
+        assert_eq!(form.fingerprint(), plain.fingerprint(), "{shown}");
+    }
 }
 
 fn form(u: &mut Unstructured<'_>) -> Result<Pairs> {
@@ -147,9 +192,7 @@ fn spelt(pairs: &Pairs) -> Option<CheckoutForm> {
     if bodies.iter().any(|body| body.len() > MAX_BODY) {
         return None;
     }
-    let [form, strings, literals] = bodies.map(|body| {
-        Fields::parse(body.as_bytes()).and_then(|fields| CheckoutForm::from_fields(&fields))
-    });
+    let [form, strings, literals] = bodies.map(|body| read(body.as_bytes()));
     same(&form, &strings);
     same(&form, &literals);
     match form {
@@ -215,16 +258,15 @@ fn sound(form: &CheckoutForm) {
     ] {
         assert!((1..=100).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));
     }
-    assert!(!form.basket_id.trim().is_empty());
     assert_eq!(form.fingerprint().len(), 64);
     let elsewhere = [
         form.order_id.as_str(),
         form.user_id.as_str(),
         form.mid.as_str(),
-        &form.basket_id,
     ]
     .into_iter()
     .chain(form.callback.as_deref())
+    .chain(form.basket_id.as_deref())
     .any(stand_in);
     if !elsewhere {
         assert_none_debugged("a checkout form", form);
@@ -233,33 +275,45 @@ fn sound(form: &CheckoutForm) {
 
 /// What two forms must have in common to be the same form, from the pairs as they were written.
 fn meaning(form: &CheckoutForm, pairs: &Pairs) -> (Vec<String>, Option<u128>, bool) {
-    let written = |name: &str| {
+    let written = |name: &str| -> Vec<&str> {
         pairs
             .iter()
-            .find(|(field, _)| field == name)
-            .map(|(_, value)| value.clone())
-            .filter(|value| !value.trim().is_empty())
-            .unwrap_or_default()
+            .filter(|(field, _)| field == name)
+            .map(|(_, value)| value.trim())
+            .filter(|value| !value.is_empty())
+            .collect()
     };
-    let total = money::value(&written("grandTotal"));
-    assert_eq!(
-        total,
-        u128::try_from(form.grand_total.satang()).ok(),
+    let last = |name: &str| written(name).last().copied().unwrap_or_default().to_owned();
+    let totals: Vec<_> = written("grandTotal")
+        .into_iter()
+        .map(money::value)
+        .collect();
+    let total = u128::try_from(form.grand_total.satang()).ok();
+    assert!(
+        !totals.is_empty() && totals.iter().all(|written| *written == total),
         "the amount is the written one"
     );
-    let save = matches!(
-        written("saveCard").to_lowercase().as_str(),
-        "true" | "1" | "on"
-    );
+    let ticks = written("saveCard");
+    let save = !ticks.is_empty()
+        && ticks
+            .iter()
+            .all(|tick| matches!(tick.to_lowercase().as_str(), "true" | "1" | "on"));
     assert_eq!(form.save_card, save);
-    let texts = [
-        "orderId",
-        "userId",
-        "customerId",
-        "basketId",
-        "mid",
-        "token",
-        "callback",
-    ];
-    (texts.map(written).to_vec(), total, save)
+    assert_eq!(form.token.expose(), last("token"));
+    for name in ["orderId", "userId", "mid"] {
+        let said = written(name);
+        assert!(
+            said.iter().all(|one| *one == said[0]),
+            "{name} contradicts itself"
+        );
+    }
+    let callback = written("callback")
+        .into_iter()
+        .rfind(|base| bases().allows(base))
+        .unwrap_or_default()
+        .to_owned();
+    assert_eq!(form.callback.as_deref().unwrap_or_default(), callback);
+    let mut texts = ["orderId", "userId", "mid", "token"].map(last).to_vec();
+    texts.push(callback);
+    (texts, total, save)
 }

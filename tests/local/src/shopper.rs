@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -324,11 +325,45 @@ pub async fn post_callback(
     content_type: &str,
     body: impl Into<reqwest::Body>,
 ) -> Result<Answer> {
+    request(&Method::POST, url, content_type, body).await
+}
+
+/// Makes any request, as a program does.
+///
+/// # Errors
+/// No answer comes.
+pub async fn request(
+    method: &Method,
+    url: &str,
+    content_type: &str,
+    body: impl Into<reqwest::Body>,
+) -> Result<Answer> {
     let request = client()
-        .post(url)
+        .request(method.clone(), url)
         .header(CONTENT_TYPE, content_type)
         .body(body);
-    Answer::to(request).await.context("POST /callback")
+    Answer::to(request)
+        .await
+        .with_context(|| format!("{method} {url}"))
+}
+
+/// Makes a request as a browser does that a person sits in front of.
+///
+/// # Errors
+/// No answer comes.
+pub async fn navigate(
+    method: &Method,
+    url: &str,
+    body: impl Into<reqwest::Body>,
+) -> Result<Answer> {
+    let request = client()
+        .request(method.clone(), url)
+        .header(CONTENT_TYPE, FORM)
+        .header(ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
+        .body(body);
+    Answer::to(request)
+        .await
+        .with_context(|| format!("{method} {url}"))
 }
 
 /// The URL in a page's `<meta http-equiv="refresh" content="0;url=…">`.

@@ -9,7 +9,7 @@ const orderId = query.get("orderId") ?? "";
 const isVerification = orderId === "ADDCARD";
 
 const TEXTS = {
-  pending: ["We are waiting for the bank", "The payment has not been confirmed yet. This page looks again every second."],
+  pending: ["We are waiting for the bank", "Your payment is being checked. You do not need to pay again: this page looks again every second."],
   paid: ["Thank you", "Your order is paid."],
   declined: ["The payment did not succeed", "The bank declined it. You have not been charged."],
   reversed: ["Your money is on its way back", "The bank charged the card, but the order could not be paid."],

@@ -11,7 +11,7 @@ use payment3_local::outputs::Outputs;
 use payment3_local::random;
 use payment3_local::shop::{NewOrder, Order};
 use payment3_local::shopper::{self, CARD_APPROVED, Next, ReturnForm};
-use reqwest::RequestBuilder;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -42,15 +42,22 @@ impl Requests {
     pub(crate) async fn provoking(&self, answer: &Documented<'_>) -> Option<RequestBuilder> {
         let (status, code) = (answer.status, answer.code.as_deref());
         match answer.operation.as_str() {
-            "POST /cardpayment" => self.checkout(status, code).await,
-            "POST /callback" => self.callback(status, code).await,
+            "POST /cardpayment" => self.checkout("/cardpayment", status, code).await,
+            "POST /cardtoken" => self.checkout("/cardtoken", status, code).await,
+            "POST /callback" => self.callback(Method::POST, status, code).await,
+            "GET /callback" => self.callback(Method::GET, status, code).await,
             "POST /notify" => self.notify(status, code).await,
             "GET /checkstatus/{orderId}" => self.check_status(status, code).await,
             _ => None,
         }
     }
 
-    async fn checkout(&self, status: u16, code: Option<&str>) -> Option<RequestBuilder> {
+    async fn checkout(
+        &self,
+        path: &str,
+        status: u16,
+        code: Option<&str>,
+    ) -> Option<RequestBuilder> {
         let fields = match (status, code) {
             (200, None) | (503, Some("UNAVAILABLE")) => self.form().await,
             (400, Some("MISSING_FIELD")) => with(self.form().await, "token", ""),
@@ -72,20 +79,34 @@ impl Requests {
             }
             _ => return None,
         };
-        Some(self.post("/cardpayment", FORM, encoded(&fields)))
+        Some(self.post(path, FORM, encoded(&fields)))
     }
 
-    async fn callback(&self, status: u16, code: Option<&str>) -> Option<RequestBuilder> {
+    async fn callback(
+        &self,
+        method: Method,
+        status: u16,
+        code: Option<&str>,
+    ) -> Option<RequestBuilder> {
         let genuine = self.returned().await;
         let fields = match (status, code) {
-            (303, None) | (503, Some("UNAVAILABLE")) => genuine,
+            (303, None) | (503, Some("UNAVAILABLE")) | (425, Some("TOO_EARLY")) => genuine,
             (400, Some("MISSING_FIELD")) => genuine.with("objectId", ""),
-            (400, Some("INVALID_INPUT")) => genuine.with("status", "perhaps"),
+            (400, Some("INVALID_INPUT")) => genuine.with("id", "chrg_test_of_somebody_else"),
             (404, Some("NOT_FOUND")) => genuine.with("objectId", &random::id("chrg_test_")),
             _ => return None,
         }
         .fields;
-        Some(self.post("/callback", FORM, encoded(&fields)))
+        let request = if method == Method::GET {
+            let address = format!("{}/callback?{}", self.outputs.api_url, encoded(&fields));
+            client().get(address)
+        } else {
+            self.post("/callback", FORM, encoded(&fields))
+        };
+        Some(match status {
+            425 => request.header("sec-purpose", "prefetch"),
+            _ => request,
+        })
     }
 
     async fn notify(&self, status: u16, code: Option<&str>) -> Option<RequestBuilder> {

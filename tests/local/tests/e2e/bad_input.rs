@@ -1,10 +1,14 @@
-//! Callbacks that no honest client sends: refused with the field named, and without a trace.
+//! Returns that name no charge, or two: refused with the field named, and without a trace. And returns with all kinds of
+//! things beside the charge's id: taken as what they are.
 
+use payment3_bank::SECRET_KEY;
 use payment3_local::http::FORM;
 use payment3_local::random;
-use payment3_local::shopper::CARD_APPROVED;
-use serde_json::Value;
+use payment3_local::shopper::{self, CARD_APPROVED};
+use reqwest::Method;
+use serde_json::{Value, json};
 
+use crate::hostile::sign;
 use crate::support::TestApp;
 
 const JSON: &str = "application/json";
@@ -17,8 +21,6 @@ type Case = (&'static str, Vec<u8>, &'static str);
 fn cases(charge: &str, token: &str) -> Vec<Case> {
     let json = |text: String| (JSON, text.into_bytes());
     let form = |text: String| (FORM, text.into_bytes());
-    let mut not_utf8 = format!("objectId={charge}&status=true&message=").into_bytes();
-    not_utf8.extend([0xff, 0xfe]);
     [
         // Neither JSON nor a form.
         (form(String::new()), "body"),
@@ -46,42 +48,23 @@ fn cases(charge: &str, token: &str) -> Vec<Case> {
             json(r#"{"objectId":null,"status":"true"}"#.to_owned()),
             "objectId",
         ),
+        // None that can be read.
         (
             json(format!(r#"{{"objectId":["{charge}"],"status":"true"}}"#)),
             "objectId",
         ),
-        // No status, or none that is known.
-        (form(format!("objectId={charge}&token={token}")), "status"),
-        (form(format!("objectId={charge}&status=")), "status"),
-        (form(format!("objectId={charge}&status=maybe")), "status"),
-        (form(format!("objectId={charge}&status=1")), "status"),
-        (json(format!(r#"{{"objectId":"{charge}"}}"#)), "status"),
+        (form("objectId=%ff%fe&status=true".to_owned()), "objectId"),
+        // Two.
         (
-            json(format!(r#"{{"objectId":"{charge}","status":"paid"}}"#)),
-            "status",
-        ),
-        (
-            json(format!(r#"{{"objectId":"{charge}","status":{{}}}}"#)),
-            "status",
-        ),
-        // Repeated keys.
-        (
-            form(format!("objectId={charge}&objectId={charge}&status=true")),
+            form(format!("objectId={charge}&objectId={charge}0")),
             "objectId",
         ),
-        (
-            form(format!("objectId={charge}&object%49d={charge}&status=true")),
-            "objectId",
-        ),
-        (
-            form(format!("objectId={charge}&status=true&status=false")),
-            "status",
-        ),
+        (form(format!("objectId={charge}&id={charge}0")), "objectId"),
         (
             json(format!(
-                r#"{{"objectId":"{charge}","status":"true","status":"false"}}"#
+                r#"{{"objectId":"{charge}","object\u0049d":"{charge}0"}}"#
             )),
-            "status",
+            "objectId",
         ),
         // Over 8 KB.
         (
@@ -98,9 +81,6 @@ fn cases(charge: &str, token: &str) -> Vec<Case> {
             )),
             "body",
         ),
-        // Not UTF-8.
-        ((FORM, not_utf8), "body"),
-        (form("objectId=%ff%fe&status=true".to_owned()), "objectId"),
     ]
     .into_iter()
     .map(|((content_type, body), field)| (content_type, body, field))
@@ -109,7 +89,7 @@ fn cases(charge: &str, token: &str) -> Vec<Case> {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_malformed_callback_is_refused_by_field_and_changes_nothing() {
+async fn a_return_without_one_charge_is_refused_by_field_and_changes_nothing() {
     let app = TestApp::connect().await;
     let pending = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     let charge = pending.charge_id().to_owned();
@@ -142,6 +122,144 @@ async fn a_malformed_callback_is_refused_by_field_and_changes_nothing() {
     app.return_with(&pending.form).await;
     app.execution(&charge).await;
     app.assert_paid(&pending).await;
+}
+
+/// What stands beside the charge's id, by what comes of it for the shopper.
+fn hints(charge: &str) -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let success = |content_type, text: String| (content_type, text.into_bytes(), "success");
+    let failure = |content_type, text: String| (content_type, text.into_bytes(), "failure");
+    let thai = [
+        format!("objectId={charge}&status=true&message=").as_bytes(),
+        b"\xba\xd1\xb5\xc3",
+    ]
+    .concat();
+    vec![
+        (FORM, thai, "success"),
+        success(
+            FORM,
+            format!("objectId={charge}&status=true&message=%BA%D1%B5%C3"),
+        ),
+        success(FORM, format!("status=true&objectId={charge}&a=1&a=2&a[]=3")),
+        success(
+            "text/plain",
+            format!("objectId={charge}\r\nstatus=true\r\n"),
+        ),
+        success(
+            JSON,
+            format!(
+                r#"{{"objectId":"{charge}","status":"true","source":{{"brand":"VISA"}},"metadata":{{}}}}"#
+            ),
+        ),
+        failure(FORM, format!("objectId={charge}&status=fail")),
+        failure(FORM, format!("objectId={charge}&status=cancel")),
+        failure(FORM, format!("objectId={charge}&status=")),
+        failure(FORM, format!("objectId={charge}")),
+        failure(FORM, format!("objectId={charge}&token=a%20b&status=%BA%D1")),
+    ]
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn whatever_stands_beside_the_charge_the_return_is_taken() {
+    let app = TestApp::connect().await;
+    let owner = random::id("usr_");
+    // Of the same number of payments as there are kinds: each starts its own.
+    for number in 0..hints("").len() {
+        let pending = app.authenticated(&owner, CARD_APPROVED).await;
+        let (content_type, body, shown) = hints(pending.charge_id()).remove(number);
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let answer = app.post_callback(content_type, body).await;
+        let landing = app.landing(&pending.order, shown);
+        assert_eq!(answer.location, Some(landing), "{text}: {answer:?}");
+        app.execution(pending.charge_id()).await;
+        app.assert_paid(&pending).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_return_may_come_by_get_and_with_a_slash_at_the_end_of_the_address() {
+    let app = TestApp::connect().await;
+    let owner = random::id("usr_");
+    for (method, slash, in_query) in [
+        (Method::GET, "", true),
+        (Method::GET, "/", true),
+        (Method::POST, "", true),
+        (Method::POST, "/", false),
+    ] {
+        let pending = app.authenticated(&owner, CARD_APPROVED).await;
+        let fields = format!("objectId={}&status=true", pending.charge_id());
+        let (query, body) = if in_query {
+            (format!("?{fields}"), String::new())
+        } else {
+            (String::new(), fields)
+        };
+        let address = format!("{}/callback{slash}{query}", app.outputs.api_url);
+        let answer = shopper::request(&method, &address, FORM, body)
+            .await
+            .expect("an answer");
+        let landing = app.landing(&pending.order, "success");
+        assert_eq!(answer.location, Some(landing), "{method} {slash}");
+        app.execution(pending.charge_id()).await;
+        app.assert_paid(&pending).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_notification_with_a_slash_at_the_end_of_the_address_is_no_return() {
+    let app = TestApp::connect().await;
+    let pending = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    let url = format!("{}/notify/", app.outputs.api_url);
+    let unsigned = format!(r#"{{"objectId":"{0}","id":"{0}"}}"#, pending.charge_id());
+    let answer = shopper::post_callback(&url, JSON, unsigned).await;
+    assert_eq!(answer.expect("an answer").status, 400);
+    app.assert_untouched(&pending).await;
+    let mut signed = json!({
+        "object": "charge", "id": pending.charge_id(), "amount": 1500, "currency": "THB",
+        "status": "success", "transaction_state": "Authorized",
+    });
+    sign(&mut signed, SECRET_KEY);
+    let answer = shopper::post_callback(&url, JSON, signed.to_string()).await;
+    assert_eq!(answer.expect("an answer").status, 200);
+    app.execution(pending.charge_id()).await;
+    app.assert_paid(&pending).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_person_in_a_browser_gets_a_page_for_every_refusal() {
+    let app = TestApp::connect().await;
+    let unknown = random::id("chrg_test_");
+    for (method, path, body, status) in [
+        (
+            Method::POST,
+            "/callback",
+            format!("objectId={unknown}"),
+            404,
+        ),
+        (Method::POST, "/callback", "status=true".to_owned(), 400),
+        (Method::GET, "/callback", String::new(), 400),
+        (Method::POST, "/notify", String::new(), 400),
+        (Method::GET, "/checkstatus/1", String::new(), 404),
+        (Method::POST, "/cardpayment", String::new(), 400),
+        (Method::POST, "/cardtoken", "x=1".to_owned(), 400),
+        (Method::GET, "/", String::new(), 404),
+    ] {
+        let address = format!("{}{path}", app.outputs.api_url);
+        let program = shopper::request(&method, &address, FORM, body.clone());
+        let program = program.await.expect("an answer");
+        assert_eq!(program.status, status, "{path}: {program:?}");
+        serde_json::from_str::<Value>(&program.body).expect("JSON for a program");
+
+        let page = shopper::navigate(&method, &address, body).await;
+        let page = page.expect("an answer");
+        assert_eq!(page.status, status, "{path}: {page:?}");
+        let back = r#"<a href="https://shop.villamarket.com">Back to the shop</a>"#;
+        assert!(page.body.contains(back), "{path}: {}", page.body);
+        let checked = page.body.contains("You do not need to pay again");
+        assert_eq!(checked, !path.starts_with("/card"), "{path}: {}", page.body);
+    }
 }
 
 #[tokio::test]

@@ -222,12 +222,12 @@ fn statuses() -> Vec<Item> {
             "ORDER%2f",
             "ORDER/callback",
         ]
-        .map(|id| get(id.to_owned(), "404 no such route")),
+        .map(|id| get(id.to_owned(), "404 NOT_FOUND")),
     );
     items.push(Item::new(
         Stage::AtTheBank,
         "/checkstatus: a paid status, posted",
-        "404 no such route",
+        "404 NOT_FOUND",
         Leaves::Nothing,
         Attack::once(|scene| {
             let order_id = &scene.victim.order.order_id;
@@ -288,9 +288,16 @@ fn inputs() -> Vec<Item> {
         input(
             Stage::AtTheBank,
             "a status that is none",
+            "SUCCEEDED AwaitBank",
+            Leaves::Inquiry,
+            |scene| json!({"chargeId": scene.victim.charge, "status": "maybe"}),
+        ),
+        input(
+            Stage::AtTheBank,
+            "two charges",
             "FAILED InvalidCallback",
             Leaves::Nothing,
-            |scene| json!({"chargeId": scene.victim.charge, "status": "maybe"}),
+            |scene| json!({"chargeId": scene.victim.charge, "objectId": scene.other.charge}),
         ),
         input(
             Stage::AtTheBank,
@@ -302,8 +309,8 @@ fn inputs() -> Vec<Item> {
         input(
             Stage::AtTheBank,
             "a source that is none",
-            "FAILED InvalidCallback",
-            Leaves::Nothing,
+            "SUCCEEDED AwaitBank",
+            Leaves::Inquiry,
             |scene| json!({"chargeId": scene.victim.charge, "source": "bank"}),
         ),
         input(

@@ -137,9 +137,6 @@ impl Scene<'_> {
         if let Some(shown) = body["status"].as_str() {
             return format!("{status} {shown}");
         }
-        if body["message"] == "Not Found" {
-            return format!("{status} no such route");
-        }
         if answer.is_html() {
             return format!("{status} page");
         }

@@ -250,12 +250,7 @@ fn changed() -> Vec<Item> {
             json!(""),
         ),
         set("status flipped to fail", UNSIGNED, "status", json!("fail")),
-        set(
-            "a status of true",
-            "400 INVALID_INPUT status",
-            "status",
-            json!("true"),
-        ),
+        set("a status of true", UNSIGNED, "status", json!("true")),
         set("Settled", UNSIGNED, "transaction_state", json!("Settled")),
         set("Voided", UNSIGNED, "transaction_state", json!("Voided")),
         set("Declined", UNSIGNED, "transaction_state", json!("Declined")),
@@ -579,7 +574,7 @@ fn carriers() -> Vec<Item> {
         Item::new(
             Stage::Authorized,
             name,
-            "404 no such route",
+            "404 NOT_FOUND",
             Leaves::Nothing,
             attack,
         )

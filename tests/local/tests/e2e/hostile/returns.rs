@@ -1,4 +1,4 @@
-//! Forged browser returns: `POST /callback`.
+//! Forged browser returns: `/callback`.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,8 @@ const PATH: &str = "/callback";
 const UNKNOWN: &str = "404 NOT_FOUND objectId";
 const WRONG_ID: &str = "400 INVALID_INPUT objectId";
 const NO_ID: &str = "400 MISSING_FIELD objectId";
-const WRONG_STATUS: &str = "400 INVALID_INPUT status";
 const UNREADABLE: &str = "400 INVALID_INPUT body";
-const NO_ROUTE: &str = "404 no such route";
+const NO_ROUTE: &str = "404 NOT_FOUND";
 const SUCCESS: &str = "303 to thanks, success";
 const FAILURE: &str = "303 to thanks, failure";
 
@@ -59,7 +58,16 @@ fn returned(
     Item::new(stage, name, answer, leaves, Attack::once(forge))
 }
 
-/// A return of a payment that is on the bank's page, with one field set, which must change nothing.
+/// What a return of a payment that is on the bank's page may leave behind: one that names the charge has the bank asked.
+fn leaves(answer: &str) -> Leaves {
+    if answer.starts_with("303") {
+        Leaves::Inquiry
+    } else {
+        Leaves::Nothing
+    }
+}
+
+/// A return of a payment that is on the bank's page, with one field set.
 fn set(
     name: impl Into<String>,
     answer: &'static str,
@@ -71,7 +79,7 @@ fn set(
         Stage::AtTheBank,
         name,
         answer,
-        Leaves::Nothing,
+        leaves(answer),
         move |scene| Forgery::form(PATH, &with(scene, &[(field, &value)])),
     )
 }
@@ -235,7 +243,7 @@ fn flipped() -> Vec<Item> {
         flip(
             Stage::Paid,
             "status flipped to false after the order was paid",
-            FAILURE,
+            SUCCESS,
             Leaves::Nothing,
             "false",
         ),
@@ -357,12 +365,12 @@ fn replays() -> Vec<Item> {
 
 fn ids() -> Vec<Item> {
     let odd = |name: &str, answer, id: String| set(format!("an id {name}"), answer, "objectId", id);
-    let derived = |name: &str, answer, derive: fn(&str) -> String| {
+    let derived = |name: &str, answer: &'static str, derive: fn(&str) -> String| {
         returned(
             Stage::AtTheBank,
             format!("the id {name}"),
             answer,
-            Leaves::Nothing,
+            leaves(answer),
             move |scene| {
                 let id = derive(&scene.victim.charge);
                 Forgery::form(PATH, &with(scene, &[("objectId", &id)]))
@@ -420,9 +428,9 @@ fn ids() -> Vec<Item> {
         }),
         derived("twice, with a comma", UNKNOWN, |id| format!("{id},{id}")),
         derived("encoded twice", UNKNOWN, |id| id.replacen('c', "%63", 1)),
-        derived("with a blank behind it", WRONG_ID, |id| format!("{id} ")),
+        derived("with a blank behind it", SUCCESS, |id| format!("{id} ")),
         derived("with a NUL behind it", WRONG_ID, |id| format!("{id}\0")),
-        derived("with a line break behind it", WRONG_ID, |id| {
+        derived("with a line break behind it", SUCCESS, |id| {
             format!("{id}\n")
         }),
         derived("with a header behind it", WRONG_ID, |id| {
@@ -437,33 +445,30 @@ fn ids() -> Vec<Item> {
     ]
 }
 
+/// Hints: none stops a return, and none is believed.
 fn fields() -> Vec<Item> {
     vec![
-        set("a status of 1", WRONG_STATUS, "status", "1"),
-        set("a status of paid", WRONG_STATUS, "status", "paid"),
+        set("a status of 1", FAILURE, "status", "1"),
+        set("a status of paid", FAILURE, "status", "paid"),
+        set("a status of fail", FAILURE, "status", "fail"),
         set(
             "a status and a header",
-            WRONG_STATUS,
+            FAILURE,
             "status",
             "true\r\nX-Evil: 1",
         ),
         set(
             "a status and a parameter",
-            WRONG_STATUS,
+            FAILURE,
             "status",
             "true&amount=0",
         ),
-        set("a status and a NUL", WRONG_STATUS, "status", "true\0"),
-        set("no status", "400 MISSING_FIELD status", "status", ""),
-        set(
-            "a token and a header",
-            "400 INVALID_INPUT token",
-            "token",
-            "t\r\nX-Evil: 1",
-        ),
+        set("a status and a NUL", FAILURE, "status", "true\0"),
+        set("no status", FAILURE, "status", ""),
+        set("a token and a header", SUCCESS, "token", "t\r\nX-Evil: 1"),
         set(
             "a token of 101 characters",
-            "400 INVALID_INPUT token",
+            SUCCESS,
             "token",
             "t".repeat(101),
         ),
@@ -478,23 +483,26 @@ fn fields() -> Vec<Item> {
 }
 
 fn unreadable() -> Vec<Item> {
-    let body = |name: &str, answer, content_type: &'static str, body: fn(&Scene<'_>) -> Vec<u8>| {
+    let body = |name: &str,
+                answer: &'static str,
+                content_type: &'static str,
+                body: fn(&Scene<'_>) -> Vec<u8>| {
         returned(
             Stage::AtTheBank,
             name,
             answer,
-            Leaves::Nothing,
+            leaves(answer),
             move |scene| Forgery::post(PATH, content_type, body(scene)),
         )
     };
     let json_text =
         |scene: &Scene<'_>, text: &str| text.replace("CHARGE", &scene.victim.charge).into_bytes();
-    let json_body = |name: &str, answer, text: &'static str| {
+    let json_body = |name: &str, answer: &'static str, text: &'static str| {
         returned(
             Stage::AtTheBank,
             name,
             answer,
-            Leaves::Nothing,
+            leaves(answer),
             move |scene| Forgery::post(PATH, JSON, json_text(scene, text)),
         )
     };
@@ -504,7 +512,7 @@ fn unreadable() -> Vec<Item> {
         body("a NUL byte in front of a form", NO_ID, FORM, |scene| {
             format!("\0objectId={}&status=true", scene.victim.charge).into_bytes()
         }),
-        body("bytes that are no UTF-8", UNREADABLE, FORM, |scene| {
+        body("bytes that are no UTF-8", SUCCESS, FORM, |scene| {
             let form = format!("objectId={}&status=true&message=", scene.victim.charge);
             [form.into_bytes(), vec![0xff]].concat()
         }),
@@ -522,7 +530,7 @@ fn unreadable() -> Vec<Item> {
                 format!("objectId=x&object%49d={}&status=true", scene.victim.charge).into_bytes()
             },
         ),
-        body("status twice", WRONG_STATUS, FORM, |scene| {
+        body("status twice", SUCCESS, FORM, |scene| {
             format!("objectId={}&status=false&status=true", scene.victim.charge).into_bytes()
         }),
         body(
@@ -565,17 +573,11 @@ fn unreadable() -> Vec<Item> {
         body("lists in lists, 4000 deep", UNREADABLE, JSON, |_| {
             [vec![b'['; 4000], vec![b']'; 4000]].concat()
         }),
-        body(
-            "objects 1000 deep in a field",
-            "400 INVALID_INPUT message",
-            JSON,
-            |scene| {
-                let deep = format!("{}1{}", "{\"a\":".repeat(1000), "}".repeat(1000));
-                let charge = &scene.victim.charge;
-                format!(r#"{{"objectId":"{charge}","status":"true","message":{deep}}}"#)
-                    .into_bytes()
-            },
-        ),
+        body("objects 1000 deep in a field", SUCCESS, JSON, |scene| {
+            let deep = format!("{}1{}", "{\"a\":".repeat(1000), "}".repeat(1000));
+            let charge = &scene.victim.charge;
+            format!(r#"{{"objectId":"{charge}","status":"true","message":{deep}}}"#).into_bytes()
+        }),
         json_body("null", UNREADABLE, "null"),
         json_body("a list", UNREADABLE, r#"["CHARGE","true"]"#),
         json_body(
@@ -615,7 +617,7 @@ fn unreadable() -> Vec<Item> {
         ),
         json_body(
             "an id with half a surrogate",
-            UNREADABLE,
+            WRONG_ID,
             r#"{"objectId":"CHARGE\ud800","status":"true"}"#,
         ),
         json_body(
@@ -625,30 +627,30 @@ fn unreadable() -> Vec<Item> {
         ),
         json_body(
             "status twice in JSON, once spelt by escapes",
-            WRONG_STATUS,
+            SUCCESS,
             r#"{"objectId":"CHARGE","status":"false","stat\u0075s":"true"}"#,
         ),
         json_body(
             "a status that is an object",
-            WRONG_STATUS,
+            FAILURE,
             r#"{"objectId":"CHARGE","status":{"toString":"true"}}"#,
         ),
         json_body(
             "a status that is 1",
-            WRONG_STATUS,
+            FAILURE,
             r#"{"objectId":"CHARGE","status":1}"#,
         ),
         returned(
             Stage::AtTheBank,
             "the bank's own notification, whole and signed",
-            UNREADABLE,
-            Leaves::Nothing,
+            SUCCESS,
+            Leaves::Inquiry,
             |scene| Forgery::json(PATH, &scene.victim.notice("Pre-Authorized")),
         ),
         returned(
             Stage::AtTheBank,
-            "a field name of markup, twice",
-            UNREADABLE,
+            "a field name of markup, twice, for a browser",
+            "400 page",
             Leaves::Nothing,
             |_| {
                 let name = "%3Cscript%3Ealert(1)%3C/script%3E";
@@ -659,7 +661,7 @@ fn unreadable() -> Vec<Item> {
         returned(
             Stage::AtTheBank,
             "a field name with a header in it, twice",
-            UNREADABLE,
+            NO_ID,
             Leaves::Nothing,
             |_| {
                 let name = "x%0d%0aX-Evil:1";
@@ -672,11 +674,16 @@ fn unreadable() -> Vec<Item> {
 /// The same words by other ways.
 fn carriers() -> Vec<Item> {
     let method = |method: Method| {
+        let answer = if method == Method::GET {
+            SUCCESS
+        } else {
+            NO_ROUTE
+        };
         returned(
             Stage::AtTheBank,
             format!("by {method}"),
-            NO_ROUTE,
-            Leaves::Nothing,
+            answer,
+            leaves(answer),
             move |scene| {
                 let query = format!("{PATH}?objectId={}&status=true", scene.victim.charge);
                 Forgery::new(method.clone(), query)
@@ -707,14 +714,44 @@ fn carriers() -> Vec<Item> {
             "/callback;/notify",
             "/notify%2f..%2fcallback",
             "/cardpayment%2f..%2fcallback",
+            "/notify/callback/",
         ]
         .map(path),
     );
+    items.extend(["/callback/", "/callback//"].map(|path| {
+        returned(
+            Stage::AtTheBank,
+            format!("at {path}"),
+            SUCCESS,
+            Leaves::Inquiry,
+            move |scene| Forgery::form(path, &scene.victim.return_fields()),
+        )
+    }));
+    items.push(returned(
+        Stage::AtTheBank,
+        "one charge in the query, another in the body",
+        WRONG_ID,
+        Leaves::Nothing,
+        |scene| {
+            let query = format!("{PATH}?objectId={}", scene.other.charge);
+            Forgery::form(&query, &scene.victim.return_fields())
+        },
+    ));
+    items.push(returned(
+        Stage::AtTheBank,
+        "by a browser that looks ahead",
+        "425 TOO_EARLY",
+        Leaves::Nothing,
+        |scene| {
+            let query = format!("{PATH}?objectId={}&status=true", scene.victim.charge);
+            Forgery::new(Method::GET, query).header("sec-purpose", "prefetch;prerender")
+        },
+    ));
     items.push(returned(
         Stage::AtTheBank,
         "everything in the query, nothing in the body",
-        UNREADABLE,
-        Leaves::Nothing,
+        SUCCESS,
+        Leaves::Inquiry,
         |scene| {
             let query = format!("{PATH}?objectId={}&status=true", scene.victim.charge);
             Forgery::new(Method::POST, query)

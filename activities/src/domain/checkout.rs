@@ -47,7 +47,7 @@ impl CheckoutForm {
         let mid = fields.agreed("mid", MerchantId::new)?;
         let order_id = fields.agreed("orderId", OrderId::new)?;
         let user_id = fields.agreed("userId", OwnerId::new)?;
-        let grand_total = fields.agreed("grandTotal", Satang::parse_baht)?;
+        let grand_total = fields.agreed("grandTotal", Satang::parse_shop)?;
         refuse_what_the_bank_would_not_be_told(fields)?;
         let callback = fields
             .readable("callback")

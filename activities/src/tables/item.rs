@@ -66,7 +66,7 @@ pub fn boolean(item: &Item, name: &str) -> Option<bool> {
 #[must_use]
 pub fn baht(item: &Item, name: &str) -> Option<Satang> {
     match item.get(name)? {
-        AttributeValue::N(text) | AttributeValue::S(text) => Satang::parse_grouped(text).ok(),
+        AttributeValue::N(text) | AttributeValue::S(text) => Satang::parse_shop(text).ok(),
         _ => None,
     }
 }

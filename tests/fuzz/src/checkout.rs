@@ -286,7 +286,7 @@ fn meaning(form: &CheckoutForm, pairs: &Pairs) -> (Vec<String>, Option<u128>, bo
     let last = |name: &str| written(name).last().copied().unwrap_or_default().to_owned();
     let totals: Vec<_> = written("grandTotal")
         .into_iter()
-        .map(money::value)
+        .map(money::shop_value)
         .collect();
     let total = u128::try_from(form.grand_total.satang()).ok();
     assert!(

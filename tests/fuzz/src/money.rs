@@ -7,13 +7,25 @@ use crate::generate::rest;
 
 const MAX: u128 = 999_999_999_999;
 
-/// Checks a number as an amount, then the rest of the bytes as the text of one.
+/// What numbers are written with. Digits at either end of a rounding come more often.
+const ALPHABET: &[u8; 16] = b"0001234599.eE+-,";
+
+/// Checks a number as an amount, then the rest of the bytes as the text of one: as they are, and each as a sign that
+/// numbers are written with.
 pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     number(u.arbitrary()?);
     let bytes = rest(u)?;
     if let Ok(written) = std::str::from_utf8(bytes) {
         text(written);
     }
+    let numbers: String = bytes
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 16)]))
+        .collect();
+    text(&numbers);
+    // Close to an amount, whatever follows.
+    text(&format!("1500.00{numbers}"));
+    text(&format!("1499.99{numbers}"));
     Ok(())
 }
 
@@ -40,13 +52,29 @@ fn number(satang: i64) {
         written.clone(),
         format!("{written}00"),
         format!("000{written}"),
-        grouped(baht) + decimals,
+        format!("{satang}e-2"),
+        format!("{satang}0E-3"),
+        format!("{written}e+0"),
     ] {
-        assert_eq!(Satang::parse_grouped(&text), Ok(amount), "{text}");
+        assert_eq!(Satang::parse_shop(&text), Ok(amount), "{text}");
+        assert_eq!(Satang::parse_json(&text), Ok(amount), "{text}");
+        let quoted = format!("\"{text}\"");
+        assert_eq!(Satang::parse_json(&quoted), Ok(amount), "{quoted}");
     }
-    assert_eq!(Satang::parse_baht(&written), Ok(amount));
-    assert_eq!(Satang::parse_json(&format!("\"{written}\"")), Ok(amount));
-    assert_eq!(Satang::parse_json(&written), Ok(amount));
+    let grouped = grouped(baht) + decimals;
+    assert_eq!(Satang::parse_shop(&grouped), Ok(amount), "{grouped}");
+    // What a sum of binary numbers leaves of it. Above a million baht a double cannot tell it from a satang any more.
+    if satang < 100_000_000 {
+        let baht = satang as f64 / 100.0;
+        for sum in [
+            baht + 0.7 - 0.7,
+            baht * 3.0 / 3.0,
+            f64::from_bits(baht.to_bits() + 1),
+        ] {
+            let text = sum.to_string();
+            assert_eq!(Satang::parse_shop(&text), Ok(amount), "{text}");
+        }
+    }
     let json = serde_json::to_string(&amount).expect("an integer");
     assert_eq!(json, satang.to_string());
     assert_eq!(serde_json::from_str::<Satang>(&json).ok(), Some(amount));
@@ -63,25 +91,10 @@ fn grouped(digits: &str) -> String {
     out
 }
 
-/// Of a text: each layout reads exactly what the grammar says, and the value of its digits.
+/// Of a text: each reader reads exactly what the grammar says, and the value of its digits.
 fn text(text: &str) {
-    let plain = value(text);
-    assert_eq!(read(Satang::parse_baht(text)), plain, "{text:?}");
-    let quoted = text
-        .len()
-        .checked_sub(2)
-        .filter(|_| text.starts_with('"') && text.ends_with('"'))
-        .map(|length| &text[1..=length]);
-    assert_eq!(
-        read(Satang::parse_json(text)),
-        value(quoted.unwrap_or(text)),
-        "{text:?}"
-    );
-    assert_eq!(
-        read(Satang::parse_grouped(text)),
-        grouped_value(text),
-        "{text:?}"
-    );
+    assert_eq!(read(Satang::parse_json(text)), bank_value(text), "{text:?}");
+    assert_eq!(read(Satang::parse_shop(text)), shop_value(text), "{text:?}");
 }
 
 fn read(amount: std::result::Result<Satang, MoneyError>) -> Option<u128> {
@@ -90,39 +103,99 @@ fn read(amount: std::result::Result<Satang, MoneyError>) -> Option<u128> {
         .map(|amount| u128::try_from(amount.satang()).expect("no amount is negative"))
 }
 
-/// The satang of `digits` or `digits.digits`, where no more than two decimals count.
-pub(crate) fn value(text: &str) -> Option<u128> {
-    let mut satang: u128 = 0;
-    let (mut digits, mut decimals) = (0, None::<usize>);
-    for byte in text.bytes() {
-        match (byte, &mut decimals) {
-            (b'.', None) if digits > 0 => decimals = Some(0),
-            (b'0'..=b'9', None) => {
-                digits += 1;
-                satang = satang
-                    .saturating_mul(10)
-                    .saturating_add(u128::from(byte - b'0') * 100);
-            }
-            (b'0'..=b'9', Some(place)) => {
-                *place += 1;
-                let digit = u128::from(byte - b'0');
-                match *place {
-                    1 => satang = satang.saturating_add(digit * 10),
-                    2 => satang = satang.saturating_add(digit),
-                    _ if digit == 0 => {}
-                    _ => return None,
-                }
-            }
-            _ => return None,
-        }
-    }
-    (digits > 0 && decimals != Some(0) && satang <= MAX).then_some(satang)
+/// The satang that the bank's JSON text says: a number or a string with one, of nothing but whole satang.
+pub(crate) fn bank_value(json: &str) -> Option<u128> {
+    let text = match json.starts_with('"') {
+        true => serde_json::from_str(json).ok()?,
+        false => json.to_owned(),
+    };
+    let parts = parts(&text)?;
+    let exact = parts.is_exact && parts.of_satang.is_multiple_of(UNIT);
+    exact.then(|| amount(parts.negative, parts.of_satang / UNIT))?
 }
 
-/// [`value`], with separators where they belong.
-pub(crate) fn grouped_value(text: &str) -> Option<u128> {
-    let plain = separated(text).then(|| text.replace(',', ""));
-    plain.and_then(|text| value(&text))
+/// The satang that the shop's text says: a number, whose thousands may be grouped, less than a hundredth of a satang from
+/// whole satang.
+pub(crate) fn shop_value(text: &str) -> Option<u128> {
+    let plain = match text.contains(',') {
+        true if separated(text) => text.replace(',', ""),
+        true => return None,
+        false => text.to_owned(),
+    };
+    let parts = parts(&plain)?;
+    let (below, beyond) = (parts.of_satang / UNIT, parts.of_satang % UNIT);
+    let hundredth = UNIT / 100;
+    let nearest = match beyond {
+        _ if beyond < hundredth => below,
+        _ if beyond > UNIT - hundredth => below + 1,
+        _ if beyond == UNIT - hundredth && !parts.is_exact => below + 1,
+        _ => return None,
+    };
+    amount(parts.negative, nearest)
+}
+
+/// The satang, if they are an amount.
+fn amount(negative: bool, satang: u128) -> Option<u128> {
+    (satang <= MAX && !(negative && satang > 0)).then_some(satang)
+}
+
+/// How many parts a satang is counted in here.
+const UNIT: u128 = 10_u128.pow(20);
+
+/// A number in parts of a satang, cut off.
+struct Parts {
+    negative: bool,
+    of_satang: u128,
+    /// Whether nothing was cut off.
+    is_exact: bool,
+}
+
+/// Reads `digits`, `digits.digits` and either with an exponent, by moving the point in the text. None for anything else,
+/// and for more than any amount.
+fn parts(text: &str) -> Option<Parts> {
+    let negative = text.starts_with('-');
+    let text = text.strip_prefix('-').unwrap_or(text);
+    let (number, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+    let sign = exponent.get(..1).filter(|sign| ["+", "-"].contains(sign));
+    let power = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if ![whole, decimals, power].into_iter().all(digits) {
+        return None;
+    }
+    let power = power.trim_start_matches('0');
+    let places: usize = match power.len() {
+        0 => 0,
+        1..=6 => power.parse().expect("digits"),
+        // Further than any text here is long.
+        _ => 10_000_000,
+    };
+    let moved = format!("{whole}{decimals}");
+    let all_zero = moved.bytes().all(|byte| byte == b'0');
+    // Where the point stands in `moved`, once in satang.
+    let point = match sign {
+        Some("-") => whole.len() as i64 + 2 - places as i64,
+        _ => whole.len() as i64 + 2 + places as i64,
+    };
+    let mut of_satang: u128 = 0;
+    let mut is_exact = true;
+    if !all_zero {
+        for (place, byte) in moved.bytes().enumerate() {
+            let power = point - 1 - place as i64;
+            let digit = u128::from(byte - b'0');
+            match power {
+                _ if digit == 0 => {}
+                13.. => return None,
+                -20..13 => of_satang += digit * 10_u128.pow((power + 20) as u32),
+                _ => is_exact = false,
+            }
+        }
+    }
+    Some(Parts {
+        negative,
+        of_satang,
+        is_exact,
+    })
 }
 
 /// Whether separators stand between groups of three digits of the baht, and nowhere else.
@@ -130,7 +203,9 @@ fn separated(text: &str) -> bool {
     let baht = text.split('.').next().unwrap_or_default();
     let decimals = &text[baht.len()..];
     let lengths: Vec<_> = baht.split(',').map(str::len).collect();
-    !decimals.contains(',')
+    baht.bytes()
+        .all(|byte| byte == b',' || byte.is_ascii_digit())
+        && !decimals.contains(',')
         && (lengths.len() == 1
             || ((1..=3).contains(&lengths[0]) && lengths[1..].iter().all(|length| *length == 3)))
 }

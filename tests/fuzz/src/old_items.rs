@@ -169,7 +169,7 @@ fn amount_in(item: &Item, baht: &[&str]) -> Option<u128> {
         .filter(|satang| *satang <= max);
     satang.or_else(|| {
         baht.iter()
-            .find_map(|name| money::grouped_value(&number_in(item, name)?))
+            .find_map(|name| money::shop_value(&number_in(item, name)?))
     })
 }
 
@@ -408,7 +408,7 @@ fn order(u: &mut Unstructured<'_>) -> Result<()> {
                 panic!("no table was asked: {error}")
             };
             let total = [&payment, &data]
-                .map(|map| number_in(map, "grandTotal").and_then(|t| money::grouped_value(&t)));
+                .map(|map| number_in(map, "grandTotal").and_then(|t| money::shop_value(&t)));
             match attribute {
                 "data.payment.grandTotal" => assert_eq!(total, [None, None]),
                 "data.payment.isPaid" => {

@@ -57,7 +57,7 @@ pub fn baht(amount: &Value) -> Option<String> {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    Satang::parse_baht(&text)
+    Satang::parse_shop(&text)
         .ok()
         .map(|amount| amount.to_string())
 }

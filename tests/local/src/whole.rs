@@ -441,6 +441,6 @@ fn baht(amount: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    payment3_activities::domain::money::Satang::parse_baht(&text)
+    payment3_activities::domain::money::Satang::parse_shop(&text)
         .map_or(text, |satang| satang.to_string())
 }

@@ -100,7 +100,7 @@ impl OrderBook {
     /// # Errors
     /// The amount is none, or the table cannot be written.
     pub async fn create(&self, id: &str, new: &NewOrder) -> Result<bool> {
-        let total = Satang::parse_baht(&new.grand_total)
+        let total = Satang::parse_shop(&new.grand_total)
             .map_err(|error| anyhow!("grandTotal {error}"))?
             .to_string();
         let put = self
@@ -190,7 +190,7 @@ fn from_item(item: &HashMap<String, AttributeValue>) -> Option<Order> {
     let data = item.get("data")?.as_m().ok()?;
     let string = |name: &str| Some(data.get(name)?.as_s().ok()?.clone());
     let payment = data.get("payment")?.as_m().ok()?;
-    let total = Satang::parse_baht(payment.get("grandTotal")?.as_n().ok()?).ok()?;
+    let total = Satang::parse_shop(payment.get("grandTotal")?.as_n().ok()?).ok()?;
     Some(Order {
         order_id: string("orderId")?,
         owner_id: string("ownerId")?,
@@ -213,7 +213,7 @@ pub(super) async fn create(
     Json(new): Json<NewOrder>,
 ) -> Result<(StatusCode, Json<Order>), Failure> {
     let id = new.order_id.clone().unwrap_or_else(|| random::digits(12));
-    Satang::parse_baht(&new.grand_total)
+    Satang::parse_shop(&new.grand_total)
         .map_err(|error| (StatusCode::BAD_REQUEST, format!("grandTotal {error}")))?;
     if !shop.orders.create(&id, &new).await.map_err(internal)? {
         return Err((StatusCode::CONFLICT, format!("order {id} exists already")));

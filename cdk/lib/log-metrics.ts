@@ -86,6 +86,11 @@ export const LOG_METRICS = {
     functions: ["record-outcome", "pay-order", "reverse-charge"],
     lines: [[error("OutcomeConflict")]],
   },
+  OrderUnreadable: {
+    meaning: "Checkouts of orders that nobody can pay before the shop corrects them",
+    functions: ["cardtoken"],
+    lines: [[error("OrderUnreadable")]],
+  },
   OrphanCheckout: { meaning: "Checkouts of which the bank cannot say whether it charged", functions: ["reconcile"], lines: [[error("OrphanCheckout")]] },
   OrphanCharge: { meaning: "Authorised charges that no record knows", functions: ["callback"], lines: [[error("OrphanCharge")]] },
   UnknownState: { meaning: "Answers of the bank with a state that is not known here", functions: ["inquire-charge", "reconcile"], lines: [[error("UnknownState")]] },

@@ -38,6 +38,7 @@ describe("alarms", () => {
         "executions-throttled",
         "charge-mismatch",
         "outcome-conflict",
+        "order-unreadable",
         "orphan-checkout",
         "orphan-charge",
         "unknown-state",

@@ -15,8 +15,8 @@ use crate::domain::charge::{Charge, Outcome, Verdict};
 use crate::domain::checkout::{CheckoutForm, VERIFICATION_AMOUNT};
 use crate::domain::claim::ClaimedStatus;
 use crate::domain::fields::Fields;
-use crate::domain::ids::{ChargeId, MerchantId, ReferenceOrder};
-use crate::domain::order::{Order, Unpayable};
+use crate::domain::ids::{ChargeId, MerchantId, OrderId, ReferenceOrder};
+use crate::domain::order::{LEAST_CHARGE, Order, Unpayable};
 use crate::domain::payment::Purpose;
 use crate::executions::{ExecutionInput, Executions, Source};
 use crate::http_api::{Advice, ApiError, Request, Response, body, escape_html, html_response};
@@ -158,20 +158,29 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
 
 /// The order, if this form may be paid for it.
 async fn payable_order(parts: &Parts, form: &CheckoutForm) -> Result<Order, ApiError> {
-    let stored = parts
-        .orders
-        .get(&form.order_id)
-        .await
-        .map_err(unavailable)?;
+    let id = &form.order_id;
+    let stored = match parts.orders.get_of(id, &form.user_id).await {
+        Ok(stored) => stored,
+        Err(error @ TableError::Unreadable { .. }) => {
+            let told = "cannot be paid, because it has a mistake that only the shop can correct";
+            return Err(order_unreadable(id, &error.to_string(), told));
+        }
+        Err(error) => return Err(unavailable(error)),
+    };
     let order = stored
         .map(|stored| stored.order)
         // Somebody else's order looks like no order: the answer must not tell which ids exist.
-        .filter(|order| order.owner_id == form.user_id)
         .ok_or_else(|| ApiError {
             details: json!({"field": "orderId"}),
             ..ApiError::new(404, "NOT_FOUND", "this user has no such order")
         })?;
     match order.check_payable(form.grand_total) {
+        // The bank would refuse it with every card: the total is at fault, whatever the form says.
+        Ok(()) | Err(Unpayable::OtherAmount) if order.grand_total < LEAST_CHARGE => {
+            let reason = format!("the total is less than {LEAST_CHARGE} baht");
+            let told = "costs less than 1.00 baht, which no card can pay";
+            Err(order_unreadable(id, &reason, told))
+        }
         Ok(()) => Ok(order),
         Err(Unpayable::OtherAmount) => Err(ApiError {
             details: json!({"field": "grandTotal"}),
@@ -181,17 +190,27 @@ async fn payable_order(parts: &Parts, form: &CheckoutForm) -> Result<Order, ApiE
                 "`grandTotal` is not the order's total: reload the checkout",
             )
         }),
-        Err(Unpayable::Draft) => Err(ApiError::new(
-            409,
-            "ORDER_NOT_PAYABLE",
-            "the order is a draft and cannot be paid yet",
-        )),
-        Err(Unpayable::AlreadyPaid) => Err(ApiError::new(
-            409,
-            "ORDER_NOT_PAYABLE",
-            "the order is paid already",
-        )),
+        Err(Unpayable::Draft) => Err(not_payable(id, "is a draft and cannot be paid yet")),
+        Err(Unpayable::Cancelled) => Err(not_payable(id, "is cancelled and cannot be paid")),
+        Err(Unpayable::AlreadyPaid) => Err(not_payable(id, "is paid already")),
     }
+}
+
+fn not_payable(order_id: &OrderId, why: &str) -> ApiError {
+    ApiError::new(409, "ORDER_NOT_PAYABLE", format!("order {order_id} {why}"))
+}
+
+/// An order that no shopper can pay until the shop corrects it. An alarm counts the line.
+fn order_unreadable(order_id: &OrderId, reason: &str, why: &str) -> ApiError {
+    tracing::error!(
+        error = "OrderUnreadable",
+        reason,
+        "an order cannot be paid by anybody"
+    );
+    not_payable(
+        order_id,
+        &format!("{why}. Nothing was charged, and the shop has been told"),
+    )
 }
 
 /// The same token again: a double click, a second tab or a retry gets the first one's answer; another form with the
@@ -262,7 +281,7 @@ async fn proceed(parts: &Parts, record: &Record, charge: Charge) -> Result<Strin
         .map_err(unavailable)?;
     if !stored {
         tracing::error!("another charge is stored for this token");
-        return Err(bank_unavailable());
+        return Err(bank_contradicts());
     }
     if Purpose::of(&record.order_id) == Purpose::Order {
         let status = parts
@@ -305,7 +324,7 @@ async fn verdict(parts: &Parts, record: &Record, charge: &Charge) -> Result<Verd
     .ok_or_else(bank_unavailable)?;
     charge.judge(&payment.expected(livemode)).map_err(|mismatch| {
         tracing::error!(error = "ChargeMismatch", reason = %mismatch, "the bank created another charge than was asked for");
-        bank_unavailable()
+        bank_contradicts()
     })
 }
 
@@ -327,7 +346,7 @@ async fn start(parts: &Parts, record: &Record, charge_id: &ChargeId) {
 fn three_d_secure(parts: &Parts, url: &str) -> Result<String, ApiError> {
     bank_page(&parts.bank_origins, url).ok_or_else(|| {
         tracing::error!("the bank's redirect is to an origin outside BANK_REDIRECT_ORIGINS");
-        bank_unavailable()
+        bank_contradicts()
     })
 }
 
@@ -396,13 +415,48 @@ fn bank_unavailable() -> ApiError {
     )
 }
 
-fn unavailable(error: TableError) -> ApiError {
-    tracing::error!(%error, "checkout could not use a table");
+/// What the bank answered cannot be used, and will not be tomorrow.
+fn bank_contradicts() -> ApiError {
     ApiError::new(
         503,
-        "UNAVAILABLE",
-        "the payment cannot be started now: try again in a moment",
+        "BANK_UNAVAILABLE",
+        "the bank's answer to this payment cannot be used: ask the shop whether the order is paid before you pay again",
     )
+}
+
+fn unavailable(error: TableError) -> ApiError {
+    let reason = error.to_string();
+    match error {
+        TableError::Unavailable { .. } => {
+            tracing::error!(
+                error = "TableUnavailable",
+                reason,
+                "checkout could not use a table"
+            );
+            ApiError::new(
+                503,
+                "UNAVAILABLE",
+                "the payment cannot be started now: try again in a moment",
+            )
+        }
+        // What is stored under this token. It may have been charged.
+        TableError::Unreadable { .. } => {
+            tracing::error!(
+                error = "OrderUnreadable",
+                reason,
+                "what is stored of a payment cannot be read"
+            );
+            ApiError {
+                details: json!({"field": "token"}),
+                ..ApiError::new(
+                    409,
+                    "TOKEN_USED",
+                    "this payment was begun and cannot be looked up, and the shop has been told: ask the shop \
+                     whether the order is paid before you enter a card again",
+                )
+            }
+        }
+    }
 }
 
 #[cfg(test)]

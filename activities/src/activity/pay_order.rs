@@ -1,8 +1,8 @@
 //! `PayOrder`: the order is paid by this charge, or it says for good why it cannot be.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::clock;
 use crate::domain::order::Unpayable;
 use crate::domain::payment::{Origin, Payment};
 use crate::failure::{Failure, Treatment};
@@ -34,8 +34,8 @@ pub enum PayError {
     /// The order is gone.
     #[error("the order does not exist any more")]
     OrderNotFound,
-    /// The order is a draft again.
-    #[error("the order cannot be paid: it is a draft")]
+    /// The order is a draft again, or the shop has cancelled it.
+    #[error("the order cannot be paid: it is a draft, or cancelled")]
     OrderNotPayable,
     /// Another charge or another means of payment was first.
     #[error("the order is paid already, not by this charge")]
@@ -95,7 +95,7 @@ impl Failure for PayError {
 impl From<Unpayable> for PayError {
     fn from(reason: Unpayable) -> Self {
         match reason {
-            Unpayable::Draft => Self::OrderNotPayable,
+            Unpayable::Draft | Unpayable::Cancelled => Self::OrderNotPayable,
             Unpayable::AlreadyPaid => Self::OrderAlreadyPaid,
             Unpayable::OtherAmount => Self::AmountMismatch,
         }
@@ -151,7 +151,7 @@ async fn attempt(tables: &Tables, payment: &Payment) -> Result<PaidOrder, PayErr
                 &stored,
                 &payment.charge_id,
                 payment.amount_satang,
-                &clock::now(),
+                Timestamp::now(),
             ),
             tables.records.order_paid_update(payment),
             tables.check_status.paid(payment),

@@ -3,6 +3,12 @@
 use super::ids::{ChargeId, OrderId, OwnerId};
 use super::money::Satang;
 
+/// The least that the bank charges a card for an order.
+pub const LEAST_CHARGE: Satang = match Satang::new(100) {
+    Ok(amount) => amount,
+    Err(_) => panic!("1 baht is an amount"),
+};
+
 /// An order of the shop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
@@ -12,6 +18,8 @@ pub struct Order {
     pub owner_id: OwnerId,
     /// A draft cannot be sent to payment.
     pub is_drafting: bool,
+    /// The shop has cancelled it, or its payment.
+    pub is_cancelled: bool,
     /// What it costs.
     pub grand_total: Satang,
     /// Whether it is paid, and by which charge.
@@ -33,6 +41,9 @@ pub enum Unpayable {
     /// The order is a draft, or it lacks what a payment needs.
     #[error("the order is a draft")]
     Draft,
+    /// The shop has cancelled the order.
+    #[error("the order is cancelled")]
+    Cancelled,
     /// Another charge, or another means of payment, paid the order.
     #[error("the order is paid already, not by this charge")]
     AlreadyPaid,
@@ -68,6 +79,9 @@ impl Order {
         if self.paid != Paid::No {
             return Err(Unpayable::AlreadyPaid);
         }
+        if self.is_cancelled {
+            return Err(Unpayable::Cancelled);
+        }
         if self.is_drafting {
             return Err(Unpayable::Draft);
         }
@@ -87,6 +101,7 @@ mod tests {
             id: OrderId::new("482500007436").unwrap(),
             owner_id: OwnerId::new("usr_123").unwrap(),
             is_drafting: false,
+            is_cancelled: false,
             grand_total: Satang::new(150_000).unwrap(),
             paid: Paid::No,
         }
@@ -113,13 +128,30 @@ mod tests {
     }
 
     #[test]
-    fn drafts_and_other_amounts_are_refused() {
+    fn an_order_that_is_cancelled_after_it_was_paid_stays_paid_by_that_charge() {
+        let charge = ChargeId::new("chrg_1").unwrap();
+        let order = Order {
+            is_cancelled: true,
+            paid: Paid::By(Some("chrg_1".into())),
+            ..order()
+        };
+        let total = Satang::new(150_000).unwrap();
+        assert_eq!(order.check_payable_by(&charge, total), Ok(()));
+    }
+
+    #[test]
+    fn drafts_cancelled_orders_and_other_amounts_are_refused() {
         let total = Satang::new(150_000).unwrap();
         let draft = Order {
             is_drafting: true,
             ..order()
         };
         assert_eq!(draft.check_payable(total), Err(Unpayable::Draft));
+        let cancelled = Order {
+            is_cancelled: true,
+            ..order()
+        };
+        assert_eq!(cancelled.check_payable(total), Err(Unpayable::Cancelled));
         let less = Satang::new(149_999).unwrap();
         assert_eq!(order().check_payable(less), Err(Unpayable::OtherAmount));
     }

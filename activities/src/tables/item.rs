@@ -1,8 +1,10 @@
 //! Reads attributes tolerantly: the same fact may be stored as a string, a number or a boolean.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::domain::money::Satang;
 
@@ -77,6 +79,36 @@ pub fn map<'a>(item: &'a Item, name: &str) -> Option<&'a Item> {
     item.get(name)?.as_m().ok()
 }
 
+/// An attribute as JSON text, for people who read where only text may stand. Numbers keep every digit; names are in order.
+#[must_use]
+pub fn json_text(value: &AttributeValue) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let list = |parts: Vec<String>| format!("[{}]", parts.join(","));
+    match value {
+        AttributeValue::S(text) => quoted(text),
+        AttributeValue::N(number) => number.clone(),
+        AttributeValue::Bool(flag) => flag.to_string(),
+        AttributeValue::L(values) => list(values.iter().map(json_text).collect()),
+        AttributeValue::M(fields) => {
+            let fields: BTreeMap<_, _> = fields.iter().collect();
+            let written = fields
+                .into_iter()
+                .map(|(name, value)| format!("{}:{}", quoted(name), json_text(value)));
+            format!("{{{}}}", written.collect::<Vec<_>>().join(","))
+        }
+        AttributeValue::Ss(texts) => list(texts.iter().map(|text| quoted(text)).collect()),
+        AttributeValue::Ns(numbers) => list(numbers.clone()),
+        AttributeValue::B(bytes) => quoted(&STANDARD.encode(bytes)),
+        AttributeValue::Bs(all) => list(
+            all.iter()
+                .map(|bytes| quoted(&STANDARD.encode(bytes)))
+                .collect(),
+        ),
+        // Null, and types that DynamoDB may have one day.
+        _ => "null".to_owned(),
+    }
+}
+
 /// A string attribute.
 pub fn s(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
@@ -85,4 +117,31 @@ pub fn s(text: impl Into<String>) -> AttributeValue {
 /// A number attribute.
 pub fn n(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_of_attribute_has_its_json_text() {
+        let blob = || aws_sdk_dynamodb::primitives::Blob::new(b"ab".as_slice());
+        let item = AttributeValue::M(Item::from([
+            ("b\"".into(), AttributeValue::L(vec![s("ก\n"), n(1)])),
+            (
+                "a".into(),
+                AttributeValue::N("0.1000000000000000055511151231257827".into()),
+            ),
+            ("c".into(), AttributeValue::Bool(true)),
+            ("d".into(), AttributeValue::Null(true)),
+            ("e".into(), AttributeValue::Ss(vec!["x".into()])),
+            ("f".into(), AttributeValue::Ns(vec!["1".into(), "2".into()])),
+            ("g".into(), AttributeValue::B(blob())),
+            ("h".into(), AttributeValue::Bs(vec![blob()])),
+        ]));
+        assert_eq!(
+            json_text(&item),
+            r#"{"a":0.1000000000000000055511151231257827,"b\"":["ก\n",1],"c":true,"d":null,"e":["x"],"f":[1,2],"g":"YWI=","h":["YWI="]}"#
+        );
+    }
 }

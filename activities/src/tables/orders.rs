@@ -3,22 +3,38 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use jiff::Timestamp;
+use serde_json::json;
 
 use super::TableError;
-use super::item::{Item, baht, boolean, is_blank, map, s, string};
+use super::item::{Item, baht, boolean, identifier, is_blank, json_text, map, n, s, string};
 use super::records::transact_update;
+use crate::clock;
 use crate::domain::ids::{ChargeId, OrderId, OwnerId};
 use crate::domain::money::Satang;
 use crate::domain::order::{Order, Paid};
 
 const TABLE: &str = "order";
 
-/// An order as it was read, kept whole so that it can be written back only if it is still the same.
+/// What paying reads of an order's `data`. An order is paid only while all of it is as it was read; what else changes
+/// meanwhile (`tracking` grows while the shopper is at the bank) is the shop's own affair.
+const READ: [&str; 6] = [
+    "payment",
+    "status",
+    "isDrafting",
+    "isCancelled",
+    "ownerId",
+    "grandTotal",
+];
+
+/// An order as it was read: paying writes it only if what was read of it is still the same.
 #[derive(Debug, Clone)]
 pub struct StoredOrder {
     /// What paying needs to know of it.
     pub order: Order,
-    data: Item,
+    email: Option<String>,
+    /// The attributes of `data` that [`READ`] names, as far as there are any.
+    read: Item,
 }
 
 impl StoredOrder {
@@ -27,76 +43,129 @@ impl StoredOrder {
     /// # Errors
     /// [`TableError::Unreadable`] naming an attribute that paying cannot do without.
     pub fn read(id: &OrderId, item: &Item) -> Result<Self, TableError> {
-        let missing = |attribute| TableError::Unreadable {
-            table: TABLE,
-            attribute,
-        };
-        let data = map(item, "data").ok_or_else(|| missing("data"))?;
+        let data = data(item)?;
+        let owner_id = owner(data)?;
         let empty = Item::new();
         let payment = match map(data, "payment") {
             Some(payment) => payment,
             None if is_blank(data, "payment") => &empty,
-            None => return Err(missing("data.payment")),
+            None => return Err(unreadable("data.payment")),
         };
-        let owner = string(data, "ownerId").ok_or_else(|| missing("data.ownerId"))?;
+        let cancelled = |item| string(item, "status").is_some_and(says_cancelled);
         Ok(Self {
             order: Order {
                 id: id.clone(),
-                owner_id: OwnerId::new(owner).map_err(|_| missing("data.ownerId"))?,
-                is_drafting: boolean(data, "isDrafting").unwrap_or(false),
+                owner_id,
+                is_drafting: boolean(data, "isDrafting") == Some(true),
+                is_cancelled: boolean(data, "isCancelled") == Some(true)
+                    || cancelled(data)
+                    || cancelled(payment),
                 grand_total: baht(payment, "grandTotal")
                     .or_else(|| baht(data, "grandTotal"))
-                    .ok_or_else(|| missing("data.payment.grandTotal"))?,
+                    .ok_or_else(|| unreadable("data.payment.grandTotal"))?,
                 // Nothing is paid twice: what cannot be read is not taken for unpaid.
                 paid: match boolean(payment, "isPaid") {
                     Some(true) => Paid::By(string(payment, "paymentId").map(str::to_owned)),
                     Some(false) => Paid::No,
                     None if is_blank(payment, "isPaid") => Paid::No,
-                    None => return Err(missing("data.payment.isPaid")),
+                    None => return Err(unreadable("data.payment.isPaid")),
                 },
             },
-            data: data.clone(),
+            email: email(data).map(str::to_owned),
+            read: READ
+                .iter()
+                .filter_map(|name| Some(((*name).to_owned(), data.get(*name)?.clone())))
+                .collect(),
         })
     }
 
-    /// The order's e-mail address, where it has one.
+    /// The shopper's e-mail address, where the order has one.
     #[must_use]
     pub fn email(&self) -> Option<&str> {
-        string(&self.data, "email")
+        self.email.as_deref()
     }
 
-    /// `data.payment` as it reads once `charge` has paid: what stood there is kept, and nothing changes if this charge
-    /// has paid already.
+    /// `data.payment` as it reads once `charge` has paid: valid by the shop's schema if it was valid before. What stood
+    /// there is kept, and nothing changes if this charge has paid already.
     #[must_use]
-    pub fn payment_by(&self, charge: &ChargeId, amount: Satang, at: &str) -> Item {
-        let mut payment = map(&self.data, "payment").cloned().unwrap_or_default();
+    pub fn payment_by(&self, charge: &ChargeId, amount: Satang, at: Timestamp) -> Item {
+        let mut payment = map(&self.read, "payment").cloned().unwrap_or_default();
         if self.order.is_paid_by(charge) {
             return payment;
         }
-        let mut log = match payment.remove("paymentLog") {
-            Some(AttributeValue::L(entries)) => entries,
-            None | Some(AttributeValue::Null(_)) => Vec::new(),
-            Some(other) => vec![other],
-        };
-        let amount = AttributeValue::N(amount.to_string());
-        log.push(AttributeValue::M(Item::from([
-            ("event".into(), s("paid")),
-            ("chargeId".into(), s(charge.as_str())),
-            ("amount".into(), amount.clone()),
-            ("at".into(), s(at)),
-        ])));
+        let log = payment_log(payment.remove("paymentLog"), charge, amount, at);
+        let seconds = n(at.as_second());
         payment.extend([
             ("isPaid".into(), AttributeValue::Bool(true)),
             ("status".into(), s("paid")),
             ("paymentId".into(), s(charge.as_str())),
-            ("paymentMethod".into(), s("card")),
-            ("paymentDate".into(), s(at)),
-            ("timestamp".into(), s(at)),
-            ("totalPaid".into(), amount),
+            ("paymentMethod".into(), s("Credit/Debit Card")),
+            ("paymentDate".into(), seconds.clone()),
+            ("timestamp".into(), seconds),
+            ("totalPaid".into(), n(amount)),
             ("paymentLog".into(), AttributeValue::L(log)),
         ]);
         payment
     }
+}
+
+fn unreadable(attribute: &'static str) -> TableError {
+    TableError::Unreadable {
+        table: TABLE,
+        attribute,
+    }
+}
+
+fn data(item: &Item) -> Result<&Item, TableError> {
+    map(item, "data").ok_or_else(|| unreadable("data"))
+}
+
+fn owner(data: &Item) -> Result<OwnerId, TableError> {
+    identifier(data, "ownerId")
+        .and_then(|owner| OwnerId::new(owner).ok())
+        .ok_or_else(|| unreadable("data.ownerId"))
+}
+
+/// The two spellings of English, as the shop's timer or a person wrote them.
+fn says_cancelled(status: &str) -> bool {
+    let status = status.trim();
+    ["cancelled", "canceled"]
+        .iter()
+        .any(|word| status.eq_ignore_ascii_case(word))
+}
+
+fn email(data: &Item) -> Option<&str> {
+    let of = |part, field| string(map(data, part)?, field);
+    of("billingInfo", "customerEmail").or_else(|| of("shipping", "shippingEmail"))
+}
+
+/// The payment's log with one more entry. The shop's schema takes texts only: what stands there in another shape (an
+/// earlier version of this system wrote objects) becomes its JSON text, so that the order is valid and nothing is lost.
+fn payment_log(
+    before: Option<AttributeValue>,
+    charge: &ChargeId,
+    amount: Satang,
+    at: Timestamp,
+) -> Vec<AttributeValue> {
+    let entries = match before {
+        Some(AttributeValue::L(entries)) => entries,
+        None | Some(AttributeValue::Null(_)) => Vec::new(),
+        Some(other) => vec![other],
+    };
+    let paid = json!({
+        "event": "paid",
+        "chargeId": charge.as_str(),
+        "amount": amount.to_string(),
+        "at": clock::rfc3339(at),
+    });
+    entries
+        .into_iter()
+        .map(|entry| match entry {
+            AttributeValue::S(_) => entry,
+            other => s(json_text(&other)),
+        })
+        .chain([s(paid.to_string())])
+        .collect()
 }
 
 /// The table.
@@ -118,6 +187,29 @@ impl Orders {
     /// # Errors
     /// [`TableError`].
     pub async fn get(&self, id: &OrderId) -> Result<Option<StoredOrder>, TableError> {
+        let item = self.item(id).await?;
+        item.map(|item| StoredOrder::read(id, &item)).transpose()
+    }
+
+    /// Reads an order, strongly consistent, if it is this owner's. Somebody else's order is as good as none, even where
+    /// the rest of it cannot be read.
+    ///
+    /// # Errors
+    /// [`TableError`]; also where it cannot be read whose order it is.
+    pub async fn get_of(
+        &self,
+        id: &OrderId,
+        owner_id: &OwnerId,
+    ) -> Result<Option<StoredOrder>, TableError> {
+        match self.item(id).await? {
+            Some(item) if owner(data(&item)?)? == *owner_id => {
+                StoredOrder::read(id, &item).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn item(&self, id: &OrderId) -> Result<Option<Item>, TableError> {
         let output = self
             .client
             .get_item()
@@ -127,37 +219,38 @@ impl Orders {
             .send()
             .await
             .map_err(TableError::unavailable("read the order"))?;
-        output
-            .item
-            .as_ref()
-            .map(|item| StoredOrder::read(id, item))
-            .transpose()
+        Ok(output.item)
     }
 
-    /// For a transaction: the order is paid by `charge`. Holds only if the order is still exactly as it was read, so
-    /// that no other payment and no change of the basket in between is overwritten.
+    /// For a transaction: the order is paid by `charge`. Holds only if all that paying reads of the order is still exactly
+    /// as it was read, so that no other payment, no change of the total and no cancellation in between is overwritten.
     #[must_use]
     pub fn paid_by(
         &self,
         stored: &StoredOrder,
         charge: &ChargeId,
         amount: Satang,
-        at: &str,
+        at: Timestamp,
     ) -> TransactWriteItem {
-        transact_update(
-            Update::builder()
-                .table_name(&self.table)
-                .key("orderId", s(stored.order.id.as_str()))
-                .update_expression("SET #data.#payment = :payment")
-                .condition_expression("#data = :asRead")
-                .expression_attribute_names("#data", "data")
-                .expression_attribute_names("#payment", "payment")
-                .expression_attribute_values(
-                    ":payment",
-                    AttributeValue::M(stored.payment_by(charge, amount, at)),
-                )
-                .expression_attribute_values(":asRead", AttributeValue::M(stored.data.clone())),
-        )
+        let paid = AttributeValue::M(stored.payment_by(charge, amount, at));
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .key("orderId", s(stored.order.id.as_str()))
+            .update_expression("SET #data.#payment = :paid")
+            .expression_attribute_names("#data", "data")
+            .expression_attribute_values(":paid", paid);
+        let mut conditions = Vec::new();
+        for name in READ {
+            update = update.expression_attribute_names(format!("#{name}"), name);
+            conditions.push(match stored.read.get(name) {
+                Some(value) => {
+                    update = update.expression_attribute_values(format!(":{name}"), value.clone());
+                    format!("#data.#{name} = :{name}")
+                }
+                None => format!("attribute_not_exists(#data.#{name})"),
+            });
+        }
+        transact_update(update.condition_expression(conditions.join(" AND ")))
     }
 }
 
@@ -182,13 +275,33 @@ mod tests {
         Satang::new(150_000).unwrap()
     }
 
-    #[test]
-    fn an_order_without_a_payment_map_can_be_paid() {
+    /// 2026-01-01T00:00:00Z.
+    fn new_year() -> Timestamp {
+        Timestamp::from_second(1_767_225_600).unwrap()
+    }
+
+    fn paid(payment: Option<Item>) -> Item {
         let charge = ChargeId::new("chrg_1").unwrap();
-        let payment = stored(None).payment_by(&charge, total(), "2026-01-01T00:00:00.000Z");
-        assert_eq!(payment["isPaid"], AttributeValue::Bool(true));
-        assert_eq!(payment["paymentId"], s("chrg_1"));
-        assert_eq!(payment["totalPaid"], AttributeValue::N("1500.00".into()));
+        stored(payment).payment_by(&charge, total(), new_year())
+    }
+
+    const ENTRY: &str = r#"{"amount":"1500.00","at":"2026-01-01T00:00:00.000Z","chargeId":"chrg_1","event":"paid"}"#;
+
+    #[test]
+    fn an_order_without_a_payment_map_is_paid_with_the_fields_that_the_shop_knows() {
+        assert_eq!(
+            paid(None),
+            Item::from([
+                ("isPaid".into(), AttributeValue::Bool(true)),
+                ("status".into(), s("paid")),
+                ("paymentId".into(), s("chrg_1")),
+                ("paymentMethod".into(), s("Credit/Debit Card")),
+                ("paymentDate".into(), n(1_767_225_600)),
+                ("timestamp".into(), n(1_767_225_600)),
+                ("totalPaid".into(), n("1500.00")),
+                ("paymentLog".into(), AttributeValue::L(vec![s(ENTRY)])),
+            ])
+        );
     }
 
     #[test]
@@ -196,29 +309,157 @@ mod tests {
         let before = Item::from([
             ("grandTotal".into(), n("1500")),
             ("remark".into(), s("leave at the door")),
+            ("somebodyElses".into(), n(7)),
             ("paymentLog".into(), AttributeValue::L(vec![s("earlier")])),
             ("isPaid".into(), AttributeValue::Bool(false)),
         ]);
-        let charge = ChargeId::new("chrg_1").unwrap();
-        let paid = stored(Some(before)).payment_by(&charge, total(), "2026-01-01T00:00:00.000Z");
-        assert_eq!(paid["remark"], s("leave at the door"));
-        assert_eq!(paid["paymentLog"].as_l().unwrap().len(), 2);
+        let once = paid(Some(before));
+        assert_eq!(once["remark"], s("leave at the door"));
+        assert_eq!(once["somebodyElses"], n(7));
+        assert_eq!(
+            once["paymentLog"],
+            AttributeValue::L(vec![s("earlier"), s(ENTRY)])
+        );
         // And again, by the same charge: nothing changes.
-        let again =
-            stored(Some(paid.clone())).payment_by(&charge, total(), "2026-02-02T00:00:00.000Z");
-        assert_eq!(again, paid);
+        let charge = ChargeId::new("chrg_1").unwrap();
+        let later = Timestamp::from_second(1_800_000_000).unwrap();
+        let again = stored(Some(once.clone())).payment_by(&charge, total(), later);
+        assert_eq!(again, once);
     }
 
     #[test]
-    fn a_log_of_another_type_is_kept_as_its_first_entry() {
-        let before = Item::from([
-            ("grandTotal".into(), n("1500")),
-            ("paymentLog".into(), s("earlier")),
+    fn a_log_of_another_shape_becomes_texts_and_nothing_of_it_is_lost() {
+        let object = AttributeValue::M(Item::from([
+            ("event".into(), s("paid")),
+            ("amount".into(), n("1500.00")),
+        ]));
+        let text = r#"{"amount":1500.00,"event":"paid"}"#;
+        for (before, after) in [
+            (s("earlier"), vec![s("earlier")]),
+            (object.clone(), vec![s(text)]),
+            (
+                AttributeValue::L(vec![s("earlier"), object, n(7), AttributeValue::Null(true)]),
+                vec![s("earlier"), s(text), s("7"), s("null")],
+            ),
+            (AttributeValue::Null(true), vec![]),
+        ] {
+            let payment = Item::from([("paymentLog".into(), before.clone())]);
+            let log = paid(Some(payment))["paymentLog"].as_l().unwrap().clone();
+            assert_eq!(log, [after, vec![s(ENTRY)]].concat(), "{before:?}");
+        }
+    }
+
+    /// Of an order with these fields in `data`.
+    fn order_with(fields: &[(&str, AttributeValue)]) -> Result<StoredOrder, TableError> {
+        let mut data = Item::from([
+            ("ownerId".into(), s("usr_1")),
+            ("grandTotal".into(), n(1500)),
         ]);
+        data.extend(
+            fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
+        let item = Item::from([("data".into(), AttributeValue::M(data))]);
+        StoredOrder::read(&OrderId::new("482500007436").unwrap(), &item)
+    }
+
+    fn of(fields: &[(&str, AttributeValue)]) -> AttributeValue {
+        let fields = fields.iter();
+        AttributeValue::M(
+            fields
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn an_order_is_cancelled_by_its_flag_or_by_either_status_in_any_case() {
+        for field in [
+            ("isCancelled", AttributeValue::Bool(true)),
+            ("isCancelled", s("True")),
+            ("status", s("cancelled")),
+            ("status", s("CANCELED")),
+            ("status", s(" Cancelled ")),
+            ("payment", of(&[("status", s("Canceled"))])),
+        ] {
+            let stored = order_with(std::slice::from_ref(&field)).unwrap();
+            assert!(stored.order.is_cancelled, "{field:?}");
+        }
+        for field in [
+            ("isCancelled", AttributeValue::Bool(false)),
+            ("isCancelled", AttributeValue::Null(true)),
+            ("status", s("cancelling")),
+            ("status", s("")),
+            ("status", AttributeValue::L(Vec::new())),
+            ("payment", of(&[("status", s("pending"))])),
+        ] {
+            let stored = order_with(std::slice::from_ref(&field)).unwrap();
+            assert!(!stored.order.is_cancelled, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn an_owner_may_be_a_number_and_a_total_any_spelling_of_one() {
+        let stored = order_with(&[("ownerId", n(7))]).unwrap();
+        assert_eq!(stored.order.owner_id.as_str(), "7");
+        for (total, satang) in [
+            (AttributeValue::N("59.699999999999996".into()), 5_970),
+            (s("59.70"), 5_970),
+            (AttributeValue::N("1.5E+3".into()), 150_000),
+            (s("1,500.00"), 150_000),
+        ] {
+            let stored = order_with(&[("payment", of(&[("grandTotal", total.clone())]))]).unwrap();
+            assert_eq!(stored.order.grand_total.satang(), satang, "{total:?}");
+        }
+    }
+
+    #[test]
+    fn the_email_is_the_billing_address_or_that_of_the_shipping() {
+        let billing = ("billingInfo", of(&[("customerEmail", s("a@example.com"))]));
+        let shipping = ("shipping", of(&[("shippingEmail", s("b@example.com"))]));
+        let null = (
+            "shipping",
+            of(&[("shippingEmail", AttributeValue::Null(true))]),
+        );
+        let blank = ("billingInfo", of(&[("customerEmail", s(""))]));
+        for (fields, email) in [
+            (vec![billing, shipping.clone()], Some("a@example.com")),
+            (vec![shipping.clone()], Some("b@example.com")),
+            (vec![blank, shipping], Some("b@example.com")),
+            (vec![null], None),
+            (vec![("billingInfo", s("text"))], None),
+            (vec![], None),
+        ] {
+            assert_eq!(order_with(&fields).unwrap().email(), email, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn the_condition_is_on_what_paying_reads_and_on_nothing_else() {
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
+            .build();
+        let orders = Orders::new(Client::from_conf(config), "orders".into());
+        let stored = order_with(&[
+            ("isDrafting", AttributeValue::Bool(false)),
+            ("tracking", AttributeValue::L(vec![s("click")])),
+        ])
+        .unwrap();
         let charge = ChargeId::new("chrg_1").unwrap();
-        let paid = stored(Some(before)).payment_by(&charge, total(), "2026-01-01T00:00:00.000Z");
-        let log = paid["paymentLog"].as_l().unwrap();
-        assert_eq!((log.len(), &log[0]), (2, &s("earlier")));
+        let write = orders.paid_by(&stored, &charge, total(), new_year());
+        let update = write.update().unwrap();
+        assert_eq!(
+            update.condition_expression(),
+            Some(
+                "attribute_not_exists(#data.#payment) AND attribute_not_exists(#data.#status) \
+                 AND #data.#isDrafting = :isDrafting AND attribute_not_exists(#data.#isCancelled) \
+                 AND #data.#ownerId = :ownerId AND #data.#grandTotal = :grandTotal"
+            )
+        );
+        let values = update.expression_attribute_values().unwrap();
+        assert_eq!(values.len(), 4);
+        assert_eq!(values[":ownerId"], s("usr_1"));
     }
 
     #[test]

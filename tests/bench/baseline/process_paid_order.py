@@ -1,7 +1,9 @@
 """Pays the order or says that it is not paid, tells the shop, and has the card saved."""
 
+import json
 import logging
 import os
+import time
 
 import boto3
 
@@ -60,17 +62,18 @@ def pay(order_id, order, record, at):
     """Writes `data.payment`; what stood there otherwise is kept."""
     before = order.get("payment", {}).get("M", {})
     amount = {"N": baht(int(record["amountSatang"]["N"]))}
-    entry = {"event": {"S": "paid"}, "chargeId": record["chargeId"], "amount": amount, "at": {"S": at}}
+    entry = {"event": "paid", "chargeId": record["chargeId"]["S"], "amount": amount["N"], "at": at}
+    seconds = {"N": str(int(time.time()))}
     payment = {
         **before,
         "isPaid": {"BOOL": True},
         "status": {"S": "paid"},
         "paymentId": record["chargeId"],
-        "paymentMethod": {"S": "card"},
-        "paymentDate": {"S": at},
-        "timestamp": {"S": at},
+        "paymentMethod": {"S": "Credit/Debit Card"},
+        "paymentDate": seconds,
+        "timestamp": seconds,
         "totalPaid": amount,
-        "paymentLog": {"L": [*before.get("paymentLog", {}).get("L", []), {"M": entry}]},
+        "paymentLog": {"L": [*before.get("paymentLog", {}).get("L", []), {"S": json.dumps(entry)}]},
     }
     dynamodb.update_item(
         TableName=ORDERS,

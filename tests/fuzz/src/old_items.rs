@@ -384,7 +384,16 @@ fn order(u: &mut Unstructured<'_>) -> Result<()> {
     strange(
         u,
         &mut data,
-        &["isDrafting", "email", "grandTotal", "payment", "items"],
+        &[
+            "isDrafting",
+            "isCancelled",
+            "status",
+            "billingInfo",
+            "shipping",
+            "grandTotal",
+            "payment",
+            "tracking",
+        ],
     )?;
     if u.ratio(7, 8)? {
         data.insert("payment".into(), AttributeValue::M(payment));
@@ -426,8 +435,15 @@ fn order(u: &mut Unstructured<'_>) -> Result<()> {
         Paid::By(_) => assert!(is_true(payment.get("isPaid"))),
     }
     let amount = stored.order.grand_total;
-    let at = "2026-01-01T00:00:00.000Z";
-    let paid = stored.payment_by(&charge, amount, at);
+    let cancelled = is_true(data.get("isCancelled"))
+        || [&data, &payment].iter().any(|map| {
+            matches!(map.get("status"), Some(AttributeValue::S(status))
+                if ["cancelled", "canceled"].contains(&status.trim().to_lowercase().as_str()))
+        });
+    assert_eq!(stored.order.is_cancelled, cancelled);
+    assert_eq!(stored.order.is_drafting, is_true(data.get("isDrafting")));
+    let at = |seconds| jiff::Timestamp::from_second(seconds).expect("a time");
+    let paid = stored.payment_by(&charge, amount, at(1_767_225_600));
     if stored.order.is_paid_by(&charge) {
         assert_eq!(paid, payment, "paying twice is paying once");
         return Ok(());
@@ -437,7 +453,7 @@ fn order(u: &mut Unstructured<'_>) -> Result<()> {
     let again = StoredOrder::read(&id, &item(&data)).expect("what was written is read");
     assert!(again.order.is_paid_by(&charge));
     assert_eq!(
-        again.payment_by(&charge, amount, "2026-02-02T00:00:00.000Z"),
+        again.payment_by(&charge, amount, at(1_800_000_000)),
         paid,
         "paying twice is paying once"
     );
@@ -474,17 +490,27 @@ fn kept(before: &Item, after: &Item, amount: Satang) {
     assert_eq!(after["isPaid"], AttributeValue::Bool(true));
     assert_eq!(after["paymentId"], s(CHARGE));
     assert_eq!(after["totalPaid"], n(amount));
+    for time in ["paymentDate", "timestamp"] {
+        assert_eq!(after[time], n(1_767_225_600));
+    }
     let log = after["paymentLog"].as_l().expect("a list");
     let earlier = match before.get("paymentLog") {
         None | Some(AttributeValue::Null(_)) => Vec::new(),
         Some(AttributeValue::L(entries)) => entries.clone(),
         Some(other) => vec![other.clone()],
     };
-    assert_eq!(
-        (log.len(), &log[..earlier.len()]),
-        (earlier.len() + 1, &earlier[..]),
-        "the log is kept"
-    );
+    assert_eq!(log.len(), earlier.len() + 1, "the log grows by one entry");
+    for (kept, entry) in log.iter().zip(&earlier) {
+        let text = kept.as_s().expect("a text");
+        match entry {
+            AttributeValue::S(as_it_was) => assert_eq!(text, as_it_was, "the log is kept"),
+            _ => assert!(
+                serde_json::from_str::<serde_json::Value>(text).is_ok(),
+                "{text} is no JSON"
+            ),
+        }
+    }
+    assert!(log[earlier.len()].as_s().is_ok(), "the log has texts only");
 }
 
 fn mapping(u: &mut Unstructured<'_>) -> Result<()> {

@@ -200,6 +200,7 @@ impl World {
         findings.check(charge.order_id == order_id, || {
             format!("order paid by charge {by} of another order")
         });
+        check_shape(order_id, payment, findings);
         let total = baht(&payment["grandTotal"]);
         findings.check(charge.amount == total, || {
             format!(
@@ -384,6 +385,40 @@ impl Payment {
         self.charge.as_ref().is_some_and(|charge| {
             world.pays(charge) || (charge.is_verification() && charge.is_returned())
         })
+    }
+}
+
+/// The payment of a paid order has the fields that the merchant's published schema allows, each of its type, and says what
+/// was paid and when.
+fn check_shape(order_id: &str, payment: &Value, findings: &mut Findings) {
+    for (field, value) in payment.as_object().into_iter().flatten() {
+        let fits = match field.as_str() {
+            "isPaid" => value.is_boolean(),
+            "status" | "remark" | "gbpReferenceNo" => value.is_string(),
+            "paymentId" | "paymentMethod" => value.is_string() || value.is_null(),
+            "paymentDate" => value.is_number() || value.is_null(),
+            "paymentLog" => value
+                .as_array()
+                .is_some_and(|log| log.iter().all(Value::is_string)),
+            "timestamp" | "subTotal" | "shippingAmount" | "expressFeeAmount" | "discountAmount"
+            | "grandTotal" | "totalPaid" => value.is_number(),
+            _ => false,
+        };
+        findings.check(fits, || {
+            format!("order {order_id}: the shop's schema does not allow {field} = {value}")
+        });
+    }
+    let total = baht(&payment["grandTotal"]);
+    let paid = baht(&payment["totalPaid"]);
+    findings.check(paid == total, || {
+        format!("order {order_id} over {total} says that {paid} was paid")
+    });
+    for time in ["paymentDate", "timestamp"] {
+        let seconds = payment[time].as_i64().unwrap_or_default();
+        let age = jiff::Timestamp::now().as_second() - seconds;
+        findings.check((-60..86_400).contains(&age), || {
+            format!("order {order_id} has {time} = {}", payment[time])
+        });
     }
 }
 

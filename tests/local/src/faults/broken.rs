@@ -50,8 +50,8 @@ pub const BREAKAGES: [Breakage; 3] = [
         name: "an order is paid whoever has paid it meanwhile",
         file: "activities/src/tables/orders.rs",
         change: Change::Replace {
-            this: r##".condition_expression("#data = :asRead")"##,
-            by: r##".condition_expression("#data = :asRead OR attribute_exists(orderId)")"##,
+            this: r##".condition_expression(conditions.join(" AND "))"##,
+            by: r##".condition_expression(conditions.join(" AND ") + " OR attribute_exists(orderId)")"##,
         },
         flows: &[Flow::TwoCards],
         faults: &Fault::ALL,

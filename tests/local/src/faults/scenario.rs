@@ -522,6 +522,7 @@ fn recipient() -> Recipient {
         name: format!("Somsri Madeup-{number}"),
         phone: format!("+66-00-{number}"),
         address: format!("99/{number} Soi Nowhere, Watthana, Bangkok"),
+        postcode: "10110".to_owned(),
     }
 }
 

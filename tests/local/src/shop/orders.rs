@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use payment3_activities::domain::money::Satang;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Shop;
 use crate::{items, random};
@@ -45,6 +45,8 @@ pub struct Recipient {
     pub phone: String,
     /// Street, district and province.
     pub address: String,
+    /// Five digits.
+    pub postcode: String,
 }
 
 /// An order of the shop.
@@ -144,60 +146,63 @@ impl OrderBook {
     }
 }
 
+/// `data` of a new order, as the merchant's published schema has it.
 fn order_data(id: &str, new: &NewOrder, total: &str) -> AttributeValue {
-    let payment = HashMap::from([
-        ("isPaid".to_owned(), AttributeValue::Bool(false)),
-        ("grandTotal".to_owned(), AttributeValue::N(total.to_owned())),
-        ("subTotal".to_owned(), AttributeValue::N(total.to_owned())),
-        (
-            "shippingAmount".to_owned(),
-            AttributeValue::N("0".to_owned()),
-        ),
-        (
-            "expressFeeAmount".to_owned(),
-            AttributeValue::N("0".to_owned()),
-        ),
-        (
-            "discountAmount".to_owned(),
-            AttributeValue::N("0".to_owned()),
-        ),
-    ]);
-    let mut data = HashMap::from([
-        ("orderId".to_owned(), text(id)),
-        ("ownerId".to_owned(), text(&new.owner_id)),
-        ("basketId".to_owned(), text(&random::id("basket_"))),
-        ("createdAt".to_owned(), text(&Timestamp::now().to_string())),
-        ("isDrafting".to_owned(), AttributeValue::Bool(false)),
-        ("payment".to_owned(), AttributeValue::M(payment)),
-    ]);
+    let payment = json!({
+        "isPaid": false,
+        "status": "pending",
+        "paymentId": null,
+        "paymentLog": [],
+        "shippingAmount": 0,
+        "expressFeeAmount": 0,
+        "discountAmount": 0,
+    });
+    let mut data = json!({
+        "orderId": id,
+        "ownerId": new.owner_id,
+        "basketId": random::id("basket_"),
+        "orderDate": Timestamp::now().as_second(),
+        "isDrafting": false,
+        "productList": [],
+        "tracking": [],
+        "payment": payment,
+    });
     if let Some(email) = &new.email {
-        data.insert("email".to_owned(), text(email));
+        data["billingInfo"] = json!({"customerEmail": email});
     }
-    if let Some(Recipient {
-        name,
-        phone,
-        address,
-    }) = &new.recipient
+    if let Some(recipient) = &new.recipient {
+        data["shipping"] = json!({
+            "scheduleList": [],
+            "shippingFirstName": recipient.name,
+            "shippingPhone": recipient.phone,
+            "shippingAddress": recipient.address,
+            "shippingPostcode": recipient.postcode,
+            "shippingEmail": new.email,
+        });
+    }
+    let mut data = items::from_json(&data);
+    // Amounts as they are written, not as a JSON reader would round them.
+    let amounts = ["grandTotal", "subTotal"];
+    if let AttributeValue::M(data) = &mut data
+        && let Some(AttributeValue::M(payment)) = data.get_mut("payment")
     {
-        let recipient = [("name", name), ("phone", phone), ("address", address)];
-        let recipient = recipient.map(|(field, value)| (field.to_owned(), text(value)));
-        data.insert("recipient".to_owned(), AttributeValue::M(recipient.into()));
+        payment.extend(amounts.map(|name| (name.to_owned(), AttributeValue::N(total.to_owned()))));
     }
-    AttributeValue::M(data)
+    data
 }
 
 fn from_item(item: &HashMap<String, AttributeValue>) -> Option<Order> {
     let data = item.get("data")?.as_m().ok()?;
     let string = |name: &str| Some(data.get(name)?.as_s().ok()?.clone());
     let payment = data.get("payment")?.as_m().ok()?;
-    let total = Satang::parse_shop(payment.get("grandTotal")?.as_n().ok()?).ok()?;
+    let payment = items::to_json(payment);
     Some(Order {
         order_id: string("orderId")?,
         owner_id: string("ownerId")?,
         basket_id: string("basketId")?,
-        grand_total: total.to_string(),
-        is_paid: matches!(payment.get("isPaid"), Some(AttributeValue::Bool(true))),
-        payment: items::to_json(payment),
+        grand_total: items::baht(&payment["grandTotal"])?,
+        is_paid: payment["isPaid"] == true,
+        payment,
     })
 }
 
@@ -253,7 +258,12 @@ mod tests {
             grand_total: "1500".to_owned(),
             order_id: None,
             email: Some("a@example.com".to_owned()),
-            recipient: None,
+            recipient: Some(Recipient {
+                name: "A".to_owned(),
+                phone: "0".to_owned(),
+                address: "B".to_owned(),
+                postcode: "10110".to_owned(),
+            }),
         };
         let item = HashMap::from([
             ("orderId".to_owned(), text("482500007436")),

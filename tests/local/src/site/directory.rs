@@ -135,13 +135,20 @@ fn listed(item: &Value, statuses: &HashMap<String, Value>) -> Option<ListedOrder
     Some(ListedOrder {
         owner_id: text(data, "ownerId").unwrap_or_default(),
         grand_total: items::baht(total).unwrap_or_default(),
-        created_at: text(data, "createdAt"),
+        created_at: made_at(data),
         is_paid: data["payment"]["isPaid"] == true,
         status: text(status, "status"),
         charge_id: text(status, "chargeId"),
         updated_at: text(status, "updatedAt"),
         order_id,
     })
+}
+
+/// When an order was made, from the unix seconds of its date.
+fn made_at(data: &Value) -> Option<String> {
+    let seconds = data["orderDate"].as_i64()?;
+    let at = jiff::Timestamp::from_second(seconds).ok()?;
+    Some(at.to_string())
 }
 
 fn text(value: &Value, field: &str) -> Option<String> {
@@ -155,7 +162,7 @@ mod tests {
 
     #[test]
     fn an_order_is_listed_with_what_apps_are_told_about_it() {
-        let item = json!({"orderId": "1", "data": {"ownerId": "usr_1", "createdAt": "2026-11-22T05:10:00Z",
+        let item = json!({"orderId": "1", "data": {"ownerId": "usr_1", "orderDate": 1_795_324_200,
             "payment": {"grandTotal": 1500, "isPaid": true}}});
         let statuses = HashMap::from([(
             "1".to_owned(),
@@ -163,6 +170,7 @@ mod tests {
         )]);
         let order = listed(&item, &statuses).expect("an order");
         assert_eq!(order.grand_total, "1500.00");
+        assert_eq!(order.created_at.as_deref(), Some("2026-11-22T05:10:00Z"));
         assert!(order.is_paid);
         assert_eq!(order.status.as_deref(), Some("paid"));
         assert_eq!(order.charge_id.as_deref(), Some("chrg_1"));

@@ -35,7 +35,7 @@ pub(super) async fn read(
 /// What a page shows of an order: whose it is and its payment, and nothing of the person whom it goes to.
 fn without_person(order: Value) -> Value {
     let data = &order["data"];
-    let shown = ["ownerId", "basketId", "isDrafting", "createdAt", "payment"]
+    let shown = ["ownerId", "basketId", "isDrafting", "orderDate", "payment"]
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), data.get(name)?.clone())))
         .collect();
@@ -58,8 +58,8 @@ mod tests {
     #[test]
     fn an_order_is_shown_without_the_person_it_goes_to() {
         let order = without_person(json!({"orderId": "1", "data": {
-            "email": "a@example.com",
-            "recipient": {"name": "A", "phone": "0", "address": "B"},
+            "billingInfo": {"customerEmail": "a@example.com"},
+            "shipping": {"shippingFirstName": "A", "shippingPhone": "0", "shippingAddress": "B"},
             "ownerId": "usr_1",
             "payment": {"isPaid": false},
         }}));

@@ -49,8 +49,18 @@ enum Meanwhile {
     OrderGone,
     OrderGoneAndSettled,
     OrderDrafted,
+    /// By the flag, or by a status.
+    OrderCancelled(Cancelled),
     OrderPaidByOther,
     OrderDearer,
+}
+
+/// How a shop says that an order is cancelled.
+#[derive(Clone, Copy, PartialEq)]
+enum Cancelled {
+    ByFlag,
+    ByStatus,
+    ByStatusOfPayment,
 }
 
 /// Flow 1; the others say what differs.
@@ -136,7 +146,7 @@ const REFUSED: Flow = Flow {
     ..NEW_USER
 };
 
-const FLOWS: [Flow; 16] = [
+const FLOWS: [Flow; 19] = [
     NEW_USER,
     Flow {
         name: "1: a new user pays, and the bank has settled already",
@@ -225,6 +235,21 @@ const FLOWS: [Flow; 16] = [
     Flow {
         name: "refused: the order is a draft again",
         meanwhile: Meanwhile::OrderDrafted,
+        ..REFUSED
+    },
+    Flow {
+        name: "refused: the order is cancelled during 3-D Secure",
+        meanwhile: Meanwhile::OrderCancelled(Cancelled::ByFlag),
+        ..REFUSED
+    },
+    Flow {
+        name: "refused: the order is cancelled by its status",
+        meanwhile: Meanwhile::OrderCancelled(Cancelled::ByStatus),
+        ..REFUSED
+    },
+    Flow {
+        name: "refused: the order is cancelled by its payment's status",
+        meanwhile: Meanwhile::OrderCancelled(Cancelled::ByStatusOfPayment),
         ..REFUSED
     },
     Flow {
@@ -369,13 +394,23 @@ impl TestApp {
                 self.settle(done.charge_id()).await;
             }
             Meanwhile::OrderDrafted => self.change_order(id, "isDrafting", &json!(true)).await,
+            Meanwhile::OrderCancelled(Cancelled::ByFlag) => {
+                self.change_order(id, "isCancelled", &json!(true)).await;
+            }
+            Meanwhile::OrderCancelled(Cancelled::ByStatus) => {
+                self.change_order(id, "status", &json!("Cancelled")).await;
+            }
+            Meanwhile::OrderCancelled(Cancelled::ByStatusOfPayment) => {
+                let payment = json!({"isPaid": false, "status": "CANCELED", "grandTotal": 1500});
+                self.change_order(id, "payment", &payment).await;
+            }
             Meanwhile::OrderPaidByOther => {
                 let payment =
-                    json!({"isPaid": true, "paymentId": "chrg_other", "grandTotal": "1500.00"});
+                    json!({"isPaid": true, "paymentId": "chrg_other", "grandTotal": 1500});
                 self.change_order(id, "payment", &payment).await;
             }
             Meanwhile::OrderDearer => {
-                let payment = json!({"isPaid": false, "grandTotal": "1500.01"});
+                let payment = json!({"isPaid": false, "grandTotal": 1500.01});
                 self.change_order(id, "payment", &payment).await;
             }
         }

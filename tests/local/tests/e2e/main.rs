@@ -10,6 +10,7 @@ mod flows;
 mod hostile;
 mod notifications;
 mod old_records;
+mod orders;
 mod payments;
 mod policies;
 mod races;

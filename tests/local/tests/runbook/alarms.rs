@@ -257,6 +257,45 @@ async fn dead_checkout(app: &TestApp) -> (Order, String, String) {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test runbook"]
+async fn order_unreadable() {
+    let app = TestApp::connect().await;
+    let (odd, cheap) = (app.order().await, app.order().await);
+    for (order, total) in [(&odd, json!("much")), (&cheap, json!(0.5))] {
+        let alarm = Alarm::watch(&app.outputs, "order-unreadable").await;
+        let payment = json!({"isPaid": false, "grandTotal": total});
+        app.change_order(&order.order_id, "payment", &payment).await;
+        let refused = shopper::checkout(&app.outputs, order, CARD_APPROVED).await;
+        let refused = format!("{:#}", refused.expect_err("nobody can pay it"));
+        assert!(refused.contains(&order.order_id), "{refused}");
+        alarm.assert_met_in_the_logs().await;
+    }
+    let seen = app.shell().run("order-unreadable", "see");
+    for part in [
+        odd.order_id.as_str(),
+        "`data.payment.grandTotal`",
+        &cheap.order_id,
+        "less than 1.00 baht",
+    ] {
+        assert!(seen.contains(part), "{part} is not in {seen}");
+    }
+
+    let shell = app
+        .shell()
+        .with("ORDER", &odd.order_id)
+        .with("TOTAL", TOTAL);
+    shell.run("order-unreadable", "repair");
+    let checked = shell.run("order-unreadable", "check");
+    assert!(checked.to_lowercase().contains("false"), "{checked}");
+    let quiet = Alarm::watch(&app.outputs, "order-unreadable").await;
+    let paid = app.authenticated_for(&odd, CARD_APPROVED).await;
+    app.return_with(&paid.form).await;
+    assert_eq!(app.execution(paid.charge_id()).await.status, "SUCCEEDED");
+    app.assert_paid(&paid).await;
+    assert!(quiet.value_in_the_logs().await < 1.0, "it rings again");
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
 async fn orphan_checkout() {
     let app = TestApp::connect().await;
     let alarm = Alarm::watch(&app.outputs, "orphan-checkout").await;
@@ -756,7 +795,7 @@ async fn every_alarm_tells_the_topic_with_its_link() {
     let app = TestApp::connect().await;
     let queue = listening_queue(&app).await;
     let alarms = deployed_alarms(&app.outputs).await;
-    assert_eq!(alarms.len(), 32);
+    assert_eq!(alarms.len(), 33);
     for alarm in &alarms {
         // From the other side first: what rings already would not ring again.
         let silence = alarm["TreatMissingData"] == "breaching";

@@ -18,9 +18,7 @@ pub fn to_json(item: &HashMap<String, AttributeValue>) -> Value {
 fn value_to_json(value: &AttributeValue) -> Value {
     match value {
         AttributeValue::S(text) => Value::from(text.as_str()),
-        AttributeValue::N(number) => {
-            serde_json::from_str(number).unwrap_or_else(|_| Value::from(number.as_str()))
-        }
+        AttributeValue::N(number) => number_to_json(number),
         AttributeValue::Bool(flag) => Value::from(*flag),
         AttributeValue::M(fields) => to_json(fields),
         AttributeValue::L(values) => values.iter().map(value_to_json).collect(),
@@ -28,6 +26,15 @@ fn value_to_json(value: &AttributeValue) -> Value {
         AttributeValue::Null(_) => Value::Null,
         // Nothing in this system writes the other types; they are shown, not interpreted.
         other => Value::from(format!("{other:?}")),
+    }
+}
+
+/// The nearest number: what a JSON reader makes of a long fraction may be the one beside it.
+fn number_to_json(number: &str) -> Value {
+    match (number.parse::<i64>(), number.parse::<f64>()) {
+        (Ok(whole), _) => Value::from(whole),
+        (_, Ok(fraction)) => Value::from(fraction),
+        _ => Value::from(number),
     }
 }
 
@@ -77,6 +84,14 @@ mod tests {
         assert_eq!(baht(&"249.5".into()).as_deref(), Some("249.50"));
         assert_eq!(baht(&Value::Null), None);
         assert_eq!(satang_as_baht(150_005), "1500.05");
+    }
+
+    #[test]
+    fn a_long_fraction_is_not_rounded_on_its_way() {
+        let sum = serde_json::json!(59.699_999_999_999_996);
+        let stored = from_json(&sum);
+        assert_eq!(stored, AttributeValue::N("59.699999999999996".to_owned()));
+        assert_eq!(value_to_json(&stored), sum);
     }
 
     #[test]

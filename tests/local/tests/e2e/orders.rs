@@ -268,7 +268,7 @@ async fn paid_after(app: &TestApp, field: &str, value: &Value) -> bool {
     let total = Satang::new(150_000).expect("an amount");
     let write = orders.paid_by(&stored, &charge, total, Timestamp::now());
     let written = transact(&app.aws.dynamodb, "pay the order", vec![write]).await;
-    let paid = app.payment_of(&order).await["isPaid"] == true;
+    let paid = app.payment_of(&order).await["paymentId"] == charge.as_str();
     match written {
         Ok(()) => assert!(paid, "{field}"),
         Err(NotWritten::Refused(refused)) => {

@@ -25,7 +25,8 @@ export function functionCode(assetsDirectory: string, name: FunctionName, archit
 
 function buildCommand(assetsDirectory: string, architecture: ArchitectureName): string {
   if (assetsDirectory.endsWith(LOCAL_ASSETS)) {
-    return "cargo local build";
+    return "cargo local up";
   }
-  return `cargo lambda build --release${architecture === "arm64" ? " --arm64" : ""}`;
+  // The package is named: other packages of the workspace have programs, too, and none of them is a function.
+  return `cargo lambda build --release --package payment3-activities${architecture === "arm64" ? " --arm64" : ""}`;
 }

@@ -86,13 +86,13 @@ test("a function that is not built ends it with the command that builds it", () 
   assert.equal(status, 1);
   assert.equal(
     stderr,
-    `${join(assets, "notify", "bootstrap")} is missing: build the functions with \`cargo lambda build --release\`, ` +
+    `${join(assets, "notify", "bootstrap")} is missing: build the functions with \`cargo lambda build --release --package payment3-activities\`, ` +
       "or name the directory that holds <function>/bootstrap with -c assets=<directory>\n",
   );
 });
 
 test("the command is the one that builds into the given directory, for the given processor", () => {
   const nothing = temporaryDirectory();
-  assert.throws(() => functionCode(join(nothing, "target", "local", "lambda"), "notify", "x86_64"), /build the functions with `cargo local build`/);
-  assert.throws(() => functionCode(nothing, "notify", "arm64"), /build the functions with `cargo lambda build --release --arm64`/);
+  assert.throws(() => functionCode(join(nothing, "target", "local", "lambda"), "notify", "x86_64"), /build the functions with `cargo local up`/);
+  assert.throws(() => functionCode(nothing, "notify", "arm64"), /build the functions with `cargo lambda build --release --package payment3-activities --arm64`/);
 });

@@ -27,7 +27,8 @@ mod secrets;
 /// Makes an input from the bytes and checks what must hold of it. An error means that the bytes make no input.
 pub type Check = fn(&mut Unstructured<'_>) -> Result<()>;
 
-/// Every target under its name: that of its module, of its directory in `corpus/` and of its binary.
+/// Every target under its name: that of its module and of its directory in `corpus/`. Its program has `fuzz_` before it, as the
+/// functions have a program named `callback`, too.
 pub const TARGETS: &[(&str, Check)] = &[
     ("bank", bank::check),
     ("callback", callback::check),

@@ -183,6 +183,101 @@ fn compare(one: &Path, other: &Path) -> std::io::Result<bool> {
 mod tests {
     use super::*;
 
+    /// The command that builds the functions for AWS.
+    const LAMBDA_BUILD: &str = concat!("cargo lambda ", "build");
+
+    #[derive(Deserialize)]
+    struct Metadata {
+        packages: Vec<Package>,
+    }
+
+    #[derive(Deserialize)]
+    struct Package {
+        name: String,
+        targets: Vec<Target>,
+    }
+
+    /// Program name → the packages of the workspace that have one of this name.
+    async fn programs_of_the_workspace() -> BTreeMap<String, Vec<String>> {
+        let log = std::env::temp_dir().join(format!("payment3-metadata-{}", std::process::id()));
+        let printed = Tool::cargo()
+            .args([
+                "metadata",
+                "--format-version",
+                "1",
+                "--no-deps",
+                "--offline",
+            ])
+            .captured(&log)
+            .await
+            .expect("cargo knows the workspace");
+        let _ = fs::remove_file(log);
+        let metadata: Metadata = serde_json::from_str(&printed).expect("cargo's metadata");
+        let mut programs = BTreeMap::<String, Vec<String>>::new();
+        for package in metadata.packages {
+            for target in package.targets {
+                if target.kind.iter().any(|kind| kind == "bin") {
+                    programs
+                        .entry(target.name)
+                        .or_default()
+                        .push(package.name.clone());
+                }
+            }
+        }
+        programs
+    }
+
+    #[tokio::test]
+    async fn no_two_packages_of_the_workspace_have_a_program_of_the_same_name() {
+        let mut programs = programs_of_the_workspace().await;
+        assert!(programs.contains_key("callback"), "{programs:?}");
+        // In a build of the whole workspace, the one that is built last replaces the other.
+        programs.retain(|_, packages| packages.len() > 1);
+        assert_eq!(programs, BTreeMap::new());
+    }
+
+    /// Every text file that people or machines build by: documents, workflows, and the CDK app with its hints.
+    fn texts(directory: &Path, found: &mut Vec<PathBuf>) {
+        const READ: [&str; 8] = ["md", "rs", "ts", "yml", "yaml", "toml", "js", "txt"];
+        const NOT_OURS: [&str; 4] = ["target", "node_modules", ".git", "cdk.out"];
+        for entry in fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let ending = path.extension().unwrap_or_default().to_string_lossy();
+            if path.is_dir() {
+                if !NOT_OURS.contains(&name.as_ref()) {
+                    texts(&path, found);
+                }
+            } else if ending.is_empty() || READ.contains(&ending.as_ref()) {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_that_builds_for_aws_names_the_package() {
+        let mut files = Vec::new();
+        texts(&workspace::root(), &mut files);
+        let mut commands = 0;
+        for file in files {
+            // Not a text, then.
+            let Ok(text) = fs::read_to_string(&file) else {
+                continue;
+            };
+            for line in text.lines().filter(|line| line.contains(LAMBDA_BUILD)) {
+                commands += 1;
+                let wanted = format!("--package {PACKAGE}");
+                assert!(
+                    line.contains(&wanted),
+                    "{} has no {wanted}: {line}",
+                    workspace::shown(&file)
+                );
+            }
+        }
+        // README.md, docs/deploy.md, the workflow, and the CDK app's hint with its tests.
+        assert!(commands >= 5, "only {commands} commands were found");
+    }
+
     #[test]
     fn only_the_functions_binaries_are_taken_from_cargos_messages() {
         let root = workspace::root();

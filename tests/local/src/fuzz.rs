@@ -76,7 +76,13 @@ fn fuzzer(target: &str) -> Tool {
         .args([directory()])
         .args(["--target-dir"])
         .args([workspace::local_dir().join("fuzz")])
-        .args([target])
+        .args([program(target)])
+}
+
+/// The target's program. Without the prefix it could have the name of a function's program: in a build of the whole workspace the
+/// one would replace the other.
+fn program(target: &str) -> String {
+    format!("fuzz_{target}")
 }
 
 fn directory() -> PathBuf {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::node::BROWSER_TESTS;
 use crate::outputs;
 use crate::process::Tool;
-use crate::workspace;
+use crate::{steps, workspace};
 
 /// Tells the tests which browser to start.
 const BROWSER_VARIABLE: &str = "PAYMENT3_CHROMIUM";
@@ -23,7 +23,7 @@ pub fn pictures() -> PathBuf {
     workspace::root().join("docs/screenshots")
 }
 
-/// Runs every browser test, with `chromium`, against the environment whose outputs are in `outputs_file`.
+/// Runs every browser test, each file also after one that failed, with `chromium`, against the environment whose outputs are in `outputs_file`.
 ///
 /// # Errors
 /// npm fails, or a test.
@@ -34,6 +34,7 @@ pub async fn run(
     logs: &Path,
 ) -> Result<()> {
     BROWSER_TESTS.install(logs).await?;
+    let mut results = Vec::new();
     for file in TESTS {
         let mut node = Tool::new("node")
             .args([
@@ -50,7 +51,7 @@ pub async fn run(
         if let Some(directory) = pictures {
             node = node.env(PICTURES_VARIABLE, directory);
         }
-        node.shown().await?;
+        results.push(node.shown().await);
     }
-    Ok(())
+    steps::every(results)
 }

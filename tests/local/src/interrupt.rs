@@ -1,15 +1,25 @@
 //! Ctrl-C and SIGTERM.
 
 use std::future::Future;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 
-/// Somebody's wish that this process ends.
+/// How much later a shutdown request may be seen than what it did to another program.
+const MOMENT: Duration = Duration::from_millis(200);
+
+/// A shutdown request, by Ctrl-C or SIGTERM.
 pub struct Interrupt {
     interrupt: Signal,
     terminate: Signal,
 }
+
+/// The error of what was dropped because the shutdown request came.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
 
 impl Interrupt {
     /// Listens from now on, in place of ending at once.
@@ -24,17 +34,26 @@ impl Interrupt {
         })
     }
 
-    /// Does `work`, but drops it where it is when the wish comes.
+    /// Does `work`, but drops it where it is when the request comes.
     ///
     /// # Errors
-    /// What `work` fails with, or the interruption.
+    /// What `work` fails with, or [`Interrupted`].
     pub async fn or<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        tokio::select! {
-            result = work => result,
-            () = self.wait() => {
+        let failure = tokio::select! {
+            biased;
+            () = self.wait() => None,
+            result = work => match result {
+                Ok(done) => return Ok(done),
+                Err(error) => Some(error),
+            },
+        };
+        // Ctrl-C reaches the programs that `work` waits for, too, and one of them may end by it before this process is told.
+        match failure {
+            Some(error) if timeout(MOMENT, self.wait()).await.is_err() => Err(error),
+            _ => {
                 // The line of the step that was going on ends here.
                 println!();
-                bail!("interrupted")
+                Err(Interrupted.into())
             }
         }
     }
@@ -45,5 +64,35 @@ impl Interrupt {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+    use rustix::process::{self, getpid, kill_process};
+
+    use super::*;
+
+    // One test: signals reach the whole process.
+    #[tokio::test]
+    async fn work_is_dropped_and_its_failure_is_an_interruption_when_the_request_comes() {
+        let mut interrupt = Interrupt::new().expect("signals");
+        let failed = interrupt.or(async { Err::<(), _>(anyhow!("by itself")) });
+        assert_eq!(failed.await.expect_err("failed").to_string(), "by itself");
+
+        let endless = async {
+            kill_process(getpid(), process::Signal::TERM)?;
+            std::future::pending::<Result<()>>().await
+        };
+        let error = interrupt.or(endless).await.expect_err("interrupted");
+        assert!(error.is::<Interrupted>(), "{error}");
+
+        let ended_by_it = async {
+            kill_process(getpid(), process::Signal::TERM)?;
+            Err::<(), _>(anyhow!("ended with signal: 15"))
+        };
+        let error = interrupt.or(ended_by_it).await.expect_err("interrupted");
+        assert!(error.is::<Interrupted>(), "{error}");
     }
 }

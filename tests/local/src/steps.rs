@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io::Write;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// Runs `work` as a step: prints `name …`, then the seconds it took.
 ///
@@ -30,7 +30,39 @@ pub fn skipped(name: &str, why: &str) {
     flush();
 }
 
+/// One result of several things of which none needs another, so that all were done.
+///
+/// # Errors
+/// Everything that failed.
+pub fn every(results: impl IntoIterator<Item = Result<()>>) -> Result<()> {
+    let mut errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    match errors.len() {
+        0 => Ok(()),
+        1 => Err(errors.remove(0)),
+        _ => {
+            let texts: Vec<_> = errors.iter().map(|error| format!("{error:#}")).collect();
+            bail!("{} things failed:\n{}", texts.len(), texts.join("\n"))
+        }
+    }
+}
+
 // Standard output may be a pipe, where a line without its end would show only much later. Nothing depends on it.
 fn flush() {
     let _ = std::io::stdout().flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn every_failure_is_told() {
+        assert!(every([Ok(()), Ok(())]).is_ok());
+        let told = |results| every(results).expect_err("a failure").to_string();
+        assert_eq!(told(vec![Ok(()), Err(anyhow!("one"))]), "one");
+        let both = told(vec![Err(anyhow!("one")), Ok(()), Err(anyhow!("two"))]);
+        assert_eq!(both, "2 things failed:\none\ntwo");
+    }
 }

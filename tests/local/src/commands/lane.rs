@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
 
 use super::test::name;
+use super::verdicts::Verdict;
 use crate::cli::Part;
 use crate::process::Tool;
 use crate::workspace;
@@ -48,7 +49,7 @@ impl Lane {
     ///
     /// # Errors
     /// They broke.
-    pub(super) async fn end(mut self) -> Result<Vec<(Part, bool, Duration)>> {
+    pub(super) async fn end(mut self) -> Result<Vec<Verdict>> {
         let done = (&mut self.0)
             .await
             .context("the tests beside the others broke")?;
@@ -61,8 +62,17 @@ impl Lane {
         } in done
         {
             println!("\n== {} ==", name(part));
-            print!("{}", std::fs::read_to_string(&log).unwrap_or_default());
-            verdicts.push((part, result.is_ok(), took));
+            let printed = std::fs::read_to_string(&log).unwrap_or_default();
+            print!("{printed}");
+            if let (Err(error), true) = (&result, printed.is_empty()) {
+                // It did not even begin.
+                eprintln!("error: {error:#}");
+            }
+            verdicts.push(Verdict {
+                part,
+                passed: result.is_ok(),
+                took,
+            });
         }
         Ok(verdicts)
     }

@@ -9,4 +9,5 @@ mod path;
 pub mod pay;
 pub mod test;
 pub mod up;
+mod verdicts;
 mod watch;

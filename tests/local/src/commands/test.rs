@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -11,11 +10,12 @@ use crate::cargo_programs::CARGO_DENY;
 use crate::cli::{BenchPart, Part, Test};
 use crate::commands::bench;
 use crate::commands::lane::Lane;
+use crate::commands::verdicts::Verdicts;
 use crate::environment::{Between, Environment, Notifications, Options, State};
-use crate::faults::broken::{self, BREAKAGES};
+use crate::faults::broken::{self, BREAKAGES, Breakage};
 use crate::faults::matrix::{self, Report, Run, Selection};
 use crate::faults::outage;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Interrupted};
 use crate::outputs::Outputs;
 use crate::outside::Outside;
 use crate::process::Tool;
@@ -27,8 +27,9 @@ use crate::{
 /// The branch of the environment that the tests have for themselves.
 const BRANCH: &str = "e2e";
 /// Every lint is an error.
-const CLIPPY: [&str; 6] = [
+const CLIPPY: [&str; 7] = [
     "clippy",
+    "--keep-going",
     "--workspace",
     "--all-targets",
     "--",
@@ -59,14 +60,14 @@ const FEW_ROUNDS: u32 = 3;
 /// How many are run by the part alone.
 const MANY_ROUNDS: u32 = 100;
 
-/// Runs the parts and prints one line for each at the end.
+/// Runs the parts, each also after one that failed, and prints one line for each at the end.
 ///
 /// # Errors
-/// A part failed; the ones after it did not run.
+/// A part failed, or it was interrupted.
 pub async fn run(arguments: Test) -> Result<()> {
     let (parts, beside) = match arguments.part {
-        Some(part) => (vec![part], None),
-        None => (every_part(), Some(&BESIDE)),
+        Some(part) => (vec![part], &[][..]),
+        None => (every_part(), &BESIDE[..]),
     };
     if parts.contains(&Part::Browser) {
         // Told now, and not after an hour.
@@ -74,46 +75,25 @@ pub async fn run(arguments: Test) -> Result<()> {
     }
     let mut interrupted = Interrupt::new()?;
     let mut shared = Shared::default();
-    let mut done = Vec::new();
-    let mut failure = None;
     let mut lane = None;
-    for &part in &parts {
-        if beside.is_some() && part == FIRST_TO_WAIT {
-            lane = Some(Lane::start(&BESIDE));
-        }
-        println!("\n== {} ==", name(part));
-        let start = Instant::now();
-        let result = run_part(part, &arguments, &mut shared, &mut interrupted).await;
-        done.push((part, result.is_ok(), start.elapsed()));
-        if let Err(error) = result {
-            eprintln!("error: {error:#}");
-            failure = Some(part);
-            break;
-        }
+    let mut verdicts = Verdicts::default();
+    verdicts
+        .run(&parts, async |part| {
+            if part == FIRST_TO_WAIT && !beside.is_empty() {
+                lane = Some(Lane::start(beside));
+            }
+            println!("\n== {} ==", name(part));
+            run_part(part, &arguments, &mut shared, &mut interrupted).await
+        })
+        .await;
+    verdicts.besides(shared.stop().await);
+    if let (Some(lane), false) = (lane, verdicts.interrupted()) {
+        println!("\nWaiting for {}", names(beside));
+        verdicts.add(interrupted.or(lane.end()).await);
     }
-    let stopped = shared.stop().await;
-    if let (Some(lane), None) = (lane, failure) {
-        println!("\nWaiting for {}", names(&BESIDE));
-        for (part, passed, time) in interrupted.or(lane.end()).await? {
-            done.push((part, passed, time));
-            failure = failure.or((!passed).then_some(part));
-        }
-    }
-    println!();
-    let all: Vec<Part> = parts
-        .iter()
-        .chain(beside.into_iter().flatten())
-        .copied()
-        .collect();
-    print_summary(&all, &done);
-    match failure {
-        Some(part) => bail!(
-            "{} failed; `cargo local test {}` runs it alone",
-            name(part),
-            name(part)
-        ),
-        None => stopped,
-    }
+    let all = [&parts, beside].concat();
+    println!("\n{}", verdicts.table(&all).trim_end());
+    verdicts.all_passed(&all)
 }
 
 /// What runs where no part is named, but for what runs beside it.
@@ -123,18 +103,6 @@ fn every_part() -> Vec<Part> {
         .copied()
         .filter(|part| !ON_DEMAND.contains(part) && !BESIDE.contains(part))
         .collect()
-}
-
-fn print_summary(parts: &[Part], done: &[(Part, bool, Duration)]) {
-    for &part in parts {
-        match done.iter().find(|(other, ..)| *other == part) {
-            Some((_, passed, time)) => {
-                let verdict = if *passed { "ok" } else { "FAILED" };
-                println!("{:7} {verdict:7} {:6.1} s", name(part), time.as_secs_f64());
-            }
-            None => println!("{:7} not run", name(part)),
-        }
-    }
 }
 
 fn names(parts: &[Part]) -> String {
@@ -161,7 +129,11 @@ async fn run_part(
         Part::Format => interrupt.or(cargo(&["fmt", "--all", "--check"])).await,
         Part::Asl => interrupt.or(asl()).await,
         Part::Clippy => interrupt.or(cargo(&CLIPPY)).await,
-        Part::Unit => interrupt.or(cargo(&["test", "--workspace"])).await,
+        Part::Unit => {
+            interrupt
+                .or(cargo(&["test", "--workspace", "--no-fail-fast"]))
+                .await
+        }
         Part::Model => interrupt.or(model()).await,
         Part::Deps => interrupt.or(deps()).await,
         Part::Cdk => interrupt.or(cdk()).await,
@@ -223,11 +195,16 @@ async fn cdk() -> Result<()> {
     install_node_packages().await?;
     functions::build(&logs()).await?;
     // Checks the types (`tsc --noEmit`), then runs the tests.
-    Tool::new("npm")
+    let tests = Tool::new("npm")
         .args(["test"])
         .current_dir(workspace::cdk_dir())
         .shown()
-        .await?;
+        .await;
+    steps::every([tests, templates().await])
+}
+
+/// What the app synthesises with few settings and with all of them, and what a person deploys beside it.
+async fn templates() -> Result<()> {
     cfn_lint::install(&logs()).await?;
     let outside = Outside {
         aws: "http://127.0.0.1:4566".into(),
@@ -236,13 +213,19 @@ async fn cdk() -> Result<()> {
     };
     let functions = workspace::functions_dir();
     let here = deploy::context(BRANCH, &outside, &outside.shop, &functions);
-    for (name, context) in [("local", &here), ("production", &production())] {
-        let output = directory().join(format!("cdk-{name}.out"));
-        synthesise(&output, context).await?;
-        cfn_lint::run(&output.join("*.template.json")).await?;
-    }
     // The roles of the pipelines, which a person deploys once.
-    cfn_lint::run(&workspace::root().join(".github/aws-roles.yaml")).await
+    let roles = workspace::root().join(".github/aws-roles.yaml");
+    steps::every([
+        template("local", &here).await,
+        template("production", &production()).await,
+        cfn_lint::run(&roles).await,
+    ])
+}
+
+async fn template(name: &str, context: &[(&str, String)]) -> Result<()> {
+    let output = directory().join(format!("cdk-{name}.out"));
+    synthesise(&output, context).await?;
+    cfn_lint::run(&output.join("*.template.json")).await
 }
 
 /// Runs the whole app, which holds itself against cdk-nag.
@@ -318,9 +301,12 @@ async fn races(rounds: u32, race: String, running: Running) -> Result<()> {
 
 /// Provokes every documented answer, then has schemathesis send what nobody thought of.
 async fn api(running: Running) -> Result<()> {
-    running.tests("contract", &[]).shown().await?;
-    schemathesis::install(&logs()).await?;
-    schemathesis::run(&running.outputs, &directory().join("api")).await
+    let contract = running.tests("contract", &[]).shown().await;
+    let unthought_of = async {
+        schemathesis::install(&logs()).await?;
+        schemathesis::run(&running.outputs, &directory().join("api")).await
+    };
+    steps::every([contract, unthought_of.await])
 }
 
 /// One after the other: they stop and starve what the others need. In an environment of their own: what other tests left open
@@ -366,24 +352,34 @@ async fn faults(selection: Selection, interrupt: &mut Interrupt) -> Result<()> {
 
 /// Runs the matrix against every broken copy of the functions, until it finds what is broken.
 async fn broken(interrupt: &mut Interrupt) -> Result<()> {
+    let mut results = Vec::new();
+    for breakage in &BREAKAGES {
+        let result = is_found(breakage, interrupt).await;
+        match result {
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            result => results.push(result.context(breakage.name)),
+        }
+    }
+    steps::every(results)
+}
+
+async fn is_found(breakage: &Breakage, interrupt: &mut Interrupt) -> Result<()> {
     let directory = broken::directory();
     let functions = directory.join("lambda");
-    for breakage in &BREAKAGES {
-        println!("\nBroken on purpose: {}", breakage.name);
-        let copy = breakage.make()?;
-        let target = directory.join("target");
-        let logs = logs();
-        let built = functions::build_copy(&copy, &target, &functions, &logs);
-        interrupt.or(built).await?;
-        let run = Run {
-            selection: breakage.selection(),
-            stop_at_first: true,
-        };
-        let report = matrix(run, functions.clone(), interrupt).await?;
-        match report.broken.first() {
-            Some(cell) => println!("Found as it must be: {cell}"),
-            None => bail!("the matrix does not find this: {}", breakage.name),
-        }
+    println!("\nBroken on purpose: {}", breakage.name);
+    let copy = breakage.make()?;
+    let target = directory.join("target");
+    let logs = logs();
+    let built = functions::build_copy(&copy, &target, &functions, &logs);
+    interrupt.or(built).await?;
+    let run = Run {
+        selection: breakage.selection(),
+        stop_at_first: true,
+    };
+    let report = matrix(run, functions, interrupt).await?;
+    match report.broken.first() {
+        Some(cell) => println!("Found as it must be: {cell}"),
+        None => bail!("the matrix does not find this"),
     }
     Ok(())
 }
@@ -464,7 +460,7 @@ impl Running {
     }
 }
 
-/// The environment of the parts that need one: the first of them starts it, and it is stopped in the end.
+/// The environment of the parts that need one: the first of them starts it, and it is stopped in the end, or when a part fails in it.
 #[derive(Default)]
 struct Shared(Option<Environment>);
 
@@ -489,6 +485,13 @@ impl Shared {
             result = interrupt.or(work) => result,
             error = environment.broken() => Err(error),
         };
+        if result.is_err()
+            && let Some(environment) = self.0.take()
+        {
+            // What failed may have left something behind or have broken it. The next part starts another one. The first error is
+            // the one to tell.
+            let _ = steps::step("Stopping", environment.stop()).await;
+        }
         result.with_context(|| format!("a test failed (logs are in {logs})"))
     }
 

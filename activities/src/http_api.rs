@@ -84,7 +84,7 @@ impl ApiError {
         let page = format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width\"><title>{heading}</title></head>\
-             <body><main><h1>{heading}</h1><p>{}</p><p>{advice}</p>\
+             <body style=\"overflow-wrap:anywhere\"><main><h1>{heading}</h1><p>{}</p><p>{advice}</p>\
              <p><a href=\"{}\">Back to the shop</a></p></main></body></html>",
             escape_html(&self.message),
             escape_html(shop)

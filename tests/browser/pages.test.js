@@ -1,5 +1,5 @@
-// Every page, narrow and wide, light and dark: axe finds nothing, nothing is cut off, everything works by keyboard. With
-// PAYMENT3_SCREENSHOTS set, pictures of them are written there.
+// Every page, narrow and wide, light and dark: axe finds nothing, everything works by keyboard, and no page is wider than its
+// window, in whatever font and with values of whatever length. With PAYMENT3_SCREENSHOTS set, pictures of them are written there.
 
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, statSync } from "node:fs";
@@ -9,6 +9,7 @@ import { describe, test } from "node:test";
 
 import sharp from "sharp";
 
+import { NARROW_FONT, WIDE_FONT, showIn } from "./fonts.js";
 import { NARROW, WIDE, ask, outputs, visit, withBrowser } from "./support.js";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core"), "utf8");
@@ -145,19 +146,44 @@ async function violations(page) {
   return violations.flatMap(({ id, help, nodes }) => nodes.map((node) => `${id}: ${help}: ${node.target.join(" ")} (${node.failureSummary})`));
 }
 
-/** What is wider than the page: text that is cut off, and boxes that make the page scroll sideways. */
+/** What is wider than the page: text that is cut off, and boxes that make the page scroll sideways. A box may scroll by itself. */
 function tooWide(page) {
   return page.evaluate(() => {
     const wide = [];
     const root = document.documentElement;
     if (root.scrollWidth > root.clientWidth) wide.push(`the page is ${root.scrollWidth} wide`);
     for (const element of document.querySelectorAll("body *")) {
-      if (element.closest(".canvas, .hidden, thead, .skip, svg, select, option")) continue;
+      if (element.closest(".canvas, .hidden, thead, .skip, svg, select, option") || element.parentElement.closest(".scroll")) continue;
       const { left, right, width } = element.getBoundingClientRect();
       if (width > 0 && (left < -1 || right > root.clientWidth + 1)) wide.push(`${element.tagName} ${element.textContent.trim().slice(0, 40)}`);
     }
     return wide;
   });
+}
+
+/** Makes every text of the page longer by 300 characters without a blank, and puts a message of this length wherever a page may. */
+function lengthen(page) {
+  return page.evaluate(() => {
+    const long = "W".repeat(300);
+    for (const message of document.querySelectorAll("[role=alert]:empty, [role=status]:empty")) message.textContent = long;
+    const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const { currentNode } = texts;
+      if (currentNode.data.trim() && !currentNode.parentElement.closest("svg, time, .hidden")) currentNode.data += long;
+    }
+  });
+}
+
+/** The page fits its window, in a narrow and in a wide font, as it is and with long values. */
+async function fits(page) {
+  for (const values of ["", ", with long values"]) {
+    if (values) await lengthen(page);
+    const narrow = await showIn(page, NARROW_FONT);
+    assert.deepEqual(await tooWide(page), [], `in the narrow font${values}`);
+    const wide = await showIn(page, WIDE_FONT);
+    assert.deepEqual(await tooWide(page), [], `in the wide font${values}`);
+    assert.ok(wide > narrow * 1.5, `the fonts are not used: a line is ${narrow} wide in the narrow one, ${wide} in the wide one`);
+  }
 }
 
 async function takePicture(page, name, { width }) {
@@ -184,6 +210,8 @@ describe("every page", () => {
             assert.deepEqual(await tooWide(shopper.page), []);
             looks += 1;
             if (SCREENSHOTS && colorScheme === "light" && SHOWN.includes(name)) await takePicture(shopper.page, name, viewport);
+            // The colours change no width.
+            if (colorScheme === "light") await fits(shopper.page);
           }, { viewport, colorScheme, reducedMotion: "reduce" }));
         }
       }

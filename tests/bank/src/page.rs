@@ -21,7 +21,7 @@ body { margin: 0; padding: 1rem; background: var(--ground); color: var(--ink); f
 main { max-width: 26rem; margin: 1rem auto; padding: 1.25rem; background: var(--paper); border-radius: .75rem;
   overflow-wrap: anywhere; }
 h1 { margin: 0 0 .75rem; font-size: 1.25rem; }
-dl { display: grid; grid-template-columns: auto 1fr; gap: .25rem 1rem; margin: 0 0 1rem; }
+dl { display: grid; grid-template-columns: fit-content(50%) minmax(0, 1fr); gap: .25rem 1rem; margin: 0 0 1rem; }
 dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; }
 label { display: block; font-weight: 600; }
 input { width: 100%; padding: .6rem; font: inherit; letter-spacing: .2em; border: 1px solid var(--line);

@@ -40,15 +40,19 @@ export function time(text) {
   return h("time", { datetime: date.toISOString() }, moment.format(date));
 }
 
-/** A table that becomes a list of cards where the page is narrow; the roles outlive that. */
+/**
+ * A table that becomes a list of cards where the page is narrow; the roles outlive that. Where it does not fit a wide page, it scrolls
+ * in its own box, by keyboard, too.
+ */
 export function table(caption, columns, rows) {
-  return h("table", { role: "table" },
+  const element = h("table", { role: "table" },
     h("caption", { class: "hidden" }, caption),
     h("thead", { role: "rowgroup" },
       h("tr", { role: "row" }, columns.map((column) => h("th", { scope: "col", role: "columnheader" }, column)))),
     h("tbody", { role: "rowgroup" }, rows.map((cells) =>
       h("tr", { role: "row" }, cells.map((cell, at) =>
         h("td", { role: "cell", "data-label": columns[at] }, h("div", {}, cell)))))));
+  return h("div", { id: `table-${caption.toLowerCase()}`, class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, element);
 }
 
 /** GET or POST, as JSON; an error carries the bank's own sentence. */

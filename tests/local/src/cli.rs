@@ -106,6 +106,8 @@ pub enum Part {
     Outage,
     /// The API against docs/openapi.yaml, in the same environment
     Api,
+    /// The merchant's published SDK and the reference verifier of webhooks, in the same environment
+    Clients,
     /// What docs/runbook.md says, done as written, in an environment of its own; and two more branches beside it
     Runbook,
     /// The pages of the shop, the bank and the executions in a real browser, in an environment of their own

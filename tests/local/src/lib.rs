@@ -12,6 +12,7 @@ pub mod cargo_deny;
 pub mod cargo_programs;
 pub mod cfn_lint;
 pub mod cli;
+pub mod clients;
 pub mod commands;
 pub mod deploy;
 pub mod diagram;

@@ -46,6 +46,14 @@ pub const SCHEMATHESIS: Packages = Packages {
     requirements: include_str!("../../api/requirements.txt"),
 };
 
+/// The merchant's published SDK, and the reference verifier of the events' signatures.
+pub const CLIENTS: Packages = Packages {
+    name: "Python packages (the merchant's clients)",
+    directory: "venv-clients",
+    file: "tests/clients/requirements.txt",
+    requirements: include_str!("../../clients/requirements.txt"),
+};
+
 /// What holds the CloudFormation template against its specification.
 pub const CFN_LINT: Packages = Packages {
     name: "Python packages (cfn-lint)",

@@ -20,7 +20,7 @@ use crate::outputs::Outputs;
 use crate::outside::Outside;
 use crate::process::Tool;
 use crate::{
-    browser, cargo_deny, cfn_lint, deploy, functions, node, outputs, prerequisites, schemathesis,
+    browser, cargo_deny, cfn_lint, clients, deploy, functions, node, outputs, prerequisites, schemathesis,
     steps, workspace,
 };
 
@@ -139,6 +139,7 @@ async fn run_part(
         Part::Cdk => interrupt.or(cdk()).await,
         Part::E2e => shared.run(interrupt, |running| e2e(&OTHERS, running)).await,
         Part::Api => shared.run(interrupt, api).await,
+        Part::Clients => shared.run(interrupt, real_clients).await,
         Part::FaultsShort => faults(chosen(Selection::short(), arguments), interrupt).await,
         Part::Faults => faults(chosen(Selection::everything(), arguments), interrupt).await,
         Part::Broken => broken(interrupt).await,
@@ -309,6 +310,12 @@ async fn api(running: Running) -> Result<()> {
         schemathesis::run(&running.outputs, &directory().join("api")).await
     };
     steps::every([contract, unthought_of.await])
+}
+
+/// Has the merchant's own programs play every flow.
+async fn real_clients(running: Running) -> Result<()> {
+    clients::install(&logs()).await?;
+    clients::run(&running.outputs_file).await
 }
 
 /// One after the other: they stop and starve what the others need. In an environment of their own: what other tests left open

@@ -1,6 +1,6 @@
 //! The payment events that the shop received.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::Json;
@@ -32,6 +32,30 @@ pub struct ReceivedEvent {
     pub answered: u16,
     /// The event itself: `type`, `timestamp`, `data`. Null when it is not JSON.
     pub body: Value,
+    /// What came over the wire, for whoever verifies it again.
+    pub delivery: Delivery,
+}
+
+/// An event as it came over the wire.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The headers of Standard Webhooks, as far as they were there and are text.
+    pub headers: BTreeMap<String, String>,
+    /// The body; what is no UTF-8 is replaced, and no longer what was signed.
+    pub body: String,
+}
+
+impl Delivery {
+    fn of(headers: &HeaderMap, body: &[u8]) -> Self {
+        let text = |name: &str| {
+            let value = headers.get(name)?.to_str().ok()?;
+            Some((name.to_owned(), value.to_owned()))
+        };
+        Self {
+            headers: webhook::HEADERS.into_iter().filter_map(text).collect(),
+            body: String::from_utf8_lossy(body).into_owned(),
+        }
+    }
 }
 
 impl ReceivedEvent {
@@ -102,6 +126,7 @@ pub(super) async fn receive(
         repeated,
         answered: status.as_u16(),
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        delivery: Delivery::of(&headers, &body),
     });
     status
 }

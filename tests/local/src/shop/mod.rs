@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post, put};
 
-pub use events::{Answer, ReceivedEvent};
+pub use events::{Answer, Delivery, ReceivedEvent};
 pub use orders::{NewOrder, Order, OrderBook, Recipient};
 pub use webhook::SigningKey;
 

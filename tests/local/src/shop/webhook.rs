@@ -9,6 +9,8 @@ use sha2::Sha256;
 
 /// How far an event's time may be from ours, in seconds.
 const TOLERANCE: i64 = 5 * 60;
+/// The headers that an event is verified by.
+pub(super) const HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 /// The version of the only signature scheme that is understood: HMAC-SHA256.
 const SCHEME: &str = "v1";
 
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn every_header_must_be_there() {
-        for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+        for name in HEADERS {
             let mut headers = headers(ID, TIME, SIGNATURE);
             headers.remove(name);
             assert_eq!(

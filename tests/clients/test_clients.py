@@ -1,0 +1,176 @@
+"""Holds the system against what the merchant runs: `cargo local test clients`."""
+
+import base64
+import secrets
+import unittest
+from types import SimpleNamespace
+
+from standardwebhooks.webhooks import WebhookVerificationError
+from villa_backend_sdk.exceptions import VillaApiError
+from villa_backend_sdk.orders.models import Order
+from villa_backend_sdk.payments.models import CardTokenRequest
+
+from merchant import (
+    APPROVED,
+    APPROVED_WITHOUT_3DS,
+    DECLINED,
+    DECLINED_WITHOUT_3DS,
+    OTHER_APPROVED,
+    Merchant,
+    digits,
+    verified,
+)
+
+
+class TheMerchantsClients(unittest.TestCase):
+    """Every flow, played by the SDK, and read by the SDK and the reference verifier."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.merchant = Merchant()
+
+    def check_out(self, order, card, sdk=None):
+        """Posts the form by the SDK. Returns where the SDK says that the browser goes."""
+        answer = (sdk or self.merchant.sdk).payments.initiate_card_payment(self.merchant.request(order, card))
+        self.assertEqual(answer.status_code, 200, answer.body)
+        self.assertIsNotNone(answer.redirect_url, answer.body)
+        return answer.redirect_url
+
+    def pay(self, order, card, meanwhile=lambda: None, sdk=None):
+        """Pays with 3-D Secure. Returns the charge and the redirect, read by the SDK."""
+        form = self.merchant.pass_3ds(self.check_out(order, card, sdk))
+        meanwhile()
+        callback = self.merchant.come_back(form)
+        charge = form["fields"]["objectId"]
+        self.merchant.settled(charge)
+        return charge, callback
+
+    def assert_came_back(self, callback, order, status, amount="1500.00"):
+        self.assertEqual((callback.status, callback.order_id, callback.amount), (status, order.order_id, amount))
+
+    def assert_valid(self, order_id):
+        """The SDK accepts the stored order: its schema, and its model."""
+        stored = self.merchant.stored(order_id)
+        with self.subTest("the SDK's validator accepts the order"):
+            self.merchant.sdk.schema_validator.validate_order(stored)
+        with self.subTest("the SDK's model reads the order"):
+            Order.model_validate(stored)
+        return stored["payment"]
+
+    def assert_told(self, charge, *kinds):
+        """The reference verifier accepts every delivery."""
+        key = self.merchant.signing_key()
+        events = [verified(delivery, key) for delivery in self.merchant.deliveries(charge)]
+        self.assertEqual([event["type"] for event in events], list(kinds))
+        self.assertTrue(all(event["data"]["chargeId"] == charge for event in events), events)
+
+    def test_an_order_is_paid_with_3ds(self):
+        order = self.merchant.order()
+        charge, callback = self.pay(order, APPROVED)
+        self.assert_came_back(callback, order, "success")
+        payment = self.assert_valid(order.order_id)
+        self.assertEqual((payment["isPaid"], payment["paymentId"]), (True, charge))
+        self.assert_told(charge, "payment.succeeded")
+
+    def test_an_order_is_paid_without_3ds(self):
+        order = self.merchant.order()
+        callback = self.merchant.sdk.payments.parse_callback(self.check_out(order, APPROVED_WITHOUT_3DS))
+        self.assert_came_back(callback, order, "success")
+        charge = self.merchant.charge_of(order.order_id)
+        self.merchant.settled(charge)
+        self.assertTrue(self.assert_valid(order.order_id)["isPaid"])
+        self.assert_told(charge, "payment.succeeded")
+
+    def test_a_payment_is_declined_with_3ds(self):
+        order = self.merchant.order()
+        charge, callback = self.pay(order, DECLINED)
+        self.assert_came_back(callback, order, "failure")
+        self.assertFalse(self.assert_valid(order.order_id)["isPaid"])
+        self.assert_told(charge, "payment.failed")
+
+    def test_a_payment_is_declined_without_3ds(self):
+        order = self.merchant.order()
+        callback = self.merchant.sdk.payments.parse_callback(self.check_out(order, DECLINED_WITHOUT_3DS))
+        self.assert_came_back(callback, order, "failure")
+        charge = self.merchant.charge_of(order.order_id)
+        self.merchant.settled(charge)
+        self.assertFalse(self.assert_valid(order.order_id)["isPaid"])
+        self.assert_told(charge, "payment.failed")
+
+    def test_an_order_that_became_a_draft_again_is_not_paid_and_the_money_goes_back(self):
+        order = self.merchant.order()
+        charge, _ = self.pay(order, APPROVED, meanwhile=lambda: self.merchant.change(order.order_id, "isDrafting", True))
+        self.assertEqual(self.merchant.record(charge)["resolution"], "reversed")
+        self.assertFalse(self.assert_valid(order.order_id)["isPaid"])
+        self.assert_told(charge, "payment.reversed")
+
+    def test_a_card_is_added(self):
+        verification = SimpleNamespace(
+            order_id="ADDCARD",
+            owner_id="usr_" + digits(12),
+            basket_id="none",
+            payment=SimpleNamespace(grand_total=1.0),
+        )
+        charge, callback = self.pay(verification, APPROVED)
+        self.assert_came_back(callback, verification, "success", "1.00")
+        self.assertIsNone(self.merchant.stored("ADDCARD"))
+        self.assert_told(charge, "card.saved")
+
+    def test_a_known_customer_pays_with_a_second_card(self):
+        first = self.merchant.order()
+        self.pay(first, APPROVED)
+        second = self.merchant.order(owner=first.owner_id)
+        charge, callback = self.pay(second, OTHER_APPROVED)
+        self.assert_came_back(callback, second, "success")
+        for order in (first, second):
+            self.assertTrue(self.assert_valid(order.order_id)["isPaid"])
+        self.assert_told(charge, "payment.succeeded")
+
+    def test_a_sum_of_prices_is_paid_with_the_noise_that_adding_leaves(self):
+        order = self.merchant.order(grand_total=19.9 * 3)
+        self.assertEqual(str(order.payment.grand_total), "59.699999999999996")
+        charge, callback = self.pay(order, APPROVED)
+        self.assert_came_back(callback, order, "success", "59.70")
+        self.assertTrue(self.assert_valid(order.order_id)["isPaid"])
+        self.assert_told(charge, "payment.succeeded")
+
+    def test_an_event_is_signed_with_both_keys_while_the_key_is_rotated(self):
+        former = self.merchant.signing_key()
+        fresh = base64.b64encode(secrets.token_bytes(32)).decode()
+        self.merchant.rotate_signing_key(fresh)
+        try:
+            order = self.merchant.order()
+            charge, _ = self.pay(order, APPROVED)
+            deliveries = self.merchant.deliveries(charge)
+            self.assertEqual(len(deliveries), 1, deliveries)
+            for key in (former, fresh):
+                self.assertEqual(verified(deliveries[0], key)["type"], "payment.succeeded")
+            with self.assertRaises(WebhookVerificationError):
+                verified(deliveries[0], base64.b64encode(secrets.token_bytes(32)).decode())
+        finally:
+            # The demo shop knows the former key alone.
+            self.merchant.rotate_signing_key(former)
+
+    def test_a_form_of_an_older_page_is_the_same_checkout(self):
+        order = self.merchant.order()
+        charge, callback = self.pay(order, APPROVED, sdk=self.merchant.older_pages())
+        self.assert_came_back(callback, order, "success")
+        self.assert_told(charge, "payment.succeeded")
+
+    def test_a_form_without_a_token_is_told_that_the_token_is_missing(self):
+        order = self.merchant.order()
+        request = self.merchant.sdk.payments.build_card_token_request(
+            order_id=order.order_id,
+            basket_id=order.basket_id,
+            grand_total=order.payment.grand_total,
+            customer_id=order.owner_id,
+        )
+        self.assertIsInstance(request, CardTokenRequest)
+        with self.assertRaises(VillaApiError) as refused:
+            self.merchant.sdk.payments.create_card_token(request)
+        self.assertEqual(refused.exception.status_code, 400)
+        self.assertIn('"token"', refused.exception.body)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

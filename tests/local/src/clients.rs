@@ -1,0 +1,37 @@
+//! The merchant's published SDK and the reference verifier of webhooks, against a running environment: `tests/clients`.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::lock::Lock;
+use crate::outputs::FILE_VARIABLE;
+use crate::process::Tool;
+use crate::python::CLIENTS;
+use crate::{prerequisites, workspace};
+
+/// Installs them, if they are not there.
+///
+/// # Errors
+/// Python is missing, or the packages cannot be installed.
+pub async fn install(logs: &Path) -> Result<()> {
+    let programs = prerequisites::programs()?;
+    let _shared = Lock::wait(&workspace::local_dir()).await?;
+    CLIENTS.install(&programs.python, logs).await
+}
+
+/// Plays every flow with them in the environment of this `outputs.json`.
+///
+/// # Errors
+/// A step fails.
+pub async fn run(outputs_file: &Path) -> Result<()> {
+    Tool::new(CLIENTS.program("python"))
+        .args(["-m", "unittest", "--verbose"])
+        .current_dir(workspace::root().join("tests/clients"))
+        .env(FILE_VARIABLE, outputs_file)
+        .env("NO_PROXY", "127.0.0.1,localhost")
+        // The sources stay as they are checked out.
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .shown()
+        .await
+}

@@ -1,11 +1,16 @@
 """Holds the system against what the merchant runs: `cargo local test clients`."""
 
 import base64
+import pathlib
+import re
 import secrets
 import unittest
 from types import SimpleNamespace
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+import requests
 from standardwebhooks.webhooks import WebhookVerificationError
+from villa_backend_sdk import VillaClient
 from villa_backend_sdk.exceptions import VillaApiError
 from villa_backend_sdk.orders.models import Order
 from villa_backend_sdk.payments.models import CardTokenRequest
@@ -15,11 +20,61 @@ from merchant import (
     APPROVED_WITHOUT_3DS,
     DECLINED,
     DECLINED_WITHOUT_3DS,
+    MERCHANT_ID,
     OTHER_APPROVED,
     Merchant,
     digits,
     verified,
 )
+
+
+PAGES = pathlib.Path(__file__).with_name("redirect")
+# Other clients search the page in ways of their own.
+LOOSE = (
+    r"""<meta[^>]+content=["'][^"']*url=([^"']+)""",
+    r"""url=["']?([^"'>\s]+)""",
+    r"""content="0;\s*url=(.*)\"""",
+    r"""location\.href\s*=\s*["'](.+?)["']""",
+)
+
+
+class TheCheckoutsAnswer(unittest.TestCase):
+    """The page that sends the browser on. A test of the functions holds these files against what they answer."""
+
+    def assert_leads_to(self, name, location, *parts):
+        """The SDK reads this address, each character; and a looser expression one that a server reads alike."""
+        page = (PAGES / f"{name}.html").read_text(encoding="utf-8")
+        answer = requests.Response()
+        answer.status_code, answer._content, answer.encoding = 200, page.encode(), "utf-8"
+        session = requests.Session()
+        session.request = lambda **_: answer
+        sdk = VillaClient(base_url="https://api.example", merchant_id=MERCHANT_ID, session=session)
+        form = sdk.payments.build_card_payment_request(order_id="1", basket_id="1", grand_total=1, token="tokn_test_x", customer_id="usr_1")
+        self.assertEqual(sdk.payments.initiate_card_payment(form).redirect_url, location)
+        for expression in LOOSE:
+            found = re.search(expression, page, re.IGNORECASE).group(1)
+            url = urlsplit(found)
+            self.assertEqual(f"{url.scheme}://{url.netloc}", "https://bank.example", expression)
+            read = unquote(url.path), parse_qsl(url.query, keep_blank_values=True), unquote(url.fragment)
+            self.assertEqual(read, parts, expression)
+
+    def test_an_address_with_several_parameters_a_return_url_and_quotes_is_read_whole(self):
+        self.assert_leads_to(
+            "return-url",
+            "https://bank.example/3ds?a=1&b=2&returnUrl=https://x.example/?c=3&d=%274%22",
+            "/3ds",
+            [("a", "1"), ("b", "2"), ("returnUrl", "https://x.example/?c=3"), ("d", "'4\"")],
+            "",
+        )
+
+    def test_an_address_that_looks_like_html_is_read_as_it_is(self):
+        self.assert_leads_to(
+            "references",
+            "https://bank.example/it%27s/url=1?a&copy;&not_paid=1&copy=2#&#65;",
+            "/it's/url=1",
+            [("a", ""), ("copy;", ""), ("not_paid", "1"), ("copy", "2")],
+            "&#65;",
+        )
 
 
 class TheMerchantsClients(unittest.TestCase):

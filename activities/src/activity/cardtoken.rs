@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use url::Url;
@@ -19,7 +20,7 @@ use crate::domain::ids::{ChargeId, MerchantId, OrderId, ReferenceOrder};
 use crate::domain::order::{LEAST_CHARGE, Order, Unpayable};
 use crate::domain::payment::Purpose;
 use crate::executions::{ExecutionInput, Executions, Source};
-use crate::http_api::{Advice, ApiError, Request, Response, body, escape_html, html_response};
+use crate::http_api::{Advice, ApiError, Request, Response, body, html_response};
 use crate::log;
 use crate::tables::TableError;
 use crate::tables::check_status::CheckStatus;
@@ -387,20 +388,61 @@ fn thank_you(parts: &Parts, record: &Record, outcome: Outcome) -> Result<String,
     ))
 }
 
-/// The page that existing clients parse: they look for the refresh or for the script's assignment.
+/// What could end an attribute, a string or a tag, and what is no character of an address.
+const ENDS_SOMETHING: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'\'')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'`');
+
+/// The page that sends the browser on. Existing clients search it with expressions, and take the characters that they find as they
+/// stand. The script holds the address for them, each character as it is. The refresh holds it so that an expression finds all of
+/// it and a browser reads the same: `content` comes first, as an expression that wants it behind `http-equiv` takes what follows
+/// the last `url=`; each expression's match ends with its line.
 #[must_use]
 pub fn redirect_page(location: &str) -> String {
-    let attribute = escape_html(location);
-    // A JSON string is a JavaScript string; `<` is escaped so that no URL can end the script.
-    let script = serde_json::Value::from(location)
-        .to_string()
-        .replace('<', "\\u003c");
+    let address = utf8_percent_encode(location, ENDS_SOMETHING).to_string();
+    let attribute = attribute(&address);
     format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Payment</title>\
-         <meta http-equiv=\"refresh\" content=\"0;url={attribute}\">\
-         <script>window.location.href={script}</script></head>\
-         <body><p>Continue to your bank: <a href=\"{attribute}\">go on</a></p></body></html>"
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Payment</title>\n\
+         <meta content=\"0;url={attribute}\"\n http-equiv=\"refresh\">\n\
+         <script>window.location.href=\"{address}\"</script>\n</head>\n\
+         <body><p>Continue to your bank:\n<a href=\"{attribute}\">go on</a></p></body></html>\n"
     )
+}
+
+/// An address in an attribute. A client that does not know HTML must read it as a browser does, so that nothing is escaped as
+/// HTML would have it. What either of them would take for something else is percent-encoded: a server reads the same.
+fn attribute(address: &str) -> String {
+    // Some expressions take what follows the last `url=`, which may be the end of `returnUrl=`.
+    let one_url = encoded_where(address, |_, rest| {
+        rest.get(..4)
+            .is_some_and(|start| start.eq_ignore_ascii_case("url="))
+    });
+    // Browsers take `&copy;`, and at some places `&copy`, for another character, but never before a `=`.
+    encoded_where(&one_url, |before, rest| {
+        let name_ends = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+        name_ends.len() < rest.len()
+            && (before.ends_with("&#") || (before.ends_with('&') && !name_ends.starts_with('=')))
+    })
+}
+
+/// Percent-encodes the characters for which `wrong` says so, told what stands before each and from it on. Only letters and
+/// digits mean the same to everybody afterwards.
+fn encoded_where(address: &str, wrong: impl Fn(&str, &str) -> bool) -> String {
+    let mut out = String::with_capacity(address.len());
+    for (at, character) in address.char_indices() {
+        let (before, rest) = address.split_at(at);
+        if wrong(before, rest) {
+            out.push_str(&format!("%{:02X}", u32::from(character)));
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }
 
 fn declined(message: &str) -> ApiError {
@@ -464,12 +506,57 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_carries_both_redirects_that_existing_clients_look_for() {
-        let page = redirect_page("https://bank.example/3ds?a=1&b=2");
-        assert!(page.contains(
-            "<meta http-equiv=\"refresh\" content=\"0;url=https://bank.example/3ds?a=1&amp;b=2\">"
-        ));
-        assert!(page.contains("window.location.href=\"https://bank.example/3ds?a=1&b=2\""));
+    fn the_pages_are_those_that_the_real_clients_and_a_browser_are_tried_with() {
+        for (address, page) in [
+            (
+                r#"https://bank.example/3ds?a=1&b=2&returnUrl=https://x.example/?c=3&d='4""#,
+                include_str!("../../../tests/clients/redirect/return-url.html"),
+            ),
+            (
+                "https://bank.example/it's/url=1?a&copy;&not_paid=1&copy=2#&#65;",
+                include_str!("../../../tests/clients/redirect/references.html"),
+            ),
+        ] {
+            let bank = [Url::parse(address).unwrap().origin()];
+            assert_eq!(redirect_page(&bank_page(&bank, address).unwrap()), page);
+        }
+    }
+
+    #[test]
+    fn the_script_holds_the_address_as_it_stands() {
+        let address = "https://bank.example/3ds?a=1&b=2&returnUrl=https://x.example/?c=3&d=%274%22";
+        let script = format!("<script>window.location.href=\"{address}\"</script>\n");
+        assert!(redirect_page(address).contains(&script));
+    }
+
+    #[test]
+    fn the_refresh_holds_one_url_and_no_character_reference() {
+        for (address, held) in [
+            ("https://b.example/?a=1&b=2", "https://b.example/?a=1&b=2"),
+            (
+                "https://b.example/?copy=1&copy=2",
+                "https://b.example/?copy=1&copy=2",
+            ),
+            (
+                "https://b.example/?returnUrl=/&url=1",
+                "https://b.example/?return%55rl=/&%75rl=1",
+            ),
+            // Without the letter's code a browser reads ©, ¬ and A.
+            (
+                "https://b.example/?a&copy;&not_paid=1&copy",
+                "https://b.example/?a&%63opy;&%6Eot_paid=1&%63opy",
+            ),
+            (
+                "https://b.example/?a&copyUrl=1",
+                "https://b.example/?a&%63opy%55rl=1",
+            ),
+            ("https://b.example/?a&#65;", "https://b.example/?a&#%365;"),
+            ("https://b.example/?a&#x41", "https://b.example/?a&#%7841"),
+        ] {
+            assert_eq!(attribute(address), held);
+            let refresh = format!("<meta content=\"0;url={held}\"\n http-equiv=\"refresh\">\n");
+            assert!(redirect_page(address).contains(&refresh), "{address}");
+        }
     }
 
     #[test]
@@ -491,7 +578,15 @@ mod tests {
 
     #[test]
     fn a_url_cannot_break_out_of_the_page() {
-        let page = redirect_page("https://bank.example/\"></script><script>alert(1)</script>");
-        assert!(!page.contains("<script>alert"));
+        let tags = |location| redirect_page(location).matches('<').count();
+        for location in [
+            r#"https://bank.example/"></script><script>alert(1)</script>"#,
+            r#"https://bank.example/'"onload="alert(1)" \" <!-- "#,
+            "yourapp://a'b\u{a0}\n</title>",
+        ] {
+            let page = redirect_page(location);
+            assert_eq!(tags(location), tags("https://bank.example/"), "{page}");
+            assert!(!page.contains("alert(1)\""), "{page}");
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! Where browsers are sent: never anywhere but where the deployment allows, and never through a script.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use arbitrary::{Result, Unstructured};
 use payment3_activities::activity::cardtoken::{bank_page, redirect_page};
 use payment3_activities::domain::callback_base::CallbackBases;
@@ -7,6 +10,7 @@ use payment3_activities::domain::claim::ClaimedStatus;
 use payment3_activities::domain::ids::OrderId;
 use payment3_activities::domain::money::Satang;
 use payment3_activities::http_api::see_other;
+use regex_lite::{Captures, Regex};
 use url::Url;
 
 use crate::generate::{rest, short, visible};
@@ -53,6 +57,13 @@ pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     );
     three_d_secure(&format!("{prefix}{origin}{tail}"));
     three_d_secure(&tail);
+    for url in [
+        tail.clone(),
+        format!("{origin}{tail}"),
+        format!("{origin}/3ds?{tail}"),
+    ] {
+        any_url(&url);
+    }
     Ok(())
 }
 
@@ -130,40 +141,159 @@ fn three_d_secure(url: &str) {
     }));
 }
 
-/// Nothing of the URL acts in a header or in a page: a browser reads it there as it is.
+/// Whatever a URL holds, a page that sends to it is read alike by everybody. (A deployment allows the hosts, so that none holds what
+/// only a host can.)
+fn any_url(text: &str) {
+    let Some(url) = Url::parse(text)
+        .ok()
+        .filter(|url| url.path().starts_with('/'))
+    else {
+        return;
+    };
+    let host = url.host_str().unwrap_or_default();
+    if host
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"[]:.-".contains(&byte))
+    {
+        sends_everybody_to(url.as_str());
+    }
+}
+
+/// Nothing of the URL acts in a header, and nothing of it but the address in a page.
 fn harmless(location: &str) {
     assert!(
         location.bytes().all(|byte| byte.is_ascii_graphic()),
         "{location:?}"
     );
+    sends_everybody_to(location);
+}
+
+/// What clients search the page with. The merchant's SDK wants the refresh with `content` behind `http-equiv` and takes what follows
+/// the last `url=`; where there is none, it takes the script. Others are looser.
+const EXPRESSIONS: [&str; 8] = [
+    r#"(?i)window\.location(?:\.href)?\s*=\s*["']([^"']+)["']"#,
+    r#"location\.href="(.*)""#,
+    r#"(?i)<meta[^>]+content=["'][^"']*url=([^"']+)["']"#,
+    r#"(?i)content=["']?\d+;\s*url=(.*)["']"#,
+    r#"(?i)url=["']?([^"'>\s]+)"#,
+    r#"(?i).*url=(.+?)["']"#,
+    r#"href="([^"]+)""#,
+    r#"<a [^>]*href=["'](.+)["']"#,
+];
+const SDK_REFRESH: &str = r#"(?i)<meta[^>]+http-equiv=["']refresh["'][^>]+content="#;
+/// What HTML takes for another character: `&` and a name, or `&#` and a number. A name is none where a `=` follows.
+const REFERENCE: &str = "&(#[0-9A-Za-z]|[0-9A-Za-z]+(?:[^0-9A-Za-z=]|$))";
+/// The code of a letter or digit.
+const LETTER: &str = "%(3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])";
+
+/// An expression, made once.
+fn expression(text: &'static str) -> Regex {
+    static MADE: Mutex<BTreeMap<&str, Regex>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let new = || Regex::new(text).expect("an expression");
+    made.entry(text).or_insert_with(new).clone()
+}
+
+/// Asserts that every client and a browser read this address in the page, and that nothing else acts in it.
+fn sends_everybody_to(location: &str) {
     let page = redirect_page(location);
     let plain = redirect_page("https://shop.example");
     let count = |page: &str, c| page.matches(c).count();
-    assert_eq!(
-        count(&page, '<'),
-        count(&plain, '<'),
-        "{location} brings a tag into the page"
+    for c in ['<', '>', '"', '\'', '\n'] {
+        assert_eq!(
+            count(&page, c),
+            count(&plain, c),
+            "{location} brings {c:?} into the page"
+        );
+    }
+    assert!(
+        !expression(SDK_REFRESH).is_match(&page),
+        "the SDK reads the refresh: {page}"
     );
-    let (_, script) = page
-        .split_once("window.location.href=")
-        .expect("the script");
-    let (script, _) = script.split_once("</script>").expect("the script's end");
-    assert_eq!(
-        serde_json::from_str::<String>(script).ok().as_deref(),
-        Some(location)
-    );
-    for (before, after) in [("content=\"0;url=", '"'), ("<a href=\"", '"')] {
-        let (_, attribute) = page.split_once(before).expect("the attribute");
-        let (attribute, _) = attribute.split_once(after).expect("the attribute's end");
-        assert_eq!(unescaped(attribute), location);
+    for text in EXPRESSIONS {
+        let found = expression(text).captures(&page);
+        let found = found.unwrap_or_else(|| panic!("{text} finds nothing in {page}"));
+        assert_eq!(spelt_out(&found[1]), spelt_out(location), "{text}: {page}");
+    }
+    let between = |before, after| {
+        let (_, rest) = page.split_once(before).expect("the address");
+        rest.split_once(after).expect("its end").0
+    };
+    // A JavaScript string without an escape reads as it stands.
+    let script = between("location.href=\"", "\"</script>");
+    assert!(!script.contains('\\'), "{script}");
+    assert_eq!(spelt_out(script), spelt_out(location), "{page}");
+    for before in ["content=\"0;url=", "<a href=\""] {
+        let address = between(before, "\"");
+        assert!(holds_no_reference(address), "{address}");
+        assert_eq!(spelt_out(address), spelt_out(location), "{page}");
     }
 }
 
-fn unescaped(attribute: &str) -> String {
-    attribute
-        .replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&quot;", "\"")
-        .replace("&#39;", "'")
-        .replace("&amp;", "&")
+/// Whether a browser reads an attribute's value as it stands.
+fn holds_no_reference(value: &str) -> bool {
+    !expression(REFERENCE).is_match(value)
+}
+
+/// An address in one spelling: letters and digits plain, and what no address needs percent-encoded. Two addresses with the same one
+/// are the same to a server.
+fn spelt_out(address: &str) -> String {
+    let plain = expression(LETTER).replace_all(address, |code: &Captures<'_>| {
+        let code = u8::from_str_radix(&code[1], 16).expect("a code");
+        char::from(code).to_string()
+    });
+    plain
+        .chars()
+        .map(|c| match c {
+            '"' | '\'' | '<' | '>' | '\\' | '`' | ' ' => format!("%{:02X}", u32::from(c)),
+            c => c.to_string(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_spelling_stands_for_all_that_a_server_reads_alike() {
+        assert_eq!(
+            spelt_out("?%72eturn%55rl=%31'"),
+            spelt_out("?returnUrl=1%27")
+        );
+        for other in ["?a%26b", "?a&c", "?A&b", "?a%2Fb"] {
+            assert_ne!(spelt_out("?a&b"), spelt_out(other));
+        }
+    }
+
+    #[test]
+    fn a_reference_is_one_by_what_follows_its_name() {
+        for value in ["?a&copy=1", "?a&&%63opy;", "?a&_copy&#%3665"] {
+            assert!(holds_no_reference(value), "{value}");
+        }
+        for value in [
+            "?a&copy",
+            "?a&copy;=",
+            "?a&not_paid=1",
+            "?a&#65=",
+            "?a&#x41",
+        ] {
+            assert!(!holds_no_reference(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_clients_stumble_over_are_read_by_all() {
+        for location in [
+            "https://bank.example/3ds?a=1&b=2&returnUrl=https://x.example/?c=3&d=%274%22",
+            "https://bank.example/?url=1&URL=2&Url==;url=",
+            "https://bank.example/'url='?&copy;&not_paid&lt#&#65;",
+            "https://bank.example/?a&copyUrl=1&&amp;&#x41;",
+            "https://bank.example/?\\\"#\\'`<!--",
+            "yourapp://payments/it's?a&b",
+        ] {
+            let location = Url::parse(location).expect("a URL").to_string();
+            sends_everybody_to(&location);
+        }
+    }
 }

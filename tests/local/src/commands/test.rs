@@ -20,8 +20,8 @@ use crate::outputs::Outputs;
 use crate::outside::Outside;
 use crate::process::Tool;
 use crate::{
-    browser, cargo_deny, cfn_lint, clients, deploy, functions, node, outputs, prerequisites, schemathesis,
-    steps, workspace,
+    browser, cargo_deny, cfn_lint, clients, deploy, functions, node, outputs, prerequisites,
+    schemathesis, steps, workspace,
 };
 
 /// The branch of the environment that the tests have for themselves.

@@ -2,7 +2,8 @@
 //!
 //! Dependencies point one way: `src/bin/*` (wiring) → [`activity`] (what a state of the state machine does) →
 //! [`domain`] (the words and rules of a payment). The outside world sits behind narrow types: [`bank`] (KASIKORNBANK's
-//! gateway), [`tables`] (DynamoDB), [`executions`] (Step Functions), [`shop`] (the shop's webhook endpoint).
+//! gateway), [`tables`] (DynamoDB), [`executions`] (Step Functions), [`secret`] (Secrets Manager), [`shop`] (the shop's webhook
+//! endpoint).
 //!
 //! | state | file |
 //! |---|---|
@@ -32,6 +33,7 @@ pub mod http_api;
 pub mod http_client;
 pub mod lambda;
 pub mod log;
+pub mod secret;
 pub mod settings;
 pub mod shop;
 pub mod tables;

@@ -13,6 +13,7 @@ use sha2::Sha256;
 use url::Url;
 
 use crate::http_client::http_client;
+use crate::secret::SecretSource;
 use crate::settings::SettingError;
 
 /// The key that signs events.
@@ -49,7 +50,7 @@ impl SigningKey {
         Ok(Self(key.into()))
     }
 
-    /// The `webhook-signature` header for a message: `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`.
+    /// This key's signature of a message: `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`.
     #[must_use]
     pub fn sign(&self, id: &str, timestamp: i64, body: &str) -> String {
         // HMAC takes a key of any length.
@@ -61,13 +62,47 @@ impl SigningKey {
     }
 }
 
+/// The keys that sign an event: the current one and, for a day after a rotation, the one before it. Whichever of the two the shop
+/// verifies with, it finds its signature.
+pub struct SigningKeys {
+    current: SigningKey,
+    former: Option<SigningKey>,
+}
+
+impl SigningKeys {
+    /// Fetches them from their secret. A former one that cannot be read is left out: nobody verifies with it.
+    ///
+    /// # Errors
+    /// A reason without any of the keys.
+    pub async fn fetch(source: &SecretSource) -> Result<Self, String> {
+        let version = source.current().await?;
+        let current = SigningKey::parse(version.expose()).map_err(|error| error.to_string())?;
+        let former = source
+            .former(&version)
+            .await?
+            .and_then(|former| SigningKey::parse(former.text.expose_secret()).ok());
+        Ok(Self { current, former })
+    }
+
+    /// The `webhook-signature` header for a message: a signature by each key, separated by spaces.
+    #[must_use]
+    pub fn sign(&self, id: &str, timestamp: i64, body: &str) -> String {
+        let signatures: Vec<_> = std::iter::once(&self.current)
+            .chain(&self.former)
+            .map(|key| key.sign(id, timestamp, body))
+            .collect();
+        signatures.join(" ")
+    }
+}
+
 /// Why the shop did not take an event.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
-    /// The endpoint said no for good: a 4xx other than 408, 425 and 429.
-    #[error("the shop's endpoint refused the event with {0}")]
-    Refused(u16),
-    /// No connection, no answer in time, a redirect, 408, 425, 429 or 5xx.
+    /// The endpoint is gone for good (410): the one answer by which it asks for no more of this.
+    #[error("the shop's endpoint answered 410 Gone")]
+    Gone,
+    /// No connection, no answer in time, or any other answer but 2xx. A wrong key, a wrong path and a broken deployment of the
+    /// shop answer with a 4xx, too, and all of them pass.
     #[error("the shop's endpoint did not take the event: {0}")]
     Failed(String),
 }
@@ -97,12 +132,12 @@ impl WebhookEndpoint {
     /// [`DeliveryError`].
     pub async fn deliver(
         &self,
-        key: &SigningKey,
+        keys: &SigningKeys,
         id: &str,
         body: String,
     ) -> Result<(), DeliveryError> {
         let timestamp = crate::clock::now_seconds();
-        let signature = key.sign(id, timestamp, &body);
+        let signature = keys.sign(id, timestamp, &body);
         let response = self
             .http
             .post(self.url.clone())
@@ -123,13 +158,7 @@ impl WebhookEndpoint {
             })?;
         match response.status() {
             status if status.is_success() => Ok(()),
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-                Err(DeliveryError::Failed(format!(
-                    "it answered {}",
-                    response.status()
-                )))
-            }
-            status if status.is_client_error() => Err(DeliveryError::Refused(status.as_u16())),
+            StatusCode::GONE => Err(DeliveryError::Gone),
             status => Err(DeliveryError::Failed(format!("it answered {status}"))),
         }
     }

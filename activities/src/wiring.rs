@@ -6,10 +6,11 @@ use std::cell::OnceCell;
 use url::Url;
 
 use crate::aws::{Sdk, Service};
-use crate::bank::{Bank, Gateway, SecretSource};
+use crate::bank::{Bank, Gateway};
 use crate::domain::callback_base::{CallbackBases, is_https_or_loopback};
 use crate::domain::ids::MerchantId;
 use crate::executions::Executions;
+use crate::secret::SecretSource;
 use crate::settings::{SettingError, invalid, list, millis, text};
 use crate::shop::WebhookEndpoint;
 use crate::tables::check_status::CheckStatus;

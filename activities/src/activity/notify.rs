@@ -1,13 +1,13 @@
 //! `NotifySuccess`, `NotifyFailure`, `NotifyReversal`, `NotifyCard`: tells the shop what became of the payment.
 
-use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::bank::SecretSource;
-use crate::domain::payment::Payment;
+use crate::domain::ids::{ChargeId, OrderId, OwnerId};
+use crate::domain::money::Satang;
 use crate::failure::{Failure, Treatment};
-use crate::shop::{DeliveryError, SigningKey, WebhookEndpoint};
+use crate::secret::SecretSource;
+use crate::shop::{DeliveryError, SigningKeys, WebhookEndpoint};
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,9 +50,25 @@ pub struct Input {
     /// What happened.
     pub event: Event,
     /// To which payment.
-    pub payment: Payment,
+    pub payment: Told,
     /// When, in RFC 3339: the same at every repeat.
     pub occurred_at: String,
+}
+
+/// What the shop is told of a payment. A record has all of it, also when it is closed, so that a person can send its event again.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    /// The bank's charge.
+    pub charge_id: ChargeId,
+    /// The shop's order; `ADDCARD` where a card was verified.
+    pub order_id: OrderId,
+    /// The shop's customer.
+    pub owner_id: OwnerId,
+    /// The charged amount in satang.
+    pub amount_satang: Satang,
+    /// `THB`.
+    pub currency: String,
 }
 
 /// The shop has the event.
@@ -66,8 +82,8 @@ pub struct Delivered {
 /// Why the shop does not have the event.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
-    /// The shop's endpoint refuses it for good.
-    #[error("{0}; the event is given up: see the shop's endpoint for the reason")]
+    /// The shop's endpoint is gone for good.
+    #[error("{0}; the event is given up")]
     NotificationRefused(DeliveryError),
     /// It could not be delivered now: retried for hours.
     #[error("{0}")]
@@ -106,19 +122,15 @@ pub struct Shop {
 /// # Errors
 /// [`NotifyError`].
 pub async fn notify(shop: &Shop, input: &Input) -> Result<Delivered, NotifyError> {
-    let secret = shop
-        .signing_key
-        .fetch()
+    let keys = SigningKeys::fetch(&shop.signing_key)
         .await
         .map_err(NotifyError::SigningKeyUnavailable)?;
-    let key = SigningKey::parse(secret.expose_secret())
-        .map_err(|error| NotifyError::SigningKeyUnavailable(error.to_string()))?;
     let event_id = event_id(input);
     shop.endpoint
-        .deliver(&key, &event_id, body(input))
+        .deliver(&keys, &event_id, body(input))
         .await
         .map_err(|error| match error {
-            DeliveryError::Refused(_) => NotifyError::NotificationRefused(error),
+            DeliveryError::Gone => NotifyError::NotificationRefused(error),
             DeliveryError::Failed(_) => NotifyError::NotificationFailed(error),
         })?;
     tracing::info!(eventId = event_id, "the shop has the event");

@@ -1,9 +1,7 @@
-//! The gateway's address and key, from Secrets Manager: cached, and fetched again when the bank refuses the key, so
-//! that a rotated key needs no deployment.
+//! The gateway's address and key, from Secrets Manager: cached, and fetched again when the bank refuses the key or a
+//! checksum does not fit, so that a rotated key needs no deployment.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,13 +13,17 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Mutex;
 use url::Url;
 
+use crate::clock;
 use crate::domain::callback_base::is_https_or_loopback;
 use crate::domain::notification::Notification;
+use crate::secret::{Former, SecretSource, Version};
 
 /// How long a fetched secret is used without asking again.
 const CACHED_FOR: Duration = Duration::from_secs(5 * 60);
-/// How soon after a fetch a refused key may cause another: a flood of refusals must not become a flood of fetches.
-const REFRESH_AFTER: Duration = Duration::from_secs(60);
+/// How often refused keys and checksums that do not fit may have the secret fetched anew, before it is too old: so many times at
+/// once, and then once in so long. A rotated key is there at once, and a flood of refusals is no flood of fetches.
+const REFRESHES_AT_ONCE: u32 = 5;
+const REFRESH_EVERY: Duration = Duration::from_secs(10);
 
 /// The secret's value: where the gateway is, and the key to it.
 #[derive(Clone)]
@@ -120,53 +122,15 @@ impl GatewaySecret {
     }
 }
 
-impl fmt::Debug for GatewaySecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GatewaySecret(redacted)")
+impl PartialEq for GatewaySecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.base == other.base && self.key.expose_secret() == other.key.expose_secret()
     }
 }
 
-type Fetch = Pin<Box<dyn Future<Output = Result<SecretString, String>> + Send>>;
-
-/// Where the secret's JSON comes from.
-#[derive(Clone)]
-pub struct SecretSource(Arc<dyn Fn() -> Fetch + Send + Sync>);
-
-impl SecretSource {
-    /// A source that calls `fetch` each time the secret is needed afresh.
-    pub fn new<F, T>(fetch: F) -> Self
-    where
-        F: Fn() -> T + Send + Sync + 'static,
-        T: Future<Output = Result<SecretString, String>> + Send + 'static,
-    {
-        Self(Arc::new(move || Box::pin(fetch())))
-    }
-
-    /// A secret in Secrets Manager, by name or ARN.
-    #[must_use]
-    pub fn secrets_manager(client: aws_sdk_secretsmanager::Client, id: String) -> Self {
-        Self::new(move || {
-            let request = client.get_secret_value().secret_id(&id);
-            async move {
-                use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
-                let output = request
-                    .send()
-                    .await
-                    .map_err(|error| error.code().unwrap_or("no answer").to_owned())?;
-                output
-                    .secret_string
-                    .map(SecretString::from)
-                    .ok_or_else(|| "it has no string value".to_owned())
-            }
-        })
-    }
-
-    /// Fetches the secret's text.
-    ///
-    /// # Errors
-    /// A reason without any of the secret.
-    pub async fn fetch(&self) -> Result<SecretString, String> {
-        (self.0)().await
+impl fmt::Debug for GatewaySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GatewaySecret(redacted)")
     }
 }
 
@@ -174,12 +138,34 @@ impl SecretSource {
 #[derive(Clone)]
 pub struct Gateway {
     source: SecretSource,
-    cached: Arc<Mutex<Option<Cached>>>,
+    state: Arc<Mutex<State>>,
 }
 
+struct State {
+    cached: Option<Cached>,
+    refreshes: Allowance,
+}
+
+/// What Secrets Manager said last.
 struct Cached {
     secret: GatewaySecret,
     at: Instant,
+    /// The version whose text `secret` is.
+    version: Version,
+    /// The secret before the last rotation, once somebody needed it, and until when it counts.
+    former: Option<(GatewaySecret, i64)>,
+}
+
+impl Cached {
+    /// Whether the bank signed this notification: with its key, or for a day after a rotation with the one before.
+    fn signed(&self, notification: &Notification) -> bool {
+        let former = self
+            .former
+            .as_ref()
+            .filter(|(_, until)| clock::now_seconds() < *until);
+        self.secret.signed(notification)
+            || former.is_some_and(|(secret, _)| secret.signed(notification))
+    }
 }
 
 impl Gateway {
@@ -188,7 +174,10 @@ impl Gateway {
     pub fn new(source: SecretSource) -> Self {
         Self {
             source,
-            cached: Arc::default(),
+            state: Arc::new(Mutex::new(State {
+                cached: None,
+                refreshes: Allowance::full(Instant::now()),
+            })),
         }
     }
 
@@ -197,60 +186,121 @@ impl Gateway {
     /// # Errors
     /// [`SecretUnavailable`].
     pub async fn current(&self) -> Result<GatewaySecret, SecretUnavailable> {
-        let mut cached = self.cached.lock().await;
-        match &*cached {
-            Some(hit) if hit.at.elapsed() < CACHED_FOR => Ok(hit.secret.clone()),
-            _ => self.fetch_into(&mut cached).await,
-        }
+        let mut state = self.state.lock().await;
+        Ok(self.cached(&mut state).await?.secret.clone())
     }
 
-    /// The secret fetched anew because the bank refused the cached key; `None` when it was fetched less than a minute
-    /// ago.
+    /// The secret to use instead of `refused`, which the bank does not take any more: fetched anew, unless that has
+    /// happened already. `None` when there is no other, or when too much was fetched lately.
     ///
     /// # Errors
     /// [`SecretUnavailable`].
-    pub async fn refreshed(&self) -> Result<Option<GatewaySecret>, SecretUnavailable> {
-        let mut cached = self.cached.lock().await;
-        match &*cached {
-            Some(hit) if hit.at.elapsed() < REFRESH_AFTER => Ok(None),
-            _ => self.fetch_into(&mut cached).await.map(Some),
+    pub async fn instead_of(
+        &self,
+        refused: &GatewaySecret,
+    ) -> Result<Option<GatewaySecret>, SecretUnavailable> {
+        let mut state = self.state.lock().await;
+        if self.cached(&mut state).await?.secret == *refused && state.refreshes.take(Instant::now())
+        {
+            self.fetch(&mut state).await?;
         }
+        let secret = &self.cached(&mut state).await?.secret;
+        Ok((secret != refused).then(|| secret.clone()))
     }
 
-    /// Whether the bank signed this notification. A checksum that does not fit has the secret fetched anew, at most once
-    /// a minute: the key may have been rotated.
+    /// Whether the bank signed this notification, with its key or, for a day after a rotation, with the one before. A
+    /// checksum that fits neither has both fetched anew: the key may have been rotated this very moment. A flood of forged
+    /// ones does not become a flood of fetches.
     ///
     /// # Errors
     /// [`SecretUnavailable`].
     pub async fn signed(&self, notification: &Notification) -> Result<bool, SecretUnavailable> {
-        if self.current().await?.signed(notification) {
+        let mut state = self.state.lock().await;
+        if self.cached(&mut state).await?.signed(notification) {
             return Ok(true);
         }
-        let fresh = self.refreshed().await?;
-        Ok(fresh.is_some_and(|secret| secret.signed(notification)))
+        if !state.refreshes.take(Instant::now()) {
+            return Ok(false);
+        }
+        let cached = self.fetch(&mut state).await?;
+        cached.former = self.former(&cached.version).await?;
+        Ok(cached.signed(notification))
     }
 
-    async fn fetch_into(
-        &self,
-        cached: &mut Option<Cached>,
-    ) -> Result<GatewaySecret, SecretUnavailable> {
-        let text = self
+    /// What is cached, fetched anew where it is too old.
+    async fn cached<'a>(&self, state: &'a mut State) -> Result<&'a mut Cached, SecretUnavailable> {
+        match state.cached.take() {
+            Some(hit) if hit.at.elapsed() < CACHED_FOR => Ok(state.cached.insert(hit)),
+            stale => {
+                state.cached = stale;
+                self.fetch(state).await
+            }
+        }
+    }
+
+    /// Fetches the current secret. The one before it, if it is known, is kept as long as nothing new was put.
+    async fn fetch<'a>(&self, state: &'a mut State) -> Result<&'a mut Cached, SecretUnavailable> {
+        let version = self
             .source
-            .fetch()
+            .current()
             .await
             .map_err(SecretUnavailable::Fetch)?;
-        let secret = GatewaySecret::parse(text.expose_secret())?;
-        *cached = Some(Cached {
-            secret: secret.clone(),
+        let secret = GatewaySecret::parse(version.expose())?;
+        let former = state
+            .cached
+            .take()
+            .filter(|cached| cached.version.put_at == version.put_at)
+            .and_then(|cached| cached.former);
+        Ok(state.cached.insert(Cached {
+            secret,
             at: Instant::now(),
-        });
-        Ok(secret)
+            version,
+            former,
+        }))
+    }
+
+    /// The secret before the last rotation, while it counts. One that cannot be read signed nothing.
+    async fn former(
+        &self,
+        current: &Version,
+    ) -> Result<Option<(GatewaySecret, i64)>, SecretUnavailable> {
+        let former = self
+            .source
+            .former(current)
+            .await
+            .map_err(SecretUnavailable::Fetch)?;
+        Ok(former.and_then(|Former { text, until }| {
+            let secret = GatewaySecret::parse(text.expose_secret()).ok()?;
+            Some((secret, until))
+        }))
+    }
+}
+
+/// A bucket of fetches, kept as the moment at which it will be full again.
+struct Allowance {
+    full_at: Instant,
+}
+
+impl Allowance {
+    fn full(now: Instant) -> Self {
+        Self { full_at: now }
+    }
+
+    /// Takes one, if there is one.
+    fn take(&mut self, now: Instant) -> bool {
+        let full_at = self.full_at.max(now) + REFRESH_EVERY;
+        let granted = full_at <= now + REFRESH_EVERY * REFRESHES_AT_ONCE;
+        if granted {
+            self.full_at = full_at;
+        }
+        granted
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Stage;
 
     #[test]
     fn the_secret_layout_of_the_running_system_is_read() {
@@ -311,21 +361,212 @@ mod tests {
         }
     }
 
+    /// A secret of Secrets Manager that the test rotates.
+    #[derive(Clone, Default)]
+    struct Rotated(Arc<std::sync::Mutex<Put>>);
+
+    #[derive(Default)]
+    struct Put {
+        /// Text and time of each version, newest last.
+        versions: Vec<(String, i64)>,
+        /// How often one was fetched.
+        fetches: u32,
+    }
+
+    impl Rotated {
+        /// Puts a key, `ago` seconds ago.
+        fn put(&self, key: &str, ago: i64) {
+            let json = format!(r#"{{"url":"https://g.example","b2c":"p:{key}"}}"#);
+            self.put_text(&json, ago);
+        }
+
+        fn put_text(&self, text: &str, ago: i64) {
+            let put_at = clock::now_seconds() - ago;
+            let mut put = self.0.lock().unwrap();
+            put.versions.push((text.to_owned(), put_at));
+        }
+
+        fn fetches(&self) -> u32 {
+            self.0.lock().unwrap().fetches
+        }
+
+        fn gateway(&self) -> Gateway {
+            let secret = self.clone();
+            Gateway::new(SecretSource::versions(move |stage| {
+                let mut secret = secret.0.lock().unwrap();
+                secret.fetches += 1;
+                let back = if stage == Stage::Current { 1 } else { 2 };
+                let version = secret
+                    .versions
+                    .iter()
+                    .nth_back(back - 1)
+                    .map(|(text, put_at)| Version {
+                        text: text.clone().into(),
+                        put_at: Some(*put_at),
+                    });
+                async { Ok(version) }
+            }))
+        }
+    }
+
+    fn signed_with(key: &str) -> Notification {
+        let checksum = hex::encode(Sha256::digest(format!(
+            "chrg_test_x1250.0000THBsuccessAuthorized{key}"
+        )));
+        notification("", &checksum)
+    }
+
+    const DAY: i64 = 24 * 60 * 60;
+
     #[tokio::test]
-    async fn a_refused_key_is_fetched_again_at_most_once_a_minute() {
-        let fetches = Arc::new(std::sync::atomic::AtomicU32::new(0));
-        let counted = Arc::clone(&fetches);
-        let gateway = Gateway::new(SecretSource::new(move || {
-            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            async {
-                Ok(r#"{"url":"https://g.example","b2c":"p:skey_test_x"}"#
-                    .to_owned()
-                    .into())
+    async fn a_notification_that_was_signed_before_a_rotation_is_believed_for_a_day() {
+        let secret = Rotated::default();
+        secret.put("skey_test_former", 100 * DAY);
+        secret.put("skey_test_new", DAY - 60);
+        let gateway = secret.gateway();
+        for key in ["skey_test_former", "skey_test_new", "skey_test_former"] {
+            assert!(gateway.signed(&signed_with(key)).await.unwrap(), "{key}");
+        }
+        assert!(!gateway.signed(&signed_with("skey_test_x")).await.unwrap());
+        // Requests to the bank go with the new key alone.
+        let current = gateway.current().await.unwrap();
+        assert_eq!(current.api_key(), "skey_test_new");
+    }
+
+    #[tokio::test]
+    async fn a_former_key_is_refused_once_the_rotation_is_a_day_old_and_is_not_even_fetched() {
+        let secret = Rotated::default();
+        secret.put("skey_test_former", 100 * DAY);
+        secret.put("skey_test_new", DAY);
+        let gateway = secret.gateway();
+        assert!(
+            !gateway
+                .signed(&signed_with("skey_test_former"))
+                .await
+                .unwrap()
+        );
+        assert!(gateway.signed(&signed_with("skey_test_new")).await.unwrap());
+        assert_eq!(secret.fetches(), 2, "the current one, twice");
+    }
+
+    #[tokio::test]
+    async fn a_former_key_that_a_process_knows_ends_with_its_day() {
+        let secret = Rotated::default();
+        secret.put("skey_test_former", 100 * DAY);
+        secret.put("skey_test_new", DAY - 3);
+        let gateway = secret.gateway();
+        let signed = signed_with("skey_test_former");
+        assert!(gateway.signed(&signed).await.unwrap());
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert!(!gateway.signed(&signed).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_rotated_between_two_deliveries_is_known_at_once() {
+        let secret = Rotated::default();
+        secret.put("skey_test_1", 100 * DAY);
+        let gateway = secret.gateway();
+        assert!(gateway.signed(&signed_with("skey_test_1")).await.unwrap());
+        secret.put("skey_test_2", 0);
+        assert!(gateway.signed(&signed_with("skey_test_2")).await.unwrap());
+        assert!(gateway.signed(&signed_with("skey_test_1")).await.unwrap());
+        // A second rotation in the same minute is known at once, too, and only one former key counts.
+        secret.put("skey_test_3", -1);
+        assert!(gateway.signed(&signed_with("skey_test_3")).await.unwrap());
+        assert!(gateway.signed(&signed_with("skey_test_2")).await.unwrap());
+        assert!(!gateway.signed(&signed_with("skey_test_1")).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_stolen_key_is_dropped_at_once_by_putting_the_new_one_twice() {
+        let secret = Rotated::default();
+        secret.put("skey_test_stolen", 100 * DAY);
+        let gateway = secret.gateway();
+        secret.put("skey_test_new", 60);
+        assert!(
+            gateway
+                .signed(&signed_with("skey_test_stolen"))
+                .await
+                .unwrap()
+        );
+        secret.put("skey_test_new", 0);
+        // A process that is warm reads the secret again within five minutes, one that starts at once.
+        let mut state = gateway.state.lock().await;
+        gateway.fetch(&mut state).await.unwrap();
+        drop(state);
+        for gateway in [gateway, secret.gateway()] {
+            assert!(
+                !gateway
+                    .signed(&signed_with("skey_test_stolen"))
+                    .await
+                    .unwrap()
+            );
+            assert!(gateway.signed(&signed_with("skey_test_new")).await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_forged_notifications_is_no_flood_of_fetches() {
+        for rotated_ago in [60, 100 * DAY] {
+            let secret = Rotated::default();
+            secret.put("skey_test_former", 200 * DAY);
+            secret.put("skey_test_new", rotated_ago);
+            let gateway = secret.gateway();
+            for _ in 0..1000 {
+                assert!(!gateway.signed(&signed_with("skey_test_x")).await.unwrap());
             }
-        }));
-        gateway.current().await.unwrap();
-        gateway.current().await.unwrap();
-        assert!(gateway.refreshed().await.unwrap().is_none());
-        assert_eq!(fetches.load(std::sync::atomic::Ordering::SeqCst), 1);
+            assert!(secret.fetches() <= 1 + 2 * REFRESHES_AT_ONCE);
+            // And the genuine ones are believed in the middle of it.
+            assert!(gateway.signed(&signed_with("skey_test_new")).await.unwrap());
+            let former = gateway.signed(&signed_with("skey_test_former")).await;
+            assert_eq!(former.unwrap(), rotated_ago < DAY);
+        }
+    }
+
+    #[test]
+    fn fetches_are_granted_five_at_once_and_then_one_in_ten_seconds() {
+        let start = Instant::now();
+        let mut allowance = Allowance::full(start);
+        let granted = |allowance: &mut Allowance, after| {
+            (0..100)
+                .filter(|_| allowance.take(start + Duration::from_secs(after)))
+                .count()
+        };
+        assert_eq!(granted(&mut allowance, 0), 5);
+        assert_eq!(granted(&mut allowance, 9), 0);
+        assert_eq!(granted(&mut allowance, 10), 1);
+        assert_eq!(granted(&mut allowance, 29), 1);
+        assert_eq!(granted(&mut allowance, 30), 1);
+        assert_eq!(granted(&mut allowance, 3600), 5);
+    }
+
+    #[tokio::test]
+    async fn a_former_version_that_is_no_secret_or_absent_changes_nothing() {
+        let secret = Rotated::default();
+        secret.put("skey_test_new", 0);
+        let gateway = secret.gateway();
+        assert!(!gateway.signed(&signed_with("skey_test_x")).await.unwrap());
+        let secret = Rotated::default();
+        secret.put_text("to be filled in", 10);
+        secret.put("skey_test_new", 0);
+        let gateway = secret.gateway();
+        assert!(!gateway.signed(&signed_with("skey_test_x")).await.unwrap());
+        assert!(gateway.signed(&signed_with("skey_test_new")).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_refused_key_is_replaced_at_once_and_only_by_another() {
+        let secret = Rotated::default();
+        secret.put("skey_test_1", 100 * DAY);
+        let gateway = secret.gateway();
+        let first = gateway.current().await.unwrap();
+        assert!(gateway.instead_of(&first).await.unwrap().is_none());
+        secret.put("skey_test_2", 0);
+        let second = gateway.instead_of(&first).await.unwrap().unwrap();
+        assert_eq!(second.api_key(), "skey_test_2");
+        // Somebody else who was refused with the first one gets it without a fetch.
+        let fetches = secret.fetches();
+        assert!(gateway.instead_of(&first).await.unwrap() == Some(second));
+        assert_eq!(secret.fetches(), fetches);
     }
 }

@@ -20,7 +20,8 @@ use crate::domain::money::Satang;
 use crate::http_client::http_client;
 use crate::settings::SettingError;
 
-pub use gateway::{Gateway, GatewaySecret, InvalidGatewaySecret, SecretSource, SecretUnavailable};
+pub use crate::secret::SecretSource;
+pub use gateway::{Gateway, GatewaySecret, InvalidGatewaySecret, SecretUnavailable};
 
 /// The bank answers with a few kilobytes; more is not the bank.
 const MAX_ANSWER: usize = 256 * 1024;
@@ -252,7 +253,7 @@ impl Bank {
         let secret = self.gateway.current().await.map_err(no_secret)?;
         let (mut status, mut answer) = self.exchange(&secret, &method, path, body).await?;
         if status == StatusCode::UNAUTHORIZED
-            && let Some(fresh) = self.gateway.refreshed().await.map_err(no_secret)?
+            && let Some(fresh) = self.gateway.instead_of(&secret).await.map_err(no_secret)?
         {
             (status, answer) = self.exchange(&fresh, &method, path, body).await?;
         }

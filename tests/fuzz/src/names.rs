@@ -1,7 +1,7 @@
 //! Ids and the names made of them: of executions, of events, of records, and in the bank's paths.
 
 use arbitrary::{Result, Unstructured};
-use payment3_activities::activity::notify::{self, Event, event_id};
+use payment3_activities::activity::notify::{self, Event, Told, event_id};
 use payment3_activities::bank::path_segment;
 use payment3_activities::domain::ids::{
     CardToken, ChargeId, CustomerId, MerchantId, OPEN_SHARDS, OrderId, OwnerId, ReferenceOrder,
@@ -116,11 +116,16 @@ fn executions(one: &ChargeId, two: &ChargeId, (first, second): (u32, u32)) {
 /// An event's id is the same however often it is sent, and no other event's.
 fn events(u: &mut Unstructured<'_>, one: &ChargeId, two: &ChargeId) -> Result<()> {
     let mut input = |charge: &ChargeId| -> Result<notify::Input> {
-        let mut payment = payment::any(u)?;
-        payment.charge_id = charge.clone();
+        let payment = payment::any(u)?;
         Ok(notify::Input {
             event: *u.choose(&EVENTS)?,
-            payment,
+            payment: Told {
+                charge_id: charge.clone(),
+                order_id: payment.order_id,
+                owner_id: payment.owner_id,
+                amount_satang: payment.amount_satang,
+                currency: payment.currency,
+            },
             occurred_at: short(u)?,
         })
     };

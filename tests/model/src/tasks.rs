@@ -376,7 +376,7 @@ fn inquire_charge(input: &inquire_charge::Input, world: &World) -> Answers {
 }
 
 fn notify(input: &notify::Input, world: &World) -> Result<Answers, Broken> {
-    properties::telling(input.event, input.payment.purpose, world)?;
+    properties::telling(input.event, Purpose::of(&input.payment.order_id), world)?;
     let mut answers = Answers::default();
     let event_id = notify::event_id(input);
     answers.done(

@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 
 import { visit, withBrowser } from "./support.js";
 
-// A test of the functions holds these pages against what they answer.
+// A test of the functions checks that they answer these pages.
 const PAGES = {
   "return-url": {
     address: "/3ds?a=1&b=2&returnUrl=https://x.example/?c=3&d=%274%22",

@@ -1,4 +1,4 @@
-"""Holds the system against what the merchant runs: `cargo local test clients`."""
+"""Checks the system with the programs that the merchant runs: `cargo local test clients`."""
 
 import base64
 import pathlib
@@ -39,7 +39,7 @@ LOOSE = (
 
 
 class TheCheckoutsAnswer(unittest.TestCase):
-    """The page that sends the browser on. A test of the functions holds these files against what they answer."""
+    """The page that sends the browser on. A test of the functions checks that they answer these files."""
 
     def assert_leads_to(self, name, location, *parts):
         """The SDK reads this address, each character; and a looser expression one that a server reads alike."""

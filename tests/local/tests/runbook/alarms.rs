@@ -9,12 +9,13 @@ use axum::{Json, Router};
 use payment3_local::http::client;
 use payment3_local::random;
 use payment3_local::shop::Order;
-use payment3_local::shopper::{self, CARD_APPROVED};
+use payment3_local::shopper::{self, CARD_APPROVED, CARD_DECLINED};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::api::{call, lambda};
 use crate::conditions::{Alarm, deployed_alarms};
+use crate::document::block;
 use crate::shell::Shell;
 use crate::support::{Authenticated, TOTAL, TestApp, assert_closed, charge_on};
 
@@ -487,16 +488,13 @@ async fn notifications_refused() {
     assert_eq!(execution.output.expect("output")["notified"], false);
     alarm.assert_met_in_the_logs().await;
 
-    let shell = app
-        .shell()
-        .with("NAME", charge)
-        .with("EVENT", "payment.succeeded");
+    let shell = app.shell_for(charge);
     let seen = shell.run("notifications-refused", "see");
     assert!(
         seen.contains(charge) && seen.contains("\"state\":\"NotifySuccess\""),
         "{seen}"
     );
-    let delivered = shell.run("notifications-refused", "repair");
+    let delivered = shell.run("Send an event again", "resend");
     assert!(
         compact(&delivered).contains(&format!("\"eventId\":\"{charge}:payment.succeeded\"")),
         "{delivered}"
@@ -514,6 +512,131 @@ async fn notifications_refused() {
         answers,
         [("payment.succeeded", 410), ("payment.succeeded", 204)]
     );
+    assert_eq!(events[0].body, events[1].body, "the same event");
+}
+
+/// What a charge's record makes of "send an event again".
+async fn sent_again(app: &TestApp, shell: &Shell, charge: &str) -> Vec<String> {
+    let before = app.told_of(charge).await.len();
+    shell.run("Send an event again", "resend");
+    app.told_of(charge).await.split_off(before)
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn an_event_is_sent_again_as_what_became_of_the_payment() {
+    let app = TestApp::connect().await;
+    let gone = app.paying().await;
+    app.remove_order(&gone.order.order_id).await;
+    let declined = app.authenticated(&random::id("usr_"), CARD_DECLINED).await;
+    let verification = shopper::verification_of(&random::id("usr_"));
+    let verified = app.authenticated_for(&verification, CARD_APPROVED).await;
+    let unverified = app.authenticated_for(&verification, CARD_DECLINED).await;
+    for (done, event) in [
+        (&gone, "payment.reversed"),
+        (&declined, "payment.failed"),
+        (&unverified, "card.failed"),
+        (&verified, "card.saved"),
+    ] {
+        let charge = done.charge_id();
+        let shell = app.shell_for(charge);
+        // Nothing is decided yet, so that there is nothing to tell.
+        assert_eq!(sent_again(&app, &shell, charge).await, [""; 0]);
+        app.return_with(&done.form).await;
+        assert_eq!(app.execution(charge).await.status, "SUCCEEDED");
+        let shell = shell.with("CARD_EVENT", "card.saved");
+        assert_eq!(sent_again(&app, &shell, charge).await, [event]);
+    }
+    // Whether a verified card was saved, the record does not say.
+    let shell = app.shell_for(verified.charge_id());
+    assert_eq!(
+        sent_again(&app, &shell, verified.charge_id()).await,
+        [""; 0]
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn a_wrong_key_of_the_shop_delays_its_event_and_loses_none() {
+    let app = TestApp::connect().await;
+    let paid = app.paying().await;
+    app.shop_answers(401, 2).await;
+    app.return_with(&paid.form).await;
+    let execution = app.execution(paid.charge_id()).await;
+    assert_eq!(execution.output.expect("output")["notified"], true);
+    let events = app.look.shop_events(&paid.order.order_id).await;
+    let answers: Vec<_> = events
+        .expect("the shop")
+        .iter()
+        .map(|event| event.answered)
+        .collect();
+    assert_eq!(answers, [401, 401, 204]);
+}
+
+impl TestApp {
+    async fn secret(&self, arn: &str) -> String {
+        let get = self.aws.secrets.get_secret_value().secret_id(arn);
+        let secret = get.send().await.expect("the secret");
+        secret.secret_string().expect("text").to_owned()
+    }
+
+    async fn put_secret(&self, arn: &str, text: &str) {
+        let put = self.aws.secrets.put_secret_value().secret_id(arn);
+        put.secret_string(text).send().await.expect("put");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn a_notification_that_the_bank_signed_before_a_rotation_is_believed_after_it() {
+    let app = TestApp::connect().await;
+    let paid = app.paying().await;
+    let charge = paid.charge_id();
+    let before = app.secret(&app.outputs.gateway_secret_arn).await;
+    let new = json!({"url": app.outputs.bank_url, "b2c": "pkey_test_new:skey_test_new"});
+    app.shell().script(
+        &format!(
+            "echo '{new}' > gateway.json\n{}",
+            block("The bank's keys", "rotate")
+        ),
+        "rotating the bank's keys",
+    );
+    assert_eq!(
+        app.secret(&app.outputs.gateway_secret_arn).await,
+        new.to_string()
+    );
+    // A process that starts now has never seen the former key.
+    let function = Function::of(&app, "callback").await;
+    function.set("STARTED", "after the rotation").await;
+    let answered = app.notify(charge).await;
+    assert_eq!(answered["answer"], 200, "{answered}");
+    // The sandbox bank does not rotate: it takes the former key alone.
+    function.restore().await;
+    app.put_secret(&app.outputs.gateway_secret_arn, &before)
+        .await;
+    app.execution(charge).await;
+    let shell = app.shell_for(charge);
+    app.restarted(&shell.run("Restart under a new name", "restart"))
+        .await;
+    app.assert_paid(&paid).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn a_shop_that_knows_the_former_key_alone_gets_every_event_after_a_rotation() {
+    let app = TestApp::connect().await;
+    let before = app.secret(&app.outputs.shop_webhook_secret_arn).await;
+    app.shell().run("The key of the shop's events", "rotate");
+    assert_ne!(
+        app.secret(&app.outputs.shop_webhook_secret_arn).await,
+        before
+    );
+    let paid = app.paying().await;
+    app.return_with(&paid.form).await;
+    app.execution(paid.charge_id()).await;
+    app.assert_paid(&paid).await;
+    app.put_secret(&app.outputs.shop_webhook_secret_arn, &before)
+        .await;
 }
 
 #[tokio::test]

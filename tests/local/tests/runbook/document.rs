@@ -87,6 +87,7 @@ fn every_block_says_what_it_is_for() {
         "repair",
         "close",
         "check",
+        "resend",
         "rotate",
     ];
     let blocks = blocks();

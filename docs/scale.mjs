@@ -89,11 +89,12 @@ const STEPS = {
   cardtoken: [
     get("card-payment-record"),
     get("order"),
-    record("PutItem", { orderId: 1, open: 1 }),
+    record("TransactWriteItems", { orderId: 1, open: 1 }, inTransaction),
+    write("TransactWriteItems", "check-status", {}, inTransaction),
     bank("POST charge"),
     get("card-payment-record"),
-    record("UpdateItem", { chargeId: 1, orderId: 1, open: 2 }),
-    write("UpdateItem", "check-status"),
+    record("TransactWriteItems", { chargeId: 1, orderId: 1, open: 2 }, inTransaction),
+    write("TransactWriteItems", "check-status", {}, inTransaction),
   ],
   "callback (browser)": [query("card-payment-record"), start()],
   "callback (notification)": [query("card-payment-record"), get("card-payment-record"), start(), record("UpdateItem", MOVED)],
@@ -299,9 +300,11 @@ function stepsTable() {
     .filter((step) => seen.includes(step))
     .map((step) => {
       const calls = STEPS[step];
-      const names = calls.filter((call) => call.call !== "TransactWriteItems").map((call) => call.call);
-      const written = calls.filter((call) => call.call === "TransactWriteItems").length;
-      const shown = [...names, ...(written > 0 ? [`TransactWriteItems of ${written}`] : [])].join(", ");
+      // Writes that follow one another are one transaction.
+      const shown = calls
+        .map(({ call }) => call)
+        .join(", ")
+        .replace(/TransactWriteItems(?:, TransactWriteItems)*/g, (all) => `TransactWriteItems of ${all.split(", ").length}`);
       const writes = calls.filter((call) => call.write !== undefined);
       return [
         step,

@@ -14,6 +14,7 @@ use crate::secret::SecretSource;
 use crate::settings::{SettingError, invalid, list, millis, text};
 use crate::shop::WebhookEndpoint;
 use crate::tables::check_status::CheckStatus;
+use crate::tables::checkouts::Checkouts;
 use crate::tables::mapping::Mapping;
 use crate::tables::orders::Orders;
 use crate::tables::outcomes::Outcomes;
@@ -85,6 +86,14 @@ impl Aws {
         Ok(Orders::new(self.dynamodb(), text("ORDER_TABLE")?))
     }
 
+    /// The payments' records, and what apps show.
+    pub fn checkouts(&self) -> Setting<Checkouts> {
+        Ok(Checkouts {
+            records: self.records()?,
+            check_status: self.check_status()?,
+        })
+    }
+
     /// What apps show.
     pub fn check_status(&self) -> Setting<CheckStatus> {
         Ok(CheckStatus::new(
@@ -119,6 +128,12 @@ impl Aws {
     pub fn bank(&self) -> Setting<Bank> {
         Bank::new(self.gateway()?, millis("BANK_TIMEOUT_MS")?)
     }
+}
+
+/// Whether the bank answers inquiries by reference (`BANK_FINDS_BY_REFERENCE`, which is set where somebody has seen it).
+#[must_use]
+pub fn bank_finds_by_reference() -> bool {
+    text("BANK_FINDS_BY_REFERENCE").is_ok()
 }
 
 /// The log of the bank's decisions.

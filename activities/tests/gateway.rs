@@ -199,37 +199,122 @@ async fn an_unknown_charge_is_a_refusal_with_404() {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_an_outage_and_does_not_flood_the_secret_store() {
+async fn a_refused_key_charges_nobody_and_does_not_flood_the_secret_store() {
     let setup = Setup::with_key("skey_test_wrong").await;
+    let token = setup.token(NO_THREE_DS).await;
     for _ in 0..20 {
-        let error = setup
-            .bank
-            .inquire(&ChargeId::new("chrg_test_x").unwrap())
-            .await
-            .unwrap_err();
-        assert!(matches!(error, BankError::Unavailable(_)), "{error:?}");
+        let error = setup.charge(&token, &reference()).await.unwrap_err();
+        assert!(matches!(error, BankError::NotTaken(_)), "{error:?}");
     }
     // Once to begin with, and each of the first five refusals looks for a new key.
     assert_eq!(setup.secret_fetches.load(Ordering::SeqCst), 6);
+    assert_eq!(setup.charges().await, 0);
 }
 
 #[tokio::test]
-async fn a_bank_that_is_not_there_is_unavailable() {
+async fn a_key_that_cannot_be_fetched_charges_nobody() {
+    let gateway = Gateway::new(SecretSource::new(|| async { Err("down".to_owned()) }));
+    let bank = Bank::new(gateway, Duration::from_secs(2)).unwrap();
+    let error = charge_somebody(&bank).await.unwrap_err();
+    assert!(matches!(error, BankError::NotTaken(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_bank_that_cannot_be_connected_to_charges_nobody() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let secret = json!({"url": url, "b2c": "p:skey_test_x"}).to_string();
+    let error = charge_somebody(&client_of(&url)).await.unwrap_err();
+    assert!(matches!(error, BankError::NotTaken(_)), "{error:?}");
+    assert!(error.to_string().contains("no connection"), "{error}");
+    assert!(!error.to_string().contains("127.0.0.1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_bank_that_speaks_no_tls_charges_nobody() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let _ = connection
+                .unwrap()
+                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let error = charge_somebody(&client_of(&url)).await.unwrap_err();
+    assert!(matches!(error, BankError::NotTaken(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_bank_that_never_takes_the_connection_charges_nobody() {
+    // A full backlog: the kernel answers no further connection.
+    let listener = tokio::net::TcpSocket::new_v4().unwrap();
+    listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = listener.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(Ok(stream)) = tokio::time::timeout(
+        Duration::from_millis(300),
+        tokio::net::TcpStream::connect(address),
+    )
+    .await
+    {
+        waiting.push(stream);
+    }
+    let error = charge_somebody(&client_of(&format!("http://{address}")))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, BankError::NotTaken(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_breaks_after_the_request_leaves_open_whether_it_charged() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            // The first request of a connection is answered; at the second it breaks.
+            read_request(&connection);
+            counted.fetch_add(1, Ordering::SeqCst);
+            connection
+                .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}")
+                .unwrap();
+            read_request(&connection);
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let bank = client_of(&url);
+    let first = bank.inquire(&ChargeId::new("c").unwrap()).await;
+    assert!(matches!(first, Err(BankError::Unavailable(_))), "{first:?}");
+    let error = charge_somebody(&bank).await.unwrap_err();
+    assert!(matches!(error, BankError::Unavailable(_)), "{error:?}");
+    // And nobody sent it once more.
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
+}
+
+/// A client of whatever is at this address.
+fn client_of(url: &str) -> Bank {
+    let secret = json!({"url": url, "b2c": format!("pkey_test_x:{SECRET_KEY}")}).to_string();
     let gateway = Gateway::new(SecretSource::new(move || {
         let secret = secret.clone();
         async move { Ok(secret.into()) }
     }));
-    let bank = Bank::new(gateway, Duration::from_secs(2)).unwrap();
-    let error = bank
-        .inquire(&ChargeId::new("c").unwrap())
-        .await
-        .unwrap_err();
-    assert!(error.to_string().contains("no connection"), "{error}");
-    assert!(!error.to_string().contains("127.0.0.1"), "{error}");
+    Bank::new(gateway, Duration::from_secs(5)).unwrap()
+}
+
+/// Has a made-up token charged.
+async fn charge_somebody(bank: &Bank) -> Result<Charge, BankError> {
+    bank.create_charge(&NewCharge {
+        amount: Satang::new(150_050).unwrap(),
+        token: &CardToken::new("tokn_test_obviously_fake").unwrap(),
+        reference_order: &reference(),
+        order_id: &OrderId::new("482500007436").unwrap(),
+        mid: &MerchantId::new("401012234152001").unwrap(),
+    })
+    .await
 }
 
 #[tokio::test]
@@ -302,12 +387,7 @@ fn answered_with(body: &'static str) -> Bank {
             .unwrap();
         }
     });
-    let secret = json!({"url": url, "b2c": format!("pkey_test_x:{SECRET_KEY}")}).to_string();
-    let gateway = Gateway::new(SecretSource::new(move || {
-        let secret = secret.clone();
-        async move { Ok(secret.into()) }
-    }));
-    Bank::new(gateway, Duration::from_secs(5)).unwrap()
+    client_of(&url)
 }
 
 fn read_request(connection: &std::net::TcpStream) {

@@ -26,6 +26,8 @@ export interface FunctionSpec {
   readonly startsExecutions?: true;
   /** Whether it calls the bank, and so reads the gateway secret. */
   readonly callsBank?: true;
+  /** Whether it believes the bank that there is no charge with a reference, where the deployment says that it may. */
+  readonly believesReferences?: true;
   /** Whether it reads the gateway secret to verify what the bank signed. */
   readonly verifiesBank?: true;
   /** Whether it calls the shop, and so reads the webhook secret. */
@@ -41,7 +43,7 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
     tables: {
       order: { items: ["GetItem"] },
       "card-payment-record": { items: ["GetItem", "PutItem", "UpdateItem"] },
-      "check-status": { items: ["UpdateItem"] },
+      "check-status": { items: ["GetItem", "UpdateItem"] },
     },
     startsExecutions: true,
     callsBank: true,
@@ -49,7 +51,11 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
   },
   callback: {
     description: "3DS done, or the bank's notification: starts the charge's execution",
-    tables: { "card-payment-record": { items: ["GetItem", "UpdateItem"], queries: ["chargeId_index"] }, order: { items: ["GetItem"] } },
+    tables: {
+      "card-payment-record": { items: ["GetItem", "UpdateItem"], queries: ["chargeId_index", "orderId_index"] },
+      "check-status": { items: ["GetItem"] },
+      order: { items: ["GetItem"] },
+    },
     masterRecords: { items: [], queries: ["chargeId_index"] },
     startsExecutions: true,
     verifiesBank: true,
@@ -112,6 +118,7 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
     tables: { "card-payment-record": { items: ["UpdateItem"], queries: ["open_index"] }, "check-status": { items: ["UpdateItem"] } },
     startsExecutions: true,
     callsBank: true,
+    believesReferences: true,
   },
   "check-status": {
     description: "What an app may show for an order now",

@@ -43,6 +43,9 @@ export function functionEnvironment(name: FunctionName, wiring: Wiring): Record<
   if (spec.callsBank) {
     environment["BANK_TIMEOUT_MS"] = String(HTTP_TIMEOUT_MS.bank);
   }
+  if (spec.believesReferences && settings.bankFindsByReference) {
+    environment["BANK_FINDS_BY_REFERENCE"] = "true";
+  }
   if (spec.callsShop) {
     environment["SHOP_WEBHOOK_SECRET_ARN"] = secrets.shopWebhookArn;
     environment["SHOP_WEBHOOK_URL"] = settings.shopWebhookUrl;

@@ -61,6 +61,8 @@ export interface Settings {
   readonly saveCardPolicy: SaveCardPolicy;
   /** Whether callbacks for payments of master's checkout may be processed here: only where this branch shares master's account at the bank and its orders. */
   readonly borrowsMasterRecords: boolean;
+  /** Whether this bank answers inquiries by `reference_order`, so that its "no such charge" proves that a checkout was never charged. */
+  readonly bankFindsByReference: boolean;
   /** Who gets the alarms by e-mail; undefined where only the topic has them. */
   readonly alarmEmail: string | undefined;
   /** Where the runbook is read, for the links in the alarms. */
@@ -98,6 +100,7 @@ export const CONTEXT = {
   },
   saveCardPolicy: { example: "consented", fallback: "every-order" },
   borrowMasterRecords: { example: "yes", fallback: "no" },
+  bankFindsByReference: { example: "yes", fallback: "no" },
   alarmEmail: { example: "oncall@shop.example" },
   runbook: { example: "https://git.example/payment3/docs/runbook.md", fallback: "docs/runbook.md" },
   reservedConcurrency: { example: "50" },
@@ -142,6 +145,7 @@ export function readSettings(source: SettingsSource): Settings {
     bankRedirectOrigins: given.list("bankRedirectOrigins", originProblem),
     saveCardPolicy: given.oneOf("saveCardPolicy", SAVE_CARD_POLICIES),
     borrowsMasterRecords: given.oneOf("borrowMasterRecords", YES_OR_NO) === "yes",
+    bankFindsByReference: given.oneOf("bankFindsByReference", YES_OR_NO) === "yes",
     alarmEmail: given.optional("alarmEmail", emailProblem),
     runbook: given.text("runbook"),
     reservedConcurrency: given.count("reservedConcurrency", MOST_CONCURRENT),

@@ -31,6 +31,7 @@ const EVERYTHING = {
   orderTable: "shop-orders",
   allowExistingOrderTable: "yes",
   borrowMasterRecords: "yes",
+  bankFindsByReference: "yes",
   reservedConcurrency: "20",
   domainName: "api.shop.example",
   certificateArn: "arn:aws:acm:ap-southeast-1:123456789012:certificate/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f",

@@ -56,6 +56,7 @@ test("what must be given is enough", () => {
     ],
     saveCardPolicy: "every-order",
     borrowsMasterRecords: false,
+    bankFindsByReference: false,
     alarmEmail: undefined,
     runbook: "docs/runbook.md",
     reservedConcurrency: undefined,
@@ -77,6 +78,7 @@ test("everything can be given", () => {
     bankRedirectOrigins: "http://127.0.0.1:4600",
     saveCardPolicy: "consented",
     borrowMasterRecords: "yes",
+    bankFindsByReference: "yes",
     masterBranch: "Main",
     orderTable: "shop.orders_2",
     allowExistingOrderTable: "yes",
@@ -98,6 +100,7 @@ test("everything can be given", () => {
   assert.deepEqual(given.bankRedirectOrigins, ["http://127.0.0.1:4600"]);
   assert.equal(given.saveCardPolicy, "consented");
   assert.equal(given.borrowsMasterRecords, true);
+  assert.equal(given.bankFindsByReference, true);
   assert.match(given.masterBranch.name, /^main-/);
   assert.equal(given.orderTable, "shop.orders_2");
   assert.equal(given.alarmEmail, "oncall@shop.example");
@@ -197,6 +200,7 @@ test("a value that cannot be is named with its flag", () => {
     ["callbackBases", "/relative", /is not an absolute URL/],
     ["defaultCallbackBase", "http://shop.example", /must be https/],
     ["defaultCallbackBase", "yourapp://", /is a whole scheme/],
+    ["bankFindsByReference", "maybe", /^bankFindsByReference "maybe" is unknown: give -c bankFindsByReference=no\|yes$/],
     ["borrowMasterRecords", "maybe", /^borrowMasterRecords "maybe" is unknown: give -c borrowMasterRecords=no\|yes$/],
     ["alarmEmail", "oncall", /is not an e-mail address/],
     ["alarmEmail", "a@b.example,c@d.example", /is not an e-mail address/],

@@ -99,8 +99,8 @@ describe("functions", () => {
       "DEFAULT_CALLBACK_BASE", "BANK_REDIRECT_ORIGINS", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS",
     ],
     callback: [
-      "CARD_PAYMENT_RECORD_TABLE", "BRANCH", "ORDER_TABLE", "STATE_MACHINE_ARN", "GATEWAY_SECRET_ARN", "CALLBACK_BASES", "DEFAULT_CALLBACK_BASE",
-      "AWS_TIMEOUT_MS",
+      "CARD_PAYMENT_RECORD_TABLE", "BRANCH", "CHECK_STATUS_TABLE", "ORDER_TABLE", "STATE_MACHINE_ARN", "GATEWAY_SECRET_ARN", "CALLBACK_BASES",
+      "DEFAULT_CALLBACK_BASE", "AWS_TIMEOUT_MS",
     ],
     "parse-callback": [],
     "lookup-record": ["CARD_PAYMENT_RECORD_TABLE", "BRANCH", "ORDER_TABLE", "AWS_TIMEOUT_MS"],
@@ -158,6 +158,12 @@ describe("functions", () => {
     });
     const master = synthesise(assets, { branch: "master" });
     assert.deepEqual(known(master, "master"), { ...nothing, LENDS_RECORDS: "true", BRANCH: "master" });
+  });
+
+  test("believe the bank that there is no charge only where the deployment says so", () => {
+    const believes = (template: Template) => environment(template, "payment3-reconcile-feature-a")["BANK_FINDS_BY_REFERENCE"];
+    assert.equal(believes(feature), undefined);
+    assert.equal(believes(synthesise(assets, { bankFindsByReference: "yes" })), "true");
   });
 
   test("get the values of the settings", () => {

@@ -76,7 +76,9 @@ pub async fn add(bank: &Bank, records: &Records, input: &Input) -> Result<Added,
         .await
         .map_err(|error| match error {
             BankError::Refused { .. } => AddCardError::CardNotSaved(error.to_string()),
-            BankError::Unavailable(_) => AddCardError::BankUnavailable(error.to_string()),
+            BankError::NotTaken(_) | BankError::Unavailable(_) => {
+                AddCardError::BankUnavailable(error.to_string())
+            }
         })?;
     records
         .note_card_saved(&payment.record_key, &input.kbank_customer_id)

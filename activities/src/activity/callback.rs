@@ -17,14 +17,18 @@ use crate::http_api::{
 };
 use crate::log;
 use crate::tables::TableError;
+use crate::tables::checkouts::Checkouts;
+use crate::tables::hints::{self, Hinted};
 use crate::tables::orders::Orders;
-use crate::tables::records::Record;
+use crate::tables::records::{Hint, Record};
 use crate::tables::sources::{Found, Sources};
 
 /// What the callback touches.
 pub struct Parts {
     /// The payments' records, wherever they were made.
     pub sources: Sources,
+    /// This branch's own checkouts, for charges that are not stored yet.
+    pub checkouts: Checkouts,
     /// For the amount that an old record lacks.
     pub orders: Orders,
     /// The bank's key, with which it signs notifications.
@@ -179,6 +183,14 @@ async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError
         }
         found => found,
     };
+    let found = match found {
+        Some(found) => Some(found),
+        None => match hinted(parts, &notification).await? {
+            Hinted::Stored(record) => Some(Found::Own(record)),
+            Hinted::Kept => return Err(not_stored_yet()),
+            Hinted::Unknown => None,
+        },
+    };
     let Some(found) = found else {
         if notification.says_paid() {
             tracing::error!(
@@ -219,6 +231,13 @@ async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError
         200,
         &json!({"responseCode": "200", "responseMSG": "OK"}),
     ))
+}
+
+/// Where the charge of a notification may belong that no record has stored.
+async fn hinted(parts: &Parts, notification: &Notification) -> Result<Hinted, ApiError> {
+    let (checkouts, order) = (&parts.checkouts, notification.order_id.as_ref());
+    let hinted = hints::of_notification(checkouts, &notification.charge_id, order);
+    hinted.await.map_err(unavailable)
 }
 
 /// Finds the record where the index lags behind checkout. Found by its token it counts only if its charge is this one,
@@ -288,9 +307,11 @@ async fn start(parts: &Parts, message: &Message<'_>, found: &Found) -> Result<()
         // One that was given up is asked for once more: its next attempt has never run, and only one execution can have the name.
         Found::Own(record) if record.is_closed() && !record.is_abandoned() => return Ok(()),
         // Checkout died before it stored the charge, and a return's word for which charge it was is not enough:
-        // reconciliation finds it at the bank by its reference.
+        // reconciliation asks the bank for it.
         Found::Own(record) if record.charge_id.is_none() => {
-            if let Err(error) = parts.sources.own().note_return(&record.key).await {
+            let own = parts.sources.own();
+            let noted = own.note_hint(&record.key, message.charge_id, Hint::Returned);
+            if let Err(error) = noted.await {
                 tracing::error!(%error, "the return could not be noted");
             }
             return Ok(());
@@ -358,6 +379,17 @@ fn unknown(field: &str) -> ApiError {
             ),
         )
     }
+}
+
+/// The bank notified before checkout had stored the charge, or its checkout died: what is kept is looked at soon, and by the
+/// time the bank sends its notification again the charge is known.
+fn not_stored_yet() -> ApiError {
+    tracing::info!("the charge may be a checkout's that has none stored: kept there");
+    ApiError::new(
+        503,
+        "UNAVAILABLE",
+        "the payment is not stored yet: send the notification again in a moment",
+    )
 }
 
 /// Nothing is lost: the record is open, and reconciliation comes back to it.

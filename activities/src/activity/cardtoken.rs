@@ -1,10 +1,16 @@
 //! `POST /cardpayment`, and `POST /cardtoken` as older pages call it: checks the order, charges the card, stores the record and sends the browser to 3-D Secure.
 //!
 //! A token charges once and the bank knows no idempotency key, so the record is the idempotency key: it is stored under
-//! the token before the bank is called, and whoever finds it there never calls the bank's charge again.
+//! the token before the bank is called, and whoever finds it there never calls the bank's charge again. With it stands, in the
+//! order's row of check-status, that the bank is being asked: until the answer is stored no other card is charged for the order.
+//!
+//! Where the answer is lost, three things are told apart. The bank refused, or surely did not take the charge: the record is
+//! closed, and another card may follow at once. Else nobody knows, and the payment is being checked: [`crate::activity::reconcile`]
+//! goes on.
 
 use std::time::Duration;
 
+use aws_lambda_events::http::header::{HeaderValue, RETRY_AFTER};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -23,9 +29,9 @@ use crate::executions::{ExecutionInput, Executions, Source};
 use crate::http_api::{Advice, ApiError, Request, Response, body, html_response};
 use crate::log;
 use crate::tables::TableError;
-use crate::tables::check_status::CheckStatus;
+use crate::tables::checkouts::{Checkouts, NotBegun};
 use crate::tables::orders::Orders;
-use crate::tables::records::{CreateError, Record, Records, Resolution};
+use crate::tables::records::{NOT_CHARGED, REFUSED, Record, Resolution};
 
 /// How long a repeat of a form waits for the first one's answer from the bank, before it asks the bank itself. Longer
 /// than a charge takes, short enough to leave room for the inquiry within the API's 30 seconds.
@@ -35,14 +41,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The bound of the inquiry that follows a lost answer, for the same reason.
 const INQUIRY_WITHIN: Duration = Duration::from_secs(6);
 
+/// The code of a payment of which nobody knows yet.
+const BEING_CHECKED: &str = "PAYMENT_BEING_CHECKED";
+/// The detail that says in how many seconds it is worth another try.
+const AGAIN_IN: &str = "retryAfterSeconds";
+
 /// What checkout touches.
 pub struct Parts {
     /// The shop's orders.
     pub orders: Orders,
-    /// The payments' records.
-    pub records: Records,
-    /// What apps show.
-    pub check_status: CheckStatus,
+    /// The payments' records, and what apps show.
+    pub checkouts: Checkouts,
     /// The bank.
     pub bank: Bank,
     /// The saga, for charges that are decided at once.
@@ -67,12 +76,18 @@ pub async fn answer(parts: &Parts, request: &Request) -> Response {
                 "checkout refused"
             );
             // Behind an outage the bank may have charged.
-            let advice = if error.status < 500 {
+            let advice = if error.status < 500 && error.code != BEING_CHECKED {
                 Advice::NotStarted
             } else {
                 Advice::BeingChecked
             };
-            error.answer(request, advice, parts.bases.default_base())
+            let mut response = error.answer(request, advice, parts.bases.default_base());
+            if let Some(seconds) = error.details[AGAIN_IN].as_i64() {
+                response
+                    .headers
+                    .insert(RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            response
         }
     }
 }
@@ -92,7 +107,10 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
     }
     let key = form.token.record_key();
     // A repeat of the form gets the first one's answer, whatever became of the order since.
-    if let Some(record) = parts.records.get(&key).await.map_err(unavailable)? {
+    let records = &parts.checkouts.records;
+    if let Some(record) = records.get(&key).await.map_err(unavailable)?
+        && !record.may_be_tried_again(&form)
+    {
         return repeat(parts, &form, record).await;
     }
     let (owner, amount) = match Purpose::of(&form.order_id) {
@@ -105,27 +123,24 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
     };
     let reference = ReferenceOrder::random().map_err(|error| {
         tracing::error!(%error, "no random numbers for a reference");
-        ApiError::new(
-            503,
-            "BANK_UNAVAILABLE",
-            "the payment cannot be started now: try again in a moment",
-        )
+        not_charged()
     })?;
     match parts
-        .records
-        .create(&form, &owner, amount, &reference)
+        .checkouts
+        .begin(&form, &owner, amount, &reference)
         .await
     {
         Ok(()) => {}
-        Err(CreateError::Exists) => {
-            let record = parts.records.get(&key).await.map_err(unavailable)?;
-            let record = record.ok_or_else(bank_unavailable)?;
+        Err(NotBegun::Exists) => {
+            let record = records.get(&key).await.map_err(unavailable)?;
+            let record = record.ok_or_else(being_checked)?;
             // With our own reference it is ours: only the answer to storing it was lost.
             if record.reference_order.as_ref() != Some(&reference) {
                 return repeat(parts, &form, record).await;
             }
         }
-        Err(CreateError::Table(error)) => return Err(unavailable(error)),
+        Err(NotBegun::BeingChecked { again_in }) => return Err(another_being_checked(again_in)),
+        Err(NotBegun::Table(error)) => return Err(unavailable(error)),
     }
     let new_charge = NewCharge {
         amount,
@@ -138,14 +153,18 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
         Ok(charge) => charge,
         Err(error @ BankError::Refused { .. }) => {
             tracing::warn!(%error, "the bank refused to create the charge");
-            parts
-                .records
-                .close_refused(&key)
-                .await
-                .map_err(unavailable)?;
-            return Err(declined(
-                "the bank refused the card: use another card, or enter this one again",
-            ));
+            let closed = parts.checkouts.close(&key, &form.order_id, REFUSED).await;
+            closed.map_err(unavailable)?;
+            return Err(refused());
+        }
+        Err(error @ BankError::NotTaken(_)) => {
+            tracing::warn!(%error, "the charge never came to the bank");
+            let closed = parts
+                .checkouts
+                .close(&key, &form.order_id, NOT_CHARGED)
+                .await;
+            closed.map_err(unavailable)?;
+            return Err(not_charged());
         }
         // It may have been created all the same: asking is safe, repeating is not.
         Err(error @ BankError::Unavailable(_)) => {
@@ -153,8 +172,8 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
             find_lost_charge(parts, &reference).await?
         }
     };
-    let record = parts.records.get(&key).await.map_err(unavailable)?;
-    proceed(parts, &record.ok_or_else(bank_unavailable)?, charge).await
+    let record = records.get(&key).await.map_err(cannot_look)?;
+    proceed(parts, &record.ok_or_else(being_checked)?, charge).await
 }
 
 /// The order, if this form may be paid for it.
@@ -234,8 +253,8 @@ async fn repeat(
     let give_up = Instant::now() + WAIT_FOR_FIRST;
     while record.charge_id.is_none() && !record.is_closed() && Instant::now() < give_up {
         sleep(LOOK_EVERY).await;
-        let read = parts.records.get(&record.key).await.map_err(unavailable)?;
-        record = read.ok_or_else(bank_unavailable)?;
+        let read = parts.checkouts.records.get(&record.key).await;
+        record = read.map_err(cannot_look)?.ok_or_else(being_checked)?;
     }
     match (&record.charge_id, &record.redirect_url) {
         // Decided meanwhile, or done: the shopper needs no 3-D Secure any more.
@@ -243,14 +262,11 @@ async fn repeat(
         (Some(_), Some(url)) => three_d_secure(parts, url),
         (Some(id), None) => {
             let charge = parts.bank.within(INQUIRY_WITHIN).inquire(id).await;
-            let charge = charge.map_err(|_| bank_unavailable())?;
+            let charge = charge.map_err(|_| being_checked())?;
             proceed(parts, &record, charge).await
         }
         (None, _) => {
-            let reference = record
-                .reference_order
-                .as_ref()
-                .ok_or_else(bank_unavailable)?;
+            let reference = record.reference_order.as_ref().ok_or_else(being_checked)?;
             let charge = find_lost_charge(parts, reference).await?;
             proceed(parts, &record, charge).await
         }
@@ -267,7 +283,7 @@ async fn find_lost_charge(parts: &Parts, reference: &ReferenceOrder) -> Result<C
     {
         Ok(Some(charge)) => Ok(charge),
         // Not there now is no proof that it never will be: the record stays open for reconciliation.
-        Ok(None) | Err(_) => Err(bank_unavailable()),
+        Ok(None) | Err(_) => Err(being_checked()),
     }
 }
 
@@ -276,23 +292,12 @@ async fn proceed(parts: &Parts, record: &Record, charge: Charge) -> Result<Strin
     log::charge(&charge.id);
     let redirect = charge.redirect_url.as_deref();
     let stored = parts
-        .records
-        .attach_charge(&record.key, &charge.id, redirect)
+        .checkouts
+        .store_charge(record, &charge.id, redirect)
         .await
-        .map_err(unavailable)?;
+        .map_err(cannot_look)?;
     if !stored {
-        tracing::error!("another charge is stored for this token");
-        return Err(bank_contradicts());
-    }
-    if Purpose::of(&record.order_id) == Purpose::Order {
-        let status = parts
-            .check_status
-            .pending(&record.order_id, &charge.id, record.amount)
-            .await;
-        if let Err(error) = status {
-            // The app shows nothing until the outcome is there; the payment itself does not depend on it.
-            tracing::warn!(%error, "the pending status was not written");
-        }
+        return overtaken(parts, record, &charge.id).await;
     }
     tracing::info!(
         event = "charge",
@@ -302,7 +307,7 @@ async fn proceed(parts: &Parts, record: &Record, charge: Charge) -> Result<Strin
     match verdict(parts, record, &charge).await? {
         Verdict::Pending => match redirect {
             Some(url) => three_d_secure(parts, url),
-            None => Err(bank_unavailable()),
+            None => Err(being_checked()),
         },
         Verdict::Decided(outcome) => {
             start(parts, record, &charge.id).await;
@@ -311,18 +316,26 @@ async fn proceed(parts: &Parts, record: &Record, charge: Charge) -> Result<Strin
     }
 }
 
+/// Where the record would not take the charge: reconciliation may have stored it and brought the payment to its end.
+async fn overtaken(parts: &Parts, record: &Record, charge: &ChargeId) -> Result<String, ApiError> {
+    let read = parts.checkouts.records.get(&record.key).await;
+    match read.map_err(cannot_look)? {
+        Some(record) if record.charge_id.as_ref() == Some(charge) => finished(parts, &record),
+        _ => {
+            tracing::error!("another charge is stored for this token");
+            Err(being_checked())
+        }
+    }
+}
+
 async fn verdict(parts: &Parts, record: &Record, charge: &Charge) -> Result<Verdict, ApiError> {
-    let livemode = parts
-        .bank
-        .livemode()
-        .await
-        .map_err(|_| bank_unavailable())?;
+    let livemode = parts.bank.livemode().await.map_err(|_| being_checked())?;
     let payment = Record {
         charge_id: Some(charge.id.clone()),
         ..record.clone()
     }
     .payment()
-    .ok_or_else(bank_unavailable)?;
+    .ok_or_else(being_checked)?;
     charge.judge(&payment.expected(livemode)).map_err(|mismatch| {
         tracing::error!(error = "ChargeMismatch", reason = %mismatch, "the bank created another charge than was asked for");
         bank_contradicts()
@@ -364,9 +377,10 @@ pub fn bank_page(origins: &[url::Origin], url: &str) -> Option<String> {
 
 fn finished(parts: &Parts, record: &Record) -> Result<String, ApiError> {
     if record.charge_id.is_none() {
-        return Err(declined(
-            "the bank refused the card: use another card, or enter this one again",
-        ));
+        return Err(match record.closed_as.as_deref() {
+            Some(NOT_CHARGED) => not_charged(),
+            _ => refused(),
+        });
     }
     let outcome = match record.resolution {
         Some(Resolution::Reversing | Resolution::Reversed) => Outcome::Returned,
@@ -445,16 +459,55 @@ fn encoded_where(address: &str, wrong: impl Fn(&str, &str) -> bool) -> String {
     out
 }
 
-fn declined(message: &str) -> ApiError {
-    ApiError::new(402, "DECLINED", message)
+fn refused() -> ApiError {
+    ApiError::new(
+        402,
+        "DECLINED",
+        "the bank refused the card: use another card, or enter this one again",
+    )
 }
 
-fn bank_unavailable() -> ApiError {
+/// The bank was surely not charged.
+fn not_charged() -> ApiError {
     ApiError::new(
         503,
         "BANK_UNAVAILABLE",
-        "the bank cannot be reached now: look at the order's status before you try again",
+        "the bank cannot be reached now, and nothing was charged: try again, with this card or another",
     )
+}
+
+/// Nobody knows whether the bank charged, or it did and that cannot be shown now.
+fn being_checked() -> ApiError {
+    ApiError::new(
+        503,
+        BEING_CHECKED,
+        "the bank has not said yet whether the card was charged: this is being checked, so do not pay again",
+    )
+}
+
+/// Nobody knows whether another card was charged for this order.
+fn another_being_checked(again_in: i64) -> ApiError {
+    let wait = match again_in {
+        ..=60 => format!("{again_in} seconds"),
+        _ => format!("{} minutes", (again_in + 59) / 60),
+    };
+    ApiError {
+        details: json!({AGAIN_IN: again_in}),
+        ..ApiError::new(
+            409,
+            BEING_CHECKED,
+            format!(
+                "another payment for this order is being checked, and this card was not charged: if the order is \
+                 not paid in {wait}, try again then"
+            ),
+        )
+    }
+}
+
+/// The bank may have a charge by now. The record stays open, and reconciliation goes on.
+fn cannot_look(error: TableError) -> ApiError {
+    tracing::error!(%error, "checkout could not use a table after the bank was called");
+    being_checked()
 }
 
 /// What the bank answered cannot be used, and will not be tomorrow.

@@ -1,7 +1,7 @@
 //! `reconcile`, every five minutes: comes back to every open payment that nobody called back for.
 //!
 //! It decides nothing about money. It starts the execution of a payment that has a charge, finds the charge of a checkout
-//! that died before it could store one, and closes what the bank has never heard of.
+//! that died before it could store one, and closes what the bank has never heard of, where the bank can be believed in that.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use tracing::Instrument;
 
 use crate::bank::{Bank, BankError};
 use crate::clock;
-use crate::domain::charge::{TransactionState, Verdict};
+use crate::domain::charge::{Charge, TransactionState, Verdict};
 use crate::domain::ids::{ChargeId, OPEN_SHARDS};
 use crate::domain::payment::{Payment, Purpose};
 use crate::executions::{ExecutionInput, Executions, Source, Started};
 use crate::log;
-use crate::tables::check_status::CheckStatus;
-use crate::tables::records::{Record, Records};
+use crate::tables::checkouts::Checkouts;
+use crate::tables::records::{NEVER_CHARGED, Record, Records};
 use crate::tables::{NotWritten, TableError, transact_without};
 
 /// How long one run goes on taking up records: the rest is due at the next. Less than its function may run, by more than one
@@ -30,8 +30,11 @@ const DAY: i64 = 24 * HOUR;
 
 /// Before this age, a checkout without a charge may still be waiting for the bank's answer.
 const CHECKOUT_MAY_TAKE: i64 = 30 * MINUTE;
-/// The bank must know of no charge once more at this age, before a checkout counts as never charged.
+/// At this age a checkout that no charge was found for comes to its end: the bank must know of none once more before it
+/// counts as never charged, and where that proves nothing a person has to look.
 const CERTAIN_AFTER: i64 = DAY;
+/// When a checkout is looked at again for which somebody has named a charge that was not found.
+const HINTED_AGAIN_AFTER: i64 = HOUR;
 /// At this age a payment that the shopper never finished is given up.
 const ABANDONED_AFTER: i64 = 7 * DAY;
 /// When a payment whose execution stands failed is tried again.
@@ -41,12 +44,12 @@ const ORPHAN_AGAIN_AFTER: i64 = HOUR;
 
 /// What reconciliation touches.
 pub struct Parts {
-    /// The payments' records.
-    pub records: Records,
-    /// What apps show.
-    pub check_status: CheckStatus,
+    /// The payments' records, and what apps show.
+    pub checkouts: Checkouts,
     /// The bank.
     pub bank: Bank,
+    /// Whether the bank answers inquiries by reference, so that its "no such charge" proves that there is none.
+    pub finds_by_reference: bool,
     /// The saga.
     pub executions: Executions,
 }
@@ -87,14 +90,14 @@ enum Done {
 pub async fn reconcile(parts: &Parts) -> Report {
     let begun = Instant::now();
     let now = clock::now_seconds();
-    log_backlog(&parts.records, now).await;
+    log_backlog(&parts.checkouts.records, now).await;
     let mut report = Report::default();
     // Each run begins at another shard: should one run not be enough, every shard has its turn at the front.
     let first = u8::try_from((now / (5 * MINUTE)).rem_euclid(i64::from(OPEN_SHARDS))).unwrap_or(0);
     for shard in (0..OPEN_SHARDS).map(|n| (first + n) % OPEN_SHARDS) {
         let mut page = None;
         loop {
-            let due = match parts.records.due(shard, now, page).await {
+            let due = match parts.checkouts.records.due(shard, now, page).await {
                 Ok(due) => due,
                 Err(error) => {
                     tracing::error!(
@@ -240,18 +243,15 @@ async fn give_up(
         );
         return look_again(parts, record, now + ORPHAN_AGAIN_AFTER).await;
     }
-    let mut items = vec![parts.records.abandoned_update(payment)];
+    let Checkouts {
+        records,
+        check_status,
+    } = &parts.checkouts;
+    let mut items = vec![records.abandoned_update(payment)];
     if payment.purpose == Purpose::Order {
-        items.push(parts.check_status.declined(payment));
+        items.push(check_status.declined(payment));
     }
-    match transact_without(
-        parts.records.client(),
-        "close the abandoned payment",
-        items,
-        1,
-    )
-    .await
-    {
+    match transact_without(records.client(), "close the abandoned payment", items, 1).await {
         Ok(()) => {
             tracing::info!(event = "abandoned", "closed as abandoned");
             Ok(Done::Abandoned)
@@ -298,66 +298,120 @@ async fn start(
     }
 }
 
-/// Checkout died before it stored the bank's answer: did the bank charge?
+/// Checkout died before it stored the bank's answer: did the bank charge? Whatever charge is found counts only if the bank
+/// itself says that it is over this record's reference, amount, currency and mode.
 async fn find_charge(parts: &Parts, record: &Record, age: i64, now: i64) -> Result<Done, String> {
     let reference = record
         .reference_order
         .as_ref()
         .ok_or("the record has neither charge nor reference")?;
-    match parts.bank.find_by_reference(reference).await {
-        Ok(Some(charge)) if charge.amount == record.amount => {
-            let redirect = charge.redirect_url.as_deref();
-            let stored = parts
-                .records
-                .attach_charge(&record.key, &charge.id, redirect);
-            if !stored.await.map_err(text)? {
-                return Ok(Done::Later);
+    let livemode = parts.bank.livemode().await.map_err(text)?;
+    // Those that somebody has named first: inquiries by charge id work everywhere.
+    let mut not_answered = None;
+    for id in &record.hints {
+        match parts.bank.inquire(id).await {
+            Ok(charge) if is_of(record, &charge, livemode) => {
+                return adopt(parts, record, &charge, now).await;
             }
-            log::charge(&charge.id);
-            tracing::warn!("charge of a dead checkout found");
-            start(parts, record, &charge.id, now).await?;
-            Ok(Done::Adopted)
+            Ok(_) | Err(BankError::Refused { .. }) => {}
+            Err(error) => not_answered = Some(error.to_string()),
         }
-        Ok(Some(_)) => {
-            orphan(
-                parts,
-                record,
-                now,
-                "the bank's charge is over another amount",
-            )
-            .await
+    }
+    let by_reference = match parts.bank.find_by_reference(reference).await {
+        Ok(Some(charge)) if is_of(record, &charge, livemode) => {
+            return adopt(parts, record, &charge, now).await;
         }
-        // Somebody came back from 3-D Secure with this checkout's token: there is a charge, whatever the bank says.
-        Ok(None) if record.came_back => {
-            orphan(
-                parts,
-                record,
-                now,
-                "its shopper came back, but the bank knows no charge",
-            )
-            .await
-        }
-        Ok(None) if age < CHECKOUT_MAY_TAKE => {
-            look_again(parts, record, now - age + CHECKOUT_MAY_TAKE).await
-        }
-        Ok(None) if age < CERTAIN_AFTER => {
-            look_again(parts, record, now - age + CERTAIN_AFTER).await
-        }
-        Ok(None) => {
-            let closed = parts.records.close_never_charged(&record.key).await;
-            Ok(if closed.map_err(text)? {
+        Ok(Some(_)) => ByReference::Differs,
+        Ok(None) => ByReference::None,
+        Err(error @ BankError::Refused { .. }) => ByReference::Refused(error.to_string()),
+        Err(error) => return Err(error.to_string()),
+    };
+    // The bank is down, for one of them: due again at the next run.
+    if let Some(reason) = not_answered {
+        return Err(reason);
+    }
+    let named = record.came_back || !record.hints.is_empty();
+    match without_charge(by_reference, named, parts.finds_by_reference, age) {
+        Next::LookIn(seconds) => look_again(parts, record, now + seconds).await,
+        Next::NeverCharged => {
+            let closed = parts
+                .checkouts
+                .close(&record.key, &record.order_id, NEVER_CHARGED);
+            Ok(if closed.await.map_err(text)? {
                 tracing::info!(event = "neverCharged", "closed as never charged");
                 Done::NeverCharged
             } else {
                 Done::Later
             })
         }
-        // The bank is down: due again at the next run.
-        Err(BankError::Unavailable(reason)) => Err(reason),
-        Err(error @ BankError::Refused { .. }) => {
-            orphan(parts, record, now, &error.to_string()).await
-        }
+        Next::Person(reason) => orphan(parts, record, now, &reason).await,
     }
+}
+
+/// What the bank says when it is asked by a record's reference.
+#[derive(Debug, PartialEq, Eq)]
+enum ByReference {
+    /// There is a charge with it, and it is another one than was asked for.
+    Differs,
+    /// It knows none.
+    None,
+    /// It refuses to tell.
+    Refused(String),
+}
+
+/// What is to be done about a checkout for which no charge was found.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// Look again in so many seconds.
+    LookIn(i64),
+    /// Close it.
+    NeverCharged,
+    /// A person has to look, for this reason.
+    Person(String),
+}
+
+/// Decides about a checkout without a charge, `age` seconds after it. `named`: somebody has named a charge for it, so that
+/// there may be one whatever the bank says. Only where the bank answers inquiries by reference does its silence prove
+/// anything.
+fn without_charge(found: ByReference, named: bool, finds_by_reference: bool, age: i64) -> Next {
+    let because = |reason: &str| Next::Person(reason.to_owned());
+    match found {
+        ByReference::Differs => {
+            because("the bank's charge is over another amount, currency or mode")
+        }
+        ByReference::Refused(reason) if finds_by_reference => Next::Person(reason),
+        _ if age < CHECKOUT_MAY_TAKE => Next::LookIn(CHECKOUT_MAY_TAKE - age),
+        _ if age < CERTAIN_AFTER && named => {
+            Next::LookIn(HINTED_AGAIN_AFTER.min(CERTAIN_AFTER - age))
+        }
+        _ if age < CERTAIN_AFTER => Next::LookIn(CERTAIN_AFTER - age),
+        _ if named => because("a charge was named for it, and the bank knows none"),
+        ByReference::None if finds_by_reference => Next::NeverCharged,
+        _ => because("no charge was found, and this bank's inquiry by reference proves nothing"),
+    }
+}
+
+/// Whether this charge of the bank's is the one that the record's checkout asked for.
+fn is_of(record: &Record, charge: &Charge, livemode: bool) -> bool {
+    let with_charge = Record {
+        charge_id: Some(charge.id.clone()),
+        ..record.clone()
+    };
+    with_charge
+        .payment()
+        .is_some_and(|payment| charge.judge(&payment.expected(livemode)).is_ok())
+}
+
+async fn adopt(parts: &Parts, record: &Record, charge: &Charge, now: i64) -> Result<Done, String> {
+    let redirect = charge.redirect_url.as_deref();
+    let stored = parts.checkouts.store_charge(record, &charge.id, redirect);
+    if !stored.await.map_err(text)? {
+        return Ok(Done::Later);
+    }
+    log::charge(&charge.id);
+    tracing::warn!("charge of a dead checkout found");
+    start(parts, record, &charge.id, now).await?;
+    Ok(Done::Adopted)
 }
 
 /// The bank cannot say whether it charged: a person asks it.
@@ -372,10 +426,62 @@ async fn orphan(parts: &Parts, record: &Record, now: i64, reason: &str) -> Resul
 }
 
 async fn look_again(parts: &Parts, record: &Record, at: i64) -> Result<Done, String> {
-    let set = parts.records.look_again_at(record, at).await;
+    let set = parts.checkouts.records.look_again_at(record, at).await;
     set.map(|()| Done::Later).map_err(text)
 }
 
 fn text(error: impl ToString) -> String {
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRUSTED: bool = true;
+    const NAMED: bool = true;
+
+    #[test]
+    fn a_charge_that_is_not_found_is_looked_for_until_a_day_has_passed() {
+        for finds_by_reference in [TRUSTED, !TRUSTED] {
+            let next =
+                |named, age| without_charge(ByReference::None, named, finds_by_reference, age);
+            assert_eq!(next(!NAMED, 5 * MINUTE), Next::LookIn(25 * MINUTE));
+            assert_eq!(next(!NAMED, 31 * MINUTE), Next::LookIn(DAY - 31 * MINUTE));
+            assert_eq!(next(NAMED, 5 * MINUTE), Next::LookIn(25 * MINUTE));
+            assert_eq!(next(NAMED, 31 * MINUTE), Next::LookIn(HOUR));
+            assert_eq!(next(NAMED, DAY - MINUTE), Next::LookIn(MINUTE));
+        }
+    }
+
+    #[test]
+    fn never_charged_is_believed_only_of_a_bank_that_finds_by_reference_and_if_nobody_named_a_charge()
+     {
+        let next = |found, named, trusted| without_charge(found, named, trusted, DAY);
+        assert_eq!(next(ByReference::None, !NAMED, TRUSTED), Next::NeverCharged);
+        for (named, trusted) in [(NAMED, TRUSTED), (!NAMED, !TRUSTED), (NAMED, !TRUSTED)] {
+            let next = next(ByReference::None, named, trusted);
+            assert!(
+                matches!(next, Next::Person(_)),
+                "{named} {trusted}: {next:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_bank_that_does_not_take_references_is_not_asked_about_by_a_person_for_a_day() {
+        let refused = || ByReference::Refused("400".to_owned());
+        let next = |trusted, age| without_charge(refused(), !NAMED, trusted, age);
+        assert_eq!(next(!TRUSTED, 5 * MINUTE), Next::LookIn(25 * MINUTE));
+        assert!(matches!(next(!TRUSTED, DAY), Next::Person(_)));
+        assert!(matches!(next(TRUSTED, 5 * MINUTE), Next::Person(_)));
+    }
+
+    #[test]
+    fn a_charge_that_differs_is_a_persons_at_once() {
+        for trusted in [TRUSTED, !TRUSTED] {
+            let next = without_charge(ByReference::Differs, !NAMED, trusted, MINUTE);
+            assert!(matches!(next, Next::Person(_)), "{next:?}");
+        }
+    }
 }

@@ -225,6 +225,6 @@ fn unless_refused<T>(answer: Result<T, BankError>) -> Result<Option<T>, ReverseE
     match answer {
         Ok(done) => Ok(Some(done)),
         Err(BankError::Refused { .. }) => Ok(None),
-        Err(error @ BankError::Unavailable(_)) => Err(error.into()),
+        Err(error @ (BankError::NotTaken(_) | BankError::Unavailable(_))) => Err(error.into()),
     }
 }

@@ -37,8 +37,12 @@ pub enum BankError {
         /// The error object's `code`, at most 40 characters of it; `none` where the bank gave none.
         code: String,
     },
-    /// Nobody knows: no connection, no answer in time, 429 or 5xx, refused key, or an answer that cannot be read.
-    /// Whether the request took effect must be found out by asking, never by repeating it.
+    /// The bank surely did not take the request: no connection, no key at hand, a refused key, or too many requests. It
+    /// took no effect, and the same request may succeed later.
+    #[error("the bank did not take the request: {0}")]
+    NotTaken(String),
+    /// Nobody knows: no answer in time, a connection that broke after the request may have been sent, 5xx, or an answer
+    /// that cannot be read. Whether the request took effect must be found out by asking, never by repeating it.
     #[error("the bank is unavailable: {0}")]
     Unavailable(String),
 }
@@ -113,7 +117,7 @@ impl Bank {
     /// Whether the configured key moves real money (`skey_prod_…`), so that a charge of the other kind is noticed.
     ///
     /// # Errors
-    /// [`BankError::Unavailable`] when the key cannot be fetched.
+    /// [`BankError::NotTaken`] when the key cannot be fetched.
     pub async fn livemode(&self) -> Result<bool, BankError> {
         Ok(self.gateway.current().await.map_err(no_secret)?.livemode())
     }
@@ -276,8 +280,8 @@ impl Bank {
             .timeout(self.timeout)
             .header("x-api-key", secret.api_key());
         if let Some(body) = body {
-            let json = serde_json::to_vec(body)
-                .map_err(|error| BankError::Unavailable(error.to_string()))?;
+            let json =
+                serde_json::to_vec(body).map_err(|error| BankError::NotTaken(error.to_string()))?;
             request = request
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(json);
@@ -295,12 +299,15 @@ impl Bank {
     }
 }
 
-/// A transport error in words without the URL: the path names a charge or a customer.
+/// A transport error in words without the URL: the path names a charge or a customer. Only a failure to connect says that
+/// nothing was sent; its own time-out is one, so it is asked for first. A kept connection that breaks is none: the request
+/// may have been on it.
 fn no_answer(error: reqwest::Error) -> BankError {
+    if error.is_connect() {
+        return BankError::NotTaken("no connection".into());
+    }
     let what = if error.is_timeout() {
         "no answer in time"
-    } else if error.is_connect() {
-        "no connection"
     } else {
         "the connection broke before the answer was complete"
     };
@@ -308,7 +315,7 @@ fn no_answer(error: reqwest::Error) -> BankError {
 }
 
 fn no_secret(error: SecretUnavailable) -> BankError {
-    BankError::Unavailable(error.to_string())
+    BankError::NotTaken(error.to_string())
 }
 
 /// One path segment: ids are opaque, so nothing in them may act as a separator.

@@ -209,17 +209,19 @@ pub fn refusal(status: StatusCode, answer: &[u8]) -> Option<BankError> {
     if status.is_success() && !is_error_object {
         return error.is_none().then(|| unreadable("JSON object"));
     }
-    // These speak of us or of the moment, not of the request.
-    let passing = matches!(status.as_u16(), 401 | 403 | 408 | 425 | 429);
+    let answered = || format!("it answered {}", status.as_u16());
+    // Turned away before anybody looked at the request.
+    if matches!(status.as_u16(), 401 | 403 | 429) {
+        return Some(BankError::NotTaken(answered()));
+    }
+    // These speak of the moment, not of the request.
+    let passing = matches!(status.as_u16(), 408 | 425);
     // A bare 404 is some server on the way that does not know the path: only the bank's own says that there is no charge.
     let bare_404 = status == StatusCode::NOT_FOUND && !is_error_object;
     let definite = (status.is_client_error() && !passing && !bare_404)
         || (status.is_success() && is_error_object);
     if !definite {
-        return Some(BankError::Unavailable(format!(
-            "it answered {}",
-            status.as_u16()
-        )));
+        return Some(BankError::Unavailable(answered()));
     }
     let code = error
         .and_then(|error| error.code)
@@ -429,11 +431,27 @@ mod tests {
     }
 
     #[test]
-    fn outages_and_refused_keys_say_nothing_about_the_request() {
-        for status in [401, 403, 408, 425, 429, 500, 502, 503, 504] {
+    fn an_outage_leaves_open_whether_the_request_took_effect() {
+        for status in [408, 425, 500, 502, 503, 504] {
             let refusal = refusal(StatusCode::from_u16(status).unwrap(), b"{}");
             assert!(
                 matches!(refusal, Some(BankError::Unavailable(_))),
+                "{status}: {refusal:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_turned_away_took_no_effect() {
+        for (status, body) in [
+            (401, "{}"),
+            (403, "<html>forbidden</html>"),
+            (429, ""),
+            (429, r#"{"object":"error","code":"slow_down"}"#),
+        ] {
+            let refusal = refusal(StatusCode::from_u16(status).unwrap(), body.as_bytes());
+            assert!(
+                matches!(refusal, Some(BankError::NotTaken(_))),
                 "{status}: {refusal:?}"
             );
         }

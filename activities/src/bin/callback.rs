@@ -10,6 +10,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = wiring::Aws::load()?;
     let parts = Parts {
         sources: aws.sources()?,
+        checkouts: aws.checkouts()?,
         orders: aws.orders()?,
         gateway: aws.gateway()?,
         executions: aws.executions()?,

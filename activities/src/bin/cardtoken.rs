@@ -10,8 +10,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = wiring::Aws::load()?;
     let parts = Parts {
         orders: aws.orders()?,
-        records: aws.records()?,
-        check_status: aws.check_status()?,
+        checkouts: aws.checkouts()?,
         bank: aws.bank()?,
         executions: aws.executions()?,
         merchants: wiring::merchants()?,

@@ -10,9 +10,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     log::init();
     let aws = wiring::Aws::load()?;
     let parts = Parts {
-        records: aws.records()?,
-        check_status: aws.check_status()?,
+        checkouts: aws.checkouts()?,
         bank: aws.bank()?,
+        finds_by_reference: wiring::bank_finds_by_reference(),
         executions: aws.executions()?,
     };
     aws.connect(&[Service::DynamoDb]).await;

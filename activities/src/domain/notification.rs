@@ -1,5 +1,5 @@
 //! The bank's server-to-server notification, read. Signed with a checksum over some of its fields; what the checksum does
-//! not cover (`reference_order`, `source`) is not read at all.
+//! not cover (`reference_order`, `source`) is not read at all, but for `ref_1`, which is a hint.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::charge::TransactionState;
 use super::claim::ClaimedStatus;
 use super::fields::{FieldError, MAX_BODY};
-use super::ids::ChargeId;
+use super::ids::{ChargeId, OrderId};
 use super::money::Satang;
 
 /// A notification whose checksum is not verified yet.
@@ -18,6 +18,8 @@ pub struct Notification {
     pub charge_id: ChargeId,
     /// Success where the bank's `status` is `success`; every other word is none.
     pub status: ClaimedStatus,
+    /// The order (`ref_1`), where it can be read. Not signed: it may say where to look for a charge, and nothing more.
+    pub order_id: Option<OrderId>,
     says_paid: bool,
     /// The text that was signed, without the salt: `id`, amount with four decimals, currency, status, state.
     pub signed: String,
@@ -97,6 +99,7 @@ impl Notification {
                     TransactionState::Authorized | TransactionState::Settled
                 ),
             signed: format!("{charge_id}{amount}00{currency}{word}{transaction_state}"),
+            order_id: order_id(body),
             charge_id,
             status,
             failure_code: match wire.failure_code {
@@ -107,6 +110,21 @@ impl Notification {
             checksum: need(wire.checksum, "checksum")?,
         })
     }
+}
+
+/// Reads the hint by itself, so that none of its shapes stops a notification.
+fn order_id(body: &[u8]) -> Option<OrderId> {
+    #[derive(Deserialize)]
+    struct Echoed {
+        ref_1: Value,
+    }
+    let Echoed { ref_1 } = serde_json::from_slice(body).ok()?;
+    let text = match ref_1 {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    OrderId::new(text).ok()
 }
 
 #[cfg(test)]
@@ -124,6 +142,28 @@ mod tests {
             "chrg_test_x1250.0000THBsuccessAuthorized"
         );
         assert_eq!(notification.failure_code, "");
+    }
+
+    #[test]
+    fn the_order_is_a_hint_that_stops_no_notification_in_any_shape() {
+        for (ref_1, order) in [
+            (r#""ref_1":"482500007436","#, Some("482500007436")),
+            (r#""ref_1":482500007436,"#, Some("482500007436")),
+            ("", None),
+            (r#""ref_1":null,"#, None),
+            (r#""ref_1":["482500007436"],"#, None),
+            (r#""ref_1":"two words","#, None),
+            (r#""ref_1":"1","ref_1":"2","#, None),
+        ] {
+            let body = BODY.replacen('{', &format!("{{{ref_1}"), 1);
+            let notification = Notification::parse(body.as_bytes()).unwrap();
+            let read = notification.order_id.as_ref().map(OrderId::as_str);
+            assert_eq!(read, order, "{ref_1}");
+            assert_eq!(
+                notification.signed,
+                "chrg_test_x1250.0000THBsuccessAuthorized"
+            );
+        }
     }
 
     #[test]

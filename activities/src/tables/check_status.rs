@@ -1,25 +1,93 @@
-//! check-status: what an app may show for an order now. One row per order; `paid` is final.
+//! check-status: what an app may show for an order now. One row per order; `paid` is final. Whom the bank is being asked
+//! for stands there, too: [`super::checkouts`].
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use jiff::Timestamp;
 
 use super::TableError;
-use super::item::{integer, n, s, string};
+use super::item::{Item, integer, n, s, string};
 use super::records::transact_update;
 use crate::clock;
-use crate::domain::ids::{ChargeId, OrderId};
+use crate::domain::ids::{ChargeId, OrderId, RecordKey};
 use crate::domain::money::Satang;
 use crate::domain::payment::Payment;
 
 const SET: &str =
     "SET chargeId = :charge, #status = :status, amountSatang = :amount, updatedAt = :now";
+/// What goes when the bank is being asked no longer.
+const NOT_ASKED: &str = "REMOVE askedFor, askedAt, askedAmountSatang";
+/// A new charge is shown unless the order is paid; and a repeat must not put a decided charge back to pending.
+const MAY_BE_PENDING: &str = "(attribute_not_exists(chargeId) \
+     OR ((attribute_not_exists(#status) OR #status <> :paid) AND chargeId <> :charge))";
 
 /// The table.
 #[derive(Clone)]
 pub struct CheckStatus {
     client: Client,
     table: String,
+}
+
+/// A payment that the bank is being asked for: nobody knows yet whether it was charged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Its record.
+    pub key: RecordKey,
+    /// Since when, in seconds since 1970.
+    pub at: i64,
+    /// What may have been charged.
+    pub amount: Satang,
+}
+
+/// An order's row.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Row {
+    /// The charge that is shown.
+    pub charge_id: Option<ChargeId>,
+    /// The payment that the bank is being asked for, or was: how long that keeps other cards away is for the reader to judge.
+    pub asked: Option<Asked>,
+    status: Option<Status>,
+}
+
+impl Row {
+    fn read(item: &Item) -> Self {
+        let satang = |name| integer(item, name).and_then(|n| Satang::new(n).ok());
+        let text = |name| string(item, name).map(str::to_owned);
+        Self {
+            charge_id: text("chargeId").and_then(|id| ChargeId::new(id).ok()),
+            asked: text("askedFor").and_then(|key| {
+                Some(Asked {
+                    key: RecordKey::stored(key),
+                    at: integer(item, "askedAt")?,
+                    amount: satang("askedAmountSatang")?,
+                })
+            }),
+            // A row of the former system holds the charge only: nothing that an app could show.
+            status: text("status").and_then(|status| {
+                Some(Status {
+                    status,
+                    amount: satang("amountSatang")?,
+                    updated_at: text("updatedAt")?,
+                })
+            }),
+        }
+    }
+
+    /// What an app may show at this time (seconds since 1970): while the bank is being asked that is `pending`, unless the
+    /// order is paid.
+    fn shown(self, now: i64) -> Option<Status> {
+        let asked = self.asked.filter(|asked| now < asked.ends());
+        match (self.status, asked) {
+            (Some(status), _) if status.status == "paid" => Some(status),
+            (_, Some(asked)) => Some(Status {
+                status: "pending".to_owned(),
+                amount: asked.amount,
+                updated_at: clock::rfc3339(Timestamp::from_second(asked.at).unwrap_or_default()),
+            }),
+            (status, None) => status,
+        }
+    }
 }
 
 /// What an app may show for an order.
@@ -45,6 +113,14 @@ impl CheckStatus {
     /// # Errors
     /// [`TableError`].
     pub async fn get(&self, order: &OrderId) -> Result<Option<Status>, TableError> {
+        Ok(self.row(order).await?.shown(clock::now_seconds()))
+    }
+
+    /// Reads an order's row, strongly consistent; an empty one where there is none.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn row(&self, order: &OrderId) -> Result<Row, TableError> {
         let output = self
             .client
             .get_item()
@@ -54,51 +130,76 @@ impl CheckStatus {
             .send()
             .await
             .map_err(TableError::unavailable("read the check status"))?;
-        // A row of the former system holds the charge only: nothing that an app could show.
-        Ok(output.item.as_ref().and_then(|item| {
-            Some(Status {
-                status: string(item, "status")?.to_owned(),
-                amount: integer(item, "amountSatang").and_then(|n| Satang::new(n).ok())?,
-                updated_at: string(item, "updatedAt")?.to_owned(),
-            })
-        }))
+        Ok(output.item.as_ref().map(Row::read).unwrap_or_default())
     }
 
-    /// A new charge was made for the order: it is pending, unless the order is paid.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn pending(
+    /// For a transaction with a new record: the bank is being asked for it. Holds unless it is being asked for another one
+    /// since `expired` (seconds since 1970), or that other one is `void`.
+    #[must_use]
+    pub fn asked(
         &self,
         order: &OrderId,
+        key: &RecordKey,
+        amount: Satang,
+        now: i64,
+        expired: i64,
+        void: Option<&RecordKey>,
+    ) -> TransactWriteItem {
+        let free = "attribute_not_exists(askedFor) OR askedAt <= :expired";
+        let mut update = self
+            .row_update(order)
+            .update_expression("SET askedFor = :key, askedAt = :now, askedAmountSatang = :amount")
+            .expression_attribute_values(":key", s(key.as_str()))
+            .expression_attribute_values(":now", n(now))
+            .expression_attribute_values(":expired", n(expired))
+            .expression_attribute_values(":amount", n(amount.satang()));
+        update = match void {
+            None => update.condition_expression(free),
+            Some(void) => update
+                .condition_expression(format!("{free} OR askedFor = :void"))
+                .expression_attribute_values(":void", s(void.as_str())),
+        };
+        transact_update(update)
+    }
+
+    /// For a transaction with the record: the bank's answer is there, and the new charge is pending. Holds unless another
+    /// payment is being asked for, or the order is paid, or this charge is decided.
+    #[must_use]
+    pub fn answered(
+        &self,
+        order: &OrderId,
+        key: &RecordKey,
         charge: &ChargeId,
         amount: Satang,
-    ) -> Result<(), TableError> {
-        let result = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("orderId", s(order.as_str()))
-            .update_expression(SET)
-            // A repeat must not put a decided charge back to pending.
-            .condition_expression(
-                "attribute_not_exists(orderId) OR (#status <> :paid AND chargeId <> :charge)",
-            )
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":charge", s(charge.as_str()))
-            .expression_attribute_values(":status", s("pending"))
-            .expression_attribute_values(":paid", s("paid"))
-            .expression_attribute_values(":amount", n(amount.satang()))
-            .expression_attribute_values(":now", s(clock::now()))
-            .send()
-            .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
-                _ => Err(TableError::unavailable("write the check status")(error)),
-            },
-        }
+    ) -> TransactWriteItem {
+        let not_anothers = "(attribute_not_exists(askedFor) OR askedFor = :key)";
+        transact_update(
+            self.status_update(order, charge, amount, "pending", Some(NOT_ASKED))
+                .condition_expression(format!("{MAY_BE_PENDING} AND {not_anothers}"))
+                .expression_attribute_values(":paid", s("paid"))
+                .expression_attribute_values(":key", s(key.as_str())),
+        )
+    }
+
+    /// As [`CheckStatus::answered`], where another payment is being asked for: that stays.
+    #[must_use]
+    pub fn pending(&self, order: &OrderId, charge: &ChargeId, amount: Satang) -> TransactWriteItem {
+        transact_update(
+            self.status_update(order, charge, amount, "pending", None)
+                .condition_expression(MAY_BE_PENDING)
+                .expression_attribute_values(":paid", s("paid")),
+        )
+    }
+
+    /// For a transaction with the record: the bank is being asked for this payment no longer. Holds while it is.
+    #[must_use]
+    pub fn not_asked(&self, order: &OrderId, key: &RecordKey) -> TransactWriteItem {
+        transact_update(
+            self.row_update(order)
+                .update_expression(NOT_ASKED)
+                .condition_expression("askedFor = :key")
+                .expression_attribute_values(":key", s(key.as_str())),
+        )
     }
 
     /// For a transaction with the order: it is paid by this charge. Only one charge can pay an order, so the order's
@@ -125,7 +226,7 @@ impl CheckStatus {
         transact_update(
             self.update(payment, status)
                 .condition_expression(
-                    "attribute_not_exists(orderId) OR (chargeId = :charge AND #status <> :paid) \
+                    "attribute_not_exists(chargeId) OR (chargeId = :charge AND #status <> :paid) \
                      OR #status IN (:declined, :reversed)",
                 )
                 .expression_attribute_values(":paid", s("paid"))
@@ -134,19 +235,80 @@ impl CheckStatus {
         )
     }
 
-    fn update(
+    fn update(&self, payment: &Payment, status: &str) -> UpdateBuilder {
+        let (charge, amount) = (&payment.charge_id, payment.amount_satang);
+        self.status_update(&payment.order_id, charge, amount, status, None)
+    }
+
+    fn status_update(
         &self,
-        payment: &Payment,
+        order: &OrderId,
+        charge: &ChargeId,
+        amount: Satang,
         status: &str,
-    ) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
+        and: Option<&str>,
+    ) -> UpdateBuilder {
+        self.row_update(order)
+            .update_expression(format!("{SET} {}", and.unwrap_or_default()))
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":charge", s(charge.as_str()))
+            .expression_attribute_values(":status", s(status))
+            .expression_attribute_values(":amount", n(amount.satang()))
+            .expression_attribute_values(":now", s(clock::now()))
+    }
+
+    fn row_update(&self, order: &OrderId) -> UpdateBuilder {
         Update::builder()
             .table_name(&self.table)
-            .key("orderId", s(payment.order_id.as_str()))
-            .update_expression(SET)
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":charge", s(payment.charge_id.as_str()))
-            .expression_attribute_values(":status", s(status))
-            .expression_attribute_values(":amount", n(payment.amount_satang.satang()))
-            .expression_attribute_values(":now", s(clock::now()))
+            .key("orderId", s(order.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::checkouts::ASKED_FOR_AT_MOST;
+    use super::*;
+
+    const ASKED_AT: i64 = 1_800_000_000;
+
+    fn row(status: Option<&str>) -> Row {
+        let mut item = Item::from([
+            ("askedFor".to_owned(), s("k")),
+            ("askedAt".to_owned(), n(ASKED_AT)),
+            ("askedAmountSatang".to_owned(), n(150_000)),
+        ]);
+        if let Some(status) = status {
+            item.extend([
+                ("status".to_owned(), s(status)),
+                ("amountSatang".to_owned(), n(99_900)),
+                ("updatedAt".to_owned(), s("2026-01-01T00:00:00.000Z")),
+            ]);
+        }
+        Row::read(&item)
+    }
+
+    fn shown(status: Option<&str>, after: i64) -> Option<(String, i64)> {
+        let shown = row(status).shown(ASKED_AT + after)?;
+        Some((shown.status, shown.amount.satang()))
+    }
+
+    #[test]
+    fn an_order_whose_payment_is_being_asked_for_is_pending_unless_it_is_paid() {
+        let pending = Some(("pending".to_owned(), 150_000));
+        for before in [None, Some("pending"), Some("declined"), Some("reversed")] {
+            assert_eq!(shown(before, 60), pending, "{before:?}");
+        }
+        assert_eq!(shown(Some("paid"), 60), Some(("paid".to_owned(), 99_900)));
+        assert_eq!(
+            row(None).shown(ASKED_AT).unwrap().updated_at,
+            "2027-01-15T08:00:00.000Z"
+        );
+    }
+
+    #[test]
+    fn after_half_an_hour_an_order_shows_what_it_showed_before() {
+        let declined = Some(("declined".to_owned(), 99_900));
+        assert_eq!(shown(Some("declined"), ASKED_FOR_AT_MOST), declined);
+        assert_eq!(shown(None, ASKED_FOR_AT_MOST), None);
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod backlog;
 pub mod check_status;
+pub mod checkouts;
+pub mod hints;
 pub mod item;
 pub mod mapping;
 pub mod orders;
@@ -51,6 +53,14 @@ impl Failure for TableError {
 }
 
 impl TableError {
+    /// Others kept changing the same items.
+    pub(crate) fn busy(operation: &'static str) -> Self {
+        Self::Unavailable {
+            operation,
+            code: "TransactionConflict".to_owned(),
+        }
+    }
+
     /// Wraps an SDK error: its code only, since DynamoDB's messages may quote keys.
     pub(crate) fn unavailable<E: ProvideErrorMetadata, R>(
         operation: &'static str,

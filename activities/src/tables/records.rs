@@ -11,6 +11,7 @@
 //! | `status` | whether `outcome` is `paid`: what readers of the former layout look at |
 //! | `attempt` | how many executions ended at `AwaitBank` |
 //! | `openShard`, `lookAgainAt` | the sparse index of open records; both gone once closed |
+//! | `notifiedCharges`, `returnedCharges` | while no charge is stored: those that the bank's signed notifications, or browsers that came back, named. Hints only |
 //! | `openSince`, `closedAt`, `closedAs` | when and as what |
 //! | `origin`, `sourceTable`, `sourceLayout` | for a record that was first the former system's, or master's ([`super::sources`]) |
 
@@ -18,7 +19,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::QueryError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 
 use super::TableError;
 use super::item::{Item, baht, boolean, integer, n, s, string};
@@ -33,9 +34,37 @@ use crate::domain::payment::{Origin, Payment, Purpose};
 
 const TABLE: &str = "card-payment-record";
 const CHARGE_INDEX: &str = "chargeId_index";
+const ORDER_INDEX: &str = "orderId_index";
 pub(super) const OPEN_INDEX: &str = "open_index";
 /// As what a payment is closed that the bank would not decide.
 const ABANDONED: &str = "abandoned";
+/// As what a checkout is closed whose charge the bank refused to create.
+pub const REFUSED: &str = "refused";
+/// As what a checkout is closed whose charge surely never came to the bank: the same form may be sent again.
+pub const NOT_CHARGED: &str = "not-charged";
+/// As what a checkout is closed of which the bank knows no charge.
+pub const NEVER_CHARGED: &str = "never-charged";
+
+/// How many charges a record keeps as hints of each kind. The first ones stay: nobody pushes out what came before.
+const HINTS: usize = 3;
+
+/// Who named a charge that may be a record's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hint {
+    /// The bank, in a signed notification.
+    Notified,
+    /// A browser with the record's token, unsigned.
+    Returned,
+}
+
+impl Hint {
+    fn attribute(self) -> &'static str {
+        match self {
+            Self::Notified => "notifiedCharges",
+            Self::Returned => "returnedCharges",
+        }
+    }
+}
 
 /// When reconciliation first looks at a payment that nobody called back for, in seconds after checkout.
 pub(super) const FIRST_LOOK_AFTER: i64 = 5 * 60;
@@ -81,6 +110,8 @@ pub struct Record {
     pub open_since: Option<i64>,
     /// Whether somebody came back from 3-D Secure with this record's token before a charge was stored.
     pub came_back: bool,
+    /// Charges that may be this record's, while it has none stored: those of signed notifications first.
+    pub hints: Vec<ChargeId>,
     /// As what the record was closed; `None` while it is open.
     pub closed_as: Option<String>,
     /// The bank's customer who got this payment's card, once one did.
@@ -103,6 +134,13 @@ impl Record {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed_as.is_some()
+    }
+
+    /// Whether the checkout's charge surely never came to the bank, so that this form may make it another try.
+    #[must_use]
+    pub fn may_be_tried_again(&self, form: &CheckoutForm) -> bool {
+        self.closed_as.as_deref() == Some(NOT_CHARGED)
+            && self.fingerprint.as_deref() == Some(form.fingerprint())
     }
 
     /// Whether the payment was given up because the bank would not decide: should it decide after all, there is something
@@ -191,6 +229,12 @@ impl Record {
             look_again_at: integer(item, "lookAgainAt").unwrap_or(0),
             open_since: text("openSince").and_then(|since| clock::seconds_of(&since)),
             came_back: item.contains_key("cameBackAt"),
+            hints: [Hint::Notified, Hint::Returned]
+                .iter()
+                .filter_map(|hint| item.get(hint.attribute())?.as_ss().ok())
+                .flatten()
+                .filter_map(|id| ChargeId::new(id).ok())
+                .collect(),
             closed_as: text("closedAs"),
             card_saved_to: text("cardSavedTo").and_then(|id| CustomerId::new(id).ok()),
         })
@@ -204,17 +248,6 @@ pub struct Due {
     pub records: Vec<Result<Record, TableError>>,
     /// Where the next page begins, if there is one.
     pub next: Option<Item>,
-}
-
-/// A record for the same token stands already.
-#[derive(Debug, thiserror::Error)]
-pub enum CreateError {
-    /// Another request with this token was first.
-    #[error("a record for this token exists")]
-    Exists,
-    /// The table could not be used.
-    #[error(transparent)]
-    Table(#[from] TableError),
 }
 
 /// The table.
@@ -280,116 +313,106 @@ impl Records {
         }
     }
 
-    /// Stores the record of a new payment, before the bank is called.
-    ///
-    /// # Errors
-    /// [`CreateError::Exists`] when another request with the same token was first.
-    pub async fn create(
+    /// For a transaction: the record of a new payment. Holds unless one of this token stands; one whose charge surely never
+    /// came to the bank makes room for the same form.
+    #[must_use]
+    pub fn created(
         &self,
         form: &CheckoutForm,
         owner: &OwnerId,
         amount: Satang,
         reference: &ReferenceOrder,
-    ) -> Result<(), CreateError> {
+    ) -> TransactWriteItem {
         let key = form.token.record_key();
         let now = clock::now();
-        let request = self
-            .client
-            .put_item()
+        let mut item = Item::from(
+            [
+                ("tokenId", s(key.as_str())),
+                ("token", s(form.token.expose())),
+                ("orderId", s(form.order_id.as_str())),
+                ("ownerId", s(owner.as_str())),
+                ("userId", s(form.user_id.as_str())),
+                ("mid", s(form.mid.as_str())),
+                ("amountSatang", n(amount.satang())),
+                ("currency", s("THB")),
+                ("referenceOrder", s(reference.as_str())),
+                ("saveCard", AttributeValue::Bool(form.save_card)),
+                ("formFingerprint", s(form.fingerprint())),
+                ("outcome", s("pending")),
+                ("status", AttributeValue::Bool(false)),
+                ("attempt", n(0)),
+                ("openShard", n(key.open_shard())),
+                ("lookAgainAt", n(clock::now_seconds() + FIRST_LOOK_AFTER)),
+                ("openSince", s(&now)),
+                ("createdAt", s(&now)),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        );
+        for (name, value) in [("callback", &form.callback), ("basketId", &form.basket_id)] {
+            if let Some(value) = value {
+                item.insert(name.to_owned(), s(value));
+            }
+        }
+        let put = Put::builder()
             .table_name(&self.table)
-            .item("tokenId", s(key.as_str()))
-            .item("token", s(form.token.expose()))
-            .item("orderId", s(form.order_id.as_str()))
-            .item("ownerId", s(owner.as_str()))
-            .item("userId", s(form.user_id.as_str()))
-            .item("mid", s(form.mid.as_str()))
-            .item("amountSatang", n(amount.satang()))
-            .item("currency", s("THB"))
-            .item("referenceOrder", s(reference.as_str()))
-            .item(
-                "saveCard",
-                aws_sdk_dynamodb::types::AttributeValue::Bool(form.save_card),
+            .set_item(Some(item))
+            .condition_expression(
+                "attribute_not_exists(tokenId) \
+                 OR (closedAs = :notCharged AND formFingerprint = :fingerprint AND attribute_not_exists(chargeId))",
             )
-            .item("formFingerprint", s(form.fingerprint()))
-            .item("outcome", s("pending"))
-            .item(
-                "status",
-                aws_sdk_dynamodb::types::AttributeValue::Bool(false),
-            )
-            .item("attempt", n(0))
-            .item("openShard", n(key.open_shard()))
-            .item("lookAgainAt", n(clock::now_seconds() + FIRST_LOOK_AFTER))
-            .item("openSince", s(&now))
-            .item("createdAt", s(&now))
-            .condition_expression("attribute_not_exists(tokenId)");
-        let request = [("callback", &form.callback), ("basketId", &form.basket_id)]
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.as_ref()?)))
-            .fold(request, |request, (name, value)| {
-                request.item(name, s(value))
-            });
-        match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(_)) => Err(CreateError::Exists),
-                _ => Err(TableError::unavailable("store the payment record")(error).into()),
-            },
+            .expression_attribute_values(":notCharged", s(NOT_CHARGED))
+            .expression_attribute_values(":fingerprint", s(form.fingerprint()))
+            .build();
+        match put {
+            Ok(put) => TransactWriteItem::builder().put(put).build(),
+            Err(error) => unreachable!("a put without table or item: {error}"),
         }
     }
 
-    /// Stores the bank's answer to checkout. The first answer stands: `false` when another charge is stored already.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn attach_charge(
+    /// For a transaction: the bank's answer to checkout. The first answer stands: holds unless another charge is stored, or
+    /// the record is closed.
+    #[must_use]
+    pub fn charge_stored(
         &self,
         key: &RecordKey,
         charge: &ChargeId,
         redirect_url: Option<&str>,
-    ) -> Result<bool, TableError> {
+    ) -> TransactWriteItem {
         let mut set = "SET chargeId = :charge, lookAgainAt = :soon".to_owned();
         if redirect_url.is_some() {
             set.push_str(", redirectUrl = :url");
         }
-        self.update_if(
-            "store the charge in the payment record",
-            key.as_str(),
-            &set,
-            "attribute_exists(openShard) AND (attribute_not_exists(chargeId) OR chargeId = :charge)",
-            [
-                (":charge", Some(s(charge.as_str()))),
-                (":soon", Some(n(clock::now_seconds() + FIRST_LOOK_AFTER))),
-                (":url", redirect_url.map(s)),
-            ],
-        )
-        .await
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .key("tokenId", s(key.as_str()))
+            .update_expression(set)
+            .condition_expression(
+                "attribute_exists(openShard) AND (attribute_not_exists(chargeId) OR chargeId = :charge)",
+            )
+            .expression_attribute_values(":charge", s(charge.as_str()))
+            .expression_attribute_values(":soon", n(clock::now_seconds() + FIRST_LOOK_AFTER));
+        if let Some(url) = redirect_url {
+            update = update.expression_attribute_values(":url", s(url));
+        }
+        transact_update(update)
     }
 
-    /// Closes a record whose charge the bank refused to create. `false` when it has a charge after all.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn close_refused(&self, key: &RecordKey) -> Result<bool, TableError> {
-        self.close_without_charge(key, "refused").await
-    }
-
-    async fn close_without_charge(
-        &self,
-        key: &RecordKey,
-        closed_as: &str,
-    ) -> Result<bool, TableError> {
-        self.update_if(
-            "close the payment record",
-            key.as_str(),
-            "SET outcome = :declined, closedAt = :now, closedAs = :closedAs REMOVE openShard, lookAgainAt, #token",
-            "attribute_exists(tokenId) AND attribute_not_exists(chargeId)",
-            [
-                (":declined", Some(s("declined"))),
-                (":now", Some(s(clock::now()))),
-                (":closedAs", Some(s(closed_as))),
-            ],
+    /// For a transaction: the record is closed, and no charge came of its checkout. Holds unless it has one.
+    #[must_use]
+    pub fn closed_without_charge(&self, key: &RecordKey, closed_as: &str) -> TransactWriteItem {
+        transact_update(
+            Update::builder()
+                .table_name(&self.table)
+                .key("tokenId", s(key.as_str()))
+                .update_expression(
+                    "SET outcome = :declined, closedAt = :now, closedAs = :closedAs REMOVE openShard, lookAgainAt, #token",
+                )
+                .condition_expression("attribute_exists(tokenId) AND attribute_not_exists(chargeId)")
+                .expression_attribute_names("#token", "token")
+                .expression_attribute_values(":declined", s("declined"))
+                .expression_attribute_values(":now", s(clock::now()))
+                .expression_attribute_values(":closedAs", s(closed_as)),
         )
-        .await
     }
 
     /// Closes the copy of a record that another stack has claimed first.
@@ -482,14 +505,6 @@ impl Records {
         .map(|_| ())
     }
 
-    /// Closes a record of which the bank knows no charge. `false` when one was stored meanwhile.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn close_never_charged(&self, key: &RecordKey) -> Result<bool, TableError> {
-        self.close_without_charge(key, "never-charged").await
-    }
-
     /// For a transaction: the shopper never finished. Holds only while the record is as it was read and pending, and the bank
     /// has signed nothing else.
     #[must_use]
@@ -513,20 +528,72 @@ impl Records {
         )
     }
 
-    /// Notes that a shopper came back to a checkout that has no charge stored, and has reconciliation look for it.
+    /// Notes a charge that may be the one of a checkout that has none stored, and has reconciliation look for it. Of each
+    /// kind the first few are kept. `false` when the record is closed or has a charge.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn note_return(&self, key: &RecordKey) -> Result<(), TableError> {
-        self.update_if(
-            "note the return in the payment record",
-            key.as_str(),
-            "SET lookAgainAt = :now, cameBackAt = :now",
-            "attribute_exists(openShard) AND attribute_not_exists(chargeId)",
-            [(":now", Some(n(clock::now_seconds())))],
-        )
-        .await
-        .map(|_| ())
+    pub async fn note_hint(
+        &self,
+        key: &RecordKey,
+        charge: &ChargeId,
+        hint: Hint,
+    ) -> Result<bool, TableError> {
+        const OPERATION: &str = "note a charge that may be the payment record's";
+        const WAITS: &str = "attribute_exists(openShard) AND attribute_not_exists(chargeId)";
+        let named = hint.attribute();
+        let set = match hint {
+            Hint::Notified => "SET lookAgainAt = :now",
+            Hint::Returned => "SET lookAgainAt = :now, cameBackAt = :now",
+        };
+        let now = || (":now", Some(n(clock::now_seconds())));
+        let room = format!(
+            "{WAITS} AND (attribute_not_exists({named}) OR size({named}) < :most OR contains({named}, :id))"
+        );
+        let kept = self
+            .update_if(
+                OPERATION,
+                key.as_str(),
+                &format!("{set} ADD {named} :ids"),
+                &room,
+                [
+                    now(),
+                    (":most", Some(n(HINTS))),
+                    (":id", Some(s(charge.as_str()))),
+                    (":ids", Some(AttributeValue::Ss(vec![charge.to_string()]))),
+                ],
+            )
+            .await?;
+        if kept {
+            return Ok(true);
+        }
+        self.update_if(OPERATION, key.as_str(), set, WAITS, [now()])
+            .await
+    }
+
+    /// The keys of an order's open records that have no charge stored. The index may lag behind a checkout of the last
+    /// moments.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn without_charge(&self, order: &OrderId) -> Result<Vec<RecordKey>, TableError> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(ORDER_INDEX)
+            .key_condition_expression("orderId = :order")
+            .filter_expression("attribute_exists(openShard) AND attribute_not_exists(chargeId)")
+            .projection_expression("tokenId")
+            .expression_attribute_values(":order", s(order.as_str()))
+            .send()
+            .await
+            .map_err(TableError::unavailable("find the order's payment records"))?;
+        let keys = output.items().iter();
+        Ok(keys
+            .filter_map(|item| string(item, "tokenId"))
+            .map(|key| RecordKey::stored(key.to_owned()))
+            .collect())
     }
 
     /// Has reconciliation look at an open, pending record at its next run. `false` when the record is neither. With
@@ -607,7 +674,7 @@ impl Records {
             .expression_attribute_values(":pending", s("pending"))
             .expression_attribute_values(
                 ":isPaid",
-                aws_sdk_dynamodb::types::AttributeValue::Bool(outcome == Outcome::Paid),
+                AttributeValue::Bool(outcome == Outcome::Paid),
             )
             .expression_attribute_values(":now", s(clock::now()));
         update = match outcome {
@@ -743,12 +810,7 @@ impl Records {
         key: &str,
         update: &str,
         condition: &str,
-        values: impl IntoIterator<
-            Item = (
-                &'static str,
-                Option<aws_sdk_dynamodb::types::AttributeValue>,
-            ),
-        >,
+        values: impl IntoIterator<Item = (&'static str, Option<AttributeValue>)>,
     ) -> Result<bool, TableError> {
         let mut request = self
             .client

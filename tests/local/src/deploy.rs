@@ -178,6 +178,8 @@ pub fn context(
             "borrowMasterRecords",
             if branch == "master" { "no" } else { "yes" }.to_owned(),
         ),
+        // The sandbox bank does.
+        ("bankFindsByReference", "yes".to_owned()),
         ("callbackBases", bases.join(",")),
         ("bankRedirectOrigins", outside.bank.clone()),
     ]

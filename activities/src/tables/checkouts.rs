@@ -1,0 +1,254 @@
+//! What a checkout writes: the payment's record, and in the order's row of check-status who the bank is being asked for.
+//! Both are written together or not at all, so that a process that dies leaves no word of one without the other.
+//!
+//! `askedFor` (the record's key), `askedAt` (seconds since 1970) and `askedAmountSatang` stand in the row from before the
+//! bank is called until its answer is stored, or is known to be none. While they stand, no other card is charged for the
+//! order. A card verification has no order, and asks for none.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::TransactWriteItem;
+use tokio::time::sleep;
+
+use super::check_status::{Asked, CheckStatus};
+use super::records::{Record, Records};
+use super::{NotWritten, TableError, transact};
+use crate::clock;
+use crate::domain::checkout::CheckoutForm;
+use crate::domain::ids::{ChargeId, OrderId, OwnerId, RecordKey, ReferenceOrder};
+use crate::domain::money::Satang;
+use crate::domain::payment::Purpose;
+
+/// For how long a payment of which nobody knows keeps other cards from the order, in seconds.
+pub const ASKED_FOR_AT_MOST: i64 = 30 * 60;
+/// How long the first answer of the bank takes at most, in seconds: whoever comes meanwhile may come again after that.
+const ANSWER_TAKES: i64 = 30;
+
+/// How often a write is tried that met another transaction, and how long it waits in between.
+const TRIES: u32 = 5;
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(40);
+
+/// The positions in the transactions.
+const RECORD: usize = 0;
+const ASKED: usize = 1;
+
+/// Why a checkout was not begun.
+#[derive(Debug, thiserror::Error)]
+pub enum NotBegun {
+    /// Another request with this token was first.
+    #[error("a record for this token exists")]
+    Exists,
+    /// Another card of this order may have been charged: the bank's answer is not known.
+    #[error("another payment of the order is being checked")]
+    BeingChecked {
+        /// In how many seconds it is worth another try.
+        again_in: i64,
+    },
+    /// A table could not be used.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// The two tables.
+#[derive(Clone)]
+pub struct Checkouts {
+    /// The payments' records.
+    pub records: Records,
+    /// What apps show.
+    pub check_status: CheckStatus,
+}
+
+impl Checkouts {
+    /// Stores the record of a new payment before the bank is called, and that it is being asked for.
+    ///
+    /// # Errors
+    /// [`NotBegun`].
+    pub async fn begin(
+        &self,
+        form: &CheckoutForm,
+        owner: &OwnerId,
+        amount: Satang,
+        reference: &ReferenceOrder,
+    ) -> Result<(), NotBegun> {
+        const OPERATION: &str = "store the payment record";
+        let key = form.token.record_key();
+        let order = asked_for(&form.order_id);
+        let mut void = None;
+        for _ in 0..TRIES {
+            let now = clock::now_seconds();
+            let mut items = vec![self.records.created(form, owner, amount, reference)];
+            if let Some(order) = order {
+                let expired = now - ASKED_FOR_AT_MOST;
+                let status = &self.check_status;
+                items.push(status.asked(order, &key, amount, now, expired, void.as_ref()));
+            }
+            match patiently(self, OPERATION, items).await {
+                Ok(()) => return Ok(()),
+                Err(NotWritten::Refused(refused)) if refused.contains(&RECORD) => {
+                    return Err(NotBegun::Exists);
+                }
+                Err(NotWritten::Refused(_)) => {
+                    let row = self.check_status.row(&form.order_id).await?;
+                    // Gone or over by now: once more.
+                    let Some(asked) = row.asked.filter(|asked| now < asked.ends()) else {
+                        continue;
+                    };
+                    if self.is_open_question(&asked).await? {
+                        return Err(NotBegun::BeingChecked {
+                            again_in: asked.again_in(now),
+                        });
+                    }
+                    // Its owner did not come to remove it.
+                    void = Some(asked.key);
+                }
+                Err(error) => return Err(unavailable(OPERATION, error).into()),
+            }
+        }
+        Err(TableError::busy(OPERATION).into())
+    }
+
+    /// Whether nobody knows yet what became of the payment that was asked for.
+    async fn is_open_question(&self, asked: &Asked) -> Result<bool, TableError> {
+        let record = self.records.get(&asked.key).await?;
+        Ok(record.is_some_and(|record| record.charge_id.is_none() && !record.is_closed()))
+    }
+
+    /// Stores the bank's answer to a checkout, and that it is being asked for no longer. The first answer stands: `false`
+    /// when another charge is stored already, or the record is closed.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn store_charge(
+        &self,
+        record: &Record,
+        charge: &ChargeId,
+        redirect_url: Option<&str>,
+    ) -> Result<bool, TableError> {
+        const OPERATION: &str = "store the charge in the payment record";
+        let stored = self
+            .records
+            .charge_stored(&record.key, charge, redirect_url);
+        let status = &self.check_status;
+        // What apps are shown, as far as it may change: another card's question stays, and a paid order stays paid.
+        let shown = asked_for(&record.order_id).map_or_else(Vec::new, |order| {
+            vec![
+                status.answered(order, &record.key, charge, record.amount),
+                status.pending(order, charge, record.amount),
+                status.not_asked(order, &record.key),
+            ]
+        });
+        self.write_with_one_of(OPERATION, stored, shown).await
+    }
+
+    /// Closes the record of a checkout that no charge came of, and says that it is being asked for no longer. `false` when
+    /// it has a charge after all.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn close(
+        &self,
+        key: &RecordKey,
+        order: &OrderId,
+        closed_as: &str,
+    ) -> Result<bool, TableError> {
+        const OPERATION: &str = "close the payment record";
+        let closed = self.records.closed_without_charge(key, closed_as);
+        let shown = asked_for(order).map(|order| self.check_status.not_asked(order, key));
+        self.write_with_one_of(OPERATION, closed, shown.into_iter().collect())
+            .await
+    }
+
+    /// Writes the record's item together with the first of the others whose condition holds, or alone. It does not depend
+    /// on what is shown: a row that cannot be written now is judged by its record.
+    async fn write_with_one_of(
+        &self,
+        operation: &'static str,
+        needed: TransactWriteItem,
+        shown: Vec<TransactWriteItem>,
+    ) -> Result<bool, TableError> {
+        for item in shown {
+            match patiently(self, operation, vec![needed.clone(), item]).await {
+                Ok(()) => return Ok(true),
+                Err(NotWritten::Refused(refused)) if refused.contains(&RECORD) => {
+                    return Ok(false);
+                }
+                Err(NotWritten::Refused(refused)) => debug_assert_eq!(refused, [ASKED]),
+                Err(error) => {
+                    let error = unavailable(operation, error);
+                    tracing::warn!(%error, "the check status was not written");
+                    break;
+                }
+            }
+        }
+        match patiently(self, operation, vec![needed]).await {
+            Ok(()) => Ok(true),
+            Err(NotWritten::Refused(_)) => Ok(false),
+            Err(error) => Err(unavailable(operation, error)),
+        }
+    }
+}
+
+/// The order whose row says that it is being asked for.
+fn asked_for(order: &OrderId) -> Option<&OrderId> {
+    (Purpose::of(order) == Purpose::Order).then_some(order)
+}
+
+impl Asked {
+    /// When other cards are kept from the order no longer, in seconds since 1970.
+    #[must_use]
+    pub fn ends(&self) -> i64 {
+        self.at + ASKED_FOR_AT_MOST
+    }
+
+    /// In how many seconds another card is worth another try: soon, while the first answer may still come.
+    fn again_in(&self, now: i64) -> i64 {
+        let answered = self.at + ANSWER_TAKES;
+        let at = if now < answered {
+            answered
+        } else {
+            self.ends()
+        };
+        (at - now).max(1)
+    }
+}
+
+async fn patiently(
+    checkouts: &Checkouts,
+    operation: &'static str,
+    items: Vec<TransactWriteItem>,
+) -> Result<(), NotWritten> {
+    let mut tries = 1;
+    loop {
+        match transact(checkouts.records.client(), operation, items.clone()).await {
+            Err(NotWritten::Conflict) if tries < TRIES => {
+                sleep(TRY_AGAIN_AFTER * tries).await;
+                tries += 1;
+            }
+            written => return written,
+        }
+    }
+}
+
+fn unavailable(operation: &'static str, error: NotWritten) -> TableError {
+    match error {
+        NotWritten::Unavailable(error) => error,
+        NotWritten::Conflict | NotWritten::Refused(_) => TableError::busy(operation),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_card_is_told_to_come_again_when_the_answer_must_be_there_or_the_wait_is_over() {
+        let asked = Asked {
+            key: RecordKey::stored("k".into()),
+            at: 1_000_000,
+            amount: Satang::new(150_000).unwrap(),
+        };
+        for (age, again_in) in [(0, 30), (29, 1), (30, 1770), (1799, 1), (2000, 1)] {
+            assert_eq!(asked.again_in(asked.at + age), again_in, "{age}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! A charge that no record has stored may be the one of a checkout whose answer was lost, or is still on its way. Whoever
+//! names it there only gives a hint: reconciliation asks the bank for that id.
+
+use super::TableError;
+use super::checkouts::Checkouts;
+use super::records::{Hint, Record};
+use crate::domain::ids::{ChargeId, OrderId};
+use crate::domain::payment::Purpose;
+
+/// What is known here of a charge that a notification names and the index does not know.
+#[derive(Debug)]
+pub enum Hinted {
+    /// It is this record's: only the index was behind.
+    Stored(Box<Record>),
+    /// It may be a record's that has none stored, where it is kept by now; or its record is being written.
+    Kept,
+    /// Nothing.
+    Unknown,
+}
+
+/// Keeps the charge of a signed notification at the open record of its order that has no charge stored. `order` is the
+/// bank's `ref_1`, which nobody has signed: it says where to look, and nothing more.
+///
+/// # Errors
+/// [`TableError`].
+pub async fn of_notification(
+    checkouts: &Checkouts,
+    charge: &ChargeId,
+    order: Option<&OrderId>,
+) -> Result<Hinted, TableError> {
+    // Verifications have no row, and their records cannot be told apart.
+    let Some(order) = order.filter(|order| Purpose::of(order) == Purpose::Order) else {
+        return Ok(Hinted::Unknown);
+    };
+    let row = checkouts.check_status.row(order).await?;
+    let asked = row.asked.map(|asked| asked.key);
+    let mut kept = row.charge_id.as_ref() == Some(charge);
+    // The row knows the last checkout, without a delay; the index those before it.
+    let others = checkouts.records.without_charge(order).await?;
+    for key in asked
+        .iter()
+        .chain(others.iter().filter(|key| Some(*key) != asked.as_ref()))
+    {
+        let noted = checkouts.records.note_hint(key, charge, Hint::Notified);
+        if noted.await? {
+            kept = true;
+        } else if let Some(record) = checkouts.records.get(key).await?
+            && record.charge_id.as_ref() == Some(charge)
+        {
+            return Ok(Hinted::Stored(Box::new(record)));
+        }
+    }
+    Ok(if kept { Hinted::Kept } else { Hinted::Unknown })
+}

@@ -12,8 +12,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::app::{App, State};
@@ -98,7 +98,8 @@ fn decide(
     let (ending, fault) = match call.authorise(&app.core.config.secret_key) {
         Err(e) => (Ending::Answer(e.into_response()), None),
         Ok(()) => {
-            let strike = state.faults.strike(operation);
+            let token = call.token_of_its_charge(&state.ledger);
+            let strike = state.faults.strike(operation, token.as_deref());
             let ending = match strike {
                 None => {
                     let (response, due) = act(&mut state);
@@ -107,6 +108,7 @@ fn decide(
                 }
                 Some(strike) => match strike.kind {
                     FaultKind::Error => Ending::Answer(asked_to_fail().into_response()),
+                    FaultKind::Busy => Ending::Answer(asked_to_turn_away().into_response()),
                     FaultKind::LostAnswer => {
                         (_, deliveries) = act(&mut state);
                         Ending::Hang(strike.delay)
@@ -137,10 +139,20 @@ fn asked_to_fail() -> GatewayError {
     )
 }
 
+fn asked_to_turn_away() -> GatewayError {
+    GatewayError::with(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_requests",
+        "the sandbox was asked to turn this request away",
+    )
+}
+
 /// The parts of a request that every operation looks at.
 pub(crate) struct Call {
     path: String,
     headers: HeaderMap,
+    /// The card token that a new charge is to be made with.
+    token: Option<String>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Call {
@@ -151,11 +163,38 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
         Ok(Self {
             path: uri.path().to_owned(),
             headers: parts.headers.clone(),
+            token: None,
         })
     }
 }
 
 impl Call {
+    /// The same call, for a new charge with the card token in this body, if there is one.
+    pub(crate) fn charging(mut self, body: &Payload) -> Self {
+        #[derive(Deserialize)]
+        struct WithToken {
+            token: String,
+        }
+        let read = |body: &Bytes| serde_json::from_slice(body).ok();
+        let token = body.as_ref().ok().and_then(read);
+        self.token = token.map(|WithToken { token }| token);
+        self
+    }
+
+    /// The card token of the charge that this call makes or is about.
+    fn token_of_its_charge(&self, ledger: &Ledger) -> Option<String> {
+        let charge = || {
+            let id_or_reference = self
+                .path
+                .strip_prefix("/card/v2/charge/")?
+                .split('/')
+                .next()?;
+            let charge = ledger.inquire(id_or_reference).ok()?;
+            Some(charge.token.clone())
+        };
+        self.token.clone().or_else(charge)
+    }
+
     fn authorise(&self, secret_key: &str) -> Result<(), GatewayError> {
         let message = match self.headers.get("x-api-key").map(|key| key.as_bytes()) {
             Some(key) if key == secret_key.as_bytes() => return Ok(()),

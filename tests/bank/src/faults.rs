@@ -32,6 +32,8 @@ pub(crate) enum Operation {
 pub(crate) enum FaultKind {
     /// A request is answered with 500, without effect.
     Error,
+    /// A request is turned away with 429, without effect.
+    Busy,
     /// A request has no effect and no answer: the connection closes after the delay.
     Timeout,
     /// A request has its effect, but no answer: the connection closes after the delay.
@@ -45,11 +47,14 @@ pub(crate) enum FaultKind {
 }
 
 /// A fault to come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Fault {
     operation: Operation,
     kind: FaultKind,
+    /// The card token whose charge it strikes; any where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
     /// How many more times.
     #[serde(default = "once")]
     times: u32,
@@ -67,14 +72,14 @@ fn a_minute() -> u64 {
 }
 
 impl Fault {
-    fn check(self) -> Result<(), GatewayError> {
+    fn check(&self) -> Result<(), GatewayError> {
         let of_notification = matches!(
             self.kind,
             FaultKind::Late | FaultKind::Repeated | FaultKind::Never
         );
         if of_notification != (self.operation == Operation::Notification) {
             return Err(GatewayError::invalid(
-                "`error`, `timeout` and `lost_answer` are for requests; `late`, `repeated` and `never` are for \
+                "`error`, `busy`, `timeout` and `lost_answer` are for requests; `late`, `repeated` and `never` are for \
                  `notification`",
             ));
         }
@@ -112,12 +117,12 @@ impl Faults {
         self.0.clear();
     }
 
-    /// The fault that this operation meets now, if any.
-    pub(crate) fn strike(&mut self, operation: Operation) -> Option<Strike> {
-        let at = self
-            .0
-            .iter()
-            .position(|fault| fault.operation == operation)?;
+    /// The fault that this operation meets now, if any. `token` is the card token whose charge it is about.
+    pub(crate) fn strike(&mut self, operation: Operation, token: Option<&str>) -> Option<Strike> {
+        let at = self.0.iter().position(|fault| {
+            let is_meant = fault.token.is_none() || fault.token.as_deref() == token;
+            fault.operation == operation && is_meant
+        })?;
         let fault = &mut self.0[at];
         let strike = Strike {
             kind: fault.kind,
@@ -150,9 +155,9 @@ mod tests {
                 r#"{"operation":"inquire","kind":"timeout","delayMs":5}"#,
             ))
             .unwrap();
-        assert_eq!(faults.strike(Operation::Void), None);
+        assert_eq!(faults.strike(Operation::Void, None), None);
         let kinds: Vec<_> = (0..4)
-            .filter_map(|_| faults.strike(Operation::Inquire))
+            .filter_map(|_| faults.strike(Operation::Inquire, None))
             .collect();
         let error = Strike {
             kind: FaultKind::Error,
@@ -163,6 +168,18 @@ mod tests {
             delay: Duration::from_millis(5),
         };
         assert_eq!(kinds, [error, error, timeout]);
+    }
+
+    #[test]
+    fn a_fault_that_names_a_token_strikes_no_other_charge() {
+        let mut faults = Faults::default();
+        let busy = r#"{"operation":"create_charge","kind":"busy","token":"tokn_test_a"}"#;
+        faults.plan(fault(busy)).unwrap();
+        for other in [None, Some("tokn_test_b")] {
+            assert_eq!(faults.strike(Operation::CreateCharge, other), None);
+        }
+        let strike = faults.strike(Operation::CreateCharge, Some("tokn_test_a"));
+        assert_eq!(strike.map(|strike| strike.kind), Some(FaultKind::Busy));
     }
 
     #[test]

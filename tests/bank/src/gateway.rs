@@ -117,6 +117,7 @@ struct CardRequest {
 }
 
 async fn create_charge(Shared(app): Shared<App>, call: Call, body: Payload) -> Response {
+    let call = call.charging(&body);
     perform(&app, Operation::CreateCharge, &call, |ledger, now| {
         let (token, order) = call.json::<ChargeRequest>(&body)?.check()?;
         let charge = ledger.create_charge(&token, order, now)?;

@@ -51,7 +51,9 @@ pub(crate) fn prepare(
         record(charge, now, Some("lost, as this card wants it".to_owned()));
         return Ok(Vec::new());
     }
-    let strike = state.faults.strike(Operation::Notification);
+    let strike = state
+        .faults
+        .strike(Operation::Notification, Some(&charge.token));
     Ok(match strike.map(|strike| strike.kind) {
         Some(FaultKind::Never) => {
             record(charge, now, Some("withheld by a fault".to_owned()));

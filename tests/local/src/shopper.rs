@@ -209,9 +209,10 @@ pub async fn checkout(outputs: &Outputs, order: &Order, card: &str) -> Result<Ch
 pub async fn checkout_with(outputs: &Outputs, order: &Order, token: String) -> Result<Checkout> {
     let form = checkout_form(outputs, order, &token);
     let mut answer = post_checkout(outputs, &form).await?;
-    // A machine that does too much at once answers that the same form may be sent again, and so it is.
+    // A machine that does too much at once answers that the same form may be sent again, and so it is; and so is one that
+    // came while the bank was being asked for another card of the order.
     for _ in 0..TRIES_AGAIN {
-        if answer.status != 503 {
+        if answer.status != 503 && !answer.body.contains("PAYMENT_BEING_CHECKED") {
             break;
         }
         sleep(TRY_AGAIN_AFTER).await;

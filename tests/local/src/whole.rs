@@ -429,9 +429,10 @@ fn check_uncharged(payment: &Payment, findings: &mut Findings) {
     };
     check_closed(record, findings);
     let closed_as = record["closedAs"].as_str().unwrap_or_default();
-    findings.check(matches!(closed_as, "never-charged" | "refused"), || {
-        format!("the bank made no charge, and the record is closed as {closed_as:?}")
-    });
+    findings.check(
+        matches!(closed_as, "never-charged" | "not-charged" | "refused"),
+        || format!("the bank made no charge, and the record is closed as {closed_as:?}"),
+    );
 }
 
 fn check_closed(record: &Value, findings: &mut Findings) {

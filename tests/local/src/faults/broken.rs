@@ -72,9 +72,9 @@ pub const BREAKAGES: [Breakage; 3] = [
         name: "the record is stored after the charge",
         file: "activities/src/activity/cardtoken.rs",
         change: Change::Move {
-            from: "    match parts\n        .records\n        .create(",
+            from: "    match parts\n        .checkouts\n        .begin(",
             to: "    let new_charge = NewCharge {",
-            before: "    let record = parts.records.get(&key).await.map_err(unavailable)?;\n    proceed(",
+            before: "    let record = records.get(&key).await.map_err(cannot_look)?;\n    proceed(",
         },
         flows: &[Flow::WithoutThreeDs],
         faults: &Fault::ALL,

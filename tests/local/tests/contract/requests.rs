@@ -73,9 +73,23 @@ impl Requests {
                 self.submit(&used).await;
                 with(self.form().await, "token", &used["token"])
             }
+            (409, Some("PAYMENT_BEING_CHECKED")) => {
+                let order = self.order().await;
+                let lost = self.form_for(&order).await;
+                self.have_bank_fail(&lost, "error").await;
+                let answer = shopper::post_checkout(&self.outputs, &lost).await;
+                assert_eq!(answer.expect("an answer").status, 503);
+                self.form_for(&order).await
+            }
             (503, Some("BANK_UNAVAILABLE")) => {
-                self.have_bank_refuse_a_charge().await;
-                self.form().await
+                let form = self.form().await;
+                self.have_bank_fail(&form, "busy").await;
+                form
+            }
+            (503, Some("PAYMENT_BEING_CHECKED")) => {
+                let form = self.form().await;
+                self.have_bank_fail(&form, "error").await;
+                form
             }
             _ => return None,
         };
@@ -200,10 +214,11 @@ impl Requests {
         order
     }
 
-    async fn have_bank_refuse_a_charge(&self) {
+    /// The bank fails the charge of this form, without effect.
+    async fn have_bank_fail(&self, form: &Form, kind: &str) {
         let response = client()
             .post(format!("{}/sandbox/faults", self.outputs.bank_url))
-            .json(&json!({"operation": "create_charge", "kind": "error", "times": 1}))
+            .json(&json!({"operation": "create_charge", "kind": kind, "times": 1, "token": form["token"]}))
             .send()
             .await
             .expect("the bank answers");

@@ -8,6 +8,7 @@ mod closing;
 mod commands;
 mod flows;
 mod hostile;
+mod lost_answers;
 mod notifications;
 mod old_records;
 mod orders;

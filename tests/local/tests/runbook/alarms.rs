@@ -239,20 +239,29 @@ async fn outcome_conflict() {
     assert_eq!(app.told(&paid.order).await, ["payment.reversed"]);
 }
 
-/// The record of a checkout that died before it stored a charge, and whose shopper came back.
+/// The record of a checkout that died two days ago before it stored a charge, whose shopper came back, and for which the bank
+/// is still being asked.
 async fn dead_checkout(app: &TestApp) -> (Order, String, String) {
     let order = app.order().await;
     let token = shopper::card_token(&app.outputs, CARD_APPROVED)
         .await
         .expect("token");
     let reference = random::digits(20);
+    let key = app.look.key_of_token(&token).expect("a token");
+    let since = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(48);
     app.put_record(&json!({
-        "tokenId": app.look.key_of_token(&token).expect("a token"), "token": token,
+        "tokenId": key, "token": token,
         "orderId": order.order_id, "ownerId": order.owner_id, "amountSatang": 150_000, "currency": "THB",
         "referenceOrder": reference, "saveCard": true, "outcome": "pending", "status": false, "attempt": 0,
-        "openShard": 3, "lookAgainAt": 1, "cameBackAt": 1, "openSince": jiff::Timestamp::now().to_string(),
+        "openShard": 3, "lookAgainAt": 1, "cameBackAt": 1, "openSince": since.to_string(),
     }))
     .await;
+    let asked = json!({
+        "orderId": order.order_id, "askedFor": key, "askedAt": jiff::Timestamp::now().as_second(),
+        "askedAmountSatang": 150_000,
+    });
+    app.put(app.outputs.table("check-status").expect("a table"), &asked)
+        .await;
     (order, token, reference)
 }
 
@@ -332,6 +341,10 @@ async fn orphan_checkout() {
             .run("orphan-checkout", "check")
             .contains("never-charged")
     );
+    // From then on another card may pay.
+    let row = app.look.check_status(&never.order_id).await;
+    let row = row.expect("the table").expect("the row");
+    assert_eq!(row, json!({"orderId": never.order_id}));
 }
 
 #[tokio::test]

@@ -17,11 +17,22 @@ const SESSIONS: usize = 5 * 8;
 /// # Errors
 /// [`SettingError`] when the trusted roots cannot be read.
 pub fn http_client(timeout: Duration) -> Result<reqwest::Client, SettingError> {
-    build(
-        client()?
-            .timeout(timeout)
-            .connect_timeout(timeout.min(Duration::from_secs(3))),
-    )
+    build(with_timeouts(timeout)?)
+}
+
+/// As [`http_client`], but every request has a connection of its own. One that was kept may be dead after a freeze, and a
+/// request that is written to it leaves open whether it arrived.
+///
+/// # Errors
+/// As [`http_client`].
+pub fn http_client_without_reuse(timeout: Duration) -> Result<reqwest::Client, SettingError> {
+    build(with_timeouts(timeout)?.pool_max_idle_per_host(0))
+}
+
+fn with_timeouts(timeout: Duration) -> Result<reqwest::ClientBuilder, SettingError> {
+    Ok(client()?
+        .timeout(timeout)
+        .connect_timeout(timeout.min(Duration::from_secs(3))))
 }
 
 /// What all HTTP clients have in common: rustls with ring, HTTP/1.1, and no redirects, for nobody that we call may send a

@@ -295,6 +295,34 @@ async fn a_kept_connection_that_breaks_after_the_request_leaves_open_whether_it_
     assert_eq!(requests.load(Ordering::SeqCst), 2);
 }
 
+#[tokio::test]
+async fn a_client_on_new_connections_leaves_no_charge_to_a_connection_that_was_kept() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    std::thread::spawn(move || {
+        // Each answers one request, and then takes the next without a word.
+        for connection in listener.incoming() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            std::thread::spawn(move || {
+                let mut connection = connection.unwrap();
+                read_request(&connection);
+                connection
+                    .write_all(b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 2\r\n\r\n{}")
+                    .unwrap();
+                let _ = connection.read(&mut [0; 1]);
+            });
+        }
+    });
+    let bank = client_of(&url).on_new_connections().unwrap();
+    for _ in 0..2 {
+        let error = charge_somebody(&bank).await.unwrap_err();
+        assert!(matches!(error, BankError::NotTaken(_)), "{error:?}");
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
+
 /// A client of whatever is at this address.
 fn client_of(url: &str) -> Bank {
     let secret = json!({"url": url, "b2c": format!("pkey_test_x:{SECRET_KEY}")}).to_string();

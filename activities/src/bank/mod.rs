@@ -17,7 +17,7 @@ use crate::domain::ids::{
     CardToken, ChargeId, CustomerId, MAX_ID_LENGTH, MerchantId, OrderId, ReferenceOrder,
 };
 use crate::domain::money::Satang;
-use crate::http_client::http_client;
+use crate::http_client::{http_client, http_client_without_reuse};
 use crate::settings::SettingError;
 
 pub use crate::secret::SecretSource;
@@ -96,6 +96,18 @@ impl Bank {
             http: http_client(timeout)?,
             gateway,
             timeout,
+        })
+    }
+
+    /// The same client with a new connection for each call: for whoever creates charges, where a call that met a dead
+    /// connection would leave open whether it charged.
+    ///
+    /// # Errors
+    /// As [`Bank::new`].
+    pub fn on_new_connections(self) -> Result<Self, SettingError> {
+        Ok(Self {
+            http: http_client_without_reuse(self.timeout)?,
+            ..self
         })
     }
 

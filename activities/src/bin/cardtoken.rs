@@ -11,7 +11,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let parts = Parts {
         orders: aws.orders()?,
         checkouts: aws.checkouts()?,
-        bank: aws.bank()?,
+        bank: aws.bank()?.on_new_connections()?,
         executions: aws.executions()?,
         merchants: wiring::merchants()?,
         bases: wiring::callback_bases()?,

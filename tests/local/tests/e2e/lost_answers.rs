@@ -370,7 +370,6 @@ async fn the_charge_of_a_signed_notification_is_found_without_an_inquiry_by_refe
     assert_eq!(sent["answer"], 503, "{sent}");
     let record = app.read_record(&card.key).await;
     assert_eq!(record["notifiedCharges"], json!([charge]), "{record}");
-    assert!(record.get("chargeId").is_none(), "{record}");
 
     let reference = record["referenceOrder"].as_str().expect("a reference");
     let before = app.inquiries_of(reference).await;
@@ -413,13 +412,12 @@ async fn a_notification_before_checkout_has_stored_the_charge_is_kept_and_the_ch
     // Charged, and its answer takes a while.
     app.bank_fails("create_charge", "lost_answer", &card).await;
     app.bank_fails("inquire", "timeout", &card).await;
-    let (told, answer) = tokio::join!(app.pays_with(&card), async {
+    let (_, answer) = tokio::join!(app.post(&card), async {
         while app.charges_of(&card).await == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         app.notify(&app.charge_of(&card).await).await
     });
-    assert!(told.is_being_checked(), "{} {}", told.status, told.code);
     assert_eq!(answer["answer"], 503, "{answer}");
     assert_eq!(app.post(&card).await.status, 200);
     app.assert_paid_by(&card).await;
@@ -434,6 +432,10 @@ async fn a_return_with_the_token_is_a_hint_that_made_up_ones_do_not_push_out() {
     let card = app.card_for(&order, CARD_APPROVED).await;
     app.loses_its_answer(&card).await;
     let charge = app.charge_of(&card).await;
+    // So that no reconciliation of another test finds it meanwhile.
+    let other = [(":other", json!(random::digits(20)))];
+    app.change_record(&card.key, "SET referenceOrder = :other", &other)
+        .await;
     let post = async |id: &str| {
         let body = format!("objectId={id}&status=true&token={}", card.token);
         let answer = app.post_callback(FORM, body).await;

@@ -14,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
 
 use crate::app::{App, State};
 use crate::error::{GatewayError, read_json};
@@ -26,27 +25,61 @@ use crate::requests::Request;
 /// A request's body, or that it was too long or broke off.
 pub(crate) type Payload = Result<Bytes, BytesRejection>;
 
+/// A page of something on the way to the bank, in an outage.
+const PAGE: &str = "<!doctype html><html lang=\"en\"><title>Maintenance</title><p>We will be back soon.</p></html>";
+
 /// What a request did.
 pub(crate) struct Effect {
-    /// The answer as JSON text, so that it shows what was true under the lock.
-    body: Box<RawValue>,
-    /// The charge that was decided, for the notification.
-    decided: Option<String>,
+    /// The answer, made under the lock so that it shows what was true then.
+    answer: Response,
+    /// The charge that a notification is to be sent of.
+    notify: Option<String>,
+    /// Whether the merchant has answered the notification before the request is answered.
+    notify_first: bool,
 }
 
 impl Effect {
+    fn of(answer: Response) -> Self {
+        Self {
+            answer,
+            notify: None,
+            notify_first: false,
+        }
+    }
+
     /// An effect that is answered with `object`.
     pub(crate) fn answer(object: &impl Serialize) -> Self {
-        Self {
-            body: to_raw_value(object).expect("an object of strings, numbers and lists is JSON"),
-            decided: None,
-        }
+        Self::of(Json(object).into_response())
+    }
+
+    /// An effect that is answered with this text, which is JSON or nearly so.
+    pub(crate) fn text(text: String) -> Self {
+        Self::of(([(CONTENT_TYPE, "application/json")], text).into_response())
+    }
+
+    /// No effect: a page of something on the way is the answer.
+    pub(crate) fn page() -> Self {
+        Self::of(([(CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response())
+    }
+
+    /// No effect but what was counted: the bank refuses.
+    pub(crate) fn refusal(error: GatewayError) -> Self {
+        Self::of(error.into_response())
     }
 
     /// The same, which also decided this charge.
     pub(crate) fn deciding(self, charge: Option<String>) -> Self {
         Self {
-            decided: charge,
+            notify: charge,
+            ..self
+        }
+    }
+
+    /// The same, with a notification of this charge, whatever it is, before the answer.
+    pub(crate) fn notifying_first(self, charge: String) -> Self {
+        Self {
+            notify: Some(charge),
+            notify_first: true,
             ..self
         }
     }
@@ -65,9 +98,13 @@ pub(crate) async fn perform(
     call: &Call,
     effect: impl FnOnce(&mut Ledger, Timestamp) -> Result<Effect, GatewayError>,
 ) -> Response {
-    let (ending, deliveries) = decide(app, operation, call, effect);
+    let (ending, deliveries, notify_first) = decide(app, operation, call, effect);
     for delivery in deliveries {
-        tokio::spawn(notify::deliver(app.clone(), delivery));
+        let delivered = tokio::spawn(notify::deliver(app.clone(), delivery));
+        if notify_first {
+            // What became of it stands in the charge's record.
+            let _ = delivered.await;
+        }
     }
     match ending {
         Ending::Answer(response) => response,
@@ -80,15 +117,20 @@ fn decide(
     operation: Operation,
     call: &Call,
     effect: impl FnOnce(&mut Ledger, Timestamp) -> Result<Effect, GatewayError>,
-) -> (Ending, Vec<Delivery>) {
+) -> (Ending, Vec<Delivery>, bool) {
+    let mut notify_first = false;
     let act = |state: &mut State| {
         let done = app.change_locked(state, |state, now| {
             let done = effect(&mut state.ledger, now)?;
-            let deliveries = match &done.decided {
+            notify_first = done.notify_first;
+            let deliveries = match &done.notify {
+                Some(charge) if done.notify_first => {
+                    vec![notify::prepare_one(app, state, charge, now)?]
+                }
                 Some(charge) => notify::prepare(app, state, charge, now)?,
                 None => Vec::new(),
             };
-            Ok((Json(done.body).into_response(), deliveries))
+            Ok((done.answer, deliveries))
         });
         done.unwrap_or_else(|e| (e.into_response(), Vec::new()))
     };
@@ -128,7 +170,7 @@ fn decide(
         },
         fault,
     });
-    (ending, deliveries)
+    (ending, deliveries, notify_first)
 }
 
 fn asked_to_fail() -> GatewayError {

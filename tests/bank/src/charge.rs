@@ -1,5 +1,7 @@
 //! Charges: what they are, what may happen to them, and how they are shown.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -7,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::OTP;
 use crate::cards::{Card, CardObject};
+use crate::dialect::{Dialect, ReversalManner};
 use crate::error::GatewayError;
 use crate::ids;
 use crate::money::Satang;
@@ -168,6 +171,8 @@ pub(crate) struct Charge {
     pub(crate) order: Order,
     card: Card,
     card_id: String,
+    #[serde(default)]
+    dialect: Dialect,
     created: Timestamp,
     state: TransactionState,
     failure: Option<Failure>,
@@ -177,6 +182,11 @@ pub(crate) struct Charge {
     /// Whether a slow issuer has been asked; it has decided when the state says so.
     #[serde(default)]
     issuer_asked: bool,
+    /// How many inquiries and reversals were asked for, where the dialect counts them.
+    #[serde(default)]
+    inquiries: u32,
+    #[serde(default)]
+    reversals: u32,
     history: Vec<Event>,
     pub(crate) notifications: Vec<Notification>,
 }
@@ -190,8 +200,8 @@ impl Charge {
         order: Order,
         number: u64,
         token: &str,
-        card: Card,
-        card_id: &str,
+        (card, card_id): (Card, &str),
+        dialect: Dialect,
         now: Timestamp,
     ) -> Self {
         let mut charge = Self {
@@ -201,6 +211,7 @@ impl Charge {
             order,
             card,
             card_id: card_id.to_owned(),
+            dialect,
             created: now,
             state: TransactionState::PreAuthorized,
             failure: None,
@@ -208,6 +219,8 @@ impl Charge {
             refunds: Vec::new(),
             wrong_otps: 0,
             issuer_asked: false,
+            inquiries: 0,
+            reversals: 0,
             history: Vec::new(),
             notifications: Vec::new(),
         };
@@ -222,6 +235,32 @@ impl Charge {
     /// Where the charge stands.
     pub(crate) fn state(&self) -> TransactionState {
         self.state
+    }
+
+    /// How the bank speaks of it.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Has the bank speak of it in another way from now on.
+    pub(crate) fn speak(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
+    }
+
+    /// Takes an inquiry; how many there were before it. Only dialects that differ by it count them.
+    pub(crate) fn inquired(&mut self) -> u32 {
+        let before = self.inquiries;
+        if matches!(self.dialect, Dialect::InquiryLags | Dialect::PageInOutage) {
+            self.inquiries += 1;
+        }
+        before
+    }
+
+    /// Takes a request for a void or a refund; how the bank answers it.
+    pub(crate) fn reversal_asked(&mut self) -> ReversalManner {
+        let manner = self.dialect.reversal(self.reversals == 0);
+        self.reversals += 1;
+        manner
     }
 
     /// Whether the charge has a 3-D Secure page.
@@ -417,7 +456,7 @@ impl Charge {
             object: "charge",
             amount: self.order.amount.to_json(),
             currency: Self::CURRENCY,
-            transaction_state: self.state,
+            transaction_state: self.state.as_str().into(),
             status: self.state.status(),
             source: CardObject::new(&self.card_id, self.card),
             created: bangkok_stamp(self.created),
@@ -436,11 +475,27 @@ impl Charge {
         }
     }
 
+    /// The charge object in the charge's dialect: its text, which is not always JSON alone.
+    pub(crate) fn written(&self, base: &str) -> String {
+        self.dialect.write(&self.spoken(base), self.order.amount)
+    }
+
+    /// The charge object with state and status in the charge's dialect.
+    pub(crate) fn spoken(&self, base: &str) -> ChargeObject {
+        let (state, status) = self.dialect.state(self.state);
+        ChargeObject {
+            transaction_state: state,
+            status,
+            ..self.object(base)
+        }
+    }
+
     /// The charge and all that happened to it, as the sandbox shows it.
     pub(crate) fn record(&self, base: &str) -> ChargeRecord<'_> {
         ChargeRecord {
             charge: self.object(base),
             mid: self.order.mid.as_deref(),
+            dialect: self.dialect,
             wrong_otps: self.wrong_otps,
             history: &self.history,
             notifications: &self.notifications,
@@ -471,8 +526,8 @@ pub(crate) struct ChargeObject {
     object: &'static str,
     amount: Box<RawValue>,
     currency: &'static str,
-    transaction_state: TransactionState,
-    status: &'static str,
+    pub(crate) transaction_state: Cow<'static, str>,
+    pub(crate) status: &'static str,
     source: CardObject,
     created: String,
     redirect_url: Option<String>,
@@ -496,6 +551,7 @@ pub(crate) struct ChargeRecord<'a> {
     #[serde(flatten)]
     charge: ChargeObject,
     mid: Option<&'a str>,
+    dialect: Dialect,
     wrong_otps: u8,
     history: &'a [Event],
     notifications: &'a [Notification],
@@ -535,8 +591,8 @@ mod tests {
             order,
             1,
             "tokn_test_x",
-            card,
-            "card_test_x",
+            (card, "card_test_x"),
+            Dialect::Usual,
             Timestamp::UNIX_EPOCH,
         )
     }

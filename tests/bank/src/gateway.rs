@@ -9,10 +9,14 @@ use serde_json::value::RawValue;
 
 use crate::app::App;
 use crate::call::{Call, Effect, Payload, perform};
-use crate::charge::{Charge, Order, TransactionState};
+use crate::charge::{Charge, ChargeObject, Order, TransactionState};
+use crate::dialect::{Dialect, ReversalManner};
 use crate::error::GatewayError;
 use crate::faults::Operation;
 use crate::money::Satang;
+
+/// How many inquiries a copy that lags behind answers.
+const LAGGING: u32 = 2;
 
 /// The routes.
 pub(crate) fn routes() -> Router<App> {
@@ -122,7 +126,11 @@ async fn create_charge(Shared(app): Shared<App>, call: Call, body: Payload) -> R
         let (token, order) = call.json::<ChargeRequest>(&body)?.check()?;
         let charge = ledger.create_charge(&token, order, now)?;
         let decided = charge.state() != TransactionState::PreAuthorized;
-        Ok(Effect::answer(&charge.object(&app.base)).deciding(decided.then(|| charge.id.clone())))
+        let answer = Effect::text(charge.written(&app.base));
+        Ok(match charge.dialect() {
+            Dialect::NotificationFirst => answer.notifying_first(charge.id.clone()),
+            _ => answer.deciding(decided.then(|| charge.id.clone())),
+        })
     })
     .await
 }
@@ -130,7 +138,11 @@ async fn create_charge(Shared(app): Shared<App>, call: Call, body: Payload) -> R
 async fn inquire(Shared(app): Shared<App>, Path(id): Path<String>, call: Call) -> Response {
     perform(&app, Operation::Inquire, &call, |ledger, _| {
         let charge = ledger.inquire(&id)?;
-        Ok(Effect::answer(&charge.object(&app.base)))
+        Ok(match (charge.dialect(), charge.inquired()) {
+            (Dialect::InquiryLags, ..LAGGING) => Effect::refusal(GatewayError::no_charge()),
+            (Dialect::PageInOutage, 0) => Effect::page(),
+            _ => Effect::text(charge.written(&app.base)),
+        })
     })
     .await
 }
@@ -144,8 +156,10 @@ async fn void(
     perform(&app, Operation::Void, &call, |ledger, now| {
         let charge = ledger.charge_mut(&id)?;
         call.json_if_any::<VoidRequest>(&body)?;
-        charge.void(now)?;
-        Ok(Effect::answer(&charge.object(&app.base)))
+        reversed(charge, &app.base, |charge| {
+            charge.void(now)?;
+            Ok(charge.spoken(&app.base))
+        })
     })
     .await
 }
@@ -159,12 +173,44 @@ async fn refund(
     perform(&app, Operation::Refund, &call, |ledger, now| {
         let charge = ledger.charge_mut(&id)?;
         let request: RefundRequest = call.json(&body)?;
-        let refund_id = charge.refund(read_amount(&request.amount)?, now)?;
-        let mut object = charge.object(&app.base);
-        object.refund_id = Some(refund_id);
-        Ok(Effect::answer(&object))
+        let amount = read_amount(&request.amount)?;
+        reversed(charge, &app.base, |charge| {
+            let refund_id = charge.refund(amount, now)?;
+            let mut object = charge.spoken(&app.base);
+            object.refund_id = Some(refund_id);
+            Ok(object)
+        })
     })
     .await
+}
+
+/// Reverses the charge and answers it, both in the manner of its dialect.
+fn reversed(
+    charge: &mut Charge,
+    base: &str,
+    reverse: impl FnOnce(&mut Charge) -> Result<ChargeObject, GatewayError>,
+) -> Result<Effect, GatewayError> {
+    Ok(match charge.reversal_asked() {
+        ReversalManner::Right => {
+            let object = reverse(charge)?;
+            Effect::text(charge.dialect().write(&object, charge.order.amount))
+        }
+        ReversalManner::DoneAndEmpty => {
+            reverse(charge)?;
+            Effect::text("{}".to_owned())
+        }
+        ReversalManner::NothingAndEmpty => Effect::text("{}".to_owned()),
+        ReversalManner::Page => Effect::page(),
+        ReversalManner::ErrorObject => Effect::refusal(GatewayError::refused(
+            "operation_declined",
+            "the operation was declined",
+        )),
+        ReversalManner::FailObject => {
+            let mut object = charge.spoken(base);
+            object.status = "fail";
+            Effect::answer(&object)
+        }
+    })
 }
 
 async fn create_customer(Shared(app): Shared<App>, call: Call, body: Payload) -> Response {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cards::Card;
 use crate::charge::{Charge, Order};
 use crate::customer::{Customer, SavedCard};
+use crate::dialect::Dialect;
 use crate::error::GatewayError;
 use crate::ids;
 
@@ -19,6 +20,8 @@ const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(10);
 struct Token {
     card: Card,
     card_id: String,
+    #[serde(default)]
+    dialect: Dialect,
     issued: Timestamp,
     charge: Option<String>,
 }
@@ -49,12 +52,13 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Exchanges a card for a token.
-    pub(crate) fn issue_token(&mut self, card: Card, now: Timestamp) -> String {
+    /// Exchanges a card for a token, of whose charge the bank will speak in this dialect.
+    pub(crate) fn issue_token(&mut self, card: Card, dialect: Dialect, now: Timestamp) -> String {
         let id = ids::new("tokn_test_");
         let token = Token {
             card,
             card_id: ids::new("card_test_"),
+            dialect,
             issued: now,
             charge: None,
         };
@@ -83,7 +87,8 @@ impl Ledger {
                 "the token is older than 10 minutes; the card has to be entered again",
             ));
         }
-        let charge = Charge::create(order, number, token_id, token.card, &token.card_id, now);
+        let card = (token.card, token.card_id.as_str());
+        let charge = Charge::create(order, number, token_id, card, token.dialect, now);
         token.charge = Some(charge.id.clone());
         Ok(self.charges.entry(charge.id.clone()).or_insert(charge))
     }
@@ -98,17 +103,21 @@ impl Ledger {
         self.charges.get_mut(id).ok_or_else(GatewayError::no_charge)
     }
 
-    /// The charge with this id or, where there is none, the latest one with this `reference_order`.
-    pub(crate) fn inquire(&self, id_or_reference: &str) -> Result<&Charge, GatewayError> {
-        self.charges
-            .get(id_or_reference)
-            .or_else(|| {
-                self.charges
-                    .values()
-                    .filter(|charge| charge.order.reference_order == id_or_reference)
-                    .max_by_key(|charge| charge.number)
-            })
-            .ok_or_else(GatewayError::no_charge)
+    /// The charge with this id or, where there is none, the latest one with this `reference_order`, unless its dialect
+    /// knows no such inquiry.
+    pub(crate) fn inquire(&mut self, id_or_reference: &str) -> Result<&mut Charge, GatewayError> {
+        let id = match self.charges.get(id_or_reference) {
+            Some(charge) => Some(&charge.id),
+            None => self
+                .charges
+                .values()
+                .filter(|charge| charge.order.reference_order == id_or_reference)
+                .max_by_key(|charge| charge.number)
+                .filter(|charge| charge.dialect() != Dialect::NoInquiryByReference)
+                .map(|charge| &charge.id),
+        };
+        let id = id.cloned().ok_or_else(GatewayError::no_charge)?;
+        self.charge_mut(&id)
     }
 
     /// All charges, the oldest first.

@@ -18,6 +18,7 @@ mod callback;
 mod cards;
 mod charge;
 mod customer;
+mod dialect;
 mod error;
 mod faults;
 mod gateway;
@@ -48,6 +49,7 @@ use crate::ledger::Ledger;
 use crate::store::StateFile;
 
 pub use crate::cards::{CARDS, Manner, SandboxCard};
+pub use crate::dialect::{Dialect, UnknownDialect};
 pub use crate::store::OpenError;
 
 /// The public key of the sandbox's only merchant account, which a checkout page carries.
@@ -56,6 +58,9 @@ pub const PUBLIC_KEY: &str = "pkey_test_sandbox_only";
 /// The secret key of the sandbox's only merchant account: what `x-api-key` must be, and the salt of the
 /// notifications' checksum.
 pub const SECRET_KEY: &str = "skey_test_sandbox_only";
+
+/// The secret key that the merchant account had before it was rotated: good for nothing but old notifications.
+pub const FORMER_SECRET_KEY: &str = "skey_test_sandbox_former";
 
 /// The one-time password that the 3-D Secure page accepts.
 pub const OTP: &str = "123456";

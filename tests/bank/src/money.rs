@@ -68,6 +68,16 @@ impl Satang {
         format!("{}.{:02}00", self.0 / 100, self.0 % 100)
     }
 
+    /// The amount in baht as a number with an exponent: `1.50000e3`.
+    pub(crate) fn with_exponent(self) -> String {
+        let digits = self.0.to_string();
+        let (first, rest) = digits.split_at(1);
+        // The digits are satang, two places to the right of the point.
+        let exponent = rest.len() as i64 - 2;
+        let point = if rest.is_empty() { "" } else { "." };
+        format!("{first}{point}{rest}e{exponent}")
+    }
+
     /// The sum, `None` beyond the range.
     pub(crate) fn plus(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
@@ -142,6 +152,18 @@ mod tests {
             (0, "0"),
         ] {
             assert_eq!(Satang(satang).to_json().get(), json);
+        }
+    }
+
+    #[test]
+    fn an_exponent_says_where_the_point_is() {
+        for (satang, json) in [
+            (150_000, "1.50000e3"),
+            (100, "1.00e0"),
+            (5, "5e-2"),
+            (0, "0e-2"),
+        ] {
+            assert_eq!(Satang(satang).with_exponent(), json);
         }
     }
 

@@ -8,12 +8,13 @@ use reqwest::redirect::Policy;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::BankConfig;
 use crate::app::{App, State};
 use crate::charge::{Charge, ChargeObject, Notification, TransactionState};
+use crate::dialect::Dialect;
 use crate::error::GatewayError;
 use crate::faults::{FaultKind, Operation};
 use crate::money::Satang;
+use crate::{BankConfig, FORMER_SECRET_KEY};
 
 /// A notification on its way.
 pub(crate) struct Delivery {
@@ -31,6 +32,9 @@ struct Body {
     charge: ChargeObject,
     checksum: String,
 }
+
+/// How long after the first one a notification is sent again.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Makes the notification of a decision, unless the merchant wants none: usually one delivery, with a fault two, a
 /// late one or none. What is made shows what the charge is now, whenever it arrives.
@@ -51,6 +55,16 @@ pub(crate) fn prepare(
         record(charge, now, Some("lost, as this card wants it".to_owned()));
         return Ok(Vec::new());
     }
+    if charge.dialect() == Dialect::DeclinesNotNotified
+        && charge.state() == TransactionState::Declined
+    {
+        record(
+            charge,
+            now,
+            Some("withheld, as declines are here".to_owned()),
+        );
+        return Ok(Vec::new());
+    }
     let strike = state
         .faults
         .strike(Operation::Notification, Some(&charge.token));
@@ -65,7 +79,11 @@ pub(crate) fn prepare(
         ],
         Some(_) | None => {
             let delay = strike.map_or(Duration::ZERO, |strike| strike.delay);
-            vec![draft(app, charge, &url, delay, now)]
+            let mut deliveries = vec![draft(app, charge, &url, delay, now)];
+            if charge.dialect() == Dialect::NotifiedTwice {
+                deliveries.push(draft(app, charge, &url, delay + AGAIN_AFTER, now));
+            }
+            deliveries
         }
     })
 }
@@ -88,22 +106,24 @@ pub(crate) fn prepare_one(
 }
 
 fn draft(app: &App, charge: &mut Charge, url: &str, delay: Duration, now: Timestamp) -> Delivery {
-    let checksum = checksum(
-        &charge.id,
-        charge.order.amount,
-        Charge::CURRENCY,
-        charge.state(),
-        &app.core.config.secret_key,
-    );
+    let dialect = charge.dialect();
+    let object = charge.spoken(&app.base);
+    let key = match dialect {
+        Dialect::FormerKey => FORMER_SECRET_KEY,
+        _ => app.core.config.secret_key.as_str(),
+    };
+    let amount = charge.order.amount;
+    let signed = (object.status, object.transaction_state.as_ref());
+    let checksum = checksum(&charge.id, amount, Charge::CURRENCY, signed, key);
     let body = Body {
-        charge: charge.object(&app.base),
+        charge: object,
         checksum,
     };
     Delivery {
         charge: charge.id.clone(),
         place: record(charge, now, None),
         url: url.to_owned(),
-        body: serde_json::to_string(&body).expect("a charge object is JSON"),
+        body: dialect.write(&body, amount),
         delay,
     }
 }
@@ -188,7 +208,7 @@ fn checksum(
     id: &str,
     amount: Satang,
     currency: &str,
-    state: TransactionState,
+    (status, state): (&str, &str),
     secret_key: &str,
 ) -> String {
     let mut hash = Sha256::new();
@@ -196,8 +216,8 @@ fn checksum(
         id,
         &amount.four_decimals(),
         currency,
-        state.status(),
-        state.as_str(),
+        status,
+        state,
         secret_key,
     ] {
         hash.update(part);
@@ -220,7 +240,7 @@ mod tests {
                 "chrg_test_x",
                 amount,
                 "THB",
-                TransactionState::Authorized,
+                ("success", "Authorized"),
                 "skey_test_x"
             ),
             "9df71f5c4c71f710777b03314ba51a69cf60e4eddac72f9d9b2614aeb49b24d6"

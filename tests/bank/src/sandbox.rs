@@ -15,6 +15,7 @@ use crate::callback;
 use crate::cards::Card;
 use crate::charge::Notification;
 use crate::customer::Customer;
+use crate::dialect::{Dialect, UnknownDialect};
 use crate::error::{GatewayError, read_json};
 use crate::faults::Fault;
 use crate::ledger::Merchant;
@@ -32,6 +33,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/sandbox/merchant", put(set_merchant))
         .route("/sandbox/charges", get(charges))
         .route("/sandbox/charges/{id}", get(charge))
+        .route("/sandbox/charges/{id}/dialect", put(speak))
         .route("/sandbox/charges/{id}/settle", post(settle))
         .route("/sandbox/charges/{id}/void", post(void))
         .route("/sandbox/charges/{id}/refund", post(refund))
@@ -48,13 +50,19 @@ pub(crate) fn routes() -> Router<App> {
 #[serde(rename_all = "camelCase")]
 struct TokenRequest {
     card_number: String,
+    /// How the bank speaks of the payment; as usual when absent.
+    dialect: Option<String>,
 }
 
 async fn issue_token(Shared(app): Shared<App>, body: Bytes) -> Response {
     let issued = read_json(&body).and_then(|request: TokenRequest| {
         let card = Card::by_number(&request.card_number)
             .map_err(|known| GatewayError::refused("unknown_card", known))?;
-        app.change(|state, now| Ok(state.ledger.issue_token(card, now)))
+        let dialect = match request.dialect {
+            None => Dialect::Usual,
+            Some(name) => dialect_named(&name)?,
+        };
+        app.change(|state, now| Ok(state.ledger.issue_token(card, dialect, now)))
     });
     let response = match issued {
         Ok(token) => Json(serde_json::json!({ "token": token })).into_response(),
@@ -126,6 +134,32 @@ async fn charge(
 ) -> Result<Response, GatewayError> {
     let state = app.lock();
     Ok(Json(state.ledger.charge(&id)?.record(&app.base)).into_response())
+}
+
+#[derive(Deserialize)]
+struct SpeakRequest {
+    dialect: String,
+}
+
+/// Has the bank speak otherwise of this charge from now on.
+async fn speak(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, GatewayError> {
+    let request: SpeakRequest = read_json(&body)?;
+    let dialect = dialect_named(&request.dialect)?;
+    app.change(|state, _| {
+        let charge = state.ledger.charge_mut(&id)?;
+        charge.speak(dialect);
+        Ok(Json(charge.record(&app.base)).into_response())
+    })
+}
+
+fn dialect_named(name: &str) -> Result<Dialect, GatewayError> {
+    name.parse().map_err(|unknown: UnknownDialect| {
+        GatewayError::refused("unknown_dialect", unknown.to_string())
+    })
 }
 
 async fn settle(

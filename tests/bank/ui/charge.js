@@ -54,6 +54,7 @@ function details(charge) {
     ["For", charge.description],
     ["Reference", h("code", {}, charge.reference_order)],
     ["Card", `${charge.source.brand} ${charge.source.card_masking}`],
+    ["Dialect", charge.dialect !== "usual" && charge.dialect],
     ["Made", time(charge.created)],
     ["Approval code", charge.approval_code],
     ["Refused", charge.failure_code && `${charge.failure_code} ${charge.failure_message}`],

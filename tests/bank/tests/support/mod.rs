@@ -179,9 +179,13 @@ impl TestBank {
     }
 
     pub(crate) async fn token(&self, card: &str) -> String {
-        let answer = self
-            .sandbox(Method::POST, "/tokens", json!({"cardNumber": card}))
-            .await;
+        self.token_in(card, "usual").await
+    }
+
+    /// A token of whose charge the bank speaks in this dialect.
+    pub(crate) async fn token_in(&self, card: &str, dialect: &str) -> String {
+        let wish = json!({"cardNumber": card, "dialect": dialect});
+        let answer = self.sandbox(Method::POST, "/tokens", wish).await;
         answer.ok()["token"].as_str().unwrap().to_owned()
     }
 

@@ -8,6 +8,12 @@ pub fn now() -> String {
     rfc3339(Timestamp::now())
 }
 
+/// Now, as precise as the clock is: a mark that no two requests share.
+#[must_use]
+pub fn mark() -> String {
+    format!("{:.9}", Timestamp::now())
+}
+
 /// A moment as tables and events hold it: of one length, so that the texts sort as the moments do.
 #[must_use]
 pub fn rfc3339(at: Timestamp) -> String {

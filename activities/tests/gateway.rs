@@ -1,20 +1,22 @@
 //! Holds the bank client against the sandbox bank, over HTTP: what it understands, and above all what it concludes
 //! when the answer is an error, late or lost.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use payment3_activities::activity::reverse_charge::{Reversal, give_back};
+use payment3_activities::activity::reverse_charge::{Proof, RefundNotes, Reversal, give_back};
 use payment3_activities::bank::{Bank, BankError, CardSaved, Gateway, NewCharge, SecretSource};
-use payment3_activities::domain::charge::{Charge, TransactionState};
+use payment3_activities::domain::charge::{Charge, Outcome, TransactionState, Verdict};
 use payment3_activities::domain::ids::{
     CardToken, ChargeId, CustomerId, MerchantId, OrderId, OwnerId, ReferenceOrder,
 };
 use payment3_activities::domain::money::Satang;
 use payment3_activities::domain::payment::{Origin, Payment, Purpose};
-use payment3_bank::{Bank as Sandbox, BankConfig, SECRET_KEY};
+use payment3_activities::tables::TableError;
+use payment3_bank::{Bank as Sandbox, BankConfig, Dialect, SECRET_KEY};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -68,9 +70,13 @@ impl Setup {
     }
 
     async fn token(&self, card: &str) -> CardToken {
-        let answer = self
-            .post("/sandbox/tokens", json!({"cardNumber": card}))
-            .await;
+        self.token_in(card, Dialect::Usual).await
+    }
+
+    /// A token of whose charge the bank speaks in this dialect.
+    async fn token_in(&self, card: &str, dialect: Dialect) -> CardToken {
+        let wish = json!({"cardNumber": card, "dialect": dialect.name()});
+        let answer = self.post("/sandbox/tokens", wish).await;
         CardToken::new(answer["token"].as_str().unwrap()).unwrap()
     }
 
@@ -457,23 +463,63 @@ async fn a_reversal_is_believed_only_when_the_bank_says_so() {
             "{body}"
         );
     }
-    // Another charge's answer, and one that is not voided.
+    // An empty object, another charge's answer, and one that is neither voided nor refunded.
     for body in [
+        "{}",
         r#"{"id":"chrg_test_2","object":"charge","amount":1,"currency":"THB","transaction_state":"Voided"}"#,
+        r#"{"id":"chrg_test_2","object":"charge","amount":1,"currency":"THB","transaction_state":"Refund Sent"}"#,
         r#"{"id":"chrg_test_1","object":"charge","amount":1,"currency":"THB","transaction_state":"Authorized"}"#,
     ] {
-        let error = answered_with(body).void(&id).await.unwrap_err();
-        assert!(matches!(error, BankError::Unavailable(_)), "{body}");
+        let bank = answered_with(body);
+        assert!(!bank.void(&id).await.unwrap(), "{body}");
+        assert_eq!(bank.refund(&id, amount).await.unwrap(), None, "{body}");
+    }
+    // A refusal in the form of an ordinary object.
+    let body =
+        r#"{"id":"chrg_test_1","object":"charge","transaction_state":"Settled","status":"fail"}"#;
+    let bank = answered_with(body);
+    let refused = |error| matches!(error, BankError::Refused { status: 200, .. });
+    assert!(bank.void(&id).await.is_err_and(refused));
+    assert!(bank.refund(&id, amount).await.is_err_and(refused));
+}
+
+/// The notes of the requests for a refund, as the record keeps them.
+#[derive(Default)]
+struct Notes(Mutex<BTreeSet<String>>);
+
+impl Notes {
+    fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
     }
 }
 
-#[tokio::test]
-async fn a_reversal_goes_on_with_what_the_charge_has_become_meanwhile() {
-    let setup = Setup::new().await;
-    let token = setup.token(NO_THREE_DS).await;
+impl RefundNotes for Notes {
+    async fn note(&self, _: &Payment, mark: &str) -> Result<bool, TableError> {
+        Ok(self.0.lock().unwrap().insert(mark.to_owned()))
+    }
+
+    async fn forget(&self, _: &Payment, mark: &str) -> Result<(), TableError> {
+        self.0.lock().unwrap().remove(mark);
+        Ok(())
+    }
+
+    async fn forget_all(&self, _: &Payment) -> Result<(), TableError> {
+        self.0.lock().unwrap().clear();
+        Ok(())
+    }
+}
+
+/// A payment of a card that is approved at once, and its charge.
+async fn authorised(setup: &Setup, token: CardToken) -> (Payment, Charge) {
+    let (payment, seen) = charged(setup, token).await;
+    assert_eq!(seen.state, TransactionState::Authorized);
+    (payment, seen)
+}
+
+/// A payment and its charge.
+async fn charged(setup: &Setup, token: CardToken) -> (Payment, Charge) {
     let reference = reference();
     let seen = setup.charge(&token, &reference).await.unwrap();
-    assert_eq!(seen.state, TransactionState::Authorized);
     let payment = Payment {
         record_key: token.record_key(),
         charge_id: seen.id.clone(),
@@ -489,21 +535,187 @@ async fn a_reversal_goes_on_with_what_the_charge_has_become_meanwhile() {
         look_again_at: 0,
         open_since: 0,
     };
+    (payment, seen)
+}
+
+async fn settled(setup: &Setup, seen: &Charge) -> Charge {
     let settle = format!("/sandbox/charges/{}/settle", seen.id);
     setup.post(&settle, json!({})).await;
-
-    // The void is refused, and the refund is not.
-    let refunded = give_back(&setup.bank, &payment, &seen).await.unwrap();
-    assert_eq!(refunded.reversal, Reversal::Refunded);
-    assert!(refunded.refund_id.is_some());
-    // Whoever saw it settled before finds the money returned, and returns it no second time.
-    let settled = Charge {
+    Charge {
         state: TransactionState::Settled,
         ..seen.clone()
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_reversal_goes_on_with_what_the_charge_has_become_meanwhile() {
+    let setup = Setup::new().await;
+    let token = setup.token(NO_THREE_DS).await;
+    let (payment, seen) = authorised(&setup, token).await;
+    let settled = settled(&setup, &seen).await;
+    let notes = Notes::default();
+
+    // The void is refused, and the refund is not.
+    let (refunded, proof) = give_back(&setup.bank, &notes, &payment, &seen)
+        .await
+        .unwrap();
+    assert_eq!(
+        (refunded.reversal, proof),
+        (Reversal::Refunded, Proof::Answer)
+    );
+    assert!(refunded.refund_id.is_some());
+    assert_eq!(notes.count(), 1);
+    // Whoever saw it settled before finds the money returned, and returns it no second time: its own request is refused, and
+    // the note of the first one stands.
     for before in [&seen, &settled] {
-        let again = give_back(&setup.bank, &payment, before).await.unwrap();
-        assert_eq!(again.reversal, Reversal::Refunded);
+        let (again, proof) = give_back(&setup.bank, &notes, &payment, before)
+            .await
+            .unwrap();
+        assert_eq!(
+            (again.reversal, proof),
+            (Reversal::Refunded, Proof::Inquiry)
+        );
         assert_eq!(again.refund_id, None);
+        assert_eq!(notes.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_was_given_back_by_hand_is_no_refund_of_ours() {
+    let setup = Setup::new().await;
+    let token = setup.token(NO_THREE_DS).await;
+    let (payment, seen) = authorised(&setup, token).await;
+    let settled = settled(&setup, &seen).await;
+    // Between our look and our request.
+    let by_hand = setup.bank.refund(&seen.id, Satang::new(100).unwrap()).await;
+    assert!(by_hand.unwrap().is_some());
+    let notes = Notes::default();
+    let (found, proof) = give_back(&setup.bank, &notes, &payment, &settled)
+        .await
+        .unwrap();
+    assert_eq!(
+        (found.reversal, proof),
+        (Reversal::Refunded, Proof::Inquiry)
+    );
+    // So it is recorded only where somebody asked for it, and nobody did.
+    assert_eq!(notes.count(), 0);
+}
+
+#[tokio::test]
+async fn the_note_of_a_refund_whose_answer_was_lost_stands() {
+    let setup = Setup::new().await;
+    let token = setup.token(NO_THREE_DS).await;
+    let (payment, seen) = authorised(&setup, token).await;
+    let settled = settled(&setup, &seen).await;
+    setup.fault("refund", "lost_answer").await;
+    let notes = Notes::default();
+    let hasty = setup.bank.within(Duration::from_millis(500));
+    let lost = give_back(&hasty, &notes, &payment, &settled).await;
+    assert!(lost.is_err(), "{lost:?}");
+    assert_eq!(notes.count(), 1);
+    let now = setup.bank.inquire(&seen.id).await.unwrap();
+    let (found, proof) = give_back(&setup.bank, &notes, &payment, &now)
+        .await
+        .unwrap();
+    assert_eq!(
+        (found.reversal, proof),
+        (Reversal::Refunded, Proof::Inquiry)
+    );
+    assert_eq!(notes.count(), 1);
+}
+
+/// What the bank says of a charge, asked as often as the state machine asks: copies lag behind, and outages pass.
+async fn inquired(setup: &Setup, payment: &Payment) -> Charge {
+    for _ in 0..4 {
+        if let Ok(charge) = setup.bank.inquire(&payment.charge_id).await {
+            return charge;
+        }
+    }
+    panic!("the bank does not come back");
+}
+
+#[tokio::test]
+async fn in_every_dialect_a_charge_is_judged_as_it_is_or_not_at_all() {
+    use Outcome::{Declined, Paid};
+    use Verdict::{Decided, Pending, Unknown};
+    let setup = Setup::new().await;
+    for &dialect in Dialect::ALL {
+        let approved = match dialect {
+            Dialect::MisspeltAuthorized | Dialect::UnknownState | Dialect::FailWithAuthorized => {
+                Unknown
+            }
+            _ => Decided(Paid),
+        };
+        let declined = match dialect {
+            Dialect::FailWithPreAuthorized | Dialect::FailWithInitialized => Pending,
+            _ => Decided(Declined),
+        };
+        for (card, verdict, needs_page) in [
+            (NO_THREE_DS, approved, false),
+            (NO_THREE_DS_DECLINED, declined, false),
+            (THREE_DS, Pending, true),
+        ] {
+            let token = setup.token_in(card, dialect).await;
+            let (payment, created) = charged(&setup, token).await;
+            let later = inquired(&setup, &payment).await;
+            for charge in [&created, &later] {
+                let judged = charge.judge(&payment.expected(false));
+                assert_eq!(judged, Ok(verdict), "{dialect} {card}");
+                assert_eq!(charge.redirect_url.is_some(), needs_page, "{dialect}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn in_every_dialect_the_money_goes_back_once_or_waits_for_a_person() {
+    let setup = Setup::new().await;
+    for &dialect in Dialect::ALL {
+        for settles in [false, true] {
+            let token = setup.token_in(NO_THREE_DS, dialect).await;
+            let (payment, _) = charged(&setup, token).await;
+            if settles {
+                let settle = format!("/sandbox/charges/{}/settle", payment.charge_id);
+                setup.post(&settle, json!({})).await;
+            }
+            let notes = Notes::default();
+            let mut back = None;
+            // A page in an outage has the state machine try again.
+            for _ in 0..3 {
+                let seen = inquired(&setup, &payment).await;
+                let given = give_back(&setup.bank, &notes, &payment, &seen).await;
+                back = given.ok().map(|(reversed, _)| reversed.reversal);
+                if back.is_some() {
+                    break;
+                }
+            }
+            let (expected, state, refunds) = match (dialect, settles) {
+                (Dialect::UnknownState, true) => (None, "Settled", 0),
+                (Dialect::UnknownState | Dialect::MisspeltAuthorized, false) => {
+                    (None, "Authorized", 0)
+                }
+                (_, false) => (Some(Reversal::Voided), "Voided", 0),
+                (_, true) => (Some(Reversal::Refunded), "Refund Sent", 1),
+            };
+            assert_eq!(back, expected, "{dialect}");
+            let book = format!("{}/sandbox/charges/{}", setup.url, payment.charge_id);
+            let book: Value = setup
+                .http
+                .get(book)
+                .send()
+                .await
+                .unwrap()
+                .json()
+                .await
+                .unwrap();
+            assert_eq!(book["transaction_state"], state, "{dialect}");
+            assert_eq!(
+                book["refunds"].as_array().unwrap().len(),
+                refunds,
+                "{dialect}"
+            );
+            // Whoever finds the refund later knows that it is ours.
+            assert_eq!(notes.count() > 0, refunds > 0, "{dialect}");
+        }
     }
 }

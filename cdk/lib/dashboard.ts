@@ -62,7 +62,7 @@ export class PaymentDashboard extends Construct {
       ]),
       graph("Executions", ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"].map(ofExecutions)),
       graph("Wrong at the bank, or with us", [
-        ...(["BankUnavailable", "ChargeMismatch", "OutcomeConflict", "OrderUnreadable", "OrphanCheckout", "OrphanCharge", "UnknownState", "RefusalNeedsPerson"] as const).map((name) => sum(name, name)),
+        ...(["BankUnavailable", "ChargeMismatch", "ChargeStillUnknown", "OutcomeConflict", "OrderUnreadable", "OrphanCheckout", "OrphanCharge", "UnknownState", "RefusalNeedsPerson"] as const).map((name) => sum(name, name)),
         sum("ReconcileFailures", "ReconcileFailures"),
         sum("ActivityCrashes", "ActivityCrashes"),
       ]),

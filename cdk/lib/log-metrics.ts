@@ -81,6 +81,11 @@ export const LOG_METRICS = {
     functions: ["cardtoken", "inquire-charge", "reverse-charge"],
     lines: [[error("ChargeMismatch")]],
   },
+  ChargeStillUnknown: {
+    meaning: "Inquiries for a charge that the bank does not know, ten minutes or more after checkout",
+    functions: ["cardtoken", "inquire-charge"],
+    lines: [[error("ChargeStillUnknown")]],
+  },
   OutcomeConflict: {
     meaning: "Decisions of the bank that contradict the record",
     functions: ["record-outcome", "pay-order", "reverse-charge"],
@@ -93,7 +98,7 @@ export const LOG_METRICS = {
   },
   OrphanCheckout: { meaning: "Checkouts of which the bank cannot say whether it charged", functions: ["reconcile"], lines: [[error("OrphanCheckout")]] },
   OrphanCharge: { meaning: "Authorised charges that no record knows", functions: ["callback"], lines: [[error("OrphanCharge")]] },
-  UnknownState: { meaning: "Answers of the bank with a state that is not known here", functions: ["inquire-charge", "reconcile"], lines: [[error("UnknownState")]] },
+  UnknownState: { meaning: "Answers of the bank with a state, or a state beside a status, that is not known here", functions: ["inquire-charge", "reconcile"], lines: [[error("UnknownState")]] },
   RefusalNeedsPerson: { meaning: "Orders that refuse a payment which this system must not reverse by itself", functions: ["pay-order"], lines: [[error("RefusalNeedsPerson")]] },
   ActivityCrashes: {
     meaning: "Activities that ended without an answer: a crash, or a time-out",

@@ -37,6 +37,7 @@ describe("alarms", () => {
         "executions-timed-out",
         "executions-throttled",
         "charge-mismatch",
+        "charge-unknown",
         "outcome-conflict",
         "order-unreadable",
         "orphan-checkout",

@@ -305,7 +305,7 @@ async fn proceed(parts: &Parts, record: &Record, charge: Charge) -> Result<Strin
         "charge created"
     );
     match verdict(parts, record, &charge).await? {
-        Verdict::Pending => match redirect {
+        Verdict::Pending | Verdict::Unknown => match redirect {
             Some(url) => three_d_secure(parts, url),
             None => Err(being_checked()),
         },
@@ -337,7 +337,8 @@ async fn verdict(parts: &Parts, record: &Record, charge: &Charge) -> Result<Verd
     .payment()
     .ok_or_else(being_checked)?;
     charge.judge(&payment.expected(livemode)).map_err(|mismatch| {
-        tracing::error!(error = "ChargeMismatch", reason = %mismatch, "the bank created another charge than was asked for");
+        let error = if mismatch.is_of_the_mode() { "ChargeStillUnknown" } else { "ChargeMismatch" };
+        tracing::error!(error, reason = %mismatch, "the bank created another charge than was asked for");
         bank_contradicts()
     })
 }

@@ -3,9 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bank::{Bank, BankError};
-use crate::domain::charge::{Mismatch, Outcome, TransactionState, Verdict};
+use crate::clock;
+use crate::domain::charge::{Mismatch, Outcome, Verdict};
 use crate::domain::payment::Payment;
 use crate::failure::{Failure, Treatment};
+
+/// How long a bank that does not know a charge is asked again, in seconds after checkout. Its copies may lag behind by
+/// seconds, and a wrong or rotated key may stand for hours; after a day it is a person's matter.
+const MAY_BE_UNKNOWN_FOR: i64 = 24 * 60 * 60;
+/// From this age on, in seconds, an unknown charge is told: no copy lags behind for so long.
+const UNKNOWN_IS_TOLD_AFTER: i64 = 10 * 60;
 
 /// Which charge to ask for.
 #[derive(Debug, Deserialize)]
@@ -35,7 +42,12 @@ pub enum InquiryError {
     /// The bank did not answer, or not usefully.
     #[error("{0}")]
     BankUnavailable(String),
-    /// The bank's charge is not the one that checkout stored. For a person to look at.
+    /// The bank does not know the charge, or only in the other mode. Right after checkout it may not know it yet; later
+    /// on the gateway secret is probably another account's.
+    #[error("{0}: if it stays so, the gateway secret may be of another account or mode")]
+    ChargeUnknown(String),
+    /// The bank's charge is not the one that checkout stored, or the bank has not known it for a day. For a person to
+    /// look at.
     #[error("{0}: compare the record with the bank's portal before anything else")]
     ChargeMismatch(String),
 }
@@ -44,6 +56,7 @@ impl Failure for InquiryError {
     const NAMES: &'static [(&'static str, Treatment)] = &[
         ("ChargePending", Treatment::Transient),
         ("BankUnavailable", Treatment::Transient),
+        ("ChargeUnknown", Treatment::Transient),
         ("ChargeMismatch", Treatment::Definite),
     ];
 
@@ -51,6 +64,7 @@ impl Failure for InquiryError {
         match self {
             Self::ChargePending(_) => "ChargePending",
             Self::BankUnavailable(_) => "BankUnavailable",
+            Self::ChargeUnknown(_) => "ChargeUnknown",
             Self::ChargeMismatch(_) => "ChargeMismatch",
         }
     }
@@ -58,18 +72,32 @@ impl Failure for InquiryError {
 
 impl From<Mismatch> for InquiryError {
     fn from(mismatch: Mismatch) -> Self {
+        if mismatch.is_of_the_mode() {
+            return Self::ChargeUnknown(mismatch.to_string());
+        }
         Self::ChargeMismatch(mismatch.to_string())
     }
 }
 
 impl From<BankError> for InquiryError {
     fn from(error: BankError) -> Self {
-        match error {
-            BankError::Refused { status: 404, .. } => {
-                Self::ChargeMismatch("the bank knows no charge with this id".into())
+        if error.says_unknown() {
+            return Self::ChargeUnknown("the bank knows no charge with this id".into());
+        }
+        // Any other refusal of a mere question says nothing about the charge.
+        Self::BankUnavailable(error.to_string())
+    }
+}
+
+impl InquiryError {
+    /// The same, said of a payment that is this old, in seconds: what the bank has not known for a day, asking again
+    /// does not mend.
+    fn at_age(self, age: i64) -> Self {
+        match self {
+            Self::ChargeUnknown(reason) if age >= MAY_BE_UNKNOWN_FOR => {
+                Self::ChargeMismatch(format!("{reason}, a day after checkout"))
             }
-            // Any other refusal of a mere question says nothing about the charge.
-            error => Self::BankUnavailable(error.to_string()),
+            other => other,
         }
     }
 }
@@ -79,20 +107,21 @@ impl From<BankError> for InquiryError {
 /// # Errors
 /// [`InquiryError`].
 pub async fn inquire(bank: &Bank, input: &Input) -> Result<Decision, InquiryError> {
+    let age = clock::now_seconds() - input.payment.open_since;
+    let decision = decide(bank, &input.payment).await;
+    if matches!(decision, Err(InquiryError::ChargeUnknown(_))) && age >= UNKNOWN_IS_TOLD_AFTER {
+        tracing::error!(
+            error = "ChargeStillUnknown",
+            "the bank does not know this charge: compare the gateway secret with the account that made it"
+        );
+    }
+    decision.map_err(|error| error.at_age(age))
+}
+
+async fn decide(bank: &Bank, payment: &Payment) -> Result<Decision, InquiryError> {
     let livemode = bank.livemode().await?;
-    let charge = bank.inquire(&input.payment.charge_id).await?;
-    match charge.judge(&input.payment.expected(livemode))? {
-        Verdict::Pending => {
-            if let TransactionState::Unknown(word) = &charge.state {
-                // It may mean that the money is ours. Told at once, not only when the payment is about to be given up.
-                tracing::error!(
-                    error = "UnknownState",
-                    state = word,
-                    "the bank says something of this charge that is not known here: look at it in the bank's portal"
-                );
-            }
-            Err(InquiryError::ChargePending(charge.state.as_str().into()))
-        }
+    let charge = bank.inquire(&payment.charge_id).await?;
+    match charge.judge(&payment.expected(livemode))? {
         Verdict::Decided(outcome) => {
             tracing::info!(%outcome, state = charge.state.as_str(), "the bank decided");
             Ok(Decision {
@@ -100,6 +129,61 @@ pub async fn inquire(bank: &Bank, input: &Input) -> Result<Decision, InquiryErro
                 transaction_state: charge.state.as_str().into(),
                 failure_code: charge.failure_code,
             })
+        }
+        undecided => {
+            if undecided == Verdict::Unknown {
+                charge.log_unknown_state();
+            }
+            Err(InquiryError::ChargePending(charge.state.as_str().into()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unknown() -> InquiryError {
+        let error = BankError::Refused {
+            status: 404,
+            code: "charge_not_found".into(),
+        };
+        error.into()
+    }
+
+    #[test]
+    fn a_charge_that_the_bank_does_not_know_is_asked_for_again_for_a_day() {
+        for (age, name) in [
+            (0, "ChargeUnknown"),
+            (MAY_BE_UNKNOWN_FOR - 1, "ChargeUnknown"),
+            (MAY_BE_UNKNOWN_FOR, "ChargeMismatch"),
+        ] {
+            assert_eq!(unknown().at_age(age).name(), name, "{age}");
+        }
+    }
+
+    #[test]
+    fn only_the_mode_of_a_charge_is_mended_by_another_key() {
+        for (field, name) in [
+            ("livemode", "ChargeUnknown"),
+            ("id", "ChargeMismatch"),
+            ("amount", "ChargeMismatch"),
+            ("currency", "ChargeMismatch"),
+            ("reference_order", "ChargeMismatch"),
+        ] {
+            let error = InquiryError::from(Mismatch { field });
+            assert_eq!(error.at_age(0).name(), name, "{field}");
+        }
+    }
+
+    #[test]
+    fn another_refusal_of_the_question_is_an_outage() {
+        for status in [200, 400, 409, 422] {
+            let error = InquiryError::from(BankError::Refused {
+                status,
+                code: "none".into(),
+            });
+            assert_eq!(error.name(), "BankUnavailable", "{status}");
         }
     }
 }

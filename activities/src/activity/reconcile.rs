@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use crate::bank::{Bank, BankError};
 use crate::clock;
-use crate::domain::charge::{Charge, TransactionState, Verdict};
+use crate::domain::charge::{Charge, Verdict};
 use crate::domain::ids::{ChargeId, OPEN_SHARDS};
 use crate::domain::payment::{Payment, Purpose};
 use crate::executions::{ExecutionInput, Executions, Source, Started};
@@ -226,22 +226,24 @@ async fn give_up(
     now: i64,
 ) -> Result<Done, String> {
     let livemode = parts.bank.livemode().await.map_err(text)?;
-    let charge = parts.bank.inquire(&payment.charge_id).await.map_err(text)?;
-    if charge.judge(&payment.expected(livemode)) != Ok(Verdict::Pending) {
-        return start(parts, record, &payment.charge_id, now).await;
-    }
-    // Pending is also what we do not understand: only a charge that holds no money may be given up.
-    let untouched = matches!(
-        charge.state,
-        TransactionState::Initialized | TransactionState::PreAuthorized
-    );
-    if !untouched {
-        tracing::error!(
-            error = "UnknownState",
-            state = charge.state.as_str(),
-            "the bank says something of this charge that is not known here: look at it in the bank's portal"
-        );
-        return look_again(parts, record, now + ORPHAN_AGAIN_AFTER).await;
+    let charge = match parts.bank.inquire(&payment.charge_id).await {
+        Ok(charge) => charge,
+        // The execution says so where a person sees it.
+        Err(error) if error.says_unknown() => {
+            return start(parts, record, &payment.charge_id, now).await;
+        }
+        Err(error) => return Err(text(error)),
+    };
+    match charge.judge(&payment.expected(livemode)) {
+        // Only a charge that holds no money may be given up.
+        Ok(Verdict::Pending) => {}
+        Ok(Verdict::Unknown) => {
+            charge.log_unknown_state();
+            return look_again(parts, record, now + ORPHAN_AGAIN_AFTER).await;
+        }
+        Ok(Verdict::Decided(_)) | Err(_) => {
+            return start(parts, record, &payment.charge_id, now).await;
+        }
     }
     let Checkouts {
         records,

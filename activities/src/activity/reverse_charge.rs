@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bank::{Bank, BankError};
+use crate::clock;
 use crate::domain::charge::{Charge, Mismatch, TransactionState};
 use crate::domain::payment::{Payment, Purpose};
 use crate::failure::{Failure, Treatment};
@@ -53,14 +54,17 @@ pub enum ReverseError {
     /// Neither voidable nor refundable at this moment, as between authorisation and settlement: tried for days.
     #[error("the charge cannot be reversed yet: it is `{0}`")]
     NotReversibleYet(String),
-    /// The bank did not answer, or not usefully.
+    /// The bank did not answer, or not usefully, or its answer is of the other mode.
     #[error("{0}")]
     BankUnavailable(String),
     /// The bank's charge is not the one that checkout stored, or there is nothing to give back.
     #[error("{0}: compare the record with the bank's portal before anything else")]
     ChargeMismatch(String),
-    /// The order is paid by this very charge, or the bank never said yes: the money must stay where it is.
-    #[error("the payment record does not allow a reversal: look at its `outcome` and `resolution`")]
+    /// The order is paid by this very charge, or the bank never said yes: the money must stay where it is. Or the bank
+    /// shows a refund that was not asked for here: it may be a part, given back by hand.
+    #[error(
+        "the payment record does not allow a reversal: look at its `outcome`, `resolution` and `refundAskedAt`"
+    )]
     OutcomeConflict,
     /// Another transaction was at the same record: the next try may succeed.
     #[error("another transaction was at the same record")]
@@ -95,6 +99,9 @@ impl Failure for ReverseError {
 
 impl From<Mismatch> for ReverseError {
     fn from(mismatch: Mismatch) -> Self {
+        if mismatch.is_of_the_mode() {
+            return Self::BankUnavailable(mismatch.to_string());
+        }
         Self::ChargeMismatch(mismatch.to_string())
     }
 }
@@ -127,11 +134,12 @@ pub async fn reverse(parts: &Parts, input: &Input) -> Result<Reversed, ReverseEr
         return Err(ReverseError::OutcomeConflict);
     }
     let charge = ask(&parts.bank, payment).await?;
-    let reversed = give_back(&parts.bank, payment, &charge).await?;
+    let (reversed, proof) = give_back(&parts.bank, &parts.records, payment, &charge).await?;
     let mut items = vec![parts.records.reversed_update(
         payment,
         reversed.reversal.as_str(),
         reversed.refund_id.as_deref(),
+        reversed.reversal == Reversal::Refunded && proof == Proof::Inquiry,
     )];
     if payment.purpose == Purpose::Order {
         items.push(parts.check_status.reversed(payment));
@@ -161,56 +169,149 @@ async fn ask(bank: &Bank, payment: &Payment) -> Result<Charge, ReverseError> {
     Ok(charge)
 }
 
+/// What proves that the money went back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// The bank's answer to our own request.
+    Answer,
+    /// The bank's word when it was asked what the charge is.
+    Inquiry,
+}
+
+/// Where requests for a refund are noted. A refund that is seen at the bank may be a part, given back by hand: it counts as
+/// ours only while a note stands. So the note is written before the request, and taken back when the bank has refused it.
+pub trait RefundNotes {
+    /// Notes a request under a mark of its own. `false` when the reversal is not in progress.
+    fn note(
+        &self,
+        payment: &Payment,
+        mark: &str,
+    ) -> impl Future<Output = Result<bool, TableError>> + Send;
+    /// Takes back this note alone: the bank refused the request.
+    fn forget(
+        &self,
+        payment: &Payment,
+        mark: &str,
+    ) -> impl Future<Output = Result<(), TableError>> + Send;
+    /// Takes back all notes: the bank holds the money, so that it took no request.
+    fn forget_all(&self, payment: &Payment) -> impl Future<Output = Result<(), TableError>> + Send;
+}
+
+impl RefundNotes for Records {
+    async fn note(&self, payment: &Payment, mark: &str) -> Result<bool, TableError> {
+        self.note_refund(payment, mark).await
+    }
+
+    async fn forget(&self, payment: &Payment, mark: &str) -> Result<(), TableError> {
+        self.forget_refund(payment, mark).await
+    }
+
+    async fn forget_all(&self, payment: &Payment) -> Result<(), TableError> {
+        self.forget_refunds(payment).await
+    }
+}
+
+/// How often the bank is asked for a reversal, before the state machine waits.
+const REQUESTS: usize = 2;
+
 /// Gives the money of a charge back that looked like this a moment ago. A refusal says that it is something else by now,
-/// as when the bank has settled it or another execution has given it back: it is asked for and tried once more.
+/// as when the bank has settled it or another execution has given it back; an answer that does not prove it says nothing. In
+/// both cases the bank is asked what the charge is now, and for the reversal once more.
 ///
 /// # Errors
 /// [`ReverseError`].
 pub async fn give_back(
     bank: &Bank,
+    notes: &impl RefundNotes,
     payment: &Payment,
     seen: &Charge,
-) -> Result<Reversed, ReverseError> {
-    if let Some(reversed) = tried(bank, payment, seen).await? {
-        return Ok(reversed);
+) -> Result<(Reversed, Proof), ReverseError> {
+    let mut charge = seen.clone();
+    for _ in 0..REQUESTS {
+        if let Some(reversal) = gone_back(&charge) {
+            return Ok((by(reversal), Proof::Inquiry));
+        }
+        let answer = request(bank, notes, payment, &charge).await?;
+        if let Answer::Done(reversed) = answer {
+            return Ok((reversed, Proof::Answer));
+        }
+        let was_settled = charge.state == TransactionState::Settled;
+        charge = ask(bank, payment).await?;
+        let still_settled = was_settled && charge.state == TransactionState::Settled;
+        if still_settled && matches!(answer, Answer::Refused) {
+            notes.forget_all(payment).await?;
+        }
     }
-    let now = ask(bank, payment).await?;
-    tried(bank, payment, &now)
-        .await?
-        .ok_or_else(|| ReverseError::NotReversibleYet(now.state.as_str().into()))
+    match gone_back(&charge) {
+        Some(reversal) => Ok((by(reversal), Proof::Inquiry)),
+        None => Err(ReverseError::NotReversibleYet(charge.state.as_str().into())),
+    }
 }
 
-/// `None` where the bank refuses.
-async fn tried(
+/// What the bank answers to one request for a reversal.
+enum Answer {
+    Done(Reversed),
+    Refused,
+    /// It does not say that it was done.
+    Unproven,
+}
+
+async fn request(
     bank: &Bank,
+    notes: &impl RefundNotes,
     payment: &Payment,
     charge: &Charge,
-) -> Result<Option<Reversed>, ReverseError> {
+) -> Result<Answer, ReverseError> {
     match charge.state {
-        TransactionState::Voided => Ok(Some(by(Reversal::Voided))),
-        TransactionState::RefundSent => Ok(Some(by(Reversal::Refunded))),
         TransactionState::Authorized => {
-            let voided = unless_refused(bank.void(&charge.id).await)?;
-            Ok(voided.map(|()| by(Reversal::Voided)))
+            let voided = bank.void(&charge.id).await;
+            answer(voided.map(|proven| proven.then(|| by(Reversal::Voided))))
         }
-        TransactionState::Settled => {
-            let refund = bank.refund(&charge.id, payment.amount_satang).await;
-            Ok(unless_refused(refund)?.map(|refund| Reversed {
-                refund_id: refund.id,
-                ..by(Reversal::Refunded)
-            }))
-        }
-        TransactionState::Declined | TransactionState::Reversed => {
-            Err(ReverseError::ChargeMismatch(format!(
-                "the bank holds no money of this charge: it is `{}`",
-                charge.state.as_str()
-            )))
-        }
+        TransactionState::Settled => refund(bank, notes, payment).await,
         TransactionState::Initialized
         | TransactionState::PreAuthorized
         | TransactionState::Unknown(_) => {
             Err(ReverseError::NotReversibleYet(charge.state.as_str().into()))
         }
+        TransactionState::Declined
+        | TransactionState::Reversed
+        | TransactionState::Voided
+        | TransactionState::RefundSent => Err(ReverseError::ChargeMismatch(format!(
+            "the bank holds no money of this charge: it is `{}`",
+            charge.state.as_str()
+        ))),
+    }
+}
+
+/// Asks for the refund, noted before: whoever finds it at the bank later must know that it is ours.
+async fn refund(
+    bank: &Bank,
+    notes: &impl RefundNotes,
+    payment: &Payment,
+) -> Result<Answer, ReverseError> {
+    let mark = clock::mark();
+    if !notes.note(payment, &mark).await? {
+        return Err(ReverseError::OutcomeConflict);
+    }
+    let refund = bank.refund(&payment.charge_id, payment.amount_satang).await;
+    let answer = answer(refund.map(|refund| {
+        refund.map(|refund| Reversed {
+            refund_id: refund.id,
+            ..by(Reversal::Refunded)
+        })
+    }))?;
+    if let Answer::Refused = answer {
+        notes.forget(payment, &mark).await?;
+    }
+    Ok(answer)
+}
+
+/// The way on which the bank says that the money has gone back.
+fn gone_back(charge: &Charge) -> Option<Reversal> {
+    match charge.state {
+        TransactionState::Voided => Some(Reversal::Voided),
+        TransactionState::RefundSent => Some(Reversal::Refunded),
+        _ => None,
     }
 }
 
@@ -221,10 +322,11 @@ fn by(reversal: Reversal) -> Reversed {
     }
 }
 
-fn unless_refused<T>(answer: Result<T, BankError>) -> Result<Option<T>, ReverseError> {
+fn answer(answer: Result<Option<Reversed>, BankError>) -> Result<Answer, ReverseError> {
     match answer {
-        Ok(done) => Ok(Some(done)),
-        Err(BankError::Refused { .. }) => Ok(None),
+        Ok(Some(reversed)) => Ok(Answer::Done(reversed)),
+        Ok(None) => Ok(Answer::Unproven),
+        Err(BankError::Refused { .. }) => Ok(Answer::Refused),
         Err(error @ (BankError::NotTaken(_) | BankError::Unavailable(_))) => Err(error.into()),
     }
 }

@@ -47,6 +47,14 @@ pub enum BankError {
     Unavailable(String),
 }
 
+impl BankError {
+    /// Whether the bank says, in its own words, that there is no such charge.
+    #[must_use]
+    pub fn says_unknown(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+    }
+}
+
 /// A charge to be created.
 #[derive(Debug)]
 pub struct NewCharge<'a> {
@@ -178,35 +186,31 @@ impl Bank {
     }
 
     /// Cancels a charge in full (`POST /card/v2/charge/{id}/void`): only while it is `Authorized`. Sent twice, the second
-    /// is refused. Done only when the bank answers with this charge, voided.
+    /// is refused. Whether the answer proves it: it must be this charge, voided. Otherwise the charge has to be asked for.
     ///
     /// # Errors
     /// [`BankError`]; `Refused` when the charge is not voidable, or not any more.
-    pub async fn void(&self, id: &ChargeId) -> Result<(), BankError> {
+    pub async fn void(&self, id: &ChargeId) -> Result<bool, BankError> {
         let path = format!("charge/{}/void", path_segment(id.as_str()));
         let body = wire::Reversal::void();
         let answer = self.send(Method::POST, &path, Some(&body)).await?;
-        let charge = wire::charge(&answer)?;
-        if charge.id != *id || charge.state != TransactionState::Voided {
-            return Err(BankError::Unavailable(
-                "it did not say that the charge is voided".into(),
-            ));
-        }
-        Ok(())
+        wire::reversal(&answer, id, &TransactionState::Voided)
     }
 
     /// Gives the whole amount of a charge back (`POST /card/v2/charge/{id}/refund`): only once it is `Settled`. The bank
-    /// allows no more than the charged amount in sum, so that a second one in full is refused.
+    /// allows no more than the charged amount in sum, so that a second one in full is refused. `None` where the answer does
+    /// not prove it: it must be this charge, with its refund sent. Then the charge has to be asked for.
     ///
     /// # Errors
     /// [`BankError`]; `Refused` when the charge is not refundable.
-    pub async fn refund(&self, id: &ChargeId, amount: Satang) -> Result<Refund, BankError> {
+    pub async fn refund(&self, id: &ChargeId, amount: Satang) -> Result<Option<Refund>, BankError> {
         let path = format!("charge/{}/refund", path_segment(id.as_str()));
         let body = wire::Reversal::refund(amount);
         let answer = self.send(Method::POST, &path, Some(&body)).await?;
-        Ok(Refund {
+        let proven = wire::reversal(&answer, id, &TransactionState::RefundSent)?;
+        Ok(proven.then(|| Refund {
             id: wire::refund_id(&answer),
-        })
+        }))
     }
 
     /// Creates a customer who holds the token's card (`POST /card/v2/customer`). The gateway checks that the token's

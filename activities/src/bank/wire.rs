@@ -177,6 +177,48 @@ pub fn customer_id(answer: &[u8]) -> Result<CustomerId, BankError> {
         .ok_or_else(|| unreadable("customer's `id`"))
 }
 
+/// Whether the answer to a void or a refund proves it: an object of this charge in the state that was asked for. A 2xx
+/// alone proves nothing, and neither does an empty object.
+///
+/// # Errors
+/// [`BankError::Refused`] where the object says `fail`: a declined operation is an ordinary object with HTTP 200.
+pub fn reversal(
+    answer: &[u8],
+    id: &ChargeId,
+    wanted: &TransactionState,
+) -> Result<bool, BankError> {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(default, deserialize_with = "blank")]
+        object: Option<String>,
+        #[serde(default, deserialize_with = "blank")]
+        id: Option<String>,
+        #[serde(default, deserialize_with = "blank")]
+        transaction_state: Option<String>,
+        #[serde(default, deserialize_with = "blank")]
+        status: Option<String>,
+        #[serde(default, deserialize_with = "blank")]
+        failure_code: Option<String>,
+    }
+    let answer: Answer = object(answer).ok_or_else(|| unreadable("JSON object"))?;
+    let is_this_charge =
+        answer.object.as_deref() == Some("charge") && answer.id.as_deref() == Some(id.as_str());
+    if !is_this_charge {
+        return Ok(false);
+    }
+    if answer.status.as_deref() == Some("fail") {
+        return Err(BankError::Refused {
+            status: StatusCode::OK.as_u16(),
+            code: answer.failure_code.as_deref().map_or("fail".into(), shown),
+        });
+    }
+    let state = answer
+        .transaction_state
+        .as_deref()
+        .map(TransactionState::parse);
+    Ok(state.as_ref() == Some(wanted))
+}
+
 /// Reads a refund's id. The refund is accepted whether or not its answer holds one.
 #[must_use]
 pub fn refund_id(answer: &[u8]) -> Option<String> {
@@ -271,7 +313,11 @@ fn shown(word: &str) -> String {
     {
         return "(hidden)".into();
     }
-    printable.chars().take(SHOWN).collect()
+    if printable.len() <= SHOWN {
+        return printable;
+    }
+    // The end says that it was cut, so that what is left is no word that we know either.
+    format!("{}?", &printable[..SHOWN - 1])
 }
 
 /// Whether an id can stand in a path: there, `.` and `..` would lead elsewhere.
@@ -279,11 +325,11 @@ fn is_segment(id: &str) -> bool {
     id != "." && id != ".."
 }
 
-/// A string, with `""`, null and absent alike. A value of any other kind counts as absent: the fields that matter are then
-/// missed by name.
+/// A string, with `""`, blanks, null and absent alike. A value of any other kind (`{}`, `[]`, a number) counts as absent: the
+/// fields that matter are then missed by name.
 fn blank<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match serde_json::Value::deserialize(deserializer)? {
-        serde_json::Value::String(text) if !text.is_empty() => Some(text),
+        serde_json::Value::String(text) if !text.trim().is_empty() => Some(text),
         _ => None,
     })
 }
@@ -291,7 +337,7 @@ fn blank<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
 /// A boolean, which may come as a string; otherwise as [`blank`].
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match serde_json::Value::deserialize(deserializer)? {
-        serde_json::Value::String(text) if !text.is_empty() => Some(text),
+        serde_json::Value::String(text) if !text.trim().is_empty() => Some(text),
         serde_json::Value::Bool(flag) => Some(flag.to_string()),
         _ => None,
     })
@@ -314,11 +360,136 @@ mod tests {
         assert_eq!(charge.failure_code, None);
     }
 
+    /// The sample with another value in one field, in any JSON; `None` leaves the field out.
+    fn with(field: &str, value: Option<&str>) -> String {
+        let mut object: std::collections::BTreeMap<String, Box<RawValue>> =
+            serde_json::from_str(SAMPLE).unwrap();
+        match value {
+            Some(json) => object.insert(
+                field.to_owned(),
+                RawValue::from_string(json.to_owned()).unwrap(),
+            ),
+            None => object.remove(field),
+        };
+        serde_json::to_string(&object).unwrap()
+    }
+
+    const BLANKS: [Option<&str>; 6] = [
+        Some("null"),
+        Some(r#""""#),
+        Some(r#"" ""#),
+        Some("{}"),
+        Some("[]"),
+        None,
+    ];
+
     #[test]
-    fn blank_null_and_absent_are_alike() {
-        for blank in [r#""redirect_url":"""#, r#""redirect_url":null"#, r#""x":1"#] {
-            let body = SAMPLE.replace(r#""redirect_url":"https://bank.example/3ds""#, blank);
-            assert_eq!(charge(body.as_bytes()).unwrap().redirect_url, None);
+    fn blank_null_empty_and_absent_are_alike() {
+        for blank in BLANKS {
+            let read = |field| charge(with(field, blank).as_bytes()).unwrap();
+            assert_eq!(read("redirect_url").redirect_url, None, "{blank:?}");
+            assert_eq!(read("failure_code").failure_code, None, "{blank:?}");
+            assert_eq!(read("reference_order").reference_order, None, "{blank:?}");
+            assert_eq!(read("livemode").livemode, None, "{blank:?}");
+            assert!(!read("status").success, "{blank:?}");
+            for unread in ["mpi", "source", "refund_info", "settlement_info"] {
+                assert_eq!(read(unread), charge(SAMPLE.as_bytes()).unwrap());
+            }
+            for needed in ["id", "object", "amount", "currency", "transaction_state"] {
+                assert!(
+                    charge(with(needed, blank).as_bytes()).is_err(),
+                    "{needed} {blank:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_mode_is_read_as_a_boolean_and_as_text() {
+        for (written, mode) in [
+            ("true", true),
+            (r#""true""#, true),
+            ("false", false),
+            (r#""false""#, false),
+        ] {
+            let read = charge(with("livemode", Some(written)).as_bytes()).unwrap();
+            assert_eq!(read.livemode, Some(mode), "{written}");
+        }
+        for written in [r#""live""#, r#""0""#] {
+            let read = charge(with("livemode", Some(written)).as_bytes());
+            assert!(read.is_err(), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_blank_line_before_the_object_changes_nothing_and_a_page_is_no_answer() {
+        let plain = charge(SAMPLE.as_bytes()).unwrap();
+        let body = format!("\r\n\r\n{SAMPLE}");
+        assert_eq!(charge(body.as_bytes()).unwrap(), plain);
+        assert!(refusal(StatusCode::OK, body.as_bytes()).is_none());
+        let page = b"<!doctype html><title>Maintenance</title>";
+        assert!(matches!(
+            refusal(StatusCode::OK, page),
+            Some(BankError::Unavailable(_))
+        ));
+        assert!(charge(page).is_err());
+    }
+
+    #[test]
+    fn a_state_is_read_whatever_its_capitals_and_blanks_and_a_misspelt_one_is_unknown() {
+        for word in ["Authorized", "AUTHORIZED", "authorized", " Authorized "] {
+            let json = format!("\"{word}\"");
+            let read = charge(with("transaction_state", Some(&json)).as_bytes()).unwrap();
+            assert_eq!(read.state, TransactionState::Authorized, "{word}");
+        }
+        let read = charge(with("transaction_state", Some(r#""Auhtorized""#)).as_bytes()).unwrap();
+        assert_eq!(read.state, TransactionState::Unknown("Auhtorized".into()));
+    }
+
+    #[test]
+    fn a_void_or_a_refund_is_proven_by_an_object_of_this_charge_alone() {
+        let id = ChargeId::new("chrg_test_1").unwrap();
+        let of = |fields: &str| {
+            let answer = format!(r#"{{"id":"chrg_test_1","object":"charge",{fields}}}"#);
+            reversal(answer.as_bytes(), &id, &TransactionState::RefundSent)
+        };
+        for proof in [
+            r#""transaction_state":"Refund Sent","status":"success""#,
+            r#""transaction_state":"REFUND SENT ","status":"success""#,
+            r#""transaction_state":"Refund Sent""#,
+        ] {
+            assert!(of(proof).unwrap(), "{proof}");
+        }
+        for none in [
+            r#""status":"success""#,
+            r#""transaction_state":"Settled","status":"success""#,
+            r#""transaction_state":"Voided","status":"success""#,
+            r#""transaction_state":"Refund Snet","status":"success""#,
+        ] {
+            assert!(!of(none).unwrap(), "{none}");
+        }
+        for answer in [
+            "{}",
+            r#"{"id":"chrg_test_2","object":"charge","transaction_state":"Refund Sent","status":"success"}"#,
+            r#"{"object":"charge","transaction_state":"Refund Sent","status":"success"}"#,
+            r#"{"id":"chrg_test_1","transaction_state":"Refund Sent","status":"success"}"#,
+        ] {
+            let read = reversal(answer.as_bytes(), &id, &TransactionState::RefundSent);
+            assert!(!read.unwrap(), "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_reversal_that_says_fail_is_a_refusal_whatever_the_state() {
+        let id = ChargeId::new("chrg_test_1").unwrap();
+        for state in ["Settled", "Authorized", "Refund Sent", "Voided"] {
+            let answer = format!(
+                r#"{{"id":"chrg_test_1","object":"charge","transaction_state":"{state}","status":"fail","failure_code":"96"}}"#
+            );
+            match reversal(answer.as_bytes(), &id, &TransactionState::parse(state)) {
+                Err(BankError::Refused { status: 200, code }) => assert_eq!(code, "96"),
+                other => panic!("{state}: {other:?}"),
+            }
         }
     }
 
@@ -357,6 +528,8 @@ mod tests {
         // And no word becomes one that means something.
         let nearly = read("Authorized\\u0000", "05");
         assert_eq!(nearly.state.as_str(), "Authorized?");
+        let cut = read(&format!("Authorized{}x", " ".repeat(60)), "05").state;
+        assert_eq!(TransactionState::parse(cut.as_str()), cut);
     }
 
     #[test]

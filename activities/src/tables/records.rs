@@ -8,6 +8,7 @@
 //! | `referenceOrder` | our reference at the bank, written before the bank is called |
 //! | `outcome` | `pending`, then what the bank decided: `paid`, `declined`, `returned` |
 //! | `resolution` | what we did about it: `orderPaid`, or `reversing` and then `reversed`. Each excludes the other, by condition |
+//! | `refundAskedAt` | when the bank was asked for a refund, one moment for each request that it has not refused: without one, a refund at the bank is not ours |
 //! | `status` | whether `outcome` is `paid`: what readers of the former layout look at |
 //! | `attempt` | how many executions ended at `AwaitBank` |
 //! | `openShard`, `lookAgainAt` | the sparse index of open records; both gone once closed |
@@ -642,7 +643,7 @@ impl Records {
 
     /// For a transaction: the bank's decision. Holds only as the one direction allows: pending becomes anything, a
     /// decline may turn into a late authorisation, money that was ours may go back, and paid never becomes declined. A
-    /// refund may be a partial one, made by hand at the bank: it counts as the money's return only where we began it.
+    /// refund may be a partial one, made by hand at the bank: it counts as the money's return only where we asked for it.
     #[must_use]
     pub fn outcome_update(
         &self,
@@ -655,7 +656,8 @@ impl Records {
             Outcome::Paid => "outcome IN (:pending, :declined, :outcome)",
             Outcome::Declined => "outcome IN (:pending, :outcome)",
             Outcome::Returned if refunded => {
-                "outcome IN (:pending, :paid, :outcome) AND resolution IN (:reversing, :reversed)"
+                "outcome IN (:pending, :paid, :outcome) \
+                 AND (resolution = :reversed OR (resolution = :reversing AND attribute_exists(refundAskedAt)))"
             }
             Outcome::Returned => {
                 "outcome IN (:pending, :paid, :outcome) AND (attribute_not_exists(resolution) OR resolution <> :orderPaid)"
@@ -713,14 +715,22 @@ impl Records {
         )
     }
 
-    /// For a transaction: the reversal is done. Holds only where it was begun.
+    /// For a transaction: the reversal is done. Holds only where it was begun; a refund that was only seen at the bank
+    /// (`found_refunded`), and not answered to a request of ours, only where one was asked for.
     #[must_use]
     pub fn reversed_update(
         &self,
         payment: &Payment,
         how: &str,
         refund_id: Option<&str>,
+        found_refunded: bool,
     ) -> TransactWriteItem {
+        let begun = if found_refunded {
+            "chargeId = :charge \
+             AND (resolution = :reversed OR (resolution = :reversing AND attribute_exists(refundAskedAt)))"
+        } else {
+            "chargeId = :charge AND resolution IN (:reversing, :reversed)"
+        };
         let mut set =
             "SET resolution = :reversed, reversedAt = if_not_exists(reversedAt, :now), reversal = :how"
                 .to_owned();
@@ -731,7 +741,7 @@ impl Records {
             .table_name(&self.table)
             .key("tokenId", s(payment.record_key.as_str()))
             .update_expression(set)
-            .condition_expression("chargeId = :charge AND resolution IN (:reversing, :reversed)")
+            .condition_expression(begun)
             .expression_attribute_values(":charge", s(payment.charge_id.as_str()))
             .expression_attribute_values(":reversing", s("reversing"))
             .expression_attribute_values(":reversed", s("reversed"))
@@ -764,6 +774,66 @@ impl Records {
             ],
         )
         .await
+    }
+
+    /// Notes that the bank is about to be asked for a refund, as `mark`: one of its own for each request. `false` when the
+    /// reversal is not in progress.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn note_refund(&self, payment: &Payment, mark: &str) -> Result<bool, TableError> {
+        self.update_if(
+            "note the request for a refund in the payment record",
+            payment.record_key.as_str(),
+            "ADD refundAskedAt :mark",
+            "chargeId = :charge AND resolution IN (:reversing, :reversed)",
+            [
+                (":charge", Some(s(payment.charge_id.as_str()))),
+                (":reversing", Some(s("reversing"))),
+                (":reversed", Some(s("reversed"))),
+                (":mark", Some(AttributeValue::Ss(vec![mark.to_owned()]))),
+            ],
+        )
+        .await
+    }
+
+    /// Takes back the note of a request that the bank has refused. The notes of others stay.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn forget_refund(&self, payment: &Payment, mark: &str) -> Result<(), TableError> {
+        self.update_if(
+            "take back the note of a refused refund",
+            payment.record_key.as_str(),
+            "DELETE refundAskedAt :mark",
+            "chargeId = :charge",
+            [
+                (":charge", Some(s(payment.charge_id.as_str()))),
+                (":mark", Some(AttributeValue::Ss(vec![mark.to_owned()]))),
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Takes back every note of a request for a refund: after a refusal, the bank still holds the money, so that it took
+    /// none of them.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn forget_refunds(&self, payment: &Payment) -> Result<(), TableError> {
+        self.update_if(
+            "take back the notes of refused refunds",
+            payment.record_key.as_str(),
+            "REMOVE refundAskedAt",
+            "chargeId = :charge AND resolution = :reversing",
+            [
+                (":charge", Some(s(payment.charge_id.as_str()))),
+                (":reversing", Some(s("reversing"))),
+            ],
+        )
+        .await
+        .map(|_| ())
     }
 
     /// Takes over a record that was first the former system's or master's. A record that stands stays, unless it is that

@@ -33,6 +33,7 @@ const DONE_HERE: &[&str] = &[
     "cardSavedTo",
     "resolution",
     "reversingSince",
+    "refundAskedAt",
     "reversedAt",
     "reversal",
     "refundId",

@@ -90,8 +90,16 @@ impl Said {
     }
 
     fn paid(&self) -> bool {
-        self.status == "success" && (self.state == "Authorized" || self.state == "Settled")
+        self.status == "success" && is_authorised(&self.state)
     }
+}
+
+/// The bank's two words for an authorised charge, whatever their capitals and the blanks around them.
+fn is_authorised(state: &str) -> bool {
+    let state = state.trim();
+    ["Authorized", "Settled"]
+        .iter()
+        .any(|word| state.eq_ignore_ascii_case(word))
 }
 
 /// A checksum is accepted if and only if it is one of the two that the bank may have written, to the letter.
@@ -192,7 +200,7 @@ fn body(body: &[u8]) {
     let state = json["transaction_state"].as_str().expect("a word");
     assert_eq!(
         notification.says_paid(),
-        word == "success" && matches!(state, "Authorized" | "Settled")
+        word == "success" && is_authorised(state)
     );
     let currency = json["currency"].as_str().expect("a currency");
     let rest = notification

@@ -196,16 +196,34 @@ impl Tasks {
             .record
             .entry("resolution".into())
             .or_insert(s("reversing"));
-        let mut back = begun.clone();
-        back.reversed = true;
-        answers.half_done = vec![begun.into(), back.clone().into()];
-        for (reversal, how, refund_id) in [
-            (Reversal::Voided, "voided", None),
-            (Reversal::Refunded, "refunded", Some("rfnd_test_model")),
-            (Reversal::Refunded, "refunded", None),
+        // `Records::note_refund`: before the request. A void needs none.
+        let mut asked = begun.clone();
+        asked
+            .record
+            .entry("refundAskedAt".into())
+            .or_insert(json!({"SS": ["a moment"]}));
+        let back = |world: &World| World {
+            reversed: true,
+            ..world.clone()
+        };
+        answers.half_done = [&begun, &asked]
+            .into_iter()
+            .flat_map(|world| [world.clone().into(), back(world).into()])
+            .collect();
+        for (reversal, how, refund_id, before) in [
+            (Reversal::Voided, "voided", None, &begun),
+            (
+                Reversal::Refunded,
+                "refunded",
+                Some("rfnd_test_model"),
+                &asked,
+            ),
+            (Reversal::Refunded, "refunded", None, &asked),
         ] {
-            let update = self.records.reversed_update(&input.payment, how, refund_id);
-            let Some(after) = applied(&update, &back)? else {
+            let found = reversal == Reversal::Refunded && refund_id.is_none();
+            let payment = &input.payment;
+            let update = self.records.reversed_update(payment, how, refund_id, found);
+            let Some(after) = applied(&update, &back(before))? else {
                 return broken(
                     Property::PaysOrGoesBack,
                     "a reversal that was begun is not recorded",
@@ -326,6 +344,7 @@ fn inquire_charge(input: &inquire_charge::Input, world: &World) -> Answers {
         ("Pre-Authorized", true, None),
         ("Authorized", true, None),
         ("Authorized", false, None),
+        ("Pre-Authorized", false, None),
         ("Settled", true, None),
         ("Declined", false, Some("51")),
         ("Declined", false, None),

@@ -208,6 +208,43 @@ async fn charge_mismatch() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test runbook"]
+async fn charge_unknown() {
+    let app = TestApp::connect().await;
+    let alarm = Alarm::watch(&app.outputs, "charge-unknown").await;
+    let paid = app.paying().await;
+    let charge = paid.charge_id();
+    let key = app.key_of(charge).await;
+    let unknown = random::id("chrg_test_");
+    let names = |charge: &str| [(":charge", json!(charge))];
+    app.change_record(&key, "SET chargeId = :charge", &names(&unknown))
+        .await;
+    // A bank whose copies lag behind is no reason to wake anybody up, a quarter of an hour of it is.
+    app.make_older(&key, 15 * 60).await;
+    let elsewhere = paid.form.clone().with("objectId", &unknown);
+    app.return_with(&elsewhere).await;
+    let execution = app.execution(&unknown).await;
+    assert_eq!(
+        execution.states().last(),
+        Some(&"AwaitBank"),
+        "{execution:?}"
+    );
+    alarm.assert_met_in_the_logs().await;
+
+    let shell = app.shell_for(charge);
+    assert!(shell.run("charge-unknown", "see").contains(&unknown));
+    app.change_record(&key, "SET chargeId = :charge", &names(charge))
+        .await;
+    app.restarted(&shell.run("charge-unknown", "repair")).await;
+    assert!(
+        shell
+            .run("charge-unknown", "check")
+            .starts_with("paid\torderPaid\t2")
+    );
+    app.assert_paid(&paid).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
 async fn outcome_conflict() {
     let app = TestApp::connect().await;
     let alarm = Alarm::watch(&app.outputs, "outcome-conflict").await;

@@ -1,7 +1,8 @@
 //! The command line.
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use payment3_bank::{CARDS, Manner, SandboxCard};
+use payment3_bank::{CARDS, Dialect, Manner, SandboxCard};
 
 use crate::faults::scenario::Flow;
 use crate::faults::scope::Fault;
@@ -63,6 +64,9 @@ pub struct Test {
     /// Of the races, those alone whose name contains this, such as "two tabs"
     #[arg(long)]
     pub race: Option<String>,
+    /// Of the bank's dialects, these alone
+    #[arg(long, value_delimiter = ',', value_parser = dialect())]
+    pub dialect: Vec<Dialect>,
     /// Of the fault matrix, these flows alone
     #[arg(long, value_delimiter = ',')]
     pub flow: Vec<Flow>,
@@ -96,6 +100,8 @@ pub enum Part {
     Cdk,
     /// The payments, end to end, in an environment of their own
     E2e,
+    /// The table of flows in the bank's dialects: every dialect with some flows, every flow with some dialects
+    DialectsShort,
     /// Forged returns, notifications and inputs, each tried and none believed
     Hostile,
     /// What may happen at once, made to happen at once: the world must be whole after every round
@@ -116,9 +122,11 @@ pub enum Part {
     Counts,
     /// Of the end-to-end tests, the table of flows alone
     Flows,
+    /// Every flow in every dialect of the bank; not among the parts that run by default
+    Dialects,
     /// Every fault at every call of every flow; not among the parts that run by default
     Faults,
-    /// The same matrix against deliberately broken functions: it must find each; not by default
+    /// The same matrix, and the table of dialects, against deliberately broken functions: they must find each; not by default
     Broken,
 }
 
@@ -144,6 +152,9 @@ pub struct Pay {
     /// Does not tick "save card"
     #[arg(long)]
     pub no_save_card: bool,
+    /// How the bank speaks of this payment
+    #[arg(long, default_value = Dialect::Usual.name(), value_parser = dialect())]
+    pub dialect: Dialect,
     /// What the shopper does on the bank's page
     #[arg(long, value_enum, default_value_t = ThreeDs::Approve)]
     pub three_ds: ThreeDs,
@@ -210,6 +221,14 @@ fn card_number(text: &str) -> Result<String, String> {
             MANNERS.map(manner_name).join(", ")
         )),
     }
+}
+
+/// A dialect by its name; the help lists them all.
+fn dialect() -> impl TypedValueParser<Value = Dialect> {
+    let listed = Dialect::ALL
+        .iter()
+        .map(|dialect| PossibleValue::new(dialect.name()).help(dialect.meaning()));
+    PossibleValuesParser::new(listed).try_map(|name| name.parse::<Dialect>())
 }
 
 const MANNERS: [Manner; 6] = [
@@ -289,6 +308,21 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_dialect_is_named_and_an_unknown_one_is_answered_with_all_names() {
+        let pay = |name: &str| Cli::try_parse_from(["cargo local", "pay", "--dialect", name]);
+        for wanted in Dialect::ALL {
+            match pay(wanted.name()).expect("it is listed").command {
+                Command::Pay(pay) => assert_eq!(pay.dialect, *wanted),
+                other => panic!("{other:?}"),
+            }
+        }
+        let error = pay("klingon").expect_err("there is none").to_string();
+        for dialect in Dialect::ALL {
+            assert!(error.contains(dialect.name()), "{error}");
+        }
     }
 
     #[test]

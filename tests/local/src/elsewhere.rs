@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde_json::Value;
+use payment3_bank::Dialect;
+use serde_json::{Value, json};
 
 use crate::aws::Aws;
 use crate::http::client;
@@ -38,6 +39,23 @@ impl Elsewhere {
     /// The bank has no such charge.
     pub async fn notify(&self, charge_id: &str) -> Result<Value> {
         self.bank_does(charge_id, "notify").await
+    }
+
+    /// The bank speaks of a charge in this dialect from now on.
+    ///
+    /// # Errors
+    /// The bank has no such charge.
+    pub async fn speak(&self, charge_id: &str, dialect: Dialect) -> Result<()> {
+        let url = format!(
+            "{}/sandbox/charges/{charge_id}/dialect",
+            self.outputs.bank_url
+        );
+        let request = client().put(url).json(&json!({ "dialect": dialect }));
+        let answer = request.send().await.context("the bank does not answer")?;
+        answer
+            .error_for_status()
+            .map(drop)
+            .context("the bank refuses")
     }
 
     /// The shop deletes an order.

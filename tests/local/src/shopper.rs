@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use payment3_bank::Dialect;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use serde::{Deserialize, Serialize};
@@ -151,13 +152,21 @@ pub async fn read_order(outputs: &Outputs, id: &str) -> Result<Order> {
 /// # Errors
 /// The bank refuses the card.
 pub async fn card_token(outputs: &Outputs, card: &str) -> Result<String> {
+    card_token_in(outputs, card, Dialect::Usual).await
+}
+
+/// As [`card_token`], of a payment of which the bank will speak in this dialect.
+///
+/// # Errors
+/// As [`card_token`].
+pub async fn card_token_in(outputs: &Outputs, card: &str, dialect: Dialect) -> Result<String> {
     #[derive(Deserialize)]
     struct Token {
         token: String,
     }
     let request = client()
         .post(format!("{}/sandbox/tokens", outputs.bank_url))
-        .json(&serde_json::json!({ "cardNumber": card }));
+        .json(&serde_json::json!({ "cardNumber": card, "dialect": dialect }));
     let token: Token = json_answer(request, "the sandbox bank").await?;
     Ok(token.token)
 }

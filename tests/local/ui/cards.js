@@ -17,6 +17,7 @@ function saved(users) {
 async function start() {
   const [environment, users] = await Promise.all([form.environment(), get("/api/users")]);
   form.offerCards(environment.cards);
+  form.offerDialects(environment.dialects);
   form.offerUsers(users);
   form.onSubmit(async () => {
     const ownerId = form.user();

@@ -24,6 +24,11 @@ export function offerCards(cards) {
         h("span", { class: "number" }, `${brand} ${grouped(number)}`)))));
 }
 
+/** Fills in how the bank may speak of the payment. */
+export function offerDialects(dialects) {
+  byId("dialect").append(...dialects.map(({ name, meaning }) => h("option", { value: name }, `${name}: ${meaning}`)));
+}
+
 /** Fills in the users, those with saved cards first, and shows the list when it is wanted. */
 export function offerUsers(users) {
   const sorted = [...users].sort((a, b) => b.cards.length - a.cards.length || a.ownerId.localeCompare(b.ownerId));
@@ -50,7 +55,7 @@ export function user() {
 
 /** Gets a token for the chosen card from the bank: the number goes there and nowhere else. */
 export async function token(environment) {
-  const { token } = await post(`${environment.bankUrl}/sandbox/tokens`, { cardNumber: chosen("card") });
+  const { token } = await post(`${environment.bankUrl}/sandbox/tokens`, { cardNumber: chosen("card"), dialect: byId("dialect").value });
   return token;
 }
 

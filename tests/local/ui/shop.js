@@ -26,6 +26,7 @@ function preview(environment, order) {
 async function start() {
   const [environment, users, order] = await Promise.all([form.environment(), get("/api/users"), orderToPay()]);
   form.offerCards(environment.cards);
+  form.offerDialects(environment.dialects);
   form.offerUsers(users);
   say("action", `${environment.apiUrl}/cardpayment`);
   if (order) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use payment3_bank::{CARDS, Manner};
+use payment3_bank::{CARDS, Dialect, Manner};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::sleep;
@@ -158,8 +158,13 @@ struct Shopper<'a> {
 impl Shopper<'_> {
     /// Checkout, 3DS, return.
     async fn pay(&self, order: &Order) -> Result<Paid> {
-        let token = shopper::card_token(self.outputs, &self.arguments.card).await?;
+        let (card, dialect) = (&self.arguments.card, self.arguments.dialect);
+        let token = shopper::card_token_in(self.outputs, card, dialect).await?;
         self.journal.line("card token from the bank");
+        if dialect != Dialect::Usual {
+            let meaning = dialect.meaning();
+            self.journal.line(&format!("the bank's dialect: {meaning}"));
+        }
         let form = self.form(order, &token);
         if self.arguments.spoil.is_some() {
             let answer = shopper::post_checkout(self.outputs, &form).await?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use payment3_bank::Dialect;
 
 use crate::cargo_programs::CARGO_DENY;
 use crate::cli::{BenchPart, Part, Test};
@@ -12,7 +13,7 @@ use crate::commands::bench;
 use crate::commands::lane::Lane;
 use crate::commands::verdicts::Verdicts;
 use crate::environment::{Between, Environment, Notifications, Options, State};
-use crate::faults::broken::{self, BREAKAGES, Breakage};
+use crate::faults::broken::{self, BREAKAGES, Breakage, DIALECT_BREAKAGES, DialectBreakage};
 use crate::faults::matrix::{self, Report, Run, Selection};
 use crate::faults::outage;
 use crate::interrupt::{Interrupt, Interrupted};
@@ -41,12 +42,23 @@ const BESIDE: [Part; 4] = [Part::Model, Part::Deps, Part::Runbook, Part::Counts]
 /// The first of the parts that mostly wait; everything that compiles much comes before it.
 const FIRST_TO_WAIT: Part = Part::E2e;
 /// What runs only when it is named: a part of another, or too long for every run.
-const ON_DEMAND: [Part; 3] = [Part::Flows, Part::Faults, Part::Broken];
+const ON_DEMAND: [Part; 4] = [Part::Flows, Part::Dialects, Part::Faults, Part::Broken];
 /// How many end-to-end tests run side by side: each mostly waits.
 const THREADS: &str = "4";
 
 /// The end-to-end tests but for those that are a part of their own.
-const OTHERS: [&str; 4] = ["--skip", "hostile::", "--skip", "races::"];
+const OTHERS: [&str; 6] = [
+    "--skip",
+    "dialects::",
+    "--skip",
+    "hostile::",
+    "--skip",
+    "races::",
+];
+/// The table of dialects, printed.
+const DIALECTS: [&str; 2] = ["dialects::", "--nocapture"];
+/// Tells it which cells to try.
+const DIALECTS_VARIABLE: &str = "PAYMENT3_DIALECTS";
 /// The list of forgeries, printed.
 const HOSTILE: [&str; 2] = ["hostile::", "--nocapture"];
 /// The table of races, printed.
@@ -150,6 +162,20 @@ async fn run_part(
         Part::Flows => {
             shared
                 .run(interrupt, |running| e2e(&["flows::"], running))
+                .await
+        }
+        Part::DialectsShort => {
+            shared
+                .run(interrupt, |running| e2e(&DIALECTS, running))
+                .await
+        }
+        Part::Dialects => {
+            let which = match arguments.dialect.as_slice() {
+                [] => "all".to_owned(),
+                named => names_of(named),
+            };
+            shared
+                .run(interrupt, |running| dialects(which, running))
                 .await
         }
         Part::Races => {
@@ -292,6 +318,17 @@ async fn e2e(which: &[&str], running: Running) -> Result<()> {
     running.tests("e2e", &arguments).shown().await
 }
 
+/// Runs the table of dialects: all of it, or those that are named.
+async fn dialects(which: String, running: Running) -> Result<()> {
+    let tests = running.tests("e2e", &DIALECTS);
+    tests.env(DIALECTS_VARIABLE, which).shown().await
+}
+
+fn names_of(dialects: &[Dialect]) -> String {
+    let names: Vec<_> = dialects.iter().map(|dialect| dialect.name()).collect();
+    names.join(",")
+}
+
 /// Runs every race whose name contains `race`, as often as asked.
 async fn races(rounds: u32, race: String, running: Running) -> Result<()> {
     running
@@ -369,6 +406,13 @@ async fn broken(interrupt: &mut Interrupt) -> Result<()> {
             result => results.push(result.context(breakage.name)),
         }
     }
+    for breakage in &DIALECT_BREAKAGES {
+        let result = broken_in_dialects(breakage, interrupt).await;
+        match result {
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            result => results.push(result.context(breakage.breakage.name)),
+        }
+    }
     steps::every(results)
 }
 
@@ -390,6 +434,43 @@ async fn is_found(breakage: &Breakage, interrupt: &mut Interrupt) -> Result<()> 
         Some(cell) => println!("Found as it must be: {cell}"),
         None => bail!("the matrix does not find this"),
     }
+    Ok(())
+}
+
+/// Runs the table of dialects against a broken copy of the functions: it must name the row in which it shows.
+async fn broken_in_dialects(breakage: &DialectBreakage, interrupt: &mut Interrupt) -> Result<()> {
+    println!("\nBroken on purpose: {}", breakage.breakage.name);
+    let (directory, logs) = (broken::directory(), logs());
+    let functions = directory.join("lambda");
+    let copy = breakage.breakage.make()?;
+    let target = directory.join("target");
+    let built = functions::build_copy(&copy, &target, &functions, &logs);
+    interrupt.or(built).await?;
+    let options = Options {
+        directory: workspace::local_dir().join("test-broken"),
+        functions,
+        ..options()
+    };
+    let mut own = Shared(Some(Environment::start(options, interrupt).await?));
+    let log = logs.join("broken-dialects.log");
+    let tests = |running: Running| {
+        let log = log.clone();
+        async move {
+            let tests = running.tests("e2e", &DIALECTS);
+            let which = names_of(breakage.dialects);
+            tests.env(DIALECTS_VARIABLE, which).captured(&log).await
+        }
+    };
+    let passed = own.run(interrupt, tests).await.is_ok();
+    own.stop().await?;
+    let told = std::fs::read_to_string(&log).context("what the table said")?;
+    if passed || !told.contains(breakage.row) {
+        bail!(
+            "the table of dialects does not find this: {}",
+            breakage.breakage.name
+        );
+    }
+    println!("Found as it must be: {}", breakage.row);
     Ok(())
 }
 
@@ -475,11 +556,11 @@ struct Shared(Option<Environment>);
 
 impl Shared {
     /// Runs a part in the environment, as long as that stands.
-    async fn run<W: Future<Output = Result<()>>>(
+    async fn run<T, W: Future<Output = Result<T>>>(
         &mut self,
         interrupt: &mut Interrupt,
         part: impl FnOnce(Running) -> W,
-    ) -> Result<()> {
+    ) -> Result<T> {
         let environment = match &mut self.0 {
             Some(environment) => environment,
             none => none.insert(Environment::start(options(), interrupt).await?),

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use payment3_bank::{CARDS, PUBLIC_KEY, SandboxCard};
+use payment3_bank::{CARDS, Dialect, PUBLIC_KEY, SandboxCard};
 use serde::Serialize;
 
 use super::answer::Wrong;
@@ -38,6 +38,14 @@ struct Environment {
     merchant_id: &'static str,
     public_key: &'static str,
     cards: &'static [SandboxCard],
+    dialects: Vec<OfferedDialect>,
+}
+
+/// A way in which the bank may speak of the payment.
+#[derive(Serialize)]
+struct OfferedDialect {
+    name: &'static str,
+    meaning: &'static str,
 }
 
 async fn environment(State(parts): State<Parts>) -> Json<Environment> {
@@ -49,6 +57,13 @@ async fn environment(State(parts): State<Parts>) -> Json<Environment> {
         merchant_id: MERCHANT_ID,
         public_key: PUBLIC_KEY,
         cards: &CARDS,
+        dialects: Dialect::ALL
+            .iter()
+            .map(|dialect| OfferedDialect {
+                name: dialect.name(),
+                meaning: dialect.meaning(),
+            })
+            .collect(),
     })
 }
 

@@ -4,6 +4,7 @@
 //! The names of the rows are those of the flows: 1 a new user pays, 2 a known user pays with another card, 3 the payment
 //! fails, 4 a card is verified (`ADDCARD`), and the refusals of an order whose charge was authorised all the same.
 
+use payment3_bank::Dialect;
 use payment3_local::random;
 use payment3_local::shopper::{self, CARD_APPROVED, CARD_DECLINED, OTHER_CARD_APPROVED};
 use payment3_local::whole::assert_world_is_whole;
@@ -19,8 +20,8 @@ const FOUND: [&str; 4] = [
 ];
 
 /// One row of the table.
-struct Flow {
-    name: &'static str,
+pub(crate) struct Flow {
+    pub(crate) name: &'static str,
     /// What the shopper does.
     card: &'static str,
     action: &'static str,
@@ -146,7 +147,7 @@ const REFUSED: Flow = Flow {
     ..NEW_USER
 };
 
-const FLOWS: [Flow; 19] = [
+pub(crate) const FLOWS: [Flow; 19] = [
     NEW_USER,
     Flow {
         name: "1: a new user pays, and the bank has settled already",
@@ -276,12 +277,46 @@ async fn every_flow_takes_its_path_and_leaves_what_it_must() {
     let app = TestApp::connect().await;
     for flow in &FLOWS {
         println!("{}", flow.name);
-        check(&app, flow).await;
+        check(&app, flow, Dialect::Usual).await;
     }
 }
 
-async fn check(app: &TestApp, flow: &Flow) {
-    let name = flow.name;
+impl Flow {
+    /// Whether the bank refuses the charge.
+    pub(crate) fn is_declined(&self) -> bool {
+        self.record.0 == "declined"
+    }
+
+    /// Whether the bank has given the money back in the end.
+    pub(crate) fn is_returned(&self) -> bool {
+        matches!(self.bank, "Voided" | "Refund Sent")
+    }
+
+    /// What the bank says before anything is given back.
+    fn decided(&self) -> &'static str {
+        match self.meanwhile {
+            _ if self.is_declined() => "Declined",
+            Meanwhile::Settled | Meanwhile::OrderGoneAndSettled => "Settled",
+            _ => "Authorized",
+        }
+    }
+
+    /// Whether the bank's word for its decision is one that must decide nothing: nobody knows it, or it speaks of a charge
+    /// that waits.
+    pub(crate) fn decides_nothing_in(&self, dialect: Dialect) -> bool {
+        match dialect {
+            Dialect::MisspeltAuthorized => self.decided() == "Authorized",
+            Dialect::UnknownState | Dialect::FailWithAuthorized => !self.is_declined(),
+            Dialect::FailWithPreAuthorized | Dialect::FailWithInitialized => self.is_declined(),
+            _ => false,
+        }
+    }
+}
+
+/// Plays a flow with a bank that speaks this dialect, and checks everything. In a dialect whose word decides nothing, the
+/// payment waits untouched, and goes its way when the bank speaks as usual again. Answers the charge.
+pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> String {
+    let name = &format!("{}, {dialect}", flow.name);
     let owner = random::id("usr_");
     let mut first = None;
     if flow.known_user {
@@ -295,20 +330,27 @@ async fn check(app: &TestApp, flow: &Flow) {
     } else {
         app.order_of(&owner).await
     };
-    let page = app.check_out(&order, flow.card).await;
+    let page = app.check_out_in(dialect, &order, flow.card).await;
     let form = shopper::authenticate_by(&page, flow.action)
         .await
         .expect("the bank's page answers");
     let done = Authenticated { order, form };
     let charge = done.charge_id();
     app.meanwhile(flow.meanwhile, &done).await;
+    app.hear_from_the_bank(flow, dialect, charge).await;
 
     let answer = app
         .return_with(&done.form.clone().with("status", flow.claims))
         .await;
     assert_eq!(answer.status, 303, "{name}: {answer:?}");
 
-    let execution = app.execution(charge).await;
+    let mut execution = app.execution(charge).await;
+    if flow.decides_nothing_in(dialect) {
+        assert_eq!(execution.states().last(), Some(&"AwaitBank"), "{name}");
+        app.assert_waits(flow, name, &done).await;
+        app.speak(charge, Dialect::Usual).await;
+        execution = app.start_by_hand(charge).await;
+    }
     assert_eq!(execution.status, "SUCCEEDED", "{name}: {execution:?}");
     assert_eq!(
         execution.states(),
@@ -361,6 +403,7 @@ async fn check(app: &TestApp, flow: &Flow) {
         let payments: Vec<_> = first.iter().chain([&done]).collect();
         assert_world_is_whole(&app.look, &subject(&payments)).await;
     }
+    charge.to_owned()
 }
 
 /// The order is paid by this charge, or by nothing that this charge did.
@@ -383,6 +426,44 @@ async fn assert_order(app: &TestApp, flow: &Flow, done: &Authenticated) {
 }
 
 impl TestApp {
+    /// The bank's notification in its dialect, before the browser is back. As usual, the browser alone tells.
+    async fn hear_from_the_bank(&self, flow: &Flow, dialect: Dialect, charge: &str) {
+        let times = match dialect {
+            Dialect::Usual => 0,
+            Dialect::DeclinesNotNotified if flow.is_declined() => 0,
+            Dialect::NotifiedTwice => 2,
+            _ => 1,
+        };
+        for _ in 0..times {
+            let sent = self.notify(charge).await;
+            let refused = dialect == Dialect::FormerKey && sent["answer"] == 401;
+            assert!(sent["answer"] == 200 || refused, "{dialect}: {sent}");
+        }
+    }
+
+    /// Nothing has happened to the payment but its checkout.
+    async fn assert_waits(&self, flow: &Flow, name: &str, done: &Authenticated) {
+        let charge = done.charge_id();
+        let record = self.record(charge).await;
+        assert_eq!(record["outcome"], "pending", "{name}: {record}");
+        assert!(record["openShard"].is_number(), "{name}: {record}");
+        assert!(record.get("resolution").is_none(), "{name}: {record}");
+        let at_the_bank = self.look.bank_charge(charge).await.expect("charge");
+        assert_eq!(at_the_bank["transaction_state"], flow.decided(), "{name}");
+        let outcomes = self.look.outcomes(charge).await.expect("outcomes");
+        assert!(outcomes.is_empty(), "{name}: {outcomes:?}");
+        assert_eq!(self.told_of(charge).await, [""; 0], "{name}");
+        let cards = flow.known_user.then_some(1);
+        assert_eq!(
+            self.saved_cards(&done.order.owner_id).await,
+            cards,
+            "{name}"
+        );
+        let item = self.look.order(&done.order.order_id).await.expect("table");
+        let by = item.map(|item| item["data"]["payment"]["paymentId"].clone());
+        assert_ne!(by, Some(json!(charge)), "{name}");
+    }
+
     async fn meanwhile(&self, what: Meanwhile, done: &Authenticated) {
         let id = &done.order.order_id;
         match what {

@@ -6,6 +6,7 @@ mod callbacks;
 mod checkout;
 mod closing;
 mod commands;
+mod dialects;
 mod flows;
 mod hostile;
 mod lost_answers;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use payment3_bank::Dialect;
 use payment3_local::aws::Aws;
 use payment3_local::elsewhere::Elsewhere;
 use payment3_local::executions::{ExecutionReport, Executions};
@@ -120,6 +121,14 @@ impl TestApp {
     /// Checks out with a 3DS card, up to the bank's page.
     pub(crate) async fn check_out(&self, order: &Order, card: &str) -> Url {
         let token = shopper::card_token(&self.outputs, card)
+            .await
+            .expect("the bank takes the card");
+        self.check_out_with(order, token).await
+    }
+
+    /// As [`TestApp::check_out`], of a payment of which the bank speaks in this dialect.
+    pub(crate) async fn check_out_in(&self, dialect: Dialect, order: &Order, card: &str) -> Url {
+        let token = shopper::card_token_in(&self.outputs, card, dialect)
             .await
             .expect("the bank takes the card");
         self.check_out_with(order, token).await
@@ -352,6 +361,12 @@ impl TestApp {
     /// Has the bank send the notification of what a charge is now, and waits for our answer.
     pub(crate) async fn notify(&self, charge_id: &str) -> Value {
         self.elsewhere.notify(charge_id).await.expect("sent")
+    }
+
+    /// Has the bank speak of a charge in this dialect from now on.
+    pub(crate) async fn speak(&self, charge_id: &str, dialect: Dialect) {
+        let spoken = self.elsewhere.speak(charge_id, dialect).await;
+        spoken.expect("the bank changes its dialect");
     }
 
     /// Deletes an order, as the shop may.

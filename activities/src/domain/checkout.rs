@@ -286,11 +286,13 @@ mod tests {
 
     #[test]
     fn the_fingerprint_is_of_the_meaning_not_of_the_spelling() {
-        let same = but("grandTotal", "1500");
-        assert_eq!(
-            form(FORM).unwrap().fingerprint(),
-            form(&same).unwrap().fingerprint()
-        );
+        for total in ["1500", "1.5e3", "1,500.00", "1500.0000000000002"] {
+            assert_eq!(
+                form(FORM).unwrap().fingerprint(),
+                form(&but("grandTotal", total)).unwrap().fingerprint(),
+                "{total}"
+            );
+        }
         let other = but("orderId", "482500007437");
         assert_ne!(
             form(FORM).unwrap().fingerprint(),

@@ -231,8 +231,7 @@ impl Call {
                 .strip_prefix("/card/v2/charge/")?
                 .split('/')
                 .next()?;
-            let charge = ledger.inquire(id_or_reference).ok()?;
-            Some(charge.token.clone())
+            Some(ledger.named(id_or_reference)?.token.clone())
         };
         self.token.clone().or_else(charge)
     }

@@ -106,18 +106,23 @@ impl Ledger {
     /// The charge with this id or, where there is none, the latest one with this `reference_order`, unless its dialect
     /// knows no such inquiry.
     pub(crate) fn inquire(&mut self, id_or_reference: &str) -> Result<&mut Charge, GatewayError> {
-        let id = match self.charges.get(id_or_reference) {
-            Some(charge) => Some(&charge.id),
-            None => self
-                .charges
+        let found = self
+            .named(id_or_reference)
+            .filter(|charge| {
+                charge.id == id_or_reference || charge.dialect() != Dialect::NoInquiryByReference
+            })
+            .map(|charge| charge.id.clone());
+        self.charge_mut(&found.ok_or_else(GatewayError::no_charge)?)
+    }
+
+    /// The charge with this id or, where there is none, the latest one with this `reference_order`.
+    pub(crate) fn named(&self, id_or_reference: &str) -> Option<&Charge> {
+        self.charges.get(id_or_reference).or_else(|| {
+            self.charges
                 .values()
                 .filter(|charge| charge.order.reference_order == id_or_reference)
                 .max_by_key(|charge| charge.number)
-                .filter(|charge| charge.dialect() != Dialect::NoInquiryByReference)
-                .map(|charge| &charge.id),
-        };
-        let id = id.cloned().ok_or_else(GatewayError::no_charge)?;
-        self.charge_mut(&id)
+        })
     }
 
     /// All charges, the oldest first.

@@ -302,8 +302,11 @@ fn refusal(status: u16, answer: &[u8]) {
                 assert!(error_object);
             }
         }
+        // It turned the request away before it looked at it.
+        (Some(BankError::NotTaken(_)), by) => assert!([401, 403, 429].contains(&by)),
         (Some(BankError::Unavailable(_)), by) => {
             assert!(!(200..300).contains(&by) || object.is_none());
+            assert!(![401, 403, 429].contains(&by));
         }
     }
 }

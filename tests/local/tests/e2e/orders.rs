@@ -24,7 +24,7 @@ impl TestApp {
     }
 
     /// Pays an order with this text as `grandTotal`.
-    async fn pays_with(&self, order: &Order, grand_total: &str) -> Authenticated {
+    async fn pays_the_form_with(&self, order: &Order, grand_total: &str) -> Authenticated {
         let mut form = shopper::checkout_form(&self.outputs, order, &self.token().await);
         form.insert("grandTotal".into(), grand_total.into());
         let next = shopper::submit_checkout(&self.outputs, &form).await;
@@ -77,7 +77,7 @@ async fn an_order_whose_total_is_the_noise_of_a_sum_is_paid_in_both_spellings() 
     for grand_total in ["59.699999999999996", "59.70"] {
         let stored = json!({"isPaid": false, "grandTotal": 59.699_999_999_999_996});
         let order = app.order_with_payment(&stored).await;
-        let paid = app.pays_with(&order, grand_total).await;
+        let paid = app.pays_the_form_with(&order, grand_total).await;
         let charge = paid.charge_id();
 
         let landing = app.return_with(&paid.form).await.location;

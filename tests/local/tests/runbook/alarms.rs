@@ -276,8 +276,7 @@ async fn outcome_conflict() {
     assert_eq!(app.told(&paid.order).await, ["payment.reversed"]);
 }
 
-/// The record of a checkout that died two days ago before it stored a charge, whose shopper came back, and for which the bank
-/// is still being asked.
+/// The record of a checkout that died two days ago before it stored a charge, and for which the bank is still being asked.
 async fn dead_checkout(app: &TestApp) -> (Order, String, String) {
     let order = app.order().await;
     let token = shopper::card_token(&app.outputs, CARD_APPROVED)
@@ -290,7 +289,7 @@ async fn dead_checkout(app: &TestApp) -> (Order, String, String) {
         "tokenId": key, "token": token,
         "orderId": order.order_id, "ownerId": order.owner_id, "amountSatang": 150_000, "currency": "THB",
         "referenceOrder": reference, "saveCard": true, "outcome": "pending", "status": false, "attempt": 0,
-        "openShard": 3, "lookAgainAt": 1, "cameBackAt": 1, "openSince": since.to_string(),
+        "openShard": 3, "lookAgainAt": 1, "openSince": since.to_string(),
     }))
     .await;
     let asked = json!({
@@ -346,6 +345,9 @@ async fn order_unreadable() {
 async fn orphan_checkout() {
     let app = TestApp::connect().await;
     let alarm = Alarm::watch(&app.outputs, "orphan-checkout").await;
+    // A deployment that does not say that its bank finds charges by reference.
+    let reconcile = Function::of(&app, "reconcile").await;
+    reconcile.set("BANK_FINDS_BY_REFERENCE", "").await;
     let (order, token, reference) = dead_checkout(&app).await;
     let (never, ..) = dead_checkout(&app).await;
     app.shell().run("Reconcile now", "reconcile");
@@ -382,6 +384,7 @@ async fn orphan_checkout() {
     let row = app.look.check_status(&never.order_id).await;
     let row = row.expect("the table").expect("the row");
     assert_eq!(row, json!({"orderId": never.order_id}));
+    reconcile.restore().await;
 }
 
 #[tokio::test]

@@ -50,18 +50,18 @@ enum Meanwhile {
     OrderGone,
     OrderGoneAndSettled,
     OrderDrafted,
-    /// By the flag, or by a status.
+    /// As the shop says it.
     OrderCancelled(Cancelled),
     OrderPaidByOther,
     OrderDearer,
 }
 
-/// How a shop says that an order is cancelled.
+/// What of an order says that it is cancelled.
 #[derive(Clone, Copy, PartialEq)]
 enum Cancelled {
-    ByFlag,
-    ByStatus,
-    ByStatusOfPayment,
+    Flag,
+    Status,
+    PaymentStatus,
 }
 
 /// Flow 1; the others say what differs.
@@ -240,17 +240,17 @@ pub(crate) const FLOWS: [Flow; 19] = [
     },
     Flow {
         name: "refused: the order is cancelled during 3-D Secure",
-        meanwhile: Meanwhile::OrderCancelled(Cancelled::ByFlag),
+        meanwhile: Meanwhile::OrderCancelled(Cancelled::Flag),
         ..REFUSED
     },
     Flow {
         name: "refused: the order is cancelled by its status",
-        meanwhile: Meanwhile::OrderCancelled(Cancelled::ByStatus),
+        meanwhile: Meanwhile::OrderCancelled(Cancelled::Status),
         ..REFUSED
     },
     Flow {
         name: "refused: the order is cancelled by its payment's status",
-        meanwhile: Meanwhile::OrderCancelled(Cancelled::ByStatusOfPayment),
+        meanwhile: Meanwhile::OrderCancelled(Cancelled::PaymentStatus),
         ..REFUSED
     },
     Flow {
@@ -475,13 +475,13 @@ impl TestApp {
                 self.settle(done.charge_id()).await;
             }
             Meanwhile::OrderDrafted => self.change_order(id, "isDrafting", &json!(true)).await,
-            Meanwhile::OrderCancelled(Cancelled::ByFlag) => {
+            Meanwhile::OrderCancelled(Cancelled::Flag) => {
                 self.change_order(id, "isCancelled", &json!(true)).await;
             }
-            Meanwhile::OrderCancelled(Cancelled::ByStatus) => {
+            Meanwhile::OrderCancelled(Cancelled::Status) => {
                 self.change_order(id, "status", &json!("Cancelled")).await;
             }
-            Meanwhile::OrderCancelled(Cancelled::ByStatusOfPayment) => {
+            Meanwhile::OrderCancelled(Cancelled::PaymentStatus) => {
                 let payment = json!({"isPaid": false, "status": "CANCELED", "grandTotal": 1500});
                 self.change_order(id, "payment", &payment).await;
             }

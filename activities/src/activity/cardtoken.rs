@@ -153,7 +153,10 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
         Ok(charge) => charge,
         Err(error @ BankError::Refused { .. }) => {
             tracing::warn!(%error, "the bank refused to create the charge");
-            let closed = parts.checkouts.close(&key, &form.order_id, REFUSED).await;
+            let closed = parts
+                .checkouts
+                .close(&key, &reference, &form.order_id, REFUSED)
+                .await;
             closed.map_err(unavailable)?;
             return Err(refused());
         }
@@ -161,7 +164,7 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
             tracing::warn!(%error, "the charge never came to the bank");
             let closed = parts
                 .checkouts
-                .close(&key, &form.order_id, NOT_CHARGED)
+                .close(&key, &reference, &form.order_id, NOT_CHARGED)
                 .await;
             closed.map_err(unavailable)?;
             return Err(not_charged());

@@ -336,9 +336,10 @@ async fn find_charge(parts: &Parts, record: &Record, age: i64, now: i64) -> Resu
     match without_charge(by_reference, named, parts.finds_by_reference, age) {
         Next::LookIn(seconds) => look_again(parts, record, now + seconds).await,
         Next::NeverCharged => {
-            let closed = parts
-                .checkouts
-                .close(&record.key, &record.order_id, NEVER_CHARGED);
+            let closed =
+                parts
+                    .checkouts
+                    .close(&record.key, reference, &record.order_id, NEVER_CHARGED);
             Ok(if closed.await.map_err(text)? {
                 tracing::info!(event = "neverCharged", "closed as never charged");
                 Done::NeverCharged

@@ -141,18 +141,21 @@ impl Checkouts {
     }
 
     /// Closes the record of a checkout that no charge came of, and says that it is being asked for no longer. `false` when
-    /// it has a charge after all.
+    /// it has a charge after all, or is another try's of the same form, with another reference.
     ///
     /// # Errors
     /// [`TableError`].
     pub async fn close(
         &self,
         key: &RecordKey,
+        reference: &ReferenceOrder,
         order: &OrderId,
         closed_as: &str,
     ) -> Result<bool, TableError> {
         const OPERATION: &str = "close the payment record";
-        let closed = self.records.closed_without_charge(key, closed_as);
+        let closed = self
+            .records
+            .closed_without_charge(key, reference, closed_as);
         let shown = asked_for(order).map(|order| self.check_status.not_asked(order, key));
         self.write_with_one_of(OPERATION, closed, shown.into_iter().collect())
             .await

@@ -398,9 +398,15 @@ impl Records {
         transact_update(update)
     }
 
-    /// For a transaction: the record is closed, and no charge came of its checkout. Holds unless it has one.
+    /// For a transaction: the record is closed, and no charge came of its checkout. Holds unless it has one, or is another
+    /// try's: a write that comes late must not close that.
     #[must_use]
-    pub fn closed_without_charge(&self, key: &RecordKey, closed_as: &str) -> TransactWriteItem {
+    pub fn closed_without_charge(
+        &self,
+        key: &RecordKey,
+        reference: &ReferenceOrder,
+        closed_as: &str,
+    ) -> TransactWriteItem {
         transact_update(
             Update::builder()
                 .table_name(&self.table)
@@ -408,11 +414,12 @@ impl Records {
                 .update_expression(
                     "SET outcome = :declined, closedAt = :now, closedAs = :closedAs REMOVE openShard, lookAgainAt, #token",
                 )
-                .condition_expression("attribute_exists(tokenId) AND attribute_not_exists(chargeId)")
+                .condition_expression("referenceOrder = :reference AND attribute_not_exists(chargeId)")
                 .expression_attribute_names("#token", "token")
                 .expression_attribute_values(":declined", s("declined"))
                 .expression_attribute_values(":now", s(clock::now()))
-                .expression_attribute_values(":closedAs", s(closed_as)),
+                .expression_attribute_values(":closedAs", s(closed_as))
+                .expression_attribute_values(":reference", s(reference.as_str())),
         )
     }
 

@@ -38,10 +38,17 @@ fn holds(keyword: &str, rule: &Value, schema: &Value, value: &Value) -> bool {
         "type" => match rule.as_str() {
             Some("object") => value.is_object(),
             Some("string") => value.is_string(),
+            Some("integer") => value.is_i64(),
             _ => false,
         },
         "enum" => elements(rule).any(|known| known == value),
         "pattern" => matches(rule, value),
+        "minimum" => value
+            .as_i64()
+            .is_none_or(|n| rule.as_i64().is_some_and(|least| n >= least)),
+        "maximum" => value
+            .as_i64()
+            .is_none_or(|n| rule.as_i64().is_some_and(|most| n <= most)),
         "minLength" => length().is_none_or(|length| rule.as_u64().is_some_and(|min| length >= min)),
         "maxLength" => length().is_none_or(|length| rule.as_u64().is_some_and(|max| length <= max)),
         "format" => {
@@ -108,6 +115,14 @@ fn what_does_not_fit_is_told() {
             json!("b"),
             Some("body is"),
         ),
+        (
+            &json!({"type": "integer", "minimum": 1, "maximum": 3}),
+            json!(3),
+            None,
+        ),
+        (&json!({"type": "integer"}), json!("3"), Some("body is")),
+        (&json!({"minimum": 1}), json!(0), Some("body is")),
+        (&json!({"maximum": 3}), json!(4), Some("body is")),
         (
             &json!({"format": "date-time"}),
             json!("2026-11-22T13:39:12.875Z"),

@@ -5,6 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use payment3_activities::domain::ids::{OrderId, RecordKey, ReferenceOrder};
+use payment3_activities::tables::check_status::CheckStatus;
+use payment3_activities::tables::checkouts::Checkouts;
+use payment3_activities::tables::records::{NOT_CHARGED, Records};
 use payment3_local::http::{FORM, client, form};
 use payment3_local::items;
 use payment3_local::random;
@@ -610,4 +614,36 @@ async fn a_card_verification_keeps_no_other_one_away() {
     assert!(app.loses_its_answer(&first).await.is_being_checked());
     let second = app.card_for(&verification, OTHER_CARD_APPROVED).await;
     assert_eq!(app.post(&second).await.status, 200);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_close_that_comes_late_closes_no_other_try_of_the_form() {
+    let app = TestApp::connect().await;
+    let order = app.order().await;
+    let card = app.card_for(&order, CARD_APPROVED).await;
+    let checkouts = Checkouts {
+        records: Records::new(app.aws.dynamodb.clone(), app.table("card-payment-record")),
+        check_status: CheckStatus::new(app.aws.dynamodb.clone(), app.table("check-status")),
+    };
+    app.bank_fails("create_charge", "busy", &card).await;
+    app.bank_fails("create_charge", "timeout", &card).await;
+    assert!(app.pays_with(&card).await.is_not_charged());
+    let first = app.read_record(&card.key).await["referenceOrder"].clone();
+    assert!(app.pays_with(&card).await.is_being_checked());
+
+    let closed = checkouts
+        .close(
+            &RecordKey::stored(card.key.clone()),
+            &ReferenceOrder::stored(first.as_str().expect("a reference").to_owned()),
+            &OrderId::new(order.order_id.clone()).expect("an id"),
+            NOT_CHARGED,
+        )
+        .await;
+    assert_eq!(closed, Ok(false));
+    let record = app.read_record(&card.key).await;
+    assert_ne!(record["referenceOrder"], first, "{record}");
+    assert!(record.get("closedAt").is_none(), "{record}");
+    let row = app.row_of(&order).await;
+    assert_eq!(row["askedFor"], card.key.as_str(), "{row}");
 }

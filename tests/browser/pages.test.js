@@ -127,6 +127,11 @@ function pages(made) {
     },
     "bank-3ds-decided": bank(`/3ds/${made.paid}`, "text=This payment has been decided"),
     "bank-3ds-of-nothing": bank("/3ds/chrg_test_nothing", "text=This payment cannot be shown"),
+    "shop-dialects": async (shopper) => {
+      await shopper.openShop();
+      await shopper.click(shopper.page.getByText("The bank's dialect"));
+      await shopper.page.getByLabel("How the bank speaks of this payment").selectOption("fail-with-pre-authorized");
+    },
     refused: async (shopper) => {
       await shopper.openShop();
       await shopper.click(shopper.page.getByText("Spoil the form"));

@@ -499,12 +499,27 @@ mod tests {
             ("15", 1_500),
             ("200.5", 20_050),
             ("\"200.50\"", 20_050),
+            ("200.5000", 20_050),
+            ("\"200.5000\"", 20_050),
             ("2.005e2", 20_050),
+            ("1e3", 100_000),
+            ("15E+2", 150_000),
+            ("0.29", 29),
         ] {
             let body = SAMPLE.replace("1250.50", written);
             assert_eq!(charge(body.as_bytes()).unwrap().amount.satang(), satang);
         }
-        for written in ["-1", "null", "\"\"", "15.001", "1249.9999999", "[1]"] {
+        // Not even a binary sum's noise is forgiven: the bank does not calculate.
+        for written in [
+            "-1",
+            "null",
+            "\"\"",
+            "15.001",
+            "59.699999999999996",
+            "1e-3",
+            "[1]",
+            "{}",
+        ] {
             let body = SAMPLE.replace("1250.50", written);
             assert!(charge(body.as_bytes()).is_err(), "{written}");
         }

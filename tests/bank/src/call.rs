@@ -124,6 +124,9 @@ fn decide(
             let done = effect(&mut state.ledger, now)?;
             notify_first = done.notify_first;
             let deliveries = match &done.notify {
+                Some(_) if done.notify_first && state.ledger.merchant.notify_url.is_none() => {
+                    Vec::new()
+                }
                 Some(charge) if done.notify_first => {
                     vec![notify::prepare_one(app, state, charge, now)?]
                 }

@@ -17,7 +17,7 @@ use crate::support::TestApp;
 /// Says which cells are tried: all of them, or those of these dialects (their names, with commas). A cover where it is absent.
 const WHICH_VARIABLE: &str = "PAYMENT3_DIALECTS";
 /// How many cells are tried side by side: each mostly waits.
-const SIDE_BY_SIDE: usize = 8;
+const SIDE_BY_SIDE: usize = 16;
 
 /// A row in a dialect.
 #[derive(Clone, Copy)]

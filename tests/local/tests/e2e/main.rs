@@ -17,5 +17,6 @@ mod payments;
 mod policies;
 mod races;
 mod reconciliation;
+mod refunds;
 mod refusals;
 mod support;

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
-use axum::http::HeaderMap;
-use axum::routing::get;
-use axum::{Json, Router};
+use payment3_bank::Dialect;
 use payment3_local::http::client;
 use payment3_local::random;
 use payment3_local::shop::Order;
@@ -408,61 +405,14 @@ async fn orphan_charge() {
     assert_eq!(shell.run("orphan-charge", "check").trim(), "");
 }
 
-/// A bank that says of every charge something that nobody knows, and is otherwise the sandbox.
-async fn misspelling_bank(bank_url: String) -> String {
-    async fn inquire(
-        State(bank): State<String>,
-        Path(id): Path<String>,
-        headers: HeaderMap,
-    ) -> Json<Value> {
-        let key = headers.get("x-api-key").expect("a key").clone();
-        let request = client().get(format!("{bank}/card/v2/charge/{id}"));
-        let answer = request
-            .header("x-api-key", key)
-            .send()
-            .await
-            .expect("the bank");
-        let mut charge: Value = answer.json().await.expect("JSON");
-        charge["transaction_state"] = json!("Auhtorized");
-        Json(charge)
-    }
-    let router = Router::new()
-        .route("/card/v2/charge/{id}", get(inquire))
-        .with_state(bank_url);
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("bound"));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    url
-}
-
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test runbook"]
 async fn unknown_state() {
     let app = TestApp::connect().await;
     let alarm = Alarm::watch(&app.outputs, "unknown-state").await;
-    let bank = misspelling_bank(app.outputs.bank_url.clone()).await;
-    let keys = format!(
-        "{}:{}",
-        payment3_bank::PUBLIC_KEY,
-        payment3_bank::SECRET_KEY
-    );
-    let secret = json!({"url": bank, "b2c": keys}).to_string();
-    let name = format!("misspelling-{}", random::digits(6));
-    let create = app
-        .aws
-        .secrets
-        .create_secret()
-        .name(name)
-        .secret_string(secret);
-    let made = create.send().await.expect("made");
-    let function = Function::of(&app, "inquire-charge").await;
-    function
-        .set("GATEWAY_SECRET_ARN", made.arn().expect("ARN"))
-        .await;
     let paid = app.paying().await;
     let charge = paid.charge_id();
+    app.speak(charge, Dialect::MisspeltAuthorized).await;
     app.return_with(&paid.form).await;
     let execution = app.execution(charge).await;
     assert_eq!(
@@ -478,8 +428,8 @@ async fn unknown_state() {
         seen.contains(charge) && seen.contains("Auhtorized"),
         "{seen}"
     );
-    // The word is taught to the program, and that is deployed.
-    function.restore().await;
+    // The bank learns to spell; or the program learns the word, which comes to the same.
+    app.speak(charge, Dialect::Usual).await;
     app.restarted(&shell.run("unknown-state", "repair")).await;
     assert!(
         shell

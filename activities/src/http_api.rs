@@ -117,7 +117,7 @@ impl Advice {
         match self {
             Self::NotStarted => (
                 "The payment was not started",
-                "This attempt has not charged your card. Go back to the shop to see your order or to try again.",
+                "This attempt has not charged your card. Go back to the shop to see your order.",
             ),
             Self::BeingChecked => (
                 "Your payment is being checked",

@@ -225,6 +225,7 @@ const LAMBDA: [(&str, &str); 9] = [
     ("AWS_SESSION_TOKEN", "obviously-fake-session"),
     ("AWS_TIMEOUT_MS", "4000"),
     ("CHECK_STATUS_TABLE", "the-table"),
+    ("DEFAULT_CALLBACK_BASE", "https://shop.example"),
 ];
 
 /// The function with Lambda's environment, changed by `settings`; an empty value unsets.

@@ -604,10 +604,8 @@ async fn a_notification_that_the_bank_signed_before_a_rotation_is_believed_after
         ),
         "rotating the bank's keys",
     );
-    assert_eq!(
-        app.secret(&app.outputs.gateway_secret_arn).await,
-        new.to_string()
-    );
+    let put = app.secret(&app.outputs.gateway_secret_arn).await;
+    assert!(put.contains("skey_test_new"), "the keys are not rotated");
     // A process that starts now has never seen the former key.
     let function = Function::of(&app, "callback").await;
     function.set("STARTED", "after the rotation").await;

@@ -515,7 +515,8 @@ async fn notifications_refused() {
         answers,
         [("payment.succeeded", 410), ("payment.succeeded", 204)]
     );
-    assert_eq!(events[0].body, events[1].body, "the same event");
+    assert_eq!(events[0].id, events[1].id);
+    assert_eq!(events[0].body["data"], events[1].body["data"]);
 }
 
 /// What a charge's record makes of "send an event again".

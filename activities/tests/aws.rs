@@ -215,7 +215,7 @@ impl Drop for Function {
     }
 }
 
-const LAMBDA: [(&str, &str); 9] = [
+const LAMBDA: [(&str, &str); 10] = [
     ("AWS_LAMBDA_FUNCTION_NAME", "check-status"),
     ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
     ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),

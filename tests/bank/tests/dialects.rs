@@ -1,5 +1,6 @@
 //! What the bank writes in each of its dialects.
 
+#[allow(dead_code, reason = "shared with the tests of the gateway")]
 mod support;
 
 use std::time::Duration;

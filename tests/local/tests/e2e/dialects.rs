@@ -111,7 +111,7 @@ async fn every_flow_is_the_same_in_every_dialect_or_waits() {
             let _turn = turns.acquire_owned().await;
             // A task of its own: one that panics is one cell.
             let played = tokio::spawn(async move { check(&app, cell.flow(), cell.dialect).await });
-            (cell, played.await.map_err(|error| said(error)))
+            (cell, played.await.map_err(said))
         });
     }
     let (mut failed, mut unknown) = (Vec::new(), BTreeSet::new());

@@ -884,19 +884,23 @@ async fn api_errors_and_api_throttled() {
             .contains("192.0.2.1")
     );
 
-    let order = app.order().await;
-    let fault = json!({"operation": "create_charge", "kind": "error"});
-    let url = format!("{}/sandbox/faults", app.outputs.bank_url);
-    client()
-        .post(url)
-        .json(&fault)
-        .send()
-        .await
-        .expect("the bank");
-    let refused = shopper::checkout(&app.outputs, &order, CARD_APPROVED).await;
-    assert!(refused.is_err(), "the bank was down");
+    for kind in ["busy", "error"] {
+        let order = app.order().await;
+        let token = shopper::card_token(&app.outputs, CARD_APPROVED)
+            .await
+            .expect("token");
+        let fault = json!({"operation": "create_charge", "kind": kind, "token": token});
+        let url = format!("{}/sandbox/faults", app.outputs.bank_url);
+        let planned = client().post(url).json(&fault).send().await;
+        assert!(planned.expect("the bank").status().is_success());
+        let form = shopper::checkout_form(&app.outputs, &order, &token);
+        let refused = shopper::post_checkout(&app.outputs, &form).await;
+        assert_eq!(refused.expect("an answer").status, 503, "{kind}");
+    }
     let seen = app.shell().run("api-errors", "see");
-    assert!(seen.contains("BANK_UNAVAILABLE"), "{seen}");
+    for code in ["BANK_UNAVAILABLE", "PAYMENT_BEING_CHECKED"] {
+        assert!(seen.contains(code), "{code}: {seen}");
+    }
     let paid = app.paying().await;
     app.return_with(&paid.form).await;
     let shell = app.shell().with("ORDER", &paid.order.order_id);

@@ -54,16 +54,28 @@ pub struct ApiError {
     pub message: String,
     /// More for a program; `{"field": …}` where one field is to blame.
     pub details: Value,
+    /// What a page tells a person besides.
+    pub advice: Advice,
 }
 
 impl ApiError {
-    /// An error without details.
+    /// An error without details, of a request that has started no payment.
     pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
             code,
             message: message.into(),
             details: json!({}),
+            advice: Advice::NotStarted,
+        }
+    }
+
+    /// The same error for somebody whose payment may be under way.
+    #[must_use]
+    pub fn being_checked(self) -> Self {
+        Self {
+            advice: Advice::BeingChecked,
+            ..self
         }
     }
 
@@ -76,11 +88,10 @@ impl ApiError {
         )
     }
 
-    /// The answer for a person in front of a browser, who may just have paid: `advice` says how that stands, and `shop` is
-    /// the way back.
+    /// The answer for a person in front of a browser, who may just have paid. `shop` is the way back.
     #[must_use]
-    pub fn to_page(&self, advice: Advice, shop: &str) -> Response {
-        let (heading, advice) = advice.words();
+    pub fn to_page(&self, shop: &str) -> Response {
+        let (heading, advice) = self.advice.words();
         let page = format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width\"><title>{heading}</title></head>\
@@ -94,9 +105,9 @@ impl ApiError {
 
     /// The answer as the client can read it: a page for a browser, JSON for a program.
     #[must_use]
-    pub fn answer(&self, request: &Request, advice: Advice, shop: &str) -> Response {
+    pub fn answer(&self, request: &Request, shop: &str) -> Response {
         if wants_html(request) {
-            self.to_page(advice, shop)
+            self.to_page(shop)
         } else {
             self.to_json()
         }
@@ -140,6 +151,7 @@ impl From<FieldError> for ApiError {
             code,
             message: error.to_string(),
             details: json!({"field": error.field}),
+            advice: Advice::NotStarted,
         }
     }
 }

@@ -99,7 +99,7 @@ function rings({ settings, logMetrics, stateMachineArn, apiId, throttledRequests
     "charge-mismatch": { meaning: "The bank's charge is not the one that checkout stored.", metric: logged("ChargeMismatch") },
     "charge-unknown": { meaning: "The bank does not know a charge of ours, or only in its other mode: the gateway secret may be wrong.", metric: logged("ChargeStillUnknown") },
     "outcome-conflict": { meaning: "The bank contradicts what it said before, or what was done about it.", metric: logged("OutcomeConflict") },
-    "order-unreadable": { meaning: "A shopper cannot pay an order before the shop corrects it.", metric: logged("OrderUnreadable") },
+    "order-unreadable": { meaning: "A shopper cannot pay an order, or a payment cannot be read, before the shop corrects what is stored.", metric: logged("OrderUnreadable") },
     "orphan-checkout": { meaning: "The bank cannot say whether a checkout was charged.", metric: logged("OrphanCheckout") },
     "orphan-charge": { meaning: "The bank has authorised a charge that no record knows.", metric: logged("OrphanCharge") },
     "unknown-state": { meaning: "The bank answers with a state that is not known here: it may mean that money moved.", metric: logged("UnknownState") },

@@ -92,8 +92,8 @@ export const LOG_METRICS = {
     lines: [[error("OutcomeConflict")]],
   },
   OrderUnreadable: {
-    meaning: "Checkouts of orders that nobody can pay before the shop corrects them",
-    functions: ["cardtoken"],
+    meaning: "Orders that nobody can pay before the shop corrects them, and payments whose record cannot be read",
+    functions: ["cardtoken", "callback"],
     lines: [[error("OrderUnreadable")]],
   },
   OrphanCheckout: { meaning: "Checkouts of which the bank cannot say whether it charged", functions: ["reconcile"], lines: [[error("OrphanCheckout")]] },

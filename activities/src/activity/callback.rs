@@ -12,9 +12,7 @@ use crate::domain::ids::{CardToken, ChargeId, RecordKey};
 use crate::domain::money::Satang;
 use crate::domain::notification::Notification;
 use crate::executions::{ExecutionInput, Executions, NotStarted, Source, Started};
-use crate::http_api::{
-    Advice, ApiError, Method, Request, Response, body, json_response, see_other,
-};
+use crate::http_api::{ApiError, Method, Request, Response, body, json_response, see_other};
 use crate::log;
 use crate::tables::TableError;
 use crate::tables::checkouts::Checkouts;
@@ -76,11 +74,7 @@ pub async fn answer(parts: &Parts, request: &Request) -> Response {
     let answer = match route {
         Some(Route::Return) => returned(parts, request).await,
         Some(Route::Notification) => notified(parts, request).await,
-        None => Err(ApiError::new(
-            404,
-            "NOT_FOUND",
-            "nothing has this address here",
-        )),
+        None => return nothing_here(request).answer(request, parts.bases.default_base()),
     };
     answer.unwrap_or_else(|error| {
         tracing::warn!(
@@ -90,8 +84,20 @@ pub async fn answer(parts: &Parts, request: &Request) -> Response {
             details = %error.details,
             "refused"
         );
-        error.answer(request, Advice::BeingChecked, parts.bases.default_base())
+        error
+            .being_checked()
+            .answer(request, parts.bases.default_base())
     })
+}
+
+/// The answer to every other address. Whoever posted a checkout form with a slash too many has started nothing.
+fn nothing_here(request: &Request) -> ApiError {
+    let error = ApiError::new(404, "NOT_FOUND", "nothing has this address here");
+    let path = request.raw_path.as_deref().unwrap_or_default();
+    match path.trim_end_matches('/') {
+        "/cardpayment" | "/cardtoken" => error,
+        _ => error.being_checked(),
+    }
 }
 
 /// The browser's return: starts the saga and sends the browser to the shop's thank-you page. The `status` there is success

@@ -26,7 +26,7 @@ use crate::domain::ids::{ChargeId, MerchantId, OrderId, ReferenceOrder};
 use crate::domain::order::{LEAST_CHARGE, Order, Unpayable};
 use crate::domain::payment::Purpose;
 use crate::executions::{ExecutionInput, Executions, Source};
-use crate::http_api::{Advice, ApiError, Request, Response, body, html_response};
+use crate::http_api::{ApiError, Request, Response, body, html_response};
 use crate::log;
 use crate::tables::TableError;
 use crate::tables::checkouts::{Checkouts, NotBegun};
@@ -75,13 +75,7 @@ pub async fn answer(parts: &Parts, request: &Request) -> Response {
                 details = %error.details,
                 "checkout refused"
             );
-            // Behind an outage the bank may have charged.
-            let advice = if error.status < 500 && error.code != BEING_CHECKED {
-                Advice::NotStarted
-            } else {
-                Advice::BeingChecked
-            };
-            let mut response = error.answer(request, advice, parts.bases.default_base());
+            let mut response = error.answer(request, parts.bases.default_base());
             if let Some(seconds) = error.details[AGAIN_IN].as_i64() {
                 response
                     .headers
@@ -487,6 +481,7 @@ fn being_checked() -> ApiError {
         BEING_CHECKED,
         "the bank has not said yet whether the card was charged: this is being checked, so do not pay again",
     )
+    .being_checked()
 }
 
 /// Nobody knows whether another card was charged for this order.
@@ -505,6 +500,7 @@ fn another_being_checked(again_in: i64) -> ApiError {
                  not paid in {wait}, try again then"
             ),
         )
+        .being_checked()
     }
 }
 
@@ -518,9 +514,10 @@ fn cannot_look(error: TableError) -> ApiError {
 fn bank_contradicts() -> ApiError {
     ApiError::new(
         503,
-        "BANK_UNAVAILABLE",
+        BEING_CHECKED,
         "the bank's answer to this payment cannot be used: ask the shop whether the order is paid before you pay again",
     )
+    .being_checked()
 }
 
 fn unavailable(error: TableError) -> ApiError {
@@ -553,6 +550,7 @@ fn unavailable(error: TableError) -> ApiError {
                     "this payment was begun and cannot be looked up, and the shop has been told: ask the shop \
                      whether the order is paid before you enter a card again",
                 )
+                .being_checked()
             }
         }
     }
@@ -561,6 +559,38 @@ fn unavailable(error: TableError) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http_api::Body;
+
+    /// The page that a person gets for an error.
+    fn page(error: &ApiError) -> String {
+        match error.to_page("https://shop.example").body {
+            Some(Body::Text(page)) => page,
+            other => panic!("no page: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_a_page_of_what_may_be_charged_says_that_it_is_being_checked() {
+        let unreadable = TableError::Unreadable {
+            table: "card-payment-record",
+            attribute: "outcome",
+        };
+        for error in [
+            being_checked(),
+            another_being_checked(60),
+            bank_contradicts(),
+            unavailable(unreadable),
+        ] {
+            let page = page(&error);
+            assert!(page.contains("You do not need to pay again"), "{page}");
+            assert!(!page.contains("has not charged your card"), "{page}");
+        }
+        for error in [not_charged(), refused()] {
+            let page = page(&error);
+            assert!(page.contains("has not charged your card"), "{page}");
+            assert!(!page.contains("being checked"), "{page}");
+        }
+    }
 
     #[test]
     fn the_pages_are_those_that_the_real_clients_and_a_browser_are_tried_with() {

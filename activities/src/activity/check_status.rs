@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::domain::ids::OrderId;
-use crate::http_api::{Advice, ApiError, Request, Response, json_response};
+use crate::http_api::{ApiError, Request, Response, json_response};
 use crate::log;
 use crate::tables::check_status::CheckStatus;
 
@@ -12,7 +12,7 @@ use crate::tables::check_status::CheckStatus;
 pub async fn answer(table: &CheckStatus, shop: &str, request: &Request) -> Response {
     status(table, request)
         .await
-        .unwrap_or_else(|error| error.answer(request, Advice::BeingChecked, shop))
+        .unwrap_or_else(|error| error.being_checked().answer(request, shop))
 }
 
 async fn status(table: &CheckStatus, request: &Request) -> Result<Response, ApiError> {

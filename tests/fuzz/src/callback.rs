@@ -9,7 +9,7 @@ use payment3_activities::activity::parse_callback;
 use payment3_activities::domain::claim::{Claim, ClaimedStatus};
 use payment3_activities::domain::fields::{FieldError, Fields, MAX_BODY};
 use payment3_activities::executions::{ExecutionInput, Source};
-use payment3_activities::http_api::{Advice, ApiError, Body, Request, Response, body};
+use payment3_activities::http_api::{ApiError, Body, Request, Response, body};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -250,9 +250,9 @@ pub(crate) fn refused(error: FieldError) {
     assert!(matches!(answer.code, "INVALID_INPUT" | "MISSING_FIELD"));
     assert_none_debugged("a refusal", &answer);
     assert_none_in("an answer", &text_of(answer.to_json()));
-    let page = text_of(answer.to_page(Advice::BeingChecked, SHOP));
+    let page = text_of(answer.to_page(SHOP));
     assert_none_in("a page", &page);
-    let plain = ApiError::new(400, "INVALID_INPUT", "").to_page(Advice::BeingChecked, SHOP);
+    let plain = ApiError::new(400, "INVALID_INPUT", "").to_page(SHOP);
     let plain = text_of(plain);
     let tags = |text: &str| text.matches('<').count();
     assert_eq!(

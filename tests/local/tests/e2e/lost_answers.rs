@@ -263,7 +263,7 @@ async fn a_person_is_told_that_the_payment_is_being_checked_and_need_not_be_made
     let (status, page) = app.pays_in_a_browser_with(&first).await;
     assert_eq!(status, 503, "{page}");
     assert!(page.contains("being checked"), "{page}");
-    assert!(page.contains("do not have to pay again"), "{page}");
+    assert!(page.contains("do not need to pay again"), "{page}");
 
     let second = app.card_for(&order, OTHER_CARD_APPROVED).await;
     let ago = jiff::Timestamp::now().as_second() - 5 * MINUTE;

@@ -33,14 +33,19 @@ pub fn body(request: &Request) -> Result<Vec<u8>, FieldError> {
     }
 }
 
-/// Whether the client asked for a web page: a browser does, a program does not.
+/// Whether the client asked for a web page before anything else: a browser does. A program that takes pages, too, names JSON
+/// first, as the merchant's SDK does (`application/json, text/html, */*`).
 #[must_use]
 pub fn wants_html(request: &Request) -> bool {
-    request
+    let accept = request
         .headers
         .get("accept")
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"))
+        .unwrap_or_default();
+    match (accept.find("text/html"), accept.find("application/json")) {
+        (Some(page), Some(json)) => page < json,
+        (page, _) => page.is_some(),
+    }
 }
 
 /// An error that clients parse: `{error, code, details}`.
@@ -213,4 +218,31 @@ pub fn escape_html(text: &str) -> String {
         }
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_wants_a_page_and_the_merchants_sdk_wants_json() {
+        for (accept, html) in [
+            (
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                true,
+            ),
+            ("text/html", true),
+            ("text/html, application/json", true),
+            ("application/json, text/html, */*", false),
+            ("application/json", false),
+            ("*/*", false),
+            ("", false),
+        ] {
+            let mut request = Request::default();
+            let value = HeaderValue::from_str(accept).unwrap();
+            request.headers.insert("accept", value);
+            assert_eq!(wants_html(&request), html, "{accept}");
+        }
+        assert!(!wants_html(&Request::default()));
+    }
 }

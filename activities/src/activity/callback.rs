@@ -400,29 +400,14 @@ fn not_stored_yet() -> ApiError {
 
 /// Nothing is lost: the record is open, and reconciliation comes back to it. One that cannot be read is told to the shop.
 fn unavailable(error: TableError) -> ApiError {
-    let reason = error.to_string();
-    match error {
-        TableError::Unavailable { .. } => {
-            tracing::error!(
-                error = "TableUnavailable",
-                reason,
-                "the payment could not be looked up"
-            );
-            cannot_now()
-        }
-        TableError::Unreadable { .. } => {
-            tracing::error!(
-                error = "OrderUnreadable",
-                reason,
-                "what is stored of a payment cannot be read"
-            );
-            ApiError::new(
-                503,
-                "UNAVAILABLE",
-                "what is stored of the payment cannot be read, and the shop has been told: ask the shop about the order",
-            )
-        }
+    if !error.log_is_definite() {
+        return cannot_now();
     }
+    ApiError::new(
+        503,
+        "UNAVAILABLE",
+        "what is stored of the payment cannot be read, and the shop has been told: ask the shop about the order",
+    )
 }
 
 fn cannot_now() -> ApiError {

@@ -521,38 +521,23 @@ fn bank_contradicts() -> ApiError {
 }
 
 fn unavailable(error: TableError) -> ApiError {
-    let reason = error.to_string();
-    match error {
-        TableError::Unavailable { .. } => {
-            tracing::error!(
-                error = "TableUnavailable",
-                reason,
-                "checkout could not use a table"
-            );
-            ApiError::new(
-                503,
-                "UNAVAILABLE",
-                "the payment cannot be started now: try again in a moment",
-            )
-        }
-        // What is stored under this token. It may have been charged.
-        TableError::Unreadable { .. } => {
-            tracing::error!(
-                error = "OrderUnreadable",
-                reason,
-                "what is stored of a payment cannot be read"
-            );
-            ApiError {
-                details: json!({"field": "token"}),
-                ..ApiError::new(
-                    409,
-                    "TOKEN_USED",
-                    "this payment was begun and cannot be looked up, and the shop has been told: ask the shop \
-                     whether the order is paid before you enter a card again",
-                )
-                .being_checked()
-            }
-        }
+    if !error.log_is_definite() {
+        return ApiError::new(
+            503,
+            "UNAVAILABLE",
+            "the payment cannot be started now: try again in a moment",
+        );
+    }
+    // What is stored under this token. It may have been charged.
+    ApiError {
+        details: json!({"field": "token"}),
+        ..ApiError::new(
+            409,
+            "TOKEN_USED",
+            "this payment was begun and cannot be looked up, and the shop has been told: ask the shop whether the order \
+             is paid before you enter a card again",
+        )
+        .being_checked()
     }
 }
 

@@ -61,6 +61,30 @@ impl TableError {
         }
     }
 
+    /// Logs what kept an answer from a shopper or the bank, under a name that the metrics count. Whether it is definite: what
+    /// cannot be read will be the same tomorrow, and an alarm tells the shop.
+    pub(crate) fn log_is_definite(&self) -> bool {
+        let reason = self.to_string();
+        match self {
+            Self::Unavailable { .. } => {
+                tracing::error!(
+                    error = "TableUnavailable",
+                    reason,
+                    "a table could not be used"
+                );
+                false
+            }
+            Self::Unreadable { .. } => {
+                tracing::error!(
+                    error = "OrderUnreadable",
+                    reason,
+                    "what is stored of a payment cannot be read"
+                );
+                true
+            }
+        }
+    }
+
     /// Wraps an SDK error: its code only, since DynamoDB's messages may quote keys.
     pub(crate) fn unavailable<E: ProvideErrorMetadata, R>(
         operation: &'static str,

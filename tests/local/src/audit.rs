@@ -52,6 +52,10 @@ impl Used {
     async fn hide_keys(&mut self, aws: &Aws, outputs: &Outputs) -> Result<()> {
         self.hide("the bank's public key", payment3_bank::PUBLIC_KEY);
         self.hide("the bank's secret key", payment3_bank::SECRET_KEY);
+        self.hide(
+            "the bank's former secret key",
+            payment3_bank::FORMER_SECRET_KEY,
+        );
         let signing = furnish::webhook_key_text(aws, outputs).await?;
         self.hide("the key that signs events", &signing);
         for card in [

@@ -1,7 +1,7 @@
 //! What a deployment does not bring itself: the bank's keys, the merchant account's URLs, orders.
 
 use anyhow::{Context, Result, anyhow};
-use payment3_bank::{PUBLIC_KEY, SECRET_KEY};
+use payment3_bank::{FORMER_SECRET_KEY, PUBLIC_KEY, SECRET_KEY};
 
 use crate::aws::Aws;
 use crate::environment::Notifications;
@@ -15,20 +15,23 @@ const SEEDED_ORDERS: [(&str, &str, &str); 2] = [
     ("482500007437", "usr_123", "249.50"),
 ];
 
-/// Tells the functions where the bank is, and with which keys.
+/// Tells the functions where the bank is, and with which keys: those from before a rotation, and then the present ones, so
+/// that the bank may sign with either.
 pub(crate) async fn put_gateway_secret(aws: &Aws, outputs: &Outputs, bank_url: &str) -> Result<()> {
-    let value = serde_json::json!({
-        "url": bank_url,
-        "b2c": format!("{PUBLIC_KEY}:{SECRET_KEY}"),
-    });
-    aws.secrets
-        .put_secret_value()
-        .secret_id(&outputs.gateway_secret_arn)
-        .secret_string(value.to_string())
-        .send()
-        .await
-        .map(drop)
-        .context("cannot put the gateway's secret")
+    for key in [FORMER_SECRET_KEY, SECRET_KEY] {
+        let value = serde_json::json!({
+            "url": bank_url,
+            "b2c": format!("{PUBLIC_KEY}:{key}"),
+        });
+        aws.secrets
+            .put_secret_value()
+            .secret_id(&outputs.gateway_secret_arn)
+            .secret_string(value.to_string())
+            .send()
+            .await
+            .context("cannot put the gateway's secret")?;
+    }
+    Ok(())
 }
 
 /// The key that the deployment signs events with, for the shop to verify them.

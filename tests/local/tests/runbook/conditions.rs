@@ -11,9 +11,17 @@ use crate::lines::{counts, number};
 /// Every alarm of a branch.
 pub(crate) async fn deployed_alarms(outputs: &Outputs) -> Vec<Value> {
     let target = "GraniteServiceVersion20100801.DescribeAlarms";
-    let found = call(outputs, target, &json!({"MaxRecords": 100})).await;
     let suffix = format!("-{}", outputs.branch);
-    let mut alarms = found["MetricAlarms"].as_array().expect("alarms").clone();
+    let mut alarms = Vec::new();
+    let mut page = json!({"MaxRecords": 100});
+    loop {
+        let found = call(outputs, target, &page).await;
+        alarms.extend(found["MetricAlarms"].as_array().expect("alarms").clone());
+        match found["NextToken"].as_str() {
+            Some(next) => page["NextToken"] = json!(next),
+            None => break,
+        }
+    }
     alarms.retain(|alarm| {
         let name = alarm["AlarmName"].as_str().expect("name");
         name.ends_with(&suffix)

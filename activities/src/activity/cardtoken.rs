@@ -510,7 +510,7 @@ fn cannot_look(error: TableError) -> ApiError {
     being_checked()
 }
 
-/// What the bank answered cannot be used, and will not be tomorrow.
+/// What the bank answered cannot be used, and will not be tomorrow. It may have charged.
 fn bank_contradicts() -> ApiError {
     ApiError::new(
         503,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use payment3_bank::Dialect;
+use payment3_local::executions::ExecutionReport;
 use payment3_local::http::client;
 use payment3_local::random;
 use payment3_local::shop::Order;
@@ -59,21 +60,49 @@ impl TestApp {
         assert!(response.status().is_success(), "{response:?}");
     }
 
-    /// Waits for the execution that a restart printed.
+    /// Waits for the execution that a restart printed, which succeeds.
     async fn restarted(&self, printed: &str) -> Vec<String> {
+        let execution = self.started(printed).await;
+        assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
+        execution.states().into_iter().map(str::to_owned).collect()
+    }
+
+    /// Waits for the execution that a restart printed, however it ends.
+    async fn started(&self, printed: &str) -> ExecutionReport {
         let name = printed
             .lines()
             .find_map(|line| line.trim().strip_prefix("\"executionArn\": \""))
             .and_then(|rest| rest.split('"').next())
             .and_then(|arn| arn.rsplit(':').next())
             .unwrap_or_else(|| panic!("nothing was started: {printed}"));
-        let execution = self.execution(name).await;
-        assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
-        execution.states().into_iter().map(str::to_owned).collect()
+        self.execution(name).await
+    }
+
+    /// What apps are shown for an order.
+    async fn shown(&self, order: &Order) -> Value {
+        let row = self.look.check_status(&order.order_id).await;
+        row.expect("the table").expect("the row")["status"].clone()
+    }
+
+    /// A payment that the former system began: its order, its token and its charge.
+    async fn old_payment(&self) -> (Order, String, String) {
+        let order = self.order().await;
+        let token = shopper::card_token(&self.outputs, CARD_APPROVED)
+            .await
+            .expect("token");
+        let form = self.charge_at_the_bank(&token, &random::digits(12)).await;
+        let charge = form.charge_id().expect("charge").to_owned();
+        // As the former system wrote it.
+        self.put_record(&json!({
+            "tokenId": token, "chargeId": charge, "orderId": order.order_id, "ownerId": order.owner_id,
+            "amount": TOTAL, "status": false,
+        }))
+        .await;
+        (order, token, charge)
     }
 }
 
-fn assert_failed(execution: &payment3_local::executions::ExecutionReport, error: &str) {
+fn assert_failed(execution: &ExecutionReport, error: &str) {
     assert_eq!(execution.status, "FAILED", "{execution:?}");
     assert_eq!(
         execution
@@ -205,6 +234,62 @@ async fn charge_mismatch() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test runbook"]
+async fn a_charge_that_is_really_another_one_is_given_back_and_its_record_closed() {
+    let app = TestApp::connect().await;
+    for (card, outcome, shown, event) in [
+        (CARD_APPROVED, "returned", "reversed", "payment.reversed"),
+        (CARD_DECLINED, "declined", "declined", "payment.failed"),
+    ] {
+        let payment = app.authenticated(&random::id("usr_"), card).await;
+        let charge = payment.charge_id();
+        let key = app.key_of(charge).await;
+        app.change_record(&key, "SET amountSatang = :other", &[(":other", json!(100))])
+            .await;
+        app.return_with(&payment.form).await;
+        assert_failed(&app.execution(charge).await, "ChargeMismatch");
+        if outcome == "returned" {
+            let body = json!({"reason": "another amount"});
+            app.in_the_portal(charge, "void", body).await;
+        }
+
+        let shell = app.shell_for(charge).with("OUTCOME", outcome);
+        shell.run("charge-mismatch", "close");
+        let checked = shell.run("charge-mismatch", "check");
+        assert!(
+            checked.starts_with(&format!("{outcome}\tNone\t2")),
+            "{checked}"
+        );
+        assert_closed(&app.record(charge).await);
+        assert_eq!(app.shown(&payment.order).await, shown);
+        assert_eq!(sent_again(&app, &shell, charge).await, [event]);
+        assert_eq!(app.payment_of(&payment.order).await["isPaid"], false);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn a_payment_that_is_paid_is_never_closed_as_a_mismatch() {
+    let app = TestApp::connect().await;
+    let paid = app.paying().await;
+    let charge = paid.charge_id();
+    app.fails_to_be_told(&paid).await;
+    let open = app.record(charge).await;
+    for outcome in ["returned", "declined"] {
+        let shell = app.shell_for(charge).with("OUTCOME", outcome);
+        let close = block("charge-mismatch", "close");
+        // Each update is refused.
+        shell.script(&format!("set +e\n{close}"), "closing what is paid");
+        assert_eq!(app.record(charge).await, open);
+        assert_eq!(app.shown(&paid.order).await, "paid");
+    }
+    let shell = app.shell_for(charge);
+    app.restarted(&shell.run("Restart under a new name", "restart"))
+        .await;
+    app.assert_paid_and_told(&paid).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
 async fn charge_unknown() {
     let app = TestApp::connect().await;
     let alarm = Alarm::watch(&app.outputs, "charge-unknown").await;
@@ -264,6 +349,11 @@ async fn outcome_conflict() {
         .restarted(&shell.run("outcome-conflict", "repair"))
         .await;
     assert!(states.contains(&"NotifyReversal".to_owned()), "{states:?}");
+    let record = shell.run("Look at a payment", "payment");
+    assert!(
+        record.contains("refundAskedAt") && record.contains("by hand, "),
+        "{record}"
+    );
     assert!(
         shell
             .run("outcome-conflict", "check")
@@ -271,6 +361,76 @@ async fn outcome_conflict() {
     );
     assert_eq!(app.payment_of(&paid.order).await["isPaid"], false);
     assert_eq!(app.told(&paid.order).await, ["payment.reversed"]);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn an_outcome_conflict_is_repaired_in_the_copy_of_an_old_record() {
+    let app = TestApp::connect().await;
+    let (order, token, charge) = app.old_payment().await;
+    app.settle(&charge).await;
+    let refund = json!({"amount": TOTAL, "reason": "by hand"});
+    app.in_the_portal(&charge, "refund", refund).await;
+    let form = format!("objectId={charge}&status=true");
+    app.post_callback(payment3_local::http::FORM, form).await;
+    assert_failed(&app.execution(&charge).await, "OutcomeConflict");
+
+    let shell = app.shell_for(&charge);
+    let printed = shell.run("outcome-conflict", "repair");
+    let states = app.restarted(&printed).await;
+    assert!(states.contains(&"NotifyReversal".to_owned()), "{states:?}");
+    let old = app.read_record(&token).await;
+    assert!(old.get("resolution").is_none(), "{old}");
+    assert_eq!(
+        sent_again(&app, &shell, &charge).await,
+        ["payment.reversed"]
+    );
+    assert_eq!(app.payment_of(&order).await["isPaid"], false);
+}
+
+impl TestApp {
+    /// Has the shop not take an event, and somebody abort the execution: the order is paid, and the record is open.
+    async fn fails_to_be_told(&self, paid: &Authenticated) {
+        let charge = paid.charge_id();
+        self.shop_answers(503, 1000).await;
+        self.return_with(&paid.form).await;
+        while self.record(charge).await["resolution"] != "orderPaid" {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        let arn = self.outputs.execution_arn(charge);
+        let stopped = self.aws.sfn.stop_execution().execution_arn(arn);
+        stopped.send().await.expect("aborted");
+        assert_eq!(self.execution(charge).await.status, "ABORTED");
+        self.shop_answers(204, 0).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn a_paid_order_whose_event_failed_before_a_refund_is_told_and_closed() {
+    let app = TestApp::connect().await;
+    let paid = app.paying().await;
+    let charge = paid.charge_id();
+    app.fails_to_be_told(&paid).await;
+    app.settle(charge).await;
+    let part = json!({"amount": "1.00", "reason": "a part"});
+    app.in_the_portal(charge, "refund", part).await;
+    let shell = app.shell_for(charge);
+    let printed = shell.run("Restart under a new name", "restart");
+    assert_failed(&app.started(&printed).await, "OutcomeConflict");
+
+    shell.run("Send an event again", "resend");
+    shell.run("outcome-conflict", "close");
+    let checked = shell.run("outcome-conflict", "check");
+    assert!(checked.starts_with("paid\torderPaid\t2"), "{checked}");
+    let record = app.record(charge).await;
+    assert_closed(&record);
+    assert!(record.get("token").is_none(), "{record}");
+    let events = app.look.shop_events_of_charge(charge).await;
+    let events = events.expect("the shop");
+    let told = events.last().expect("an event");
+    assert_eq!((told.kind(), told.answered), ("payment.succeeded", 204));
+    assert_eq!(app.shown(&paid.order).await, "paid");
 }
 
 /// The record of a checkout that died two days ago before it stored a charge, and for which the bank is still being asked.
@@ -335,6 +495,32 @@ async fn order_unreadable() {
     assert_eq!(app.execution(paid.charge_id()).await.status, "SUCCEEDED");
     app.assert_paid(&paid).await;
     assert!(quiet.value_in_the_logs().await < 1.0, "it rings again");
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn a_payment_that_cannot_be_read_when_its_shopper_is_back_rings_too() {
+    let app = TestApp::connect().await;
+    let alarm = Alarm::watch(&app.outputs, "order-unreadable").await;
+    let paid = app.paying().await;
+    let charge = paid.charge_id();
+    let key = app.key_of(charge).await;
+    let outcome = |word: &str| [(":outcome", json!(word))];
+    app.change_record(&key, "SET outcome = :outcome", &outcome("perhaps"))
+        .await;
+    assert_eq!(app.return_with(&paid.form).await.status, 503);
+    alarm.assert_met_in_the_logs().await;
+    let seen = app.shell().run("order-unreadable", "see");
+    assert!(
+        seen.contains(charge) && seen.contains("`outcome`"),
+        "{seen}"
+    );
+
+    app.change_record(&key, "SET outcome = :outcome", &outcome("pending"))
+        .await;
+    app.return_with(&paid.form).await;
+    assert_eq!(app.execution(charge).await.status, "SUCCEEDED");
+    app.assert_paid(&paid).await;
 }
 
 #[tokio::test]
@@ -444,18 +630,7 @@ async fn unknown_state() {
 async fn refusal_needs_person() {
     let app = TestApp::connect().await;
     let alarm = Alarm::watch(&app.outputs, "refusal-needs-person").await;
-    let order = app.order().await;
-    let token = shopper::card_token(&app.outputs, CARD_APPROVED)
-        .await
-        .expect("token");
-    let form = app.charge_at_the_bank(&token, &random::digits(12)).await;
-    let charge = form.charge_id().expect("charge").to_owned();
-    // As the former system wrote it.
-    app.put_record(&json!({
-        "tokenId": token, "chargeId": charge, "orderId": order.order_id, "ownerId": order.owner_id,
-        "amount": TOTAL, "status": false,
-    }))
-    .await;
+    let (order, _, charge) = app.old_payment().await;
     app.remove_order(&order.order_id).await;
     let form = format!("objectId={charge}&status=true");
     app.post_callback(payment3_local::http::FORM, form).await;
@@ -552,11 +727,35 @@ async fn an_event_is_sent_again_as_what_became_of_the_payment() {
         assert_eq!(sent_again(&app, &shell, charge).await, [event]);
     }
     // Whether a verified card was saved, the record does not say.
-    let shell = app.shell_for(verified.charge_id());
-    assert_eq!(
-        sent_again(&app, &shell, verified.charge_id()).await,
-        [""; 0]
+    let charge = verified.charge_id();
+    let shell = app.shell_for(charge);
+    assert_eq!(sent_again(&app, &shell, charge).await, [""; 0]);
+    // Nor that an order's money went back, where the 1 baht did and the payment was looked at once more.
+    let key = app.key_of(charge).await;
+    let returned = [(":returned", json!("returned"))];
+    app.change_record(&key, "SET outcome = :returned", &returned)
+        .await;
+    assert_eq!(sent_again(&app, &shell, charge).await, [""; 0]);
+    let shell = shell.with("CARD_EVENT", "card.saved");
+    assert_eq!(sent_again(&app, &shell, charge).await, ["card.saved"]);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn a_payment_that_the_shopper_never_finished_has_no_event_to_send_again() {
+    let app = TestApp::connect().await;
+    let page = app.check_out(&app.order().await, CARD_APPROVED).await;
+    let charge = charge_on(&page);
+    app.make_older(&app.key_of(&charge).await, 8 * 24 * 60 * 60)
+        .await;
+    app.reconcile().await;
+    assert_eq!(app.record(&charge).await["closedAs"], "abandoned");
+    let printed = app.shell_for(&charge).run("Send an event again", "resend");
+    assert!(
+        printed.contains("the bank has decided nothing"),
+        "{printed}"
     );
+    assert_eq!(app.told_of(&charge).await, [""; 0]);
 }
 
 #[tokio::test]
@@ -898,8 +1097,12 @@ async fn api_errors_and_api_throttled() {
         assert_eq!(refused.expect("an answer").status, 503, "{kind}");
     }
     let seen = app.shell().run("api-errors", "see");
-    for code in ["BANK_UNAVAILABLE", "PAYMENT_BEING_CHECKED"] {
-        assert!(seen.contains(code), "{code}: {seen}");
+    for words in [
+        "BANK_UNAVAILABLE",
+        "the bank did not take the request: it answered 429",
+        "PAYMENT_BEING_CHECKED",
+    ] {
+        assert!(seen.contains(words), "{words}: {seen}");
     }
     let paid = app.paying().await;
     app.return_with(&paid.form).await;

@@ -9,15 +9,17 @@ use sha2::{Digest, Sha256};
 
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be 1 to {MAX_ID_LENGTH} visible ASCII characters")]
+#[error("must be 1 to {MAX_ID_LENGTH} visible ASCII characters, and neither `.` nor `..`")]
 pub struct InvalidId;
 
 /// The gateway's limit for its identifiers; the shop's are far below it.
 pub const MAX_ID_LENGTH: usize = 100;
 
+/// Ids stand in paths of URLs. There, `.` and `..` lead elsewhere, however they are encoded.
 fn checked(text: String) -> Result<String, InvalidId> {
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
-    if text.is_empty() || text.len() > MAX_ID_LENGTH || !visible {
+    let leads_elsewhere = matches!(text.as_str(), "." | "..");
+    if text.is_empty() || text.len() > MAX_ID_LENGTH || !visible || leads_elsewhere {
         return Err(InvalidId);
     }
     Ok(text)
@@ -34,7 +36,7 @@ macro_rules! id {
             /// Checks and wraps the text.
             ///
             /// # Errors
-            /// [`InvalidId`] when it is empty, over 100 characters, or not visible ASCII.
+            /// [`InvalidId`] when it is empty, over 100 characters, not visible ASCII, or a mere `.` or `..`.
             pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
                 checked(text.into()).map(Self)
             }
@@ -140,7 +142,7 @@ impl CardToken {
     /// Checks and wraps a token.
     ///
     /// # Errors
-    /// [`InvalidId`] when it is empty, over 100 characters, or not visible ASCII.
+    /// [`InvalidId`] when it is empty, over 100 characters, not visible ASCII, or a mere `.` or `..`.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
         checked(text.into()).map(|text| Self(text.into()))
     }
@@ -208,6 +210,15 @@ mod tests {
         for text in ["", "with space", "line\nbreak", "ไทย", &"x".repeat(101)] {
             assert_eq!(ChargeId::new(text), Err(InvalidId), "{text:?}");
         }
+    }
+
+    #[test]
+    fn no_id_leads_elsewhere_in_a_path() {
+        for text in [".", ".."] {
+            assert_eq!(ChargeId::new(text), Err(InvalidId), "{text:?}");
+            assert!(CardToken::new(text).is_err(), "{text:?}");
+        }
+        assert!(ChargeId::new("...").is_ok());
     }
 
     #[test]

@@ -115,6 +115,8 @@ fn others_ids(body: &[u8]) -> Vec<String> {
         .filter(|id| {
             (1..=100).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         })
+        // A path would lead elsewhere.
+        .filter(|id| id != "." && id != "..")
         .collect();
     ids.sort();
     ids

@@ -719,3 +719,47 @@ async fn in_every_dialect_the_money_goes_back_once_or_waits_for_a_person() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_refused_key_and_the_fresh_one_share_the_time_of_one_call() {
+    // How long the refusal takes, how many requests are sent, and what comes of the charge.
+    for (refused_after, sent, lost) in [(800, 2, true), (1500, 1, false)] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
+        std::thread::spawn(move || {
+            let mut open = Vec::new();
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                read_request(&connection);
+                // The first key is refused; whoever comes with the second one waits.
+                if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+                    std::thread::sleep(Duration::from_millis(refused_after));
+                    let refusal = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                    connection.write_all(refusal.as_bytes()).unwrap();
+                }
+                open.push(connection);
+            }
+        });
+        let fetches = AtomicUsize::new(0);
+        let gateway = Gateway::new(SecretSource::new(move || {
+            let key = fetches.fetch_add(1, Ordering::SeqCst);
+            let secret = json!({"url": url, "b2c": format!("pkey_test_x:skey_test_{key}")});
+            async move { Ok(secret.to_string().into()) }
+        }));
+        let timeout = Duration::from_secs(2);
+        let bank = Bank::new(gateway, timeout).unwrap();
+        let begun = std::time::Instant::now();
+        let asked = bank.inquire(&ChargeId::new("chrg_test_1").unwrap()).await;
+        let took = begun.elapsed();
+        let error = asked.unwrap_err();
+        assert_eq!(requests.load(Ordering::SeqCst), sent, "{error:?}");
+        assert_eq!(
+            matches!(error, BankError::Unavailable(_)),
+            lost,
+            "{error:?}"
+        );
+        assert!(took < timeout + Duration::from_millis(400), "{took:?}");
+    }
+}

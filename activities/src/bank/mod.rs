@@ -6,7 +6,7 @@
 mod gateway;
 pub mod wire;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode};
@@ -263,7 +263,8 @@ impl Bank {
     }
 
     /// Sends one request, with a fresh key once more where the key was refused: a request refused for its key took no
-    /// effect.
+    /// effect. Both together take no longer than one may; where little time is left the refusal stands, since the answer to
+    /// a charge would only be lost.
     async fn send(
         &self,
         method: Method,
@@ -271,11 +272,17 @@ impl Bank {
         body: Option<&impl Serialize>,
     ) -> Result<Vec<u8>, BankError> {
         let secret = self.gateway.current().await.map_err(no_secret)?;
-        let (mut status, mut answer) = self.exchange(&secret, &method, path, body).await?;
+        let begun = Instant::now();
+        let (mut status, mut answer) = self
+            .exchange(&secret, &method, path, body, self.timeout)
+            .await?;
         if status == StatusCode::UNAUTHORIZED
             && let Some(fresh) = self.gateway.instead_of(&secret).await.map_err(no_secret)?
         {
-            (status, answer) = self.exchange(&fresh, &method, path, body).await?;
+            let left = self.timeout.saturating_sub(begun.elapsed());
+            if left >= self.timeout / 2 {
+                (status, answer) = self.exchange(&fresh, &method, path, body, left).await?;
+            }
         }
         match wire::refusal(status, &answer) {
             Some(refusal) => Err(refusal),
@@ -289,11 +296,12 @@ impl Bank {
         method: &Method,
         path: &str,
         body: Option<&impl Serialize>,
+        timeout: Duration,
     ) -> Result<(StatusCode, Vec<u8>), BankError> {
         let mut request = self
             .http
             .request(method.clone(), secret.url(path))
-            .timeout(self.timeout)
+            .timeout(timeout)
             .header("x-api-key", secret.api_key());
         if let Some(body) = body {
             let json =

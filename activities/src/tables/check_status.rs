@@ -74,6 +74,16 @@ impl Row {
         }
     }
 
+    /// Whether this charge became the one that is shown within so many seconds before `now` (seconds since 1970).
+    #[must_use]
+    pub fn names_since(&self, charge: &ChargeId, seconds: i64, now: i64) -> bool {
+        let at = self.status.as_ref().map(|status| &status.updated_at);
+        self.charge_id.as_ref() == Some(charge)
+            && at
+                .and_then(|at| clock::seconds_of(at))
+                .is_some_and(|at| now - at <= seconds)
+    }
+
     /// What an app may show at this time (seconds since 1970): while the bank is being asked that is `pending`, unless the
     /// order is paid.
     fn shown(self, now: i64) -> Option<Status> {
@@ -134,7 +144,7 @@ impl CheckStatus {
     }
 
     /// For a transaction with a new record: the bank is being asked for it. Holds unless it is being asked for another one
-    /// since `expired` (seconds since 1970), or that other one is `void`.
+    /// since `expired` (seconds since 1970), or that question is `void`: a new one for the same record is another.
     #[must_use]
     pub fn asked(
         &self,
@@ -143,7 +153,7 @@ impl CheckStatus {
         amount: Satang,
         now: i64,
         expired: i64,
-        void: Option<&RecordKey>,
+        void: Option<&Asked>,
     ) -> TransactWriteItem {
         let free = "attribute_not_exists(askedFor) OR askedAt <= :expired";
         let mut update = self
@@ -156,8 +166,11 @@ impl CheckStatus {
         update = match void {
             None => update.condition_expression(free),
             Some(void) => update
-                .condition_expression(format!("{free} OR askedFor = :void"))
-                .expression_attribute_values(":void", s(void.as_str())),
+                .condition_expression(format!(
+                    "{free} OR (askedFor = :void AND askedAt = :voidAt)"
+                ))
+                .expression_attribute_values(":void", s(void.key.as_str()))
+                .expression_attribute_values(":voidAt", n(void.at)),
         };
         transact_update(update)
     }
@@ -303,6 +316,24 @@ mod tests {
             row(None).shown(ASKED_AT).unwrap().updated_at,
             "2027-01-15T08:00:00.000Z"
         );
+    }
+
+    #[test]
+    fn a_charge_is_named_lately_by_a_row_that_was_written_lately_and_by_no_former_systems() {
+        let mut item = Item::from([("chargeId".to_owned(), s("chrg_test_1"))]);
+        let charge = ChargeId::new("chrg_test_1").unwrap();
+        let names = |item: &Item, id, after| {
+            Row::read(item).names_since(&ChargeId::new(id).unwrap(), 300, ASKED_AT + after)
+        };
+        assert!(!names(&item, charge.as_str(), 0));
+        item.extend([
+            ("status".to_owned(), s("pending")),
+            ("amountSatang".to_owned(), n(99_900)),
+            ("updatedAt".to_owned(), s("2027-01-15T08:00:00.000Z")),
+        ]);
+        assert!(names(&item, charge.as_str(), 300));
+        assert!(!names(&item, charge.as_str(), 301));
+        assert!(!names(&item, "chrg_test_2", 0));
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Checkouts {
                         });
                     }
                     // Its owner did not come to remove it.
-                    void = Some(asked.key);
+                    void = Some(asked);
                 }
                 Err(error) => return Err(unavailable(OPERATION, error).into()),
             }

@@ -4,8 +4,12 @@
 use super::TableError;
 use super::checkouts::Checkouts;
 use super::records::{Hint, Record};
+use crate::clock;
 use crate::domain::ids::{ChargeId, OrderId};
 use crate::domain::payment::Purpose;
+
+/// For how many seconds the order's row alone says that a charge's record is being written. After that it has none.
+const RECORD_FOLLOWS_WITHIN: i64 = 5 * 60;
 
 /// What is known here of a charge that a notification names and the index does not know.
 #[derive(Debug)]
@@ -33,8 +37,8 @@ pub async fn of_notification(
         return Ok(Hinted::Unknown);
     };
     let row = checkouts.check_status.row(order).await?;
+    let mut kept = row.names_since(charge, RECORD_FOLLOWS_WITHIN, clock::now_seconds());
     let asked = row.asked.map(|asked| asked.key);
-    let mut kept = row.charge_id.as_ref() == Some(charge);
     // The row knows the last checkout, without a delay; the index those before it.
     let others = checkouts.records.without_charge(order).await?;
     for key in asked

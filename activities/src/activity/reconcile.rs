@@ -12,24 +12,27 @@ use tracing::Instrument;
 use crate::bank::{Bank, BankError};
 use crate::clock;
 use crate::domain::charge::{Charge, Verdict};
-use crate::domain::ids::{ChargeId, OPEN_SHARDS};
+use crate::domain::ids::{ChargeId, OPEN_SHARDS, ReferenceOrder};
 use crate::domain::payment::{Payment, Purpose};
 use crate::executions::{ExecutionInput, Executions, Source, Started};
 use crate::log;
 use crate::tables::checkouts::Checkouts;
-use crate::tables::records::{NEVER_CHARGED, Record, Records};
+use crate::tables::records::{Record, Records};
 use crate::tables::{NotWritten, TableError, transact_without};
 
 /// How long one run goes on taking up records: the rest is due at the next. Less than its function may run, by more than one
-/// record can take.
-const FOR_AT_MOST: Duration = Duration::from_secs(180);
+/// record can take: six hints, an inquiry by reference, and what is written.
+const FOR_AT_MOST: Duration = Duration::from_secs(150);
+/// The bound of an inquiry for a charge that somebody has named: one record has up to six of them.
+const HINT_WITHIN: Duration = Duration::from_secs(6);
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// Before this age, a checkout without a charge may still be waiting for the bank's answer.
-const CHECKOUT_MAY_TAKE: i64 = 30 * MINUTE;
+/// At this age a checkout without a charge is looked at for the second time: while other cards of the order still wait
+/// for what becomes of it ([`crate::tables::checkouts::ASKED_FOR_AT_MOST`]).
+const SECOND_LOOK_AT: i64 = 20 * MINUTE;
 /// At this age a checkout that no charge was found for comes to its end: the bank must know of none once more before it
 /// counts as never charged, and where that proves nothing a person has to look.
 const CERTAIN_AFTER: i64 = DAY;
@@ -37,7 +40,7 @@ const CERTAIN_AFTER: i64 = DAY;
 const HINTED_AGAIN_AFTER: i64 = HOUR;
 /// At this age a payment that the shopper never finished is given up.
 const ABANDONED_AFTER: i64 = 7 * DAY;
-/// When a payment whose execution stands failed is tried again.
+/// When a payment whose execution stands failed is tried again, and a checkout for which an inquiry gets no answer.
 const STUCK_AGAIN_AFTER: i64 = 15 * MINUTE;
 /// When a checkout that the bank can say nothing about is asked for again.
 const ORPHAN_AGAIN_AFTER: i64 = HOUR;
@@ -308,14 +311,18 @@ async fn find_charge(parts: &Parts, record: &Record, age: i64, now: i64) -> Resu
         .as_ref()
         .ok_or("the record has neither charge nor reference")?;
     let livemode = parts.bank.livemode().await.map_err(text)?;
-    // Those that somebody has named first: inquiries by charge id work everywhere.
+    // Those that somebody has named first: inquiries by charge id work everywhere. One that cannot be asked stops no other.
+    let mut named = record.came_back || record.hints_may_be_missing();
     let mut not_answered = None;
+    let hasty = parts.bank.within(HINT_WITHIN);
     for id in &record.hints {
-        match parts.bank.inquire(id).await {
+        match hasty.inquire(id).await {
             Ok(charge) if is_of(record, &charge, livemode) => {
                 return adopt(parts, record, &charge, now).await;
             }
-            Ok(_) | Err(BankError::Refused { .. }) => {}
+            // Of another checkout, such as another card's for this order.
+            Ok(charge) if has_another_reference(&charge, reference) => {}
+            Ok(_) | Err(BankError::Refused { .. }) => named = true,
             Err(error) => not_answered = Some(error.to_string()),
         }
     }
@@ -326,20 +333,26 @@ async fn find_charge(parts: &Parts, record: &Record, age: i64, now: i64) -> Resu
         Ok(Some(_)) => ByReference::Differs,
         Ok(None) => ByReference::None,
         Err(error @ BankError::Refused { .. }) => ByReference::Refused(error.to_string()),
-        Err(error) => return Err(error.to_string()),
+        // The reference is our own: if that is not taken, the bank cannot be reached at all.
+        Err(error @ BankError::NotTaken(_)) => return Err(error.to_string()),
+        Err(error @ BankError::Unavailable(_)) => ByReference::NotAnswered(error.to_string()),
     };
-    // The bank is down, for one of them: due again at the next run.
-    if let Some(reason) = not_answered {
-        return Err(reason);
-    }
-    let named = record.came_back || !record.hints.is_empty();
-    match without_charge(by_reference, named, parts.finds_by_reference, age) {
+    let found = match (by_reference, not_answered) {
+        (ByReference::Differs, _) => ByReference::Differs,
+        (_, Some(reason)) => ByReference::NotAnswered(reason),
+        (by_reference, None) => by_reference,
+    };
+    match without_charge(found, named, parts.finds_by_reference, age) {
         Next::LookIn(seconds) => look_again(parts, record, now + seconds).await,
+        Next::Failed(reason) => {
+            // One that stays so steps back, so that many of those never keep a run from the records behind them.
+            if age >= SECOND_LOOK_AT {
+                look_again(parts, record, now + STUCK_AGAIN_AFTER).await?;
+            }
+            Err(reason)
+        }
         Next::NeverCharged => {
-            let closed =
-                parts
-                    .checkouts
-                    .close(&record.key, reference, &record.order_id, NEVER_CHARGED);
+            let closed = parts.checkouts.close_never_charged(record, reference);
             Ok(if closed.await.map_err(text)? {
                 tracing::info!(event = "neverCharged", "closed as never charged");
                 Done::NeverCharged
@@ -347,8 +360,16 @@ async fn find_charge(parts: &Parts, record: &Record, age: i64, now: i64) -> Resu
                 Done::Later
             })
         }
-        Next::Person(reason) => orphan(parts, record, now, &reason).await,
+        Next::Person(reason) => orphan(parts, record, reference, now, &reason).await,
     }
+}
+
+/// Whether the bank itself says that a charge was made under another reference than this one.
+fn has_another_reference(charge: &Charge, reference: &ReferenceOrder) -> bool {
+    charge
+        .reference_order
+        .as_deref()
+        .is_some_and(|other| other != reference.as_str())
 }
 
 /// What the bank says when it is asked by a record's reference.
@@ -360,6 +381,8 @@ enum ByReference {
     None,
     /// It refuses to tell.
     Refused(String),
+    /// It did not answer, or not for a charge that somebody has named.
+    NotAnswered(String),
 }
 
 /// What is to be done about a checkout for which no charge was found.
@@ -367,14 +390,16 @@ enum ByReference {
 enum Next {
     /// Look again in so many seconds.
     LookIn(i64),
+    /// The bank is down, as far as can be told.
+    Failed(String),
     /// Close it.
     NeverCharged,
     /// A person has to look, for this reason.
     Person(String),
 }
 
-/// Decides about a checkout without a charge, `age` seconds after it. `named`: somebody has named a charge for it, so that
-/// there may be one whatever the bank says. Only where the bank answers inquiries by reference does its silence prove
+/// Decides about a checkout without a charge, `age` seconds after it. `named`: somebody has named a charge for it that is
+/// not known to be another checkout's, so that there may be one whatever the bank says. Only where the bank answers inquiries by reference does its silence prove
 /// anything.
 fn without_charge(found: ByReference, named: bool, finds_by_reference: bool, age: i64) -> Next {
     let because = |reason: &str| Next::Person(reason.to_owned());
@@ -383,7 +408,10 @@ fn without_charge(found: ByReference, named: bool, finds_by_reference: bool, age
             because("the bank's charge is over another amount, currency or mode")
         }
         ByReference::Refused(reason) if finds_by_reference => Next::Person(reason),
-        _ if age < CHECKOUT_MAY_TAKE => Next::LookIn(CHECKOUT_MAY_TAKE - age),
+        // For a day it may be an outage. What never gets an answer after that is no outage.
+        ByReference::NotAnswered(reason) if age >= CERTAIN_AFTER => Next::Person(reason),
+        ByReference::NotAnswered(reason) => Next::Failed(reason),
+        _ if age < SECOND_LOOK_AT => Next::LookIn(SECOND_LOOK_AT - age),
         _ if age < CERTAIN_AFTER && named => {
             Next::LookIn(HINTED_AGAIN_AFTER.min(CERTAIN_AFTER - age))
         }
@@ -418,10 +446,19 @@ async fn adopt(parts: &Parts, record: &Record, charge: &Charge, now: i64) -> Res
 }
 
 /// The bank cannot say whether it charged: a person asks it.
-async fn orphan(parts: &Parts, record: &Record, now: i64, reason: &str) -> Result<Done, String> {
+async fn orphan(
+    parts: &Parts,
+    record: &Record,
+    reference: &ReferenceOrder,
+    now: i64,
+    reason: &str,
+) -> Result<Done, String> {
+    // An order may have several: the reference says which, and the bank's portal shows it, too.
     tracing::error!(
         error = "OrphanCheckout",
         reason,
+        reference = reference.as_str(),
+        recordKey = record.key.as_str(),
         "the bank cannot say whether this checkout was charged: look for its order in the bank's portal"
     );
     look_again(parts, record, now + ORPHAN_AGAIN_AFTER).await?;
@@ -449,10 +486,10 @@ mod tests {
         for finds_by_reference in [TRUSTED, !TRUSTED] {
             let next =
                 |named, age| without_charge(ByReference::None, named, finds_by_reference, age);
-            assert_eq!(next(!NAMED, 5 * MINUTE), Next::LookIn(25 * MINUTE));
-            assert_eq!(next(!NAMED, 31 * MINUTE), Next::LookIn(DAY - 31 * MINUTE));
-            assert_eq!(next(NAMED, 5 * MINUTE), Next::LookIn(25 * MINUTE));
-            assert_eq!(next(NAMED, 31 * MINUTE), Next::LookIn(HOUR));
+            assert_eq!(next(!NAMED, 5 * MINUTE), Next::LookIn(15 * MINUTE));
+            assert_eq!(next(!NAMED, 21 * MINUTE), Next::LookIn(DAY - 21 * MINUTE));
+            assert_eq!(next(NAMED, 5 * MINUTE), Next::LookIn(15 * MINUTE));
+            assert_eq!(next(NAMED, 21 * MINUTE), Next::LookIn(HOUR));
             assert_eq!(next(NAMED, DAY - MINUTE), Next::LookIn(MINUTE));
         }
     }
@@ -475,9 +512,46 @@ mod tests {
     fn a_bank_that_does_not_take_references_is_not_asked_about_by_a_person_for_a_day() {
         let refused = || ByReference::Refused("400".to_owned());
         let next = |trusted, age| without_charge(refused(), !NAMED, trusted, age);
-        assert_eq!(next(!TRUSTED, 5 * MINUTE), Next::LookIn(25 * MINUTE));
+        assert_eq!(next(!TRUSTED, 5 * MINUTE), Next::LookIn(15 * MINUTE));
         assert!(matches!(next(!TRUSTED, DAY), Next::Person(_)));
         assert!(matches!(next(TRUSTED, 5 * MINUTE), Next::Person(_)));
+    }
+
+    #[test]
+    fn the_second_look_comes_while_other_cards_wait() {
+        let latest = SECOND_LOOK_AT + 5 * MINUTE;
+        assert!(latest < crate::tables::checkouts::ASKED_FOR_AT_MOST);
+    }
+
+    #[test]
+    fn an_inquiry_that_gets_no_answer_for_a_day_is_a_persons() {
+        for (named, trusted) in [(NAMED, TRUSTED), (!NAMED, TRUSTED), (NAMED, !TRUSTED)] {
+            let found = || ByReference::NotAnswered("it answered 500".to_owned());
+            let next = |age| without_charge(found(), named, trusted, age);
+            for age in [5 * MINUTE, DAY - 1] {
+                assert!(matches!(next(age), Next::Failed(_)), "{age}");
+            }
+            assert!(matches!(next(DAY), Next::Person(_)), "{named} {trusted}");
+        }
+    }
+
+    #[test]
+    fn a_charge_of_another_reference_is_another_checkouts_and_one_of_none_may_be_anybodys() {
+        let reference = ReferenceOrder::stored("ours".into());
+        for (told, is_anothers) in [(Some("other"), true), (Some("ours"), false), (None, false)] {
+            let charge = Charge {
+                id: ChargeId::new("chrg_test_1").unwrap(),
+                amount: crate::domain::money::Satang::new(150_000).unwrap(),
+                currency: "THB".into(),
+                state: crate::domain::charge::TransactionState::Authorized,
+                success: true,
+                redirect_url: None,
+                reference_order: told.map(str::to_owned),
+                livemode: Some(false),
+                failure_code: None,
+            };
+            assert_eq!(has_another_reference(&charge, &reference), is_anothers);
+        }
     }
 
     #[test]

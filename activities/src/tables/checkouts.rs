@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::check_status::{Asked, CheckStatus};
 use super::records::{Record, Records};
@@ -152,10 +152,34 @@ impl Checkouts {
         order: &OrderId,
         closed_as: &str,
     ) -> Result<bool, TableError> {
-        const OPERATION: &str = "close the payment record";
         let closed = self
             .records
             .closed_without_charge(key, reference, closed_as);
+        self.write_closed(closed, key, order).await
+    }
+
+    /// Closes the record of a checkout that the bank knows no charge of, as [`Checkouts::close`]. `false` also when
+    /// somebody has named a charge for it since `record` was read.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn close_never_charged(
+        &self,
+        record: &Record,
+        reference: &ReferenceOrder,
+    ) -> Result<bool, TableError> {
+        let closed = self.records.closed_as_never_charged(record, reference);
+        self.write_closed(closed, &record.key, &record.order_id)
+            .await
+    }
+
+    async fn write_closed(
+        &self,
+        closed: TransactWriteItem,
+        key: &RecordKey,
+        order: &OrderId,
+    ) -> Result<bool, TableError> {
+        const OPERATION: &str = "close the payment record";
         let shown = asked_for(order).map(|order| self.check_status.not_asked(order, key));
         self.write_with_one_of(OPERATION, closed, shown.into_iter().collect())
             .await

@@ -20,6 +20,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::QueryError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 
 use super::TableError;
@@ -44,7 +45,7 @@ pub const REFUSED: &str = "refused";
 /// As what a checkout is closed whose charge surely never came to the bank: the same form may be sent again.
 pub const NOT_CHARGED: &str = "not-charged";
 /// As what a checkout is closed of which the bank knows no charge.
-pub const NEVER_CHARGED: &str = "never-charged";
+const NEVER_CHARGED: &str = "never-charged";
 
 /// How many charges a record keeps as hints of each kind. The first ones stay: nobody pushes out what came before.
 const HINTS: usize = 3;
@@ -59,6 +60,15 @@ pub enum Hint {
 }
 
 impl Hint {
+    const ALL: [Self; 2] = [Self::Notified, Self::Returned];
+
+    /// The ids that an item holds of this kind.
+    fn stored(self, item: &Item) -> &[String] {
+        let set = item.get(self.attribute());
+        set.and_then(|set| set.as_ss().ok())
+            .map_or(&[], Vec::as_slice)
+    }
+
     fn attribute(self) -> &'static str {
         match self {
             Self::Notified => "notifiedCharges",
@@ -113,6 +123,8 @@ pub struct Record {
     pub came_back: bool,
     /// Charges that may be this record's, while it has none stored: those of signed notifications first.
     pub hints: Vec<ChargeId>,
+    /// How many of them are stored of each kind.
+    pub hints_stored: [(Hint, usize); 2],
     /// As what the record was closed; `None` while it is open.
     pub closed_as: Option<String>,
     /// The bank's customer who got this payment's card, once one did.
@@ -135,6 +147,12 @@ impl Record {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed_as.is_some()
+    }
+
+    /// Whether somebody may have named a charge for which there was no room any more.
+    #[must_use]
+    pub fn hints_may_be_missing(&self) -> bool {
+        self.hints_stored.iter().any(|(_, stored)| *stored >= HINTS)
     }
 
     /// Whether the checkout's charge surely never came to the bank, so that this form may make it another try.
@@ -230,12 +248,12 @@ impl Record {
             look_again_at: integer(item, "lookAgainAt").unwrap_or(0),
             open_since: text("openSince").and_then(|since| clock::seconds_of(&since)),
             came_back: item.contains_key("cameBackAt"),
-            hints: [Hint::Notified, Hint::Returned]
+            hints: Hint::ALL
                 .iter()
-                .filter_map(|hint| item.get(hint.attribute())?.as_ss().ok())
-                .flatten()
+                .flat_map(|hint| hint.stored(item))
                 .filter_map(|id| ChargeId::new(id).ok())
                 .collect(),
+            hints_stored: Hint::ALL.map(|hint| (hint, hint.stored(item).len())),
             closed_as: text("closedAs"),
             card_saved_to: text("cardSavedTo").and_then(|id| CustomerId::new(id).ok()),
         })
@@ -407,20 +425,58 @@ impl Records {
         reference: &ReferenceOrder,
         closed_as: &str,
     ) -> TransactWriteItem {
-        transact_update(
-            Update::builder()
-                .table_name(&self.table)
-                .key("tokenId", s(key.as_str()))
-                .update_expression(
-                    "SET outcome = :declined, closedAt = :now, closedAs = :closedAs REMOVE openShard, lookAgainAt, #token",
-                )
-                .condition_expression("referenceOrder = :reference AND attribute_not_exists(chargeId)")
-                .expression_attribute_names("#token", "token")
-                .expression_attribute_values(":declined", s("declined"))
-                .expression_attribute_values(":now", s(clock::now()))
-                .expression_attribute_values(":closedAs", s(closed_as))
-                .expression_attribute_values(":reference", s(reference.as_str())),
-        )
+        transact_update(self.closing(key, reference, closed_as, ""))
+    }
+
+    /// For a transaction: the record is closed because the bank knows no charge of its checkout. Holds as
+    /// [`Records::closed_without_charge`], and only while the record is open and nobody has named a charge for it since it
+    /// was read: that one was not asked for.
+    #[must_use]
+    pub fn closed_as_never_charged(
+        &self,
+        record: &Record,
+        reference: &ReferenceOrder,
+    ) -> TransactWriteItem {
+        let mut as_read = " AND attribute_exists(openShard) AND lookAgainAt = :read".to_owned();
+        // Nothing takes one away, so that the number tells; and whoever finds no more room sets `lookAgainAt` all the same.
+        let mut values = vec![(":read".to_owned(), n(record.look_again_at))];
+        for (hint, stored) in record.hints_stored {
+            let named = hint.attribute();
+            if stored == 0 {
+                as_read.push_str(&format!(" AND attribute_not_exists({named})"));
+            } else {
+                as_read.push_str(&format!(" AND size({named}) = :{named}"));
+                values.push((format!(":{named}"), n(stored)));
+            }
+        }
+        let mut update = self.closing(&record.key, reference, NEVER_CHARGED, &as_read);
+        for (name, value) in values {
+            update = update.expression_attribute_values(name, value);
+        }
+        transact_update(update)
+    }
+
+    fn closing(
+        &self,
+        key: &RecordKey,
+        reference: &ReferenceOrder,
+        closed_as: &str,
+        and: &str,
+    ) -> UpdateBuilder {
+        Update::builder()
+            .table_name(&self.table)
+            .key("tokenId", s(key.as_str()))
+            .update_expression(
+                "SET outcome = :declined, closedAt = :now, closedAs = :closedAs REMOVE openShard, lookAgainAt, #token",
+            )
+            .condition_expression(format!(
+                "referenceOrder = :reference AND attribute_not_exists(chargeId){and}"
+            ))
+            .expression_attribute_names("#token", "token")
+            .expression_attribute_values(":declined", s("declined"))
+            .expression_attribute_values(":now", s(clock::now()))
+            .expression_attribute_values(":closedAs", s(closed_as))
+            .expression_attribute_values(":reference", s(reference.as_str()))
     }
 
     /// Closes the copy of a record that another stack has claimed first.
@@ -917,9 +973,7 @@ impl Records {
 
 /// Wraps an update for a transaction. The builder only fails without key, table or expression, which stand in the
 /// callers' code.
-pub(super) fn transact_update(
-    update: aws_sdk_dynamodb::types::builders::UpdateBuilder,
-) -> TransactWriteItem {
+pub(super) fn transact_update(update: UpdateBuilder) -> TransactWriteItem {
     match update.build() {
         Ok(update) => TransactWriteItem::builder().update(update).build(),
         Err(error) => unreachable!("an update without key, table or expression: {error}"),

@@ -159,7 +159,7 @@ async fn a_checkout_that_the_bank_never_charged_is_closed_when_that_is_certain()
     let due_in = |record: &Value| {
         record["lookAgainAt"].as_i64().expect("open") - jiff::Timestamp::now().as_second()
     };
-    for (age, again_in) in [(5 * MINUTE, 25 * MINUTE), (31 * MINUTE, DAY - 31 * MINUTE)] {
+    for (age, again_in) in [(5 * MINUTE, 15 * MINUTE), (21 * MINUTE, DAY - 21 * MINUTE)] {
         app.make_older(&key, age).await;
         app.reconcile().await;
         let record = app.read_record(&key).await;

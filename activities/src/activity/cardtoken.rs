@@ -29,10 +29,13 @@ use crate::executions::{ExecutionInput, Executions, Source};
 use crate::http_api::{ApiError, Request, Response, body, html_response};
 use crate::log;
 use crate::tables::TableError;
-use crate::tables::checkouts::{Checkouts, NotBegun};
+use crate::tables::checkouts::{ANSWER_TAKES, Checkouts, NotBegun};
 use crate::tables::orders::Orders;
 use crate::tables::records::{NOT_CHARGED, REFUSED, Record, Resolution};
 
+/// Within which time of a request another card's first answer is waited for, before this one is turned away. Behind it come the
+/// charge and the inquiry, or a repeat's wait and the inquiry, within the API's 30 seconds.
+const OTHERS_ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// How long a repeat of a form waits for the first one's answer from the bank, before it asks the bank itself. Longer
 /// than a charge takes, short enough to leave room for the inquiry within the API's 30 seconds.
 const WAIT_FOR_FIRST: Duration = Duration::from_secs(17);
@@ -87,6 +90,7 @@ pub async fn answer(parts: &Parts, request: &Request) -> Response {
 }
 
 async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> {
+    let others_answer_until = Instant::now() + OTHERS_ANSWER_WITHIN;
     let form = CheckoutForm::from_fields(&Fields::parse(&body(request)?)?, &parts.bases)?;
     log::order(&form.order_id);
     if !parts.merchants.contains(&form.mid) {
@@ -107,7 +111,7 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
     {
         return repeat(parts, &form, record).await;
     }
-    let (owner, amount) = match Purpose::of(&form.order_id) {
+    let (mut owner, mut amount) = match Purpose::of(&form.order_id) {
         Purpose::Verification => (form.user_id.clone(), VERIFICATION_AMOUNT),
         Purpose::Order => {
             let (order, ()) = tokio::join!(payable_order(parts, &form), parts.bank.prepare());
@@ -119,22 +123,39 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
         tracing::error!(%error, "no random numbers for a reference");
         not_charged()
     })?;
-    match parts
-        .checkouts
-        .begin(&form, &owner, amount, &reference)
-        .await
+    let checkouts = &parts.checkouts;
+    let mut begun = checkouts.begin(&form, &owner, amount, &reference).await;
+    if let Err(NotBegun::BeingChecked { again_in }) = begun
+        && again_in <= ANSWER_TAKES
+        && checkouts
+            .is_answered_by(&form.order_id, others_answer_until)
+            .await
     {
+        // The other card may have paid the order by now.
+        let order = payable_order(parts, &form).await?;
+        (owner, amount) = (order.owner_id, order.grand_total);
+        begun = checkouts.begin(&form, &owner, amount, &reference).await;
+    }
+    match begun {
         Ok(()) => {}
         Err(NotBegun::Exists) => {
-            let record = records.get(&key).await.map_err(unavailable)?;
-            let record = record.ok_or_else(being_checked)?;
+            let record = match records.get(&key).await {
+                Ok(record) => record.ok_or_else(being_checked)?,
+                Err(error) => {
+                    take_back(parts, &form, &reference).await;
+                    return Err(unavailable(error));
+                }
+            };
             // With our own reference it is ours: only the answer to storing it was lost.
             if record.reference_order.as_ref() != Some(&reference) {
                 return repeat(parts, &form, record).await;
             }
         }
         Err(NotBegun::BeingChecked { again_in }) => return Err(another_being_checked(again_in)),
-        Err(NotBegun::Table(error)) => return Err(unavailable(error)),
+        Err(NotBegun::Table(error)) => {
+            take_back(parts, &form, &reference).await;
+            return Err(unavailable(error));
+        }
     }
     let new_charge = NewCharge {
         amount,
@@ -171,6 +192,21 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
     };
     let record = records.get(&key).await.map_err(cannot_look)?;
     proceed(parts, &record.ok_or_else(being_checked)?, charge).await
+}
+
+/// Ends a checkout of which only the answer to storing it may be lost, so that it keeps nobody away: the bank was not asked. If
+/// that fails, too, a record that was stored stays open for reconciliation.
+async fn take_back(parts: &Parts, form: &CheckoutForm, reference: &ReferenceOrder) {
+    let key = form.token.record_key();
+    let closed = parts
+        .checkouts
+        .close(&key, reference, &form.order_id, NOT_CHARGED);
+    match closed.await {
+        Ok(true) => tracing::warn!("a checkout is taken back: the answer to storing it was lost"),
+        // Never stored.
+        Ok(false) => {}
+        Err(error) => tracing::warn!(%error, "a checkout could not be taken back"),
+    }
 }
 
 /// The order, if this form may be paid for it.

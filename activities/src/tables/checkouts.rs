@@ -22,7 +22,9 @@ use crate::domain::payment::Purpose;
 /// For how long a payment of which nobody knows keeps other cards from the order, in seconds.
 pub const ASKED_FOR_AT_MOST: i64 = 30 * 60;
 /// How long the first answer of the bank takes at most, in seconds: whoever comes meanwhile may come again after that.
-const ANSWER_TAKES: i64 = 30;
+pub const ANSWER_TAKES: i64 = 30;
+/// How often it is looked for while somebody waits for it.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How often a write is tried that met another transaction, and how long it waits in between.
 const TRIES: u32 = 5;
@@ -105,6 +107,25 @@ impl Checkouts {
             }
         }
         Err(TableError::busy(OPERATION).into())
+    }
+
+    /// Waits until `until` for the answer that another card of this order waits for: whether nothing keeps cards from the
+    /// order any more. Another card may be first all the same.
+    pub async fn is_answered_by(&self, order: &OrderId, until: Instant) -> bool {
+        while Instant::now() < until {
+            sleep(LOOK_EVERY).await;
+            let Ok(row) = self.check_status.row(order).await else {
+                return false;
+            };
+            let now = clock::now_seconds();
+            let Some(asked) = row.asked.filter(|asked| now < asked.ends()) else {
+                return true;
+            };
+            if self.is_open_question(&asked).await == Ok(false) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether nobody knows yet what became of the payment that was asked for.

@@ -74,7 +74,7 @@ pub const BREAKAGES: [Breakage; 3] = [
         name: "the record is stored after the charge",
         file: "activities/src/activity/cardtoken.rs",
         change: Change::Move {
-            from: "    match parts\n        .checkouts\n        .begin(",
+            from: "    let checkouts = &parts.checkouts;\n    let mut begun = ",
             to: "    let new_charge = NewCharge {",
             before: "    let record = records.get(&key).await.map_err(cannot_look)?;\n    proceed(",
         },

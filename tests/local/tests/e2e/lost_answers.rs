@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use payment3_activities::domain::ids::{OrderId, RecordKey, ReferenceOrder};
-use payment3_activities::tables::check_status::CheckStatus;
+use payment3_activities::domain::ids::{ChargeId, OrderId, RecordKey, ReferenceOrder};
+use payment3_activities::domain::money::Satang;
+use payment3_activities::tables::check_status::{Asked, CheckStatus};
 use payment3_activities::tables::checkouts::Checkouts;
-use payment3_activities::tables::records::{NOT_CHARGED, Records};
+use payment3_activities::tables::hints::{self, Hinted};
+use payment3_activities::tables::records::{Hint, NOT_CHARGED, Records};
+use payment3_activities::tables::{NotWritten, transact};
 use payment3_local::http::{FORM, client, form};
 use payment3_local::items;
 use payment3_local::random;
@@ -23,6 +26,7 @@ use tokio::sync::Barrier;
 use crate::support::{TestApp, assert_closed};
 
 const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
 const HALF_AN_HOUR: i64 = 30 * MINUTE;
 const DAY: i64 = 24 * 60 * MINUTE;
 
@@ -128,6 +132,57 @@ impl TestApp {
         token.charges[0]["id"].as_str().expect("an id").to_owned()
     }
 
+    /// The bank answers no inquiry about the charge of a card token, however often it is asked.
+    async fn bank_never_answers_about(&self, token: &str) {
+        let fault = json!({"operation": "inquire", "kind": "error", "token": token, "times": 99});
+        let planned = client()
+            .post(format!("{}/sandbox/faults", self.outputs.bank_url))
+            .json(&fault)
+            .send()
+            .await
+            .expect("the bank answers");
+        assert!(planned.status().is_success(), "{planned:?}");
+    }
+
+    /// A checkout whose process died when it had asked the bank, which never got the request.
+    async fn dies_at_the_bank(&self, card: &Card) {
+        self.bank_fails("create_charge", "timeout", card).await;
+        let told = self.pays_with(card).await;
+        assert!(told.is_being_checked(), "{} {}", told.status, told.code);
+    }
+
+    fn checkouts(&self) -> Checkouts {
+        Checkouts {
+            records: Records::new(self.aws.dynamodb.clone(), self.table("card-payment-record")),
+            check_status: CheckStatus::new(self.aws.dynamodb.clone(), self.table("check-status")),
+        }
+    }
+
+    async fn close_as_not_charged(&self, card: &Card, reference: &str) -> bool {
+        let closed = self.checkouts().close(
+            &card.record_key(),
+            &ReferenceOrder::stored(reference.to_owned()),
+            &card.order_id(),
+            NOT_CHARGED,
+        );
+        closed.await.expect("the tables")
+    }
+
+    /// Somebody names a charge for a checkout that has none stored.
+    async fn is_named(&self, charge: &str, card: &Card, hint: Hint) {
+        let charge = ChargeId::new(charge).expect("an id");
+        let records = self.checkouts().records;
+        let noted = records.note_hint(&card.record_key(), &charge, hint).await;
+        assert_eq!(noted, Ok(true));
+    }
+
+    /// So that no reconciliation of another test looks at it meanwhile.
+    async fn is_not_due(&self, card: &Card) {
+        let far = [(":far", json!(i64::from(u32::MAX)))];
+        self.change_record(&card.key, "SET lookAgainAt = :far", &far)
+            .await;
+    }
+
     /// How often the bank was asked for this id or reference.
     async fn inquiries_of(&self, id_or_reference: &str) -> usize {
         let url = format!("{}/sandbox/requests", self.outputs.bank_url);
@@ -205,6 +260,16 @@ impl TestApp {
 fn assert_not_asked(row: &Value) {
     for attribute in ["askedFor", "askedAt", "askedAmountSatang"] {
         assert!(row.get(attribute).is_none(), "{row}");
+    }
+}
+
+impl Card {
+    fn record_key(&self) -> RecordKey {
+        RecordKey::stored(self.key.clone())
+    }
+
+    fn order_id(&self) -> OrderId {
+        OrderId::new(self.order.order_id.clone()).expect("an id")
     }
 }
 
@@ -622,28 +687,162 @@ async fn a_close_that_comes_late_closes_no_other_try_of_the_form() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let card = app.card_for(&order, CARD_APPROVED).await;
-    let checkouts = Checkouts {
-        records: Records::new(app.aws.dynamodb.clone(), app.table("card-payment-record")),
-        check_status: CheckStatus::new(app.aws.dynamodb.clone(), app.table("check-status")),
-    };
     app.bank_fails("create_charge", "busy", &card).await;
     app.bank_fails("create_charge", "timeout", &card).await;
     assert!(app.pays_with(&card).await.is_not_charged());
     let first = app.read_record(&card.key).await["referenceOrder"].clone();
     assert!(app.pays_with(&card).await.is_being_checked());
 
-    let closed = checkouts
-        .close(
-            &RecordKey::stored(card.key.clone()),
-            &ReferenceOrder::stored(first.as_str().expect("a reference").to_owned()),
-            &OrderId::new(order.order_id.clone()).expect("an id"),
-            NOT_CHARGED,
-        )
-        .await;
-    assert_eq!(closed, Ok(false));
+    let first = first.as_str().expect("a reference");
+    assert!(!app.close_as_not_charged(&card, first).await);
     let record = app.read_record(&card.key).await;
     assert_ne!(record["referenceOrder"], first, "{record}");
     assert!(record.get("closedAt").is_none(), "{record}");
     let row = app.row_of(&order).await;
     assert_eq!(row["askedFor"], card.key.as_str(), "{row}");
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_charge_that_is_named_while_the_bank_is_asked_keeps_its_checkout_open() {
+    let app = TestApp::connect().await;
+    for named in [None, Some(Hint::Notified), Some(Hint::Returned)] {
+        let order = app.order().await;
+        let dead = app.card_for(&order, CARD_APPROVED).await;
+        app.dies_at_the_bank(&dead).await;
+        app.is_not_due(&dead).await;
+        let checkouts = app.checkouts();
+        let read = async || {
+            let record = checkouts.records.get(&dead.record_key()).await;
+            record.expect("the table").expect("a record")
+        };
+        let before = read().await;
+        let reference = before.reference_order.clone().expect("a reference");
+        if let Some(hint) = named {
+            // Even if it is due at the same moment as before.
+            app.is_named("chrg_test_named", &dead, hint).await;
+            app.is_not_due(&dead).await;
+            let closed = checkouts.close_never_charged(&before, &reference).await;
+            assert_eq!(closed, Ok(false), "{hint:?}");
+        }
+        // Read with what was named, and asked for it, reconciliation may close it.
+        let closed = checkouts.close_never_charged(&read().await, &reference);
+        assert_eq!(closed.await, Ok(true), "{named:?}");
+        let again = checkouts.close_never_charged(&before, &reference).await;
+        assert_eq!(again, Ok(false), "{named:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn another_cards_charge_makes_no_orphan_of_a_dead_checkout_of_its_order() {
+    let app = TestApp::connect().await;
+    let order = app.order().await;
+    let dead = app.card_for(&order, CARD_APPROVED).await;
+    app.dies_at_the_bank(&dead).await;
+    app.half_an_hour_passes(&order).await;
+    let other = app.card_for(&order, CARD_WITHOUT_3DS).await;
+    assert_eq!(app.post(&other).await.status, 200);
+    app.assert_paid_by(&other).await;
+    // Its notification came before its own checkout had stored it.
+    let charge = app.charge_of(&other).await;
+    app.is_named(&charge, &dead, Hint::Notified).await;
+
+    app.is_looked_at_after(&dead, DAY + MINUTE).await;
+    let record = app.read_record(&dead.key).await;
+    assert_eq!(record["closedAs"], "never-charged", "{record}");
+    app.assert_whole(&[&dead, &other]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_named_charge_of_which_the_bank_says_nothing_steps_back_and_comes_to_a_person() {
+    let app = TestApp::connect().await;
+    let order = app.order().await;
+    let dead = app.card_for(&order, CARD_APPROVED).await;
+    app.dies_at_the_bank(&dead).await;
+    let foreign = shopper::card_token(&app.outputs, CARD_APPROVED)
+        .await
+        .expect("token");
+    let made = app.charge_at_the_bank(&foreign, &random::digits(20)).await;
+    app.bank_never_answers_about(&foreign).await;
+    app.is_named(made.charge_id().expect("charge"), &dead, Hint::Returned)
+        .await;
+    for (age, again_in) in [(21 * MINUTE, 15 * MINUTE), (DAY + MINUTE, HOUR)] {
+        app.is_looked_at_after(&dead, age).await;
+        let record = app.read_record(&dead.key).await;
+        assert!(record.get("closedAt").is_none(), "{record}");
+        let again = record["lookAgainAt"].as_i64().expect("open");
+        let wait = again - jiff::Timestamp::now().as_second();
+        assert!(
+            (again_in - MINUTE..=again_in).contains(&wait),
+            "{age}: {wait} {record}"
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_second_card_waits_a_moment_for_what_becomes_of_the_first() {
+    let app = TestApp::connect().await;
+    let order = app.order().await;
+    let first = app.card_for(&order, CARD_APPROVED).await;
+    app.dies_at_the_bank(&first).await;
+    let record = app.read_record(&first.key).await;
+    let reference = record["referenceOrder"].as_str().expect("a reference");
+    let second = app.card_for(&order, CARD_WITHOUT_3DS).await;
+    let (answer, ()) = tokio::join!(app.post(&second), async {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_eq!(app.charges_of(&second).await, 0);
+        assert!(app.close_as_not_charged(&first, reference).await);
+    });
+    assert_eq!(answer.status, 200, "{answer:?}");
+    app.assert_paid_by(&second).await;
+    app.assert_whole(&[&first, &second]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_question_that_was_over_is_not_taken_for_a_later_one_of_the_same_card() {
+    let app = TestApp::connect().await;
+    let order = app.order().await;
+    let card = app.card_for(&order, CARD_APPROVED).await;
+    app.dies_at_the_bank(&card).await;
+    let at = app.row_of(&order).await["askedAt"].as_i64().expect("asked");
+    let amount = Satang::new(150_000).expect("an amount");
+    let other = RecordKey::stored(random::id("other-"));
+    let takes_over_from = async |at| {
+        let void = Asked {
+            key: card.record_key(),
+            at,
+            amount,
+        };
+        let status = app.checkouts().check_status;
+        let asked = status.asked(&card.order_id(), &other, amount, at, 0, Some(&void));
+        transact(&app.aws.dynamodb, "ask for another card", vec![asked]).await
+    };
+    assert_eq!(
+        takes_over_from(at - 1).await,
+        Err(NotWritten::Refused(vec![0]))
+    );
+    assert_eq!(takes_over_from(at).await, Ok(()));
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_charge_that_the_row_alone_has_named_for_long_is_unknown() {
+    let app = TestApp::connect().await;
+    let charge = ChargeId::new(random::id("chrg_test_")).expect("an id");
+    for (minutes, kept) in [(1, true), (6, false)] {
+        let order = OrderId::new(random::digits(12)).expect("an id");
+        let at = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(minutes);
+        let row = json!({
+            "orderId": order, "chargeId": charge, "status": "pending", "amountSatang": 150_000,
+            "updatedAt": at.to_string(),
+        });
+        app.put(&app.table("check-status"), &row).await;
+        let found = hints::of_notification(&app.checkouts(), &charge, Some(&order)).await;
+        let found = found.expect("the tables");
+        assert_eq!(matches!(found, Hinted::Kept), kept, "{minutes}: {found:?}");
+    }
 }

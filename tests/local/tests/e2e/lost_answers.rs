@@ -5,13 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use payment3_activities::domain::ids::{ChargeId, OrderId, RecordKey, ReferenceOrder};
+use payment3_activities::activity::cardtoken;
+use payment3_activities::bank::{Bank, Gateway, SecretSource};
+use payment3_activities::domain::callback_base::CallbackBases;
+use payment3_activities::domain::ids::{ChargeId, MerchantId, OrderId, RecordKey, ReferenceOrder};
 use payment3_activities::domain::money::Satang;
+use payment3_activities::executions::Executions;
+use payment3_activities::http_api::Request;
 use payment3_activities::tables::check_status::{Asked, CheckStatus};
 use payment3_activities::tables::checkouts::Checkouts;
 use payment3_activities::tables::hints::{self, Hinted};
+use payment3_activities::tables::orders::Orders;
 use payment3_activities::tables::records::{Hint, NOT_CHARGED, Records};
 use payment3_activities::tables::{NotWritten, transact};
+use payment3_local::aws::Aws;
 use payment3_local::http::{FORM, client, form};
 use payment3_local::items;
 use payment3_local::random;
@@ -23,6 +30,7 @@ use payment3_local::whole::{self, Subject};
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
+use crate::lossy::loses_the_first_answer;
 use crate::support::{TestApp, assert_closed};
 
 const MINUTE: i64 = 60;
@@ -152,20 +160,43 @@ impl TestApp {
     }
 
     fn checkouts(&self) -> Checkouts {
+        self.checkouts_at(&self.aws)
+    }
+
+    fn checkouts_at(&self, aws: &Aws) -> Checkouts {
         Checkouts {
-            records: Records::new(self.aws.dynamodb.clone(), self.table("card-payment-record")),
-            check_status: CheckStatus::new(self.aws.dynamodb.clone(), self.table("check-status")),
+            records: Records::new(aws.dynamodb.clone(), self.table("card-payment-record")),
+            check_status: CheckStatus::new(aws.dynamodb.clone(), self.table("check-status")),
+        }
+    }
+
+    /// Checkout itself, with the AWS of one's choice.
+    fn cardtoken_at(&self, aws: &Aws) -> cardtoken::Parts {
+        let key = format!("pkey_test_x:{}", payment3_bank::SECRET_KEY);
+        let secret = json!({"url": self.outputs.bank_url, "b2c": key}).to_string();
+        let source = SecretSource::new(move || {
+            let secret = secret.clone();
+            async move { Ok(secret.into()) }
+        });
+        let bank = Bank::new(Gateway::new(source), Duration::from_secs(5)).expect("a client");
+        let origin = url::Url::parse(&self.outputs.bank_url).expect("a URL");
+        cardtoken::Parts {
+            orders: Orders::new(aws.dynamodb.clone(), self.table("order")),
+            checkouts: self.checkouts_at(aws),
+            bank,
+            executions: Executions::new(aws.sfn.clone(), self.outputs.state_machine_arn.clone()),
+            merchants: vec![MerchantId::new(shopper::MERCHANT_ID).expect("an id")],
+            bases: CallbackBases::new(&[], &self.outputs.shop_url).expect("a base"),
+            bank_origins: vec![origin.origin()],
         }
     }
 
     async fn close_as_not_charged(&self, card: &Card, reference: &str) -> bool {
-        let closed = self.checkouts().close(
-            &card.record_key(),
-            &ReferenceOrder::stored(reference.to_owned()),
-            &card.order_id(),
-            NOT_CHARGED,
-        );
-        closed.await.expect("the tables")
+        let reference = ReferenceOrder::stored(reference.to_owned());
+        let (key, order) = (card.record_key(), card.order_id());
+        let checkouts = self.checkouts();
+        let closed = checkouts.close(&key, &reference, &order, NOT_CHARGED).await;
+        closed.expect("the tables")
     }
 
     /// Somebody names a charge for a checkout that has none stored.
@@ -726,8 +757,9 @@ async fn a_charge_that_is_named_while_the_bank_is_asked_keeps_its_checkout_open(
             assert_eq!(closed, Ok(false), "{hint:?}");
         }
         // Read with what was named, and asked for it, reconciliation may close it.
-        let closed = checkouts.close_never_charged(&read().await, &reference);
-        assert_eq!(closed.await, Ok(true), "{named:?}");
+        let after = read().await;
+        let closed = checkouts.close_never_charged(&after, &reference).await;
+        assert_eq!(closed, Ok(true), "{named:?}");
         let again = checkouts.close_never_charged(&before, &reference).await;
         assert_eq!(again, Ok(false), "{named:?}");
     }
@@ -845,4 +877,29 @@ async fn a_charge_that_the_row_alone_has_named_for_long_is_unknown() {
         let found = found.expect("the tables");
         assert_eq!(matches!(found, Hinted::Kept), kept, "{minutes}: {found:?}");
     }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_checkout_whose_storing_got_no_answer_keeps_nobody_away() {
+    let app = TestApp::connect().await;
+    let order = app.order().await;
+    let first = app.card_for(&order, CARD_APPROVED).await;
+    let aws = loses_the_first_answer(&app.outputs.aws_endpoint, "TransactWriteItems");
+    let fields = shopper::checkout_form(&app.outputs, &order, &first.token);
+    let mut request = Request::default();
+    request.body = Some(form(fields.iter().map(|(name, value)| (&**name, &**value))));
+    let answer = cardtoken::answer(&app.cardtoken_at(&aws), &request).await;
+    assert_eq!(answer.status_code, 503, "{answer:?}");
+
+    // It was stored all the same, and the bank was not asked.
+    let record = app.read_record(&first.key).await;
+    assert_closed(&record);
+    assert_eq!(record["closedAs"], "not-charged", "{record}");
+    assert_eq!(app.charges_of(&first).await, 0);
+    assert_not_asked(&app.row_of(&order).await);
+    let second = app.card_for(&order, CARD_WITHOUT_3DS).await;
+    assert_eq!(app.post(&second).await.status, 200);
+    app.assert_paid_by(&second).await;
+    app.assert_whole(&[&first, &second]).await;
 }

@@ -9,6 +9,7 @@ mod commands;
 mod dialects;
 mod flows;
 mod hostile;
+mod lossy;
 mod lost_answers;
 mod notifications;
 mod old_records;

@@ -38,9 +38,10 @@ export interface Watched {
   readonly settings: Settings;
   readonly logMetrics: LogMetrics;
   readonly stateMachineArn: string;
-  readonly apiId: string;
   /** 429s of the API, counted in its access log. */
   readonly throttledRequests: Metric;
+  /** 5xx of the API, counted there, too. */
+  readonly failedRequests: Metric;
   /** Where the alarms go. */
   readonly topic: ITopic;
 }
@@ -75,7 +76,7 @@ export class Alarms extends Construct {
   }
 }
 
-function rings({ settings, logMetrics, stateMachineArn, apiId, throttledRequests }: Watched): Record<string, Ring> {
+function rings({ settings, logMetrics, stateMachineArn, throttledRequests, failedRequests }: Watched): Record<string, Ring> {
   const ofExecutions = (metricName: string): Metric =>
     new Metric({ namespace: "AWS/States", metricName, dimensionsMap: { StateMachineArn: stateMachineArn }, statistic: Stats.SUM, period: PERIOD });
   const logged = (name: LogMetricName): Metric => logMetrics.get(name, { statistic: Stats.SUM });
@@ -127,7 +128,7 @@ function rings({ settings, logMetrics, stateMachineArn, apiId, throttledRequests
     }),
     "api-errors": {
       meaning: "The API answers 5xx: shoppers cannot pay.",
-      metric: new Metric({ namespace: "AWS/ApiGateway", metricName: "5xx", dimensionsMap: { ApiId: apiId, Stage: "$default" }, statistic: Stats.SUM, period: PERIOD }),
+      metric: failedRequests,
       threshold: 5,
     },
     "api-throttled": { meaning: "The API turns requests away: a flood, or a limit that the shop has outgrown.", metric: throttledRequests, threshold: MANY_THROTTLED },

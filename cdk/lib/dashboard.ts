@@ -14,6 +14,7 @@ export interface Shown {
   readonly stateMachineArn: string;
   readonly apiId: string;
   readonly throttledRequests: Metric;
+  readonly failedRequests: Metric;
 }
 
 const HALF = 12;
@@ -21,7 +22,7 @@ const PERIOD = Duration.minutes(5);
 
 /** The one page that says how a branch's payments are: what rings, what is open, what became of the rest, and how the parts are. */
 export class PaymentDashboard extends Construct {
-  constructor(scope: Construct, id: string, { settings, alarms, logMetrics, stateMachineArn, apiId, throttledRequests }: Shown) {
+  constructor(scope: Construct, id: string, { settings, alarms, logMetrics, stateMachineArn, apiId, throttledRequests, failedRequests }: Shown) {
     super(scope, id);
     const { branch } = settings;
     const sum = (name: Parameters<LogMetrics["get"]>[0], label: string, dimensionsMap?: Record<string, string>): IMetric =>
@@ -66,7 +67,7 @@ export class PaymentDashboard extends Construct {
         sum("ReconcileFailures", "ReconcileFailures"),
         sum("ActivityCrashes", "ActivityCrashes"),
       ]),
-      graph("Requests", [ofApi("Count", Stats.SUM, "all"), ofApi("4xx", Stats.SUM, "4xx"), ofApi("5xx", Stats.SUM, "5xx"), throttledRequests.with({ label: "429" })]),
+      graph("Requests", [ofApi("Count", Stats.SUM, "all"), ofApi("4xx", Stats.SUM, "4xx"), ofApi("5xx", Stats.SUM, "5xx"), failedRequests.with({ label: "5xx that ring" }), throttledRequests.with({ label: "429" })]),
       graph("Time of functions, 95 of 100 (ms)", ENTRANCES.map(ofFunction)),
     );
   }

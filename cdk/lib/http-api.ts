@@ -120,6 +120,11 @@ export const ACCESS_LOG_FIELDS = {
 
 /** Requests that API Gateway turned away, in the access log: it has no metric for them. */
 const THROTTLED = '{ $.status = "429" }';
+/**
+ * Requests that were answered 5xx. A notification that comes before its checkout has stored the charge is kept and answered 503, so that the bank sends it
+ * again: that is no failure, and at a shop with many checkouts it is not rare.
+ */
+const FAILED = '{ ($.status = "5*") && (($.status != "503") || ($.routeKey != "POST /notify")) }';
 
 /** The public HTTP API of a branch. */
 export class PaymentApi extends Construct {
@@ -129,6 +134,8 @@ export class PaymentApi extends Construct {
   readonly apiId: string;
   /** Requests that were turned away because there were too many. */
   readonly throttledRequests: Metric;
+  /** Requests that failed on our side. */
+  readonly failedRequests: Metric;
   /** Where the DNS record of the API's own name must point; undefined without one. */
   readonly domainTarget: string | undefined;
 
@@ -148,12 +155,15 @@ export class PaymentApi extends Construct {
       retention: lifecycle.accessLogRetention,
       removalPolicy: lifecycle.companions,
     });
-    this.throttledRequests = new MetricFilter(this, "Throttled", {
-      logGroup: accessLog,
-      metricNamespace: metricNamespace(branch),
-      metricName: "ThrottledRequests",
-      filterPattern: FilterPattern.literal(THROTTLED),
-    }).metric({ statistic: Stats.SUM, period: Duration.minutes(5) });
+    const counted = (name: string, pattern: string): Metric =>
+      new MetricFilter(this, name, {
+        logGroup: accessLog,
+        metricNamespace: metricNamespace(branch),
+        metricName: `${name}Requests`,
+        filterPattern: FilterPattern.literal(pattern),
+      }).metric({ statistic: Stats.SUM, period: Duration.minutes(5) });
+    this.throttledRequests = counted("Throttled", THROTTLED);
+    this.failedRequests = counted("Failed", FAILED);
     const stage = new HttpStage(this, "DefaultStage", {
       httpApi: api,
       stageName: "$default",

@@ -60,10 +60,10 @@ export class PaymentStack extends Stack {
     const observability = new Construct(this, "Observability");
     const logMetrics = new LogMetrics(observability, "Metrics", branch, logsOf({ ...activities, ...entrances, reconcile }));
     const { topic } = new AlarmTopic(observability, "AlarmTopic", settings);
-    const { throttledRequests, apiId } = api;
-    const watched = { settings, logMetrics, stateMachineArn: stateMachine.arn, apiId, throttledRequests };
+    const { throttledRequests, failedRequests, apiId } = api;
+    const watched = { settings, logMetrics, stateMachineArn: stateMachine.arn, throttledRequests, failedRequests };
     const alarms = new Alarms(observability, "Alarms", { ...watched, topic });
-    new PaymentDashboard(observability, "Dashboard", { ...watched, alarms });
+    new PaymentDashboard(observability, "Dashboard", { ...watched, apiId, alarms });
 
     const output = (name: string, value: string, description: string): void => {
       new CfnOutput(this, name, { value, description });

@@ -99,7 +99,6 @@ describe("alarms", () => {
     const ofAws: Record<string, Set<string>> = {
       "AWS/States": new Set(["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionThrottled"]),
       "AWS/Lambda": new Set(["Errors", "Throttles"]),
-      "AWS/ApiGateway": new Set(["5xx"]),
       "payment3/feature-a": given,
     };
     for (const { AlarmName, Namespace, MetricName, Dimensions } of alarms) {
@@ -156,7 +155,9 @@ describe("metrics", () => {
         [name, `/aws/lambda/payment3-${source}-feature-a`, filterPattern(metric), "payment3/feature-a", metric.value ?? "1"].join(" | "),
       ),
     );
-    expected.push('ThrottledRequests | /aws/vendedlogs/apis/payment3-feature-a | { $.status = "429" } | payment3/feature-a | 1');
+    const ofTheApi = (name: string, pattern: string) => `${name}Requests | /aws/vendedlogs/apis/payment3-feature-a | ${pattern} | payment3/feature-a | 1`;
+    const notAgain = '($.status != "503") || ($.routeKey != "POST /notify")';
+    expected.push(ofTheApi("Throttled", '{ $.status = "429" }'), ofTheApi("Failed", `{ ($.status = "5*") && (${notAgain}) }`));
     assert.deepEqual(found.sort(), expected.sort());
   });
 
@@ -201,7 +202,7 @@ test("one dashboard shows every alarm and every metric", () => {
     assert.ok(body.includes(`"${id}"`), id);
   }
   const hidden = ["Refusals", "ReconcileRuns"];
-  for (const name of [...Object.keys(LOG_METRICS), "ThrottledRequests"].filter((name) => !hidden.includes(name))) {
+  for (const name of [...Object.keys(LOG_METRICS), "ThrottledRequests", "FailedRequests"].filter((name) => !hidden.includes(name))) {
     assert.ok(body.includes(name), `${name} is not shown`);
   }
 });

@@ -54,6 +54,9 @@ fn split<'a>(expression: &'a str, operator: &str) -> Vec<&'a str> {
 }
 
 fn compare(condition: &str, line: &Value) -> bool {
+    if let Some((field, wanted)) = condition.split_once(" != ") {
+        return !compare(&format!("{field} = {wanted}"), line);
+    }
     let (field, wanted) = condition
         .split_once(" = ")
         .unwrap_or_else(|| panic!("not a condition: {condition}"));
@@ -87,6 +90,8 @@ fn conditions_are_read_as_cloudwatch_logs_reads_them() {
     for (pattern, expected) in [
         (r#"{ $.error = "A" }"#, true),
         (r#"{ $.error = "B" }"#, false),
+        (r#"{ $.error != "A" }"#, false),
+        (r#"{ $.error != "B" }"#, true),
         (r#"{ $.record.status = "time*" }"#, true),
         (
             r#"{ ($.error = "A") && ($.record.status = "timeout") }"#,

@@ -175,8 +175,9 @@ pub fn customer_id(answer: &[u8]) -> Result<CustomerId, BankError> {
         .ok_or_else(|| unreadable("customer's `id`"))
 }
 
-/// Whether the answer to a void or a refund proves it: an object of this charge in the state that was asked for. A 2xx
-/// alone proves nothing, and neither does an empty object.
+/// Whether the answer to a void or a refund proves it: an object of this charge in the state that was asked for, beside the
+/// status `success` or none. A 2xx alone proves nothing, and neither does an empty object or any other status. Capitals and
+/// blanks around the status do not matter.
 ///
 /// # Errors
 /// [`BankError::Refused`] where the object says `fail`: a declined operation is an ordinary object with HTTP 200.
@@ -204,7 +205,9 @@ pub fn reversal(
     if !is_this_charge {
         return Ok(false);
     }
-    if answer.status.as_deref() == Some("fail") {
+    let status = answer.status.as_deref().map(str::trim);
+    let says = |word: &str| status.is_some_and(|status| status.eq_ignore_ascii_case(word));
+    if says("fail") {
         return Err(BankError::Refused {
             status: StatusCode::OK.as_u16(),
             code: answer.failure_code.as_deref().map_or("fail".into(), shown),
@@ -214,7 +217,8 @@ pub fn reversal(
         .transaction_state
         .as_deref()
         .map(TransactionState::parse);
-    Ok(state.as_ref() == Some(wanted))
+    let succeeded = status.is_none() || says("success");
+    Ok(succeeded && state.as_ref() == Some(wanted))
 }
 
 /// Reads a refund's id. The refund is accepted whether or not its answer holds one.
@@ -450,6 +454,8 @@ mod tests {
             r#""transaction_state":"Refund Sent","status":"success""#,
             r#""transaction_state":"REFUND SENT ","status":"success""#,
             r#""transaction_state":"Refund Sent""#,
+            r#""transaction_state":"Refund Sent","status":" SUCCESS ""#,
+            r#""transaction_state":"Refund Sent","status":"""#,
         ] {
             assert!(of(proof).unwrap(), "{proof}");
         }
@@ -458,6 +464,8 @@ mod tests {
             r#""transaction_state":"Settled","status":"success""#,
             r#""transaction_state":"Voided","status":"success""#,
             r#""transaction_state":"Refund Snet","status":"success""#,
+            r#""transaction_state":"Refund Sent","status":"pending""#,
+            r#""transaction_state":"Refund Sent","status":"failed""#,
         ] {
             assert!(!of(none).unwrap(), "{none}");
         }
@@ -475,13 +483,20 @@ mod tests {
     #[test]
     fn a_reversal_that_says_fail_is_a_refusal_whatever_the_state() {
         let id = ChargeId::new("chrg_test_1").unwrap();
-        for state in ["Settled", "Authorized", "Refund Sent", "Voided"] {
+        for (state, status) in [
+            ("Settled", "fail"),
+            ("Authorized", "fail"),
+            ("Refund Sent", "fail"),
+            ("Voided", "fail"),
+            ("Refund Sent", "FAIL"),
+            ("Refund Sent", " Fail "),
+        ] {
             let answer = format!(
-                r#"{{"id":"chrg_test_1","object":"charge","transaction_state":"{state}","status":"fail","failure_code":"96"}}"#
+                r#"{{"id":"chrg_test_1","object":"charge","transaction_state":"{state}","status":"{status}","failure_code":"96"}}"#
             );
             match reversal(answer.as_bytes(), &id, &TransactionState::parse(state)) {
                 Err(BankError::Refused { status: 200, code }) => assert_eq!(code, "96"),
-                other => panic!("{state}: {other:?}"),
+                other => panic!("{state} {status}: {other:?}"),
             }
         }
     }

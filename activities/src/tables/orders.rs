@@ -60,9 +60,13 @@ impl StoredOrder {
                 is_cancelled: boolean(data, "isCancelled") == Some(true)
                     || cancelled(data)
                     || cancelled(payment),
-                grand_total: baht(payment, "grandTotal")
-                    .or_else(|| baht(data, "grandTotal"))
-                    .ok_or_else(|| unreadable("data.payment.grandTotal"))?,
+                // A total that cannot be read may be another one than that beside it.
+                grand_total: if is_blank(payment, "grandTotal") {
+                    baht(data, "grandTotal").ok_or_else(|| unreadable("data.grandTotal"))?
+                } else {
+                    baht(payment, "grandTotal")
+                        .ok_or_else(|| unreadable("data.payment.grandTotal"))?
+                },
                 // Nothing is paid twice: what cannot be read is not taken for unpaid.
                 paid: match boolean(payment, "isPaid") {
                     Some(true) => Paid::By(string(payment, "paymentId").map(str::to_owned)),
@@ -412,6 +416,29 @@ mod tests {
             let stored = order_with(&[("payment", of(&[("grandTotal", total.clone())]))]).unwrap();
             assert_eq!(stored.order.grand_total.satang(), satang, "{total:?}");
         }
+    }
+
+    #[test]
+    fn the_payments_total_counts_and_the_orders_only_where_there_is_none() {
+        let read = |total| order_with(&[("payment", of(&[("grandTotal", total)]))]);
+        assert_eq!(read(n(99)).unwrap().order.grand_total.satang(), 9_900);
+        for blank in [AttributeValue::Null(true), s("")] {
+            let stored = read(blank.clone()).unwrap();
+            assert_eq!(stored.order.grand_total, total(), "{blank:?}");
+        }
+        for other in [
+            s("99 baht"),
+            AttributeValue::Bool(true),
+            AttributeValue::L(vec![n(99)]),
+        ] {
+            let error = read(other.clone()).unwrap_err().to_string();
+            assert!(error.contains("`data.payment.grandTotal`"), "{error}");
+        }
+        let neither = order_with(&[("grandTotal", s("much"))]).unwrap_err();
+        assert!(
+            neither.to_string().contains("`data.grandTotal`"),
+            "{neither}"
+        );
     }
 
     #[test]

@@ -39,6 +39,8 @@ impl Stage {
 pub struct Version {
     /// Its text.
     pub text: SecretString,
+    /// What tells it from every other version; `None` where there is only one.
+    pub id: Option<String>,
     /// When it was put, in seconds since 1970; `None` where nobody knows. Then no former version counts beside it.
     pub put_at: Option<i64>,
 }
@@ -79,6 +81,7 @@ impl SecretSource {
                 Ok(match text {
                     Some(text) => Some(Version {
                         text: text.await?,
+                        id: None,
                         put_at: None,
                     }),
                     None => None,
@@ -120,8 +123,10 @@ impl SecretSource {
                     Err(error) => return Err(error.code().unwrap_or("no answer").to_owned()),
                 };
                 let put_at = output.created_date().map(|date| date.secs());
+                let id = output.version_id;
                 Ok(output.secret_string.map(|text| Version {
                     text: text.into(),
+                    id,
                     put_at,
                 }))
             }

@@ -87,6 +87,7 @@ fn rotated(url: &str, ago: i64) -> Shop {
         };
         Ok(Some(Version {
             text: secret_text(key).into(),
+            id: None,
             put_at: Some(clock::now_seconds() - ago),
         }))
     });
@@ -139,6 +140,7 @@ async fn a_former_key_that_is_none_leaves_the_current_one() {
             };
             let version = text.map(|text| Version {
                 text: text.into(),
+                id: None,
                 put_at: Some(clock::now_seconds()),
             });
             async { Ok(version) }
@@ -159,6 +161,7 @@ async fn an_event_waits_where_its_keys_cannot_be_fetched() {
             }
             Ok(Some(Version {
                 text: secret_text(CURRENT).into(),
+                id: None,
                 put_at: Some(clock::now_seconds()),
             }))
         });

@@ -249,7 +249,7 @@ impl Gateway {
         let former = state
             .cached
             .take()
-            .filter(|cached| cached.version.put_at == version.put_at)
+            .filter(|cached| cached.version.id == version.id)
             .and_then(|cached| cached.former);
         Ok(state.cached.insert(Cached {
             secret,
@@ -396,14 +396,13 @@ mod tests {
                 let mut secret = secret.0.lock().unwrap();
                 secret.fetches += 1;
                 let back = if stage == Stage::Current { 1 } else { 2 };
-                let version = secret
-                    .versions
-                    .iter()
-                    .nth_back(back - 1)
-                    .map(|(text, put_at)| Version {
+                let version = secret.versions.iter().enumerate().nth_back(back - 1).map(
+                    |(at, (text, put_at))| Version {
                         text: text.clone().into(),
+                        id: Some(at.to_string()),
                         put_at: Some(*put_at),
-                    });
+                    },
+                );
                 async { Ok(version) }
             }))
         }
@@ -482,14 +481,16 @@ mod tests {
         let secret = Rotated::default();
         secret.put("skey_test_stolen", 100 * DAY);
         let gateway = secret.gateway();
-        secret.put("skey_test_new", 60);
+        // Within one second.
+        let just_now = 60;
+        secret.put("skey_test_new", just_now);
         assert!(
             gateway
                 .signed(&signed_with("skey_test_stolen"))
                 .await
                 .unwrap()
         );
-        secret.put("skey_test_new", 0);
+        secret.put("skey_test_new", just_now);
         // A process that is warm reads the secret again within five minutes, one that starts at once.
         let mut state = gateway.state.lock().await;
         gateway.fetch(&mut state).await.unwrap();

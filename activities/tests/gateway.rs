@@ -534,6 +534,7 @@ async fn charged(setup: &Setup, token: CardToken) -> (Payment, Charge) {
         attempt: 0,
         look_again_at: 0,
         open_since: 0,
+        unknown_since: None,
     };
     (payment, seen)
 }

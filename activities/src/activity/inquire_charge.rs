@@ -8,10 +8,11 @@ use crate::domain::charge::{Mismatch, Outcome, Verdict};
 use crate::domain::payment::Payment;
 use crate::failure::{Failure, Treatment};
 
-/// How long a bank that does not know a charge is asked again, in seconds after checkout. Its copies may lag behind by
-/// seconds, and a wrong or rotated key may stand for hours; after a day it is a person's matter.
+/// How long a bank that does not know a charge is asked again, in seconds since it was first seen not to know it. Its copies
+/// may lag behind by seconds, and a wrong or rotated key may stand for hours; after a day it is a person's matter. The age
+/// of the payment does not count: else a wrong key would fail every old payment that is looked at meanwhile.
 const MAY_BE_UNKNOWN_FOR: i64 = 24 * 60 * 60;
-/// From this age on, in seconds, an unknown charge is told: no copy lags behind for so long.
+/// From this age of the payment on, in seconds, an unknown charge is told: no copy lags behind for so long.
 const UNKNOWN_IS_TOLD_AFTER: i64 = 10 * 60;
 
 /// Which charge to ask for.
@@ -90,12 +91,14 @@ impl From<BankError> for InquiryError {
 }
 
 impl InquiryError {
-    /// The same, said of a payment that is this old, in seconds: what the bank has not known for a day, asking again
-    /// does not mend.
-    fn at_age(self, age: i64) -> Self {
+    /// The same, said of a charge that the bank has not known for so many seconds: what it has not known for a day, asking
+    /// again does not mend. `None` is the first time.
+    fn unknown_for(self, seconds: Option<i64>) -> Self {
         match self {
-            Self::ChargeUnknown(reason) if age >= MAY_BE_UNKNOWN_FOR => {
-                Self::ChargeMismatch(format!("{reason}, a day after checkout"))
+            Self::ChargeUnknown(reason)
+                if seconds.is_some_and(|seconds| seconds >= MAY_BE_UNKNOWN_FOR) =>
+            {
+                Self::ChargeMismatch(format!("{reason}, for a day"))
             }
             other => other,
         }
@@ -107,7 +110,8 @@ impl InquiryError {
 /// # Errors
 /// [`InquiryError`].
 pub async fn inquire(bank: &Bank, input: &Input) -> Result<Decision, InquiryError> {
-    let age = clock::now_seconds() - input.payment.open_since;
+    let now = clock::now_seconds();
+    let age = now - input.payment.open_since;
     let decision = decide(bank, &input.payment).await;
     if matches!(decision, Err(InquiryError::ChargeUnknown(_))) && age >= UNKNOWN_IS_TOLD_AFTER {
         tracing::error!(
@@ -115,7 +119,8 @@ pub async fn inquire(bank: &Bank, input: &Input) -> Result<Decision, InquiryErro
             "the bank does not know this charge: compare the gateway secret with the account that made it"
         );
     }
-    decision.map_err(|error| error.at_age(age))
+    let unknown_for = input.payment.unknown_since.map(|since| now - since);
+    decision.map_err(|error| error.unknown_for(unknown_for))
 }
 
 async fn decide(bank: &Bank, payment: &Payment) -> Result<Decision, InquiryError> {
@@ -153,12 +158,13 @@ mod tests {
 
     #[test]
     fn a_charge_that_the_bank_does_not_know_is_asked_for_again_for_a_day() {
-        for (age, name) in [
-            (0, "ChargeUnknown"),
-            (MAY_BE_UNKNOWN_FOR - 1, "ChargeUnknown"),
-            (MAY_BE_UNKNOWN_FOR, "ChargeMismatch"),
+        for (seconds, name) in [
+            (None, "ChargeUnknown"),
+            (Some(0), "ChargeUnknown"),
+            (Some(MAY_BE_UNKNOWN_FOR - 1), "ChargeUnknown"),
+            (Some(MAY_BE_UNKNOWN_FOR), "ChargeMismatch"),
         ] {
-            assert_eq!(unknown().at_age(age).name(), name, "{age}");
+            assert_eq!(unknown().unknown_for(seconds).name(), name, "{seconds:?}");
         }
     }
 
@@ -172,7 +178,7 @@ mod tests {
             ("reference_order", "ChargeMismatch"),
         ] {
             let error = InquiryError::from(Mismatch { field });
-            assert_eq!(error.at_age(0).name(), name, "{field}");
+            assert_eq!(error.name(), name, "{field}");
         }
     }
 

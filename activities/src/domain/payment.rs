@@ -40,6 +40,10 @@ pub struct Payment {
     /// attempts it could not, since anybody's callback makes one.
     #[serde(default)]
     pub open_since: i64,
+    /// Since when the bank has answered that it does not know the charge, at every attempt, in seconds since 1970. `None`
+    /// where its last answer was another one, or there was none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_since: Option<i64>,
 }
 
 /// What a payment's money is for.

@@ -13,6 +13,7 @@
 //! | `attempt` | how many executions ended at `AwaitBank` |
 //! | `openShard`, `lookAgainAt` | the sparse index of open records; both gone once closed |
 //! | `notifiedCharges`, `returnedCharges` | while no charge is stored: those that the bank's signed notifications, or browsers that came back, named. Hints only |
+//! | `unknownSince` | since when the bank has not known the charge, in seconds since 1970; 0 where its last answer was another one |
 //! | `openSince`, `closedAt`, `closedAs` | when and as what |
 //! | `origin`, `sourceTable`, `sourceLayout` | for a record that was first the former system's, or master's ([`super::sources`]) |
 
@@ -119,6 +120,8 @@ pub struct Record {
     pub look_again_at: i64,
     /// Since when it is open, in seconds since 1970: never moves.
     pub open_since: Option<i64>,
+    /// Since when the bank has not known the charge, in seconds since 1970.
+    pub unknown_since: Option<i64>,
     /// Whether somebody came back from 3-D Secure with this record's token before a charge was stored.
     pub came_back: bool,
     /// Charges that may be this record's, while it has none stored: those of signed notifications first.
@@ -186,6 +189,7 @@ impl Record {
             attempt: self.attempt,
             look_again_at: self.look_again_at,
             open_since: self.open_since.unwrap_or(0),
+            unknown_since: self.unknown_since,
         })
     }
 
@@ -247,6 +251,7 @@ impl Record {
                 .unwrap_or(0),
             look_again_at: integer(item, "lookAgainAt").unwrap_or(0),
             open_since: text("openSince").and_then(|since| clock::seconds_of(&since)),
+            unknown_since: integer(item, "unknownSince").filter(|since| *since > 0),
             came_back: item.contains_key("cameBackAt"),
             hints: Hint::ALL
                 .iter()
@@ -730,7 +735,8 @@ impl Records {
             .table_name(&self.table)
             .key("tokenId", s(payment.record_key.as_str()))
             .update_expression(
-                "SET outcome = :outcome, #status = :isPaid, decidedAt = if_not_exists(decidedAt, :now)",
+                "SET outcome = :outcome, #status = :isPaid, decidedAt = if_not_exists(decidedAt, :now) \
+                 REMOVE unknownSince",
             )
             .condition_expression(format!("chargeId = :charge AND {before}"))
             .expression_attribute_names("#status", "status")

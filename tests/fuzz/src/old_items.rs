@@ -25,7 +25,7 @@ const ORDER: &str = "482500007436";
 const OWNER: &str = "usr_123";
 
 /// What records of this system hold besides their keys. An old item may use a word of these for something else.
-const WORDS: [&str; 37] = [
+const WORDS: [&str; 38] = [
     "token",
     "redirectUrl",
     "referenceOrder",
@@ -36,6 +36,7 @@ const WORDS: [&str; 37] = [
     "openShard",
     "lookAgainAt",
     "openSince",
+    "unknownSince",
     "closedAt",
     "closedAs",
     "origin",

@@ -57,6 +57,10 @@ pub(crate) fn any(u: &mut Unstructured<'_>) -> Result<Payment> {
         attempt: u.arbitrary()?,
         look_again_at: u.int_in_range(0..=EXACT)?,
         open_since: u.int_in_range(0..=EXACT)?,
+        unknown_since: match u.arbitrary()? {
+            true => Some(u.int_in_range(1..=EXACT)?),
+            false => None,
+        },
     })
 }
 

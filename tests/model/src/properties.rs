@@ -377,10 +377,25 @@ fn awaiting(state: &str, output: &Value, scene: &Scene<'_>) -> Result<(), Broken
     )?;
     let attempt = number("attempt") + 1;
     let waiting_for = output["waitingFor"].as_str();
+    let unknown_since = match waiting_for {
+        Some("ChargeUnknown") => payment["unknownSince"].as_i64().unwrap_or(NOW),
+        _ => 0,
+    };
+    let recorded = world.number("unknownSince");
+    hold(
+        recorded == Some(unknown_since),
+        Property::TellsTheTruth,
+        format!(
+            "it says since when the bank has not known the charge: {recorded:?} instead of {unknown_since}"
+        ),
+    )?;
     let same = output["result"] == "awaitingBank"
         && output["attempt"] == attempt
         && world.number("attempt") == Some(attempt)
-        && matches!(waiting_for, Some("ChargePending" | "BankUnavailable"));
+        && matches!(
+            waiting_for,
+            Some("ChargePending" | "ChargeUnknown" | "BankUnavailable")
+        );
     hold(
         same,
         Property::TellsTheTruth,

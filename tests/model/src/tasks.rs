@@ -135,6 +135,12 @@ impl Tasks {
             answers.impossible.push("HandledElsewhere");
         }
         match applied(&update, world)? {
+            Some(after) if after.has("unknownSince") => {
+                return broken(
+                    Property::TellsTheTruth,
+                    "the bank has decided, and the record says that it does not know the charge",
+                );
+            }
             Some(after) => {
                 answers.impossible.push("OutcomeConflict");
                 answers.done(&Recorded { outcome }, after);
@@ -206,6 +212,18 @@ impl Tasks {
             reversed: true,
             ..world.clone()
         };
+        let payment = &input.payment;
+        // A refund that nobody here asked for may be a part, given back by hand.
+        let unasked = begun.text("resolution") == Some("reversing") && !begun.has("refundAskedAt");
+        let seen = self
+            .records
+            .reversed_update(payment, "refunded", None, true);
+        if unasked && applied(&seen, &back(&begun))?.is_some() {
+            return broken(
+                Property::TellsTheTruth,
+                "a refund that nobody here asked for is recorded as ours",
+            );
+        }
         answers.half_done = [&begun, &asked]
             .into_iter()
             .flat_map(|world| [world.clone().into(), back(world).into()])
@@ -221,7 +239,6 @@ impl Tasks {
             (Reversal::Refunded, "refunded", None, &asked),
         ] {
             let found = reversal == Reversal::Refunded && refund_id.is_none();
-            let payment = &input.payment;
             let update = self.records.reversed_update(payment, how, refund_id, found);
             let Some(after) = applied(&update, &back(before))? else {
                 return broken(
@@ -559,23 +576,30 @@ fn payments() -> Vec<(Payment, World)> {
     all
 }
 
-/// A payment and its record, of each age that makes a difference, looked for when it was due, and by a callback before that. It is
-/// the same payment in all else, so that ages are told apart only where one is read. One will do of a record that was decided
-/// before.
+/// A payment and its record, of each age that makes a difference, looked for when it was due, and by a callback before that; and
+/// one whose charge the bank has not known for an hour. It is the same payment in all else, so that ages are told apart only
+/// where one is read. One will do of a record that was decided before.
 pub(crate) fn ages(payment: &Value, world: &World) -> Vec<(Value, World)> {
     let ages = [60, 300, 900, 3600, 21_600, 86_400, 6 * 86_400];
-    let due = ages.map(|age| (age, NOW - 10)).into_iter();
-    let before_it_is_due = [(60, NOW + 30), (86_400, NOW + 30)];
+    let due = ages.map(|age| (age, NOW - 10, None)).into_iter();
+    let others = [
+        (60, NOW + 30, None),
+        (86_400, NOW + 30, None),
+        (86_400, NOW - 10, Some(NOW - 3600)),
+    ];
     let pending = world.text("outcome") == Some("pending");
     let mut all = Vec::new();
-    for (age, due) in due
-        .chain(before_it_is_due)
-        .take(if pending { 9 } else { 1 })
-    {
+    for (age, due, unknown_since) in due.chain(others).take(if pending { 10 } else { 1 }) {
         let (mut payment, mut world) = (payment.clone(), world.clone());
         payment["openSince"] = (NOW - age).into();
         payment["lookAgainAt"] = due.into();
         world.record.insert("lookAgainAt".into(), n(due));
+        if unknown_since.is_none()
+            && let Some(payment) = payment.as_object_mut()
+        {
+            payment.remove("unknownSince");
+            world.record.remove("unknownSince");
+        }
         all.push((payment, world));
     }
     all
@@ -601,6 +625,7 @@ fn payment(purpose: Purpose, origin: Origin, save_card: bool) -> Payment {
         attempt: 1,
         look_again_at: NOW - 10,
         open_since: NOW - 60,
+        unknown_since: Some(NOW - 3600),
     }
 }
 
@@ -612,6 +637,7 @@ fn record(payment: &Payment, outcome: &str) -> Item {
         ("openShard", n(0)),
         ("attempt", n(payment.attempt.into())),
         ("lookAgainAt", n(payment.look_again_at)),
+        ("unknownSince", n(payment.unknown_since.unwrap_or(0))),
         ("outcome", s(outcome)),
     ]
     .map(|(name, value)| (name.to_owned(), value))

@@ -11,8 +11,10 @@ type Mutation = (&'static str, Property, Policy, fn(&mut Value));
 const CLOSE_IF: &str = "/CloseRecord/Arguments/ConditionExpression";
 /// The time of the next look.
 const LATER: &str = "/AwaitBank/Arguments/ExpressionAttributeValues/:later/N";
+/// Since when the bank has not known the charge.
+const UNKNOWN: &str = "/Arguments/ExpressionAttributeValues/:unknownSince/N";
 
-const MUTATIONS: [Mutation; 42] = [
+const MUTATIONS: [Mutation; 45] = [
     // Errors.
     (
         "a catcher is dropped",
@@ -138,6 +140,11 @@ const MUTATIONS: [Mutation; 42] = [
             let mut forget = s["WokenMeanwhile"].clone();
             forget["Arguments"]["UpdateExpression"] =
                 "SET #attempt = :next REMOVE resolution".into();
+            remove(
+                &mut forget,
+                "/Arguments/ExpressionAttributeValues",
+                ":unknownSince",
+            );
             forget["Output"] = json!({});
             remove(&mut forget, "", "End");
             forget["Next"] = "ReverseVerification".into();
@@ -405,6 +412,34 @@ const MUTATIONS: [Mutation; 42] = [
                 "? $payment.lookAgainAt : $later",
                 "? $later : $later",
             );
+        },
+    ),
+    (
+        "a charge is unknown for no longer than since the last look",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            let kept = "$exists($payment.unknownSince) ? $payment.unknownSince : ";
+            replace(s, &format!("/AwaitBank{UNKNOWN}"), kept, "");
+        },
+    ),
+    (
+        "a charge is unknown though the bank has answered otherwise",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            let other = "$waitingFor != 'ChargeUnknown' ? 0 : ";
+            replace(s, &format!("/AwaitBank{UNKNOWN}"), other, "");
+        },
+    ),
+    (
+        "a callback in between has it forgotten that a charge is unknown",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            let other = "$waitingFor != 'ChargeUnknown' ? 0 : ";
+            let never = "true ? 0 : ";
+            replace(s, &format!("/WokenMeanwhile{UNKNOWN}"), other, never);
         },
     ),
     (

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use payment3_activities::activity::reverse_charge::{Proof, RefundNotes, Reversal, give_back};
+use payment3_activities::activity::reverse_charge::{
+    Proof, RefundNotes, Reversal, ReverseError, Reversed, give_back, give_back_within,
+};
 use payment3_activities::bank::{Bank, BankError, CardSaved, Gateway, NewCharge, SecretSource};
 use payment3_activities::domain::charge::{Charge, Outcome, TransactionState, Verdict};
 use payment3_activities::domain::ids::{
@@ -491,6 +493,14 @@ impl Notes {
     fn count(&self) -> usize {
         self.0.lock().unwrap().len()
     }
+
+    fn with(mark: &str) -> Self {
+        Self(Mutex::new(BTreeSet::from([mark.to_owned()])))
+    }
+
+    fn marks(&self) -> Vec<String> {
+        self.0.lock().unwrap().iter().cloned().collect()
+    }
 }
 
 impl RefundNotes for Notes {
@@ -502,11 +512,127 @@ impl RefundNotes for Notes {
         self.0.lock().unwrap().remove(mark);
         Ok(())
     }
+}
 
-    async fn forget_all(&self, _: &Payment) -> Result<(), TableError> {
-        self.0.lock().unwrap().clear();
-        Ok(())
+/// A bank whose charge says `Settled` whenever it is asked for, and which answers every other request as told; `None` is no
+/// answer. How many of those there were.
+fn settled_for_good(answer: Option<(u16, &'static str)>) -> (Bank, Arc<AtomicUsize>) {
+    const CHARGE: &str = r#"{"id":"chrg_test_1","object":"charge","amount":1500.50,"currency":"THB",
+        "transaction_state":"Settled","status":"success"}"#;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    std::thread::spawn(move || {
+        let mut silent = Vec::new();
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut method = [0; 4];
+            connection.read_exact(&mut method).unwrap();
+            read_request(&connection);
+            let is_question = &method == b"GET ";
+            counted.fetch_add(usize::from(!is_question), Ordering::SeqCst);
+            let answer = if is_question {
+                Some((200, CHARGE))
+            } else {
+                answer
+            };
+            let Some((status, body)) = answer else {
+                silent.push(connection);
+                continue;
+            };
+            let length = body.len();
+            write!(
+                connection,
+                "HTTP/1.1 {status} Told\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            )
+            .unwrap();
+        }
+    });
+    (client_of(&url), requests)
+}
+
+const REFUSED: &str = r#"{"object":"error","code":"refund_in_progress","message":"text"}"#;
+const EARLIER: &str = "2026-11-29T04:00:00.000000000Z";
+
+/// The payment of that charge.
+fn settled_payment() -> Payment {
+    let token = CardToken::new("tokn_test_obviously_fake").unwrap();
+    Payment {
+        record_key: token.record_key(),
+        charge_id: ChargeId::new("chrg_test_1").unwrap(),
+        order_id: OrderId::new("482500007436").unwrap(),
+        owner_id: OwnerId::new("usr_123").unwrap(),
+        amount_satang: Satang::new(150_050).unwrap(),
+        currency: "THB".into(),
+        reference_order: None,
+        purpose: Purpose::Order,
+        origin: Origin::Own,
+        save_card: false,
+        attempt: 0,
+        look_again_at: 0,
+        open_since: 0,
+        unknown_since: None,
     }
+}
+
+async fn given_back(bank: &Bank, notes: &Notes) -> Result<(Reversed, Proof), ReverseError> {
+    let enough = Duration::from_secs(30);
+    give_back_within(enough, bank, notes, &settled_payment()).await
+}
+
+#[tokio::test]
+async fn a_refused_refund_takes_back_its_own_note_and_leaves_that_of_a_request_on_its_way() {
+    let (bank, requests) = settled_for_good(Some((400, REFUSED)));
+    let notes = Notes::with(EARLIER);
+    let refused = given_back(&bank, &notes).await.unwrap_err();
+    assert!(
+        matches!(refused, ReverseError::NotReversibleYet(_)),
+        "{refused}"
+    );
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
+    assert_eq!(notes.marks(), [EARLIER]);
+}
+
+#[tokio::test]
+async fn after_an_answer_that_proves_nothing_no_second_refund_is_requested_at_once() {
+    let (bank, requests) = settled_for_good(Some((200, "{}")));
+    let notes = Notes::default();
+    let unproven = given_back(&bank, &notes).await.unwrap_err();
+    assert!(
+        matches!(unproven, ReverseError::BankUnavailable(_)),
+        "{unproven}"
+    );
+    assert_eq!(requests.load(Ordering::SeqCst), 1);
+    assert_eq!(notes.count(), 1);
+}
+
+#[tokio::test]
+async fn a_refund_that_the_bank_did_not_take_leaves_no_note_of_its_own() {
+    for status in [401, 403, 429] {
+        let (bank, requests) = settled_for_good(Some((status, "{}")));
+        let notes = Notes::with(EARLIER);
+        let not_taken = given_back(&bank, &notes).await.unwrap_err();
+        assert!(
+            matches!(not_taken, ReverseError::BankUnavailable(_)),
+            "{not_taken}"
+        );
+        assert_eq!(requests.load(Ordering::SeqCst), 1, "{status}");
+        assert_eq!(notes.marks(), [EARLIER], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_bank_that_is_too_slow_ends_the_reversal_in_time_and_keeps_the_note() {
+    let (bank, _) = settled_for_good(None);
+    let notes = Notes::default();
+    let limit = Duration::from_millis(500);
+    let slow = give_back_within(limit, &bank, &notes, &settled_payment()).await;
+    assert!(
+        matches!(slow, Err(ReverseError::BankUnavailable(_))),
+        "{slow:?}"
+    );
+    assert_eq!(notes.count(), 1);
 }
 
 /// A payment of a card that is approved at once, and its charge.
@@ -623,6 +749,48 @@ async fn the_note_of_a_refund_whose_answer_was_lost_stands() {
         (Reversal::Refunded, Proof::Inquiry)
     );
     assert_eq!(notes.count(), 1);
+}
+
+/// Keeps what is logged on this thread as long as the guard lives.
+fn logged() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+    #[derive(Clone)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let writer = Lines(Arc::clone(&lines));
+    let collector = tracing_subscriber::fmt()
+        .json()
+        .with_writer(move || writer.clone())
+        .finish();
+    (lines, tracing::subscriber::set_default(collector))
+}
+
+#[tokio::test]
+async fn a_state_that_nobody_knows_is_told_while_the_money_goes_back_too() {
+    let setup = Setup::new().await;
+    for (dialect, told) in [
+        (Dialect::UnknownState, true),
+        (Dialect::FailWithAuthorized, true),
+        (Dialect::Usual, false),
+    ] {
+        let token = setup.token_in(NO_THREE_DS, dialect).await;
+        let (payment, _) = charged(&setup, token).await;
+        let (lines, guard) = logged();
+        let limit = Duration::from_secs(30);
+        let back = give_back_within(limit, &setup.bank, &Notes::default(), &payment).await;
+        drop(guard);
+        assert_eq!(back.is_err(), dialect == Dialect::UnknownState, "{back:?}");
+        let lines = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+        assert_eq!(lines.contains(r#""error":"UnknownState""#), told, "{lines}");
+    }
 }
 
 /// What the bank says of a charge, asked as often as the state machine asks: copies lag behind, and outages pass.

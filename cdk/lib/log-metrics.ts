@@ -98,7 +98,7 @@ export const LOG_METRICS = {
   },
   OrphanCheckout: { meaning: "Checkouts of which the bank cannot say whether it charged", functions: ["reconcile"], lines: [[error("OrphanCheckout")]] },
   OrphanCharge: { meaning: "Authorised charges that no record knows", functions: ["callback"], lines: [[error("OrphanCharge")]] },
-  UnknownState: { meaning: "Answers of the bank with a state, or a state beside a status, that is not known here", functions: ["inquire-charge", "reconcile"], lines: [[error("UnknownState")]] },
+  UnknownState: { meaning: "Answers of the bank with a state, or a state beside a status, that is not known here", functions: ["inquire-charge", "reconcile", "reverse-charge"], lines: [[error("UnknownState")]] },
   RefusalNeedsPerson: { meaning: "Orders that refuse a payment which this system must not reverse by itself", functions: ["pay-order"], lines: [[error("RefusalNeedsPerson")]] },
   ActivityCrashes: {
     meaning: "Activities that ended without an answer: a crash, or a time-out",

@@ -33,11 +33,13 @@ export const FUNCTION_TIMEOUT_SECONDS: Readonly<Record<FunctionName, number>> = 
   "inquire-charge": 25,
   "record-outcome": 12,
   "pay-order": 12,
-  notify: 15,
+  // Both versions of the signing key during a rotation, one after the other, and then the shop.
+  notify: 18,
   "ensure-kbank-user": 25,
   "add-card": 25,
-  // Asks the bank, then tells it.
-  "reverse-charge": 45,
+  // The decision is written down before the bank is called, and the reversal afterwards. In between, the program gives the bank 45 s in all: it asks, tells, and
+  // asks again. A second request that the end of this time cuts off counts as one whose answer was lost.
+  "reverse-charge": 55,
   "check-status": 10,
   // Takes up records for two and a half minutes at most. The last one may need the bank for 51 seconds: six inquiries of 6 s for charges that somebody has
   // named, and one of 15 s by reference; then what is written.

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import aslValidator = require("asl-validator");
 import { FUNCTION_CATALOGUE, type FunctionSpec } from "../lib/function-catalogue";
@@ -8,7 +9,7 @@ import { FUNCTIONS } from "../lib/names";
 import { ACTIVITIES } from "../lib/state-machine";
 import { DEFINITION_FILE } from "../lib/state-machine-definition";
 import { CONNECTING_MS, FUNCTION_TIMEOUT_SECONDS, HTTP_API_LIMIT_SECONDS, HTTP_TIMEOUT_MS } from "../lib/timeouts";
-import { type Resource, builtFunctions, render, resources, synthesise } from "./support";
+import { APP_DIRECTORY, type Resource, builtFunctions, render, resources, synthesise } from "./support";
 
 const text = readFileSync(DEFINITION_FILE, "utf8");
 const definition = JSON.parse(text);
@@ -89,6 +90,19 @@ describe("time limits", () => {
       for (const call of calls) {
         assert.ok(call < FUNCTION_TIMEOUT_SECONDS[name] * 1000, `${name} ends before a call of ${call} ms`);
       }
+    }
+  });
+
+  test("the longest of them have time for their calls one after the other", () => {
+    const source = readFileSync(join(APP_DIRECTORY, "..", "activities", "src", "activity", "reverse_charge.rs"), "utf8");
+    const atTheBank = Number(/const AT_THE_BANK: Duration = Duration::from_secs\((\d+)\);/.exec(source)?.[1]) * 1000;
+    // Three calls that each take as long as they may: what the charge is, its reversal, and what it is then.
+    assert.equal(atTheBank, 3 * HTTP_TIMEOUT_MS.bank);
+    for (const [name, calls] of [
+      ["notify", 2 * HTTP_TIMEOUT_MS.aws + HTTP_TIMEOUT_MS.shop],
+      ["reverse-charge", 2 * HTTP_TIMEOUT_MS.aws + atTheBank],
+    ] as const) {
+      assert.ok(calls < FUNCTION_TIMEOUT_SECONDS[name] * 1000, `${name} ends before its calls of ${calls} ms`);
     }
   });
 

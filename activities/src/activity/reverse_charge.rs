@@ -1,10 +1,12 @@
 //! `ReverseCharge`, `ReverseVerification`: the money goes back, all of it and once.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bank::{Bank, BankError};
 use crate::clock;
-use crate::domain::charge::{Charge, Mismatch, TransactionState};
+use crate::domain::charge::{Charge, Mismatch, TransactionState, Verdict};
 use crate::domain::payment::{Payment, Purpose};
 use crate::failure::{Failure, Treatment};
 use crate::tables::check_status::CheckStatus;
@@ -133,8 +135,8 @@ pub async fn reverse(parts: &Parts, input: &Input) -> Result<Reversed, ReverseEr
     if !begun? {
         return Err(ReverseError::OutcomeConflict);
     }
-    let charge = ask(&parts.bank, payment).await?;
-    let (reversed, proof) = give_back(&parts.bank, &parts.records, payment, &charge).await?;
+    let (reversed, proof) =
+        give_back_within(AT_THE_BANK, &parts.bank, &parts.records, payment).await?;
     let mut items = vec![parts.records.reversed_update(
         payment,
         reversed.reversal.as_str(),
@@ -165,7 +167,9 @@ pub async fn reverse(parts: &Parts, input: &Input) -> Result<Reversed, ReverseEr
 async fn ask(bank: &Bank, payment: &Payment) -> Result<Charge, ReverseError> {
     let livemode = bank.livemode().await?;
     let charge = bank.inquire(&payment.charge_id).await?;
-    charge.judge(&payment.expected(livemode))?;
+    if charge.judge(&payment.expected(livemode))? == Verdict::Unknown {
+        charge.log_unknown_state();
+    }
     Ok(charge)
 }
 
@@ -179,7 +183,8 @@ pub enum Proof {
 }
 
 /// Where requests for a refund are noted. A refund that is seen at the bank may be a part, given back by hand: it counts as
-/// ours only while a note stands. So the note is written before the request, and taken back when the bank has refused it.
+/// ours only while a note stands. So the note is written before the request, and taken back only when this very request
+/// surely took no effect. Any other note stays: its request may still be on its way.
 pub trait RefundNotes {
     /// Notes a request under a mark of its own. `false` when the reversal is not in progress.
     fn note(
@@ -187,14 +192,12 @@ pub trait RefundNotes {
         payment: &Payment,
         mark: &str,
     ) -> impl Future<Output = Result<bool, TableError>> + Send;
-    /// Takes back this note alone: the bank refused the request.
+    /// Takes back this note alone: the bank refused the request, or did not take it.
     fn forget(
         &self,
         payment: &Payment,
         mark: &str,
     ) -> impl Future<Output = Result<(), TableError>> + Send;
-    /// Takes back all notes: the bank holds the money, so that it took no request.
-    fn forget_all(&self, payment: &Payment) -> impl Future<Output = Result<(), TableError>> + Send;
 }
 
 impl RefundNotes for Records {
@@ -205,9 +208,32 @@ impl RefundNotes for Records {
     async fn forget(&self, payment: &Payment, mark: &str) -> Result<(), TableError> {
         self.forget_refund(payment, mark).await
     }
+}
 
-    async fn forget_all(&self, payment: &Payment) -> Result<(), TableError> {
-        self.forget_refunds(payment).await
+/// How long one invocation may have to do with the bank: three calls that each take as long as they may. The function's own
+/// limit leaves room for the tables beside it.
+const AT_THE_BANK: Duration = Duration::from_secs(45);
+
+/// Asks for the charge and gives its money back, as [`give_back`], in a limited time. A request that the end of the time cuts
+/// off counts as one whose answer was lost: its note stays.
+///
+/// # Errors
+/// [`ReverseError`]; `BankUnavailable` at the end of the time.
+pub async fn give_back_within(
+    limit: Duration,
+    bank: &Bank,
+    notes: &impl RefundNotes,
+    payment: &Payment,
+) -> Result<(Reversed, Proof), ReverseError> {
+    let work = async {
+        let charge = ask(bank, payment).await?;
+        give_back(bank, notes, payment, &charge).await
+    };
+    match tokio::time::timeout(limit, work).await {
+        Ok(done) => done,
+        Err(_) => Err(ReverseError::BankUnavailable(
+            "the bank is too slow for its answers to be waited for".into(),
+        )),
     }
 }
 
@@ -215,8 +241,9 @@ impl RefundNotes for Records {
 const REQUESTS: usize = 2;
 
 /// Gives the money of a charge back that looked like this a moment ago. A refusal says that it is something else by now,
-/// as when the bank has settled it or another execution has given it back; an answer that does not prove it says nothing. In
-/// both cases the bank is asked what the charge is now, and for the reversal once more.
+/// as when the bank has settled it or another execution has given it back: the bank is asked what the charge is now, and for
+/// the reversal once more. An answer that does not prove the reversal says nothing: the bank is asked what the charge is, and
+/// no second request is sent beside one that may still be on its way.
 ///
 /// # Errors
 /// [`ReverseError`].
@@ -228,24 +255,19 @@ pub async fn give_back(
 ) -> Result<(Reversed, Proof), ReverseError> {
     let mut charge = seen.clone();
     for _ in 0..REQUESTS {
-        if let Some(reversal) = gone_back(&charge) {
-            return Ok((by(reversal), Proof::Inquiry));
+        if let Some(found) = found(&charge) {
+            return Ok(found);
         }
         let answer = request(bank, notes, payment, &charge).await?;
         if let Answer::Done(reversed) = answer {
             return Ok((reversed, Proof::Answer));
         }
-        let was_settled = charge.state == TransactionState::Settled;
         charge = ask(bank, payment).await?;
-        let still_settled = was_settled && charge.state == TransactionState::Settled;
-        if still_settled && matches!(answer, Answer::Refused) {
-            notes.forget_all(payment).await?;
+        if let Answer::Unproven = answer {
+            return found(&charge).ok_or_else(unproven);
         }
     }
-    match gone_back(&charge) {
-        Some(reversal) => Ok((by(reversal), Proof::Inquiry)),
-        None => Err(ReverseError::NotReversibleYet(charge.state.as_str().into())),
-    }
+    found(&charge).ok_or_else(|| ReverseError::NotReversibleYet(charge.state.as_str().into()))
 }
 
 /// What the bank answers to one request for a reversal.
@@ -294,25 +316,30 @@ async fn refund(
         return Err(ReverseError::OutcomeConflict);
     }
     let refund = bank.refund(&payment.charge_id, payment.amount_satang).await;
-    let answer = answer(refund.map(|refund| {
+    if let Err(BankError::Refused { .. } | BankError::NotTaken(_)) = refund {
+        notes.forget(payment, &mark).await?;
+    }
+    answer(refund.map(|refund| {
         refund.map(|refund| Reversed {
             refund_id: refund.id,
             ..by(Reversal::Refunded)
         })
-    }))?;
-    if let Answer::Refused = answer {
-        notes.forget(payment, &mark).await?;
-    }
-    Ok(answer)
+    }))
 }
 
-/// The way on which the bank says that the money has gone back.
-fn gone_back(charge: &Charge) -> Option<Reversal> {
-    match charge.state {
-        TransactionState::Voided => Some(Reversal::Voided),
-        TransactionState::RefundSent => Some(Reversal::Refunded),
-        _ => None,
-    }
+/// The reversal that the charge shows, if it shows one.
+fn found(charge: &Charge) -> Option<(Reversed, Proof)> {
+    let reversal = match charge.state {
+        TransactionState::Voided => Reversal::Voided,
+        TransactionState::RefundSent => Reversal::Refunded,
+        _ => return None,
+    };
+    Some((by(reversal), Proof::Inquiry))
+}
+
+/// As after a lost answer: the state machine comes again and asks first.
+fn unproven() -> ReverseError {
+    ReverseError::BankUnavailable("the bank's answer does not say that the money went back".into())
 }
 
 fn by(reversal: Reversal) -> Reversed {

@@ -8,7 +8,7 @@
 //! | `referenceOrder` | our reference at the bank, written before the bank is called |
 //! | `outcome` | `pending`, then what the bank decided: `paid`, `declined`, `returned` |
 //! | `resolution` | what we did about it: `orderPaid`, or `reversing` and then `reversed`. Each excludes the other, by condition |
-//! | `refundAskedAt` | when the bank was asked for a refund, one moment for each request that it has not refused: without one, a refund at the bank is not ours |
+//! | `refundAskedAt` | when the bank was asked for a refund, one moment for each request that may have taken effect: without one, a refund at the bank is not ours |
 //! | `status` | whether `outcome` is `paid`: what readers of the former layout look at |
 //! | `attempt` | how many executions ended at `AwaitBank` |
 //! | `openShard`, `lookAgainAt` | the sparse index of open records; both gone once closed |
@@ -866,39 +866,19 @@ impl Records {
         .await
     }
 
-    /// Takes back the note of a request that the bank has refused. The notes of others stay.
+    /// Takes back the note of a request that surely took no effect. The notes of others stay.
     ///
     /// # Errors
     /// [`TableError`].
     pub async fn forget_refund(&self, payment: &Payment, mark: &str) -> Result<(), TableError> {
         self.update_if(
-            "take back the note of a refused refund",
+            "take back the note of a refund that was not requested",
             payment.record_key.as_str(),
             "DELETE refundAskedAt :mark",
             "chargeId = :charge",
             [
                 (":charge", Some(s(payment.charge_id.as_str()))),
                 (":mark", Some(AttributeValue::Ss(vec![mark.to_owned()]))),
-            ],
-        )
-        .await
-        .map(|_| ())
-    }
-
-    /// Takes back every note of a request for a refund: after a refusal, the bank still holds the money, so that it took
-    /// none of them.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn forget_refunds(&self, payment: &Payment) -> Result<(), TableError> {
-        self.update_if(
-            "take back the notes of refused refunds",
-            payment.record_key.as_str(),
-            "REMOVE refundAskedAt",
-            "chargeId = :charge AND resolution = :reversing",
-            [
-                (":charge", Some(s(payment.charge_id.as_str()))),
-                (":reversing", Some(s("reversing"))),
             ],
         )
         .await

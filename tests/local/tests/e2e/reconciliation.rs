@@ -331,6 +331,42 @@ async fn a_payment_that_stands_failed_steps_back_and_stays_with_its_execution() 
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
+async fn an_old_payment_fails_only_once_the_bank_has_not_known_its_charge_for_a_day() {
+    let app = TestApp::connect().await;
+    let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    let key = app.key_of(paid.charge_id()).await;
+    let unknown = random::id("chrg_test_");
+    let named = |charge: &str| [(":charge", json!(charge))];
+    app.change_record(&key, "SET chargeId = :charge", &named(&unknown))
+        .await;
+    app.make_older(&key, 2 * DAY).await;
+    app.start_by_hand(&unknown).await;
+    let now = jiff::Timestamp::now().as_second();
+    let record = app.read_record(&key).await;
+    let since = record["unknownSince"].as_i64().expect("a time");
+    assert!((now - MINUTE..=now).contains(&since), "{since}: {record}");
+
+    // The next look keeps when it began.
+    app.start_by_hand(&unknown).await;
+    assert_eq!(app.read_record(&key).await["unknownSince"], since);
+
+    let a_day_ago = [(":since", json!(now - DAY))];
+    app.change_record(&key, "SET unknownSince = :since", &a_day_ago)
+        .await;
+    let execution = app.start_by_hand(&unknown).await;
+    let failure = execution.failure.as_ref().expect("a failure");
+    assert_eq!(failure.error, "ChargeMismatch");
+
+    // The right key knows the charge: it pays, and nothing is unknown any more.
+    app.change_record(&key, "SET chargeId = :charge", &named(paid.charge_id()))
+        .await;
+    app.start_by_hand(paid.charge_id()).await;
+    app.assert_paid(&paid).await;
+    assert!(app.read_record(&key).await.get("unknownSince").is_none());
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
 async fn a_checkout_whose_shopper_came_back_is_left_to_a_person_when_the_bank_knows_no_charge() {
     let app = TestApp::connect().await;
     let (record, _) = app.dead_checkout(&random::digits(20)).await;

@@ -270,12 +270,21 @@ impl Victim {
     /// What happened beyond an inquiry that found nothing decided; nothing when it is empty.
     pub(super) async fn more_than_asked(&self, app: &TestApp, before: &World) -> Vec<String> {
         let after = self.world(app).await;
-        let expected = ["record.attempt", "record.lookAgainAt"];
+        let expected = [
+            "record.attempt",
+            "record.lookAgainAt",
+            "record.unknownSince",
+        ];
         let mut found: Vec<_> = before
             .changes(&after)
             .into_iter()
             .filter(|what| !expected.contains(&what.as_str()) && !what.starts_with("executions"))
             .collect();
+        // The bank knows the charge, whatever a stranger says.
+        let unknown_since = after.0.get("record.unknownSince");
+        if unknown_since.is_some_and(|since| *since != 0) {
+            found.push("the bank is said not to know the charge".to_owned());
+        }
         let due = |world: &World| world.0.get("record.lookAgainAt").and_then(Value::as_i64);
         match (due(before), due(&after)) {
             (Some(before), Some(after)) if after > before => {

@@ -293,6 +293,14 @@ describe("at the bank, by hand", () => {
     await shopper.page.locator(`dl [data-state="${state}"]`).waitFor();
   }
 
+  test("the bank can be made to speak of a charge in another dialect", () => visit(async (shopper) => {
+    const chargeId = await openCharge(shopper, await paidOrder(shopper));
+    await shopper.page.getByLabel("How the bank speaks of this charge").selectOption("amounts-as-text");
+    await isNoted(shopper, 'Dialect: the bank speaks "amounts-as-text".');
+    const answer = await fetch(`${outputs.bankUrl}/sandbox/charges/${chargeId}`);
+    assert.equal((await answer.json()).dialect, "amounts-as-text");
+  }));
+
   test("a charge is settled and refunded, and what cannot be is told", () => visit(async (shopper) => {
     await openCharge(shopper, await paidOrder(shopper));
     await shopper.click(shopper.button("Settle"));

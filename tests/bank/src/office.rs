@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::app::App;
+use crate::dialect::Dialect;
 use crate::page::escape;
 
 const FRAME: &str = include_str!("../ui/frame.html");
@@ -67,12 +68,14 @@ fn framed(app: &App, title: &str, script: &str, section: &str) -> Response {
     } else {
         format!("<a href=\"{shop}\">Demo shop</a>")
     };
+    let dialects: Vec<_> = Dialect::ALL.iter().map(|dialect| dialect.name()).collect();
     let link = format!("<a href=\"{section}\"");
     let html = FRAME
         .replace("{{script}}", script)
         .replace(&link, &format!("{link} aria-current=\"page\""))
         .replace("{{shop}}", &shop_link)
         .replace("{{shop-url}}", &shop)
+        .replace("{{dialects}}", &dialects.join(" "))
         .replace("{{title}}", &escape(title));
     answer(HTML, html)
 }

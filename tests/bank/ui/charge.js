@@ -9,14 +9,14 @@ const LATE = 10;
 
 let busy = false;
 
-async function act(what, path, body) {
+async function act(what, path, body, method = "POST") {
   if (busy) return;
   busy = true;
   say("problem", "");
   say("note", `${what} …`);
   try {
-    const answer = await ask(`${base}/${path}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body ?? {}) });
-    say("note", `${what}: ${told(answer)}`);
+    const answer = await ask(`${base}/${path}`, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body ?? {}) });
+    say("note", `${what}: ${told(what, answer)}`);
   } catch (error) {
     say("note", "");
     say("problem", error.message);
@@ -26,8 +26,9 @@ async function act(what, path, body) {
 }
 
 /** What came of it, in one sentence. */
-function told(answer) {
+function told(what, answer) {
   if (Array.isArray(answer)) return `the shop answered ${answer.map(({ status, error }) => status ?? error).join(" and ")}.`;
+  if (answer.dialect && what === "Dialect") return `the bank speaks "${answer.dialect}".`;
   if (answer.transaction_state && answer.object === "charge") return `the charge is ${answer.transaction_state}.`;
   return answer.answer ? `the shop answered ${answer.answer}.` : `there was no answer: ${answer.error}.`;
 }
@@ -45,6 +46,16 @@ function controls() {
       button("callback", "Send the callback", "Callback", "callback"),
       button("callback-twice", "Send the callback twice at once", "Two callbacks", "callback", { times: 2 }),
       button("callback-late", `Send the callback in ${LATE} seconds`, "Late callback", "callback", { delayMs: LATE * 1000 })));
+}
+
+/** How the bank speaks of the charge from now on: chosen with the card token, and changed here. */
+function speech(charge) {
+  const change = ({ target }) => act("Dialect", "dialect", { dialect: target.value }, "PUT");
+  return h("section", { class: "panel", "aria-labelledby": "speech" },
+    h("h2", { id: "speech" }, "Dialect"),
+    h("p", {}, h("label", { for: "dialect" }, "How the bank speaks of this charge from now on")),
+    h("select", { id: "dialect", onchange: change }, document.body.dataset.dialects.split(" ").map((name) =>
+      h("option", { value: name, selected: name === charge.dialect }, name))));
 }
 
 function details(charge) {
@@ -71,6 +82,7 @@ function section(title, empty, columns, rows) {
 follow(base, (charge) => [
   details(charge),
   controls(),
+  speech(charge),
   section("History", "Nothing happened.", ["When", "State"], charge.history.map(({ at, transaction_state }) => [time(at), state(transaction_state)])),
   section("Notifications", "The shop was not notified.", ["When", "State", "The shop's answer"], charge.notifications.map(({ at, transaction_state, answer, error }) =>
     [time(at), state(transaction_state), answer ? String(answer) : error ?? "waiting"])),

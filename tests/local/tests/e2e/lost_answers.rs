@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use payment3_activities::activity::cardtoken;
 use payment3_activities::bank::{Bank, Gateway, SecretSource};
 use payment3_activities::domain::callback_base::CallbackBases;
@@ -20,7 +19,6 @@ use payment3_activities::tables::records::{Hint, NOT_CHARGED, Records};
 use payment3_activities::tables::{NotWritten, transact};
 use payment3_local::aws::Aws;
 use payment3_local::http::{FORM, client, form};
-use payment3_local::items;
 use payment3_local::random;
 use payment3_local::shop::Order;
 use payment3_local::shopper::{
@@ -245,20 +243,8 @@ impl TestApp {
     }
 
     async fn change_row(&self, order: &Order, update: &str, values: &[(&str, Value)]) {
-        let values = values
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), items::from_json(value)))
-            .collect();
-        self.aws
-            .dynamodb
-            .update_item()
-            .table_name(self.table("check-status"))
-            .key("orderId", AttributeValue::S(order.order_id.clone()))
-            .update_expression(update)
-            .set_expression_attribute_values(Some(values))
-            .send()
-            .await
-            .expect("changed");
+        self.change_item("check-status", ("orderId", &order.order_id), update, values)
+            .await;
     }
 
     /// Reconciliation comes back to a checkout, as if it were this old.

@@ -393,6 +393,18 @@ impl TestApp {
 
     /// Changes a payment's record behind the system's back.
     pub(crate) async fn change_record(&self, key: &str, update: &str, values: &[(&str, Value)]) {
+        self.change_item("card-payment-record", ("tokenId", key), update, values)
+            .await;
+    }
+
+    /// Changes an item of a table (by its kebab name) behind the system's back.
+    pub(crate) async fn change_item(
+        &self,
+        table: &str,
+        (key, of): (&str, &str),
+        update: &str,
+        values: &[(&str, Value)],
+    ) {
         let values = values
             .iter()
             .map(|(name, value)| ((*name).to_owned(), items::from_json(value)))
@@ -400,8 +412,8 @@ impl TestApp {
         self.aws
             .dynamodb
             .update_item()
-            .table_name(self.table("card-payment-record"))
-            .key("tokenId", AttributeValue::S(key.to_owned()))
+            .table_name(self.table(table))
+            .key(key, AttributeValue::S(of.to_owned()))
             .update_expression(update)
             .set_expression_attribute_values(
                 Some(values).filter(|values: &HashMap<_, _>| !values.is_empty()),

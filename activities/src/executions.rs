@@ -1,7 +1,9 @@
-//! Starts the saga: one execution of the state machine per charge and attempt.
+//! The saga's executions: one of the state machine per charge and attempt.
 
-use aws_sdk_sfn::error::ProvideErrorMetadata;
+use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sfn::operation::describe_execution::DescribeExecutionError;
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
+use aws_sdk_sfn::types::ExecutionStatus;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -79,6 +81,39 @@ pub enum Started {
     Already,
 }
 
+/// An execution, as Step Functions shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    /// When it was started, in seconds since 1970.
+    pub started_at: i64,
+    /// When it ended, in seconds since 1970; `None` while it runs.
+    pub ended_at: Option<i64>,
+    /// How it stands.
+    pub standing: Standing,
+}
+
+/// How an execution stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It goes on.
+    Running,
+    /// It came to an end of the definition.
+    Succeeded,
+    /// It failed in place, with this error's name.
+    Failed(String),
+    /// It ran longer than the definition allows.
+    TimedOut,
+    /// A person stopped it.
+    Aborted,
+}
+
+/// Step Functions did not show an execution.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the execution could not be looked at: {code}")]
+pub struct NotShown {
+    code: String,
+}
+
 /// The execution could not be started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the execution could not be started: {code}")]
@@ -145,12 +180,59 @@ impl Executions {
             Ok(_) => Ok(Started::Now),
             Err(error) => match error.as_service_error() {
                 Some(StartExecutionError::ExecutionAlreadyExists(_)) => Ok(Started::Already),
-                _ => Err(NotStarted {
-                    code: error.code().unwrap_or("no answer").to_owned(),
-                }),
+                _ => Err(NotStarted { code: code(&error) }),
             },
         }
     }
+
+    /// The execution of a charge's attempt; `None` where there is none, or AWS keeps it no longer.
+    ///
+    /// # Errors
+    /// [`NotShown`].
+    pub async fn find(
+        &self,
+        charge_id: &ChargeId,
+        attempt: u32,
+    ) -> Result<Option<Execution>, NotShown> {
+        let name = execution_name(charge_id, attempt);
+        let machine = self
+            .state_machine_arn
+            .replace(":stateMachine:", ":execution:");
+        let result = self
+            .client
+            .describe_execution()
+            .execution_arn(format!("{machine}:{name}"))
+            .send()
+            .await;
+        let execution = match result {
+            Ok(execution) => execution,
+            Err(error) => {
+                return match error.as_service_error() {
+                    Some(DescribeExecutionError::ExecutionDoesNotExist(_)) => Ok(None),
+                    _ => Err(NotShown { code: code(&error) }),
+                };
+            }
+        };
+        let standing = match execution.status() {
+            ExecutionStatus::Succeeded => Standing::Succeeded,
+            ExecutionStatus::Failed => {
+                Standing::Failed(execution.error().unwrap_or("unnamed").to_owned())
+            }
+            ExecutionStatus::TimedOut => Standing::TimedOut,
+            ExecutionStatus::Aborted => Standing::Aborted,
+            // Redrives that wait for their turn, and what AWS may add.
+            _ => Standing::Running,
+        };
+        Ok(Some(Execution {
+            started_at: execution.start_date().secs(),
+            ended_at: execution.stop_date().map(|at| at.secs()),
+            standing,
+        }))
+    }
+}
+
+fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
+    error.code().unwrap_or("no answer").to_owned()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! | (checkout, before the saga) | [`activity::cardtoken`] |
 //! | (the bank's browser return, and its notification) | [`activity::callback`] |
 //! | (what apps poll) | [`activity::check_status`] |
-//! | (every five minutes) | [`activity::reconcile`] |
+//! | (every minute) | [`activity::reconcile`] |
 //! | `ParseCallback` | [`activity::parse_callback`] |
 //! | `LookupRecord` | [`activity::lookup_record`] |
 //! | `InquireCharge` | [`activity::inquire_charge`] |

@@ -83,10 +83,13 @@ pub fn span(request_id: &str, trace: Option<&Trace>) -> Span {
 
 /// The span of one payment among the many that a call looks at.
 #[must_use]
-pub fn payment_span(charge: Option<&ChargeId>, order: &OrderId) -> Span {
-    let span = tracing::info_span!("payment", chargeId = Empty, orderId = order.as_str());
+pub fn payment_span(charge: Option<&ChargeId>, order: Option<&OrderId>) -> Span {
+    let span = tracing::info_span!("payment", chargeId = Empty, orderId = Empty);
     if let Some(charge) = charge {
         span.record("chargeId", charge.as_str());
+    }
+    if let Some(order) = order {
+        span.record("orderId", order.as_str());
     }
     span
 }

@@ -11,9 +11,9 @@ use crate::failure::{Failure, Treatment};
 /// How long a bank that does not know a charge is asked again, in seconds since it was first seen not to know it. Its copies
 /// may lag behind by seconds, and a wrong or rotated key may stand for hours; after a day it is a person's matter. The age
 /// of the payment does not count: else a wrong key would fail every old payment that is looked at meanwhile.
-const MAY_BE_UNKNOWN_FOR: i64 = 24 * 60 * 60;
+pub(super) const MAY_BE_UNKNOWN_FOR: i64 = 24 * 60 * 60;
 /// From this age of the payment on, in seconds, an unknown charge is told: no copy lags behind for so long.
-const UNKNOWN_IS_TOLD_AFTER: i64 = 10 * 60;
+pub(super) const UNKNOWN_IS_TOLD_AFTER: i64 = 10 * 60;
 
 /// Which charge to ask for.
 #[derive(Debug, Deserialize)]
@@ -114,13 +114,18 @@ pub async fn inquire(bank: &Bank, input: &Input) -> Result<Decision, InquiryErro
     let age = now - input.payment.open_since;
     let decision = decide(bank, &input.payment).await;
     if matches!(decision, Err(InquiryError::ChargeUnknown(_))) && age >= UNKNOWN_IS_TOLD_AFTER {
-        tracing::error!(
-            error = "ChargeStillUnknown",
-            "the bank does not know this charge: compare the gateway secret with the account that made it"
-        );
+        log_unknown_charge();
     }
     let unknown_for = input.payment.unknown_since.map(|since| now - since);
     decision.map_err(|error| error.unknown_for(unknown_for))
+}
+
+/// Tells of a charge that the bank does not know, and that no lagging copy explains.
+pub(super) fn log_unknown_charge() {
+    tracing::error!(
+        error = "ChargeStillUnknown",
+        "the bank does not know this charge: compare the gateway secret with the account that made it"
+    );
 }
 
 async fn decide(bank: &Bank, payment: &Payment) -> Result<Decision, InquiryError> {

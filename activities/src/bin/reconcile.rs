@@ -1,9 +1,8 @@
 //! `payment3-reconcile`: runs on a schedule.
 
-use payment3_activities::activity::reconcile::{Parts, reconcile};
+use payment3_activities::activity::reconcile::{Input, Parts, reconcile};
 use payment3_activities::aws::Service;
 use payment3_activities::{lambda, log, wiring};
-use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -16,5 +15,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         executions: aws.executions()?,
     };
     aws.connect(&[Service::DynamoDb]).await;
-    lambda::serve_infallible(async |_schedule: Value| reconcile(&parts).await).await
+    lambda::serve_infallible(async |input: Input| reconcile(&parts, &input).await).await
 }

@@ -1,6 +1,5 @@
 //! The DynamoDB tables behind typed functions. Only what decides is here: keys, conditions, transactions.
 
-pub mod backlog;
 pub mod check_status;
 pub mod checkouts;
 pub mod hints;

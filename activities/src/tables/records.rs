@@ -10,10 +10,11 @@
 //! | `resolution` | what we did about it: `orderPaid`, or `reversing` and then `reversed`. Each excludes the other, by condition |
 //! | `refundAskedAt` | when the bank was asked for a refund, one moment for each request that may have taken effect: without one, a refund at the bank is not ours |
 //! | `status` | whether `outcome` is `paid`: what readers of the former layout look at |
-//! | `attempt` | how many executions ended at `AwaitBank` |
+//! | `attempt` | how many executions ended without settling the payment: at `AwaitBank`, or failed for a technical reason |
 //! | `openShard`, `lookAgainAt` | the sparse index of open records; both gone once closed |
 //! | `notifiedCharges`, `returnedCharges` | while no charge is stored: those that the bank's signed notifications, or browsers that came back, named. Hints only |
-//! | `unknownSince` | since when the bank has not known the charge, in seconds since 1970; 0 where its last answer was another one |
+//! | `unknownSince` | since when the bank has not known the charge, in seconds since 1970; absent where its last answer was another one |
+//! | `troubleSince` | since when something technical has kept the payment from going on, in seconds since 1970; absent where nothing does |
 //! | `openSince`, `closedAt`, `closedAs` | when and as what |
 //! | `origin`, `sourceTable`, `sourceLayout` | for a record that was first the former system's, or master's ([`super::sources`]) |
 
@@ -38,7 +39,7 @@ use crate::domain::payment::{Origin, Payment, Purpose};
 const TABLE: &str = "card-payment-record";
 const CHARGE_INDEX: &str = "chargeId_index";
 const ORDER_INDEX: &str = "orderId_index";
-pub(super) const OPEN_INDEX: &str = "open_index";
+const OPEN_INDEX: &str = "open_index";
 /// As what a payment is closed that the bank would not decide.
 const ABANDONED: &str = "abandoned";
 /// As what a checkout is closed whose charge the bank refused to create.
@@ -114,7 +115,7 @@ pub struct Record {
     pub outcome: Option<Outcome>,
     /// What we did about it.
     pub resolution: Option<Resolution>,
-    /// How many executions ended at `AwaitBank`.
+    /// How many executions ended without settling the payment.
     pub attempt: u32,
     /// When reconciliation looks next, in seconds since 1970.
     pub look_again_at: i64,
@@ -122,6 +123,14 @@ pub struct Record {
     pub open_since: Option<i64>,
     /// Since when the bank has not known the charge, in seconds since 1970.
     pub unknown_since: Option<i64>,
+    /// Since when something technical has kept the payment from going on, in seconds since 1970.
+    pub trouble_since: Option<i64>,
+    /// When the bank's decision was written down, in seconds since 1970.
+    pub decided_at: Option<i64>,
+    /// When the money began its way back, in seconds since 1970.
+    pub reversing_since: Option<i64>,
+    /// Whether the bank has signed that the charge is authorised.
+    pub paid_notified: bool,
     /// Whether somebody came back from 3-D Secure with this record's token before a charge was stored.
     pub came_back: bool,
     /// Charges that may be this record's, while it has none stored: those of signed notifications first.
@@ -163,6 +172,19 @@ impl Record {
     pub fn may_be_tried_again(&self, form: &CheckoutForm) -> bool {
         self.closed_as.as_deref() == Some(NOT_CHARGED)
             && self.fingerprint.as_deref() == Some(form.fingerprint())
+    }
+
+    /// Whether nothing is left to do about the money: it paid, went back, or was never there.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        match self.outcome {
+            None => false,
+            Some(Outcome::Paid) => matches!(
+                self.resolution,
+                Some(Resolution::OrderPaid | Resolution::Reversed)
+            ),
+            Some(Outcome::Declined | Outcome::Returned) => true,
+        }
     }
 
     /// Whether the payment was given up because the bank would not decide: should it decide after all, there is something
@@ -252,6 +274,10 @@ impl Record {
             look_again_at: integer(item, "lookAgainAt").unwrap_or(0),
             open_since: text("openSince").and_then(|since| clock::seconds_of(&since)),
             unknown_since: integer(item, "unknownSince").filter(|since| *since > 0),
+            trouble_since: integer(item, "troubleSince"),
+            decided_at: text("decidedAt").and_then(|at| clock::seconds_of(&at)),
+            reversing_since: text("reversingSince").and_then(|at| clock::seconds_of(&at)),
+            paid_notified: item.contains_key("paidNotifiedAt"),
             came_back: item.contains_key("cameBackAt"),
             hints: Hint::ALL
                 .iter()
@@ -265,11 +291,37 @@ impl Record {
     }
 }
 
+/// What a look at an open record has shown of what keeps the payment from going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    /// Nothing new.
+    Nothing,
+    /// The bank has answered: whatever was in the way is over.
+    Answered,
+    /// Something technical is in the way.
+    Trouble,
+    /// The bank does not know the charge.
+    Unknown,
+}
+
+/// An open record that cannot be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Its key.
+    pub key: RecordKey,
+    /// When it was due, in seconds since 1970.
+    pub look_again_at: i64,
+    /// Its order, as far as it says.
+    pub order_id: Option<OrderId>,
+    /// What is wrong with it.
+    pub error: TableError,
+}
+
 /// A page of the index of open records.
 #[derive(Debug)]
 pub struct Due {
     /// The records; an item that cannot be read does not hide the others.
-    pub records: Vec<Result<Record, TableError>>,
+    pub records: Vec<Result<Record, Unreadable>>,
     /// Where the next page begins, if there is one.
     pub next: Option<Item>,
 }
@@ -549,17 +601,26 @@ impl Records {
             .send()
             .await
             .map_err(TableError::unavailable("read the open payment records"))?;
+        let read = |item: &Item| {
+            Record::read(item).map_err(|error| Unreadable {
+                // The index holds both keys of every item.
+                key: RecordKey::stored(string(item, "tokenId").unwrap_or_default().to_owned()),
+                look_again_at: integer(item, "lookAgainAt").unwrap_or(0),
+                order_id: string(item, "orderId").and_then(|id| OrderId::new(id).ok()),
+                error,
+            })
+        };
         Ok(Due {
-            records: output.items().iter().map(Record::read).collect(),
+            records: output.items().iter().map(read).collect(),
             next: output.last_evaluated_key,
         })
     }
 
-    /// Puts an open record off, unless somebody woke it up since it was read.
+    /// Puts an open record off that cannot be read, unless somebody woke it up meanwhile.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn look_again_at(&self, record: &Record, at: i64) -> Result<(), TableError> {
+    pub async fn put_off_unreadable(&self, record: &Unreadable, at: i64) -> Result<(), TableError> {
         self.update_if(
             "put the payment record off",
             record.key.as_str(),
@@ -572,6 +633,77 @@ impl Records {
         )
         .await
         .map(|_| ())
+    }
+
+    /// Puts an open record off, and notes what was seen, unless somebody woke it up since it was read.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn put_off(
+        &self,
+        record: &Record,
+        at: i64,
+        now: i64,
+        noted: Noted,
+    ) -> Result<(), TableError> {
+        let (update, since) = match noted {
+            Noted::Nothing => ("SET lookAgainAt = :at", None),
+            Noted::Answered => (
+                "SET lookAgainAt = :at REMOVE troubleSince, unknownSince",
+                None,
+            ),
+            Noted::Trouble => (
+                "SET lookAgainAt = :at, troubleSince = :since",
+                Some(record.trouble_since),
+            ),
+            Noted::Unknown => (
+                "SET lookAgainAt = :at, unknownSince = :since REMOVE troubleSince",
+                Some(record.unknown_since),
+            ),
+        };
+        self.update_if(
+            "put the payment record off",
+            record.key.as_str(),
+            update,
+            "attribute_exists(openShard) AND lookAgainAt = :read",
+            [
+                (":at", Some(n(at))),
+                (":read", Some(n(record.look_again_at))),
+                (":since", since.map(|since| n(since.unwrap_or(now)))),
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Counts an attempt that ended without settling the payment, so that there is a name for another execution. It is looked
+    /// at again `at` that moment, in seconds since 1970; `trouble_since` is kept as the begin of the trouble. `None` when the
+    /// record is not what was read: another attempt is counted, or nothing is left to do.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn count_attempt(
+        &self,
+        record: &Record,
+        trouble_since: i64,
+        at: i64,
+    ) -> Result<Option<u32>, TableError> {
+        let next = record.attempt + 1;
+        let counted = self
+            .update_if(
+                "count the attempt in the payment record",
+                record.key.as_str(),
+                "SET attempt = :next, lookAgainAt = :at, troubleSince = :since",
+                "attempt = :this AND attribute_exists(openShard)",
+                [
+                    (":next", Some(n(next))),
+                    (":this", Some(n(record.attempt))),
+                    (":at", Some(n(at))),
+                    (":since", Some(n(trouble_since))),
+                ],
+            )
+            .await?;
+        Ok(counted.then_some(next))
     }
 
     /// For a transaction: the shopper never finished. Holds only while the record is as it was read and pending, and the bank
@@ -736,7 +868,7 @@ impl Records {
             .key("tokenId", s(payment.record_key.as_str()))
             .update_expression(
                 "SET outcome = :outcome, #status = :isPaid, decidedAt = if_not_exists(decidedAt, :now) \
-                 REMOVE unknownSince",
+                 REMOVE unknownSince, troubleSince",
             )
             .condition_expression(format!("chargeId = :charge AND {before}"))
             .expression_attribute_names("#status", "status")

@@ -1,0 +1,223 @@
+//! A payment for which there is something to do: the execution of its attempt is started, or what became of it is looked at.
+//!
+//! An execution's name is good for one attempt. One that failed for a technical reason has used it up: so the attempt is
+//! counted, by condition, and the next one has a name of its own. Whatever else runs beside it (an execution that a person
+//! redrives, or starts by hand) meets the same record, which decides once.
+
+use super::turn::{self, Turn};
+use super::{DAY, Done, HOUR, Kind, Run, as_long_as_since, stands_again_after, text};
+use crate::domain::charge::Outcome;
+use crate::domain::ids::ChargeId;
+use crate::executions::{Execution, ExecutionInput, Source, Started, execution_name};
+use crate::tables::records::{Noted, Record, Resolution};
+
+/// After how long trouble is told to a person, who may know what is in the way.
+const TROUBLE_IS_TOLD_AFTER: i64 = HOUR;
+/// After how long it is told that a reversal is not done: between authorisation and the night's settlement the bank allows
+/// none.
+const REVERSAL_IS_TOLD_AFTER: i64 = DAY;
+/// For how long the shop's endpoint may be away before a person is told.
+const SHOP_IS_TOLD_AFTER: i64 = 3 * DAY;
+/// The error of an execution that could not tell the shop.
+const SHOP_IS_AWAY: &str = "NotificationFailed";
+
+impl Run<'_> {
+    /// Starts the execution of the record's attempt. Where there is one already, goes on by what became of it.
+    pub(super) async fn go_on(
+        &self,
+        record: &Record,
+        charge_id: &ChargeId,
+    ) -> Result<Done, String> {
+        match self.start(record, charge_id, record.attempt).await? {
+            Started::Now => {
+                self.put_off(record, super::MINUTE, Noted::Nothing).await?;
+                Ok(Done::Started)
+            }
+            Started::Already => self.after(record, charge_id).await,
+        }
+    }
+
+    /// Starts the execution of an attempt.
+    pub(super) async fn start(
+        &self,
+        record: &Record,
+        charge_id: &ChargeId,
+        attempt: u32,
+    ) -> Result<Started, String> {
+        // Each run's input is its own, so that it is told when its own earlier start still runs.
+        let request_id = format!("reconcile-{}", self.now);
+        let input = ExecutionInput {
+            source: Source::Reconcile,
+            charge_id,
+            status: None,
+            record_key: Some(&record.key),
+            request_id: Some(&request_id),
+        };
+        let started = self.parts.executions.start(&input, attempt).await;
+        if let Ok(Started::Now) = started {
+            tracing::info!(attempt, "execution started by reconciliation");
+        }
+        started.map_err(text)
+    }
+
+    /// An execution of this attempt was started before.
+    async fn after(&self, record: &Record, charge_id: &ChargeId) -> Result<Done, String> {
+        let name = execution_name(charge_id, record.attempt);
+        let found = self.parts.executions.find(charge_id, record.attempt).await;
+        let Some(execution) = found.map_err(text)? else {
+            // AWS forgot it just now: the name is free.
+            return Ok(Done::Later);
+        };
+        let ended_at = execution.ended_at.unwrap_or(self.now);
+        match turn::after(execution.standing.clone()) {
+            Turn::Running => self.running(record, &name, &execution).await,
+            Turn::Person(error) => {
+                let stands_for = (self.now - ended_at).max(0);
+                self.tell(Kind::Definite, Some(&name), &error, stands_for);
+                let pause = stands_again_after(stands_for);
+                self.put_off(record, pause, Noted::Nothing).await?;
+                Ok(Done::Stands)
+            }
+            Turn::NextAttempt(error) => {
+                let since = record.trouble_since.unwrap_or(ended_at);
+                if let Some(kind) = told(record, &error, since, self.now) {
+                    self.tell(kind, Some(&name), &error, self.now - since);
+                }
+                self.next_attempt(record, charge_id, since).await
+            }
+        }
+    }
+
+    async fn running(
+        &self,
+        record: &Record,
+        name: &str,
+        execution: &Execution,
+    ) -> Result<Done, String> {
+        let pause = as_long_as_since(execution.started_at, self.now);
+        self.put_off(record, pause, Noted::Nothing).await?;
+        let Some(since) = overdue_since(record, self.now) else {
+            return Ok(Done::Running);
+        };
+        self.tell(
+            Kind::Technical,
+            Some(name),
+            "StillRunning",
+            self.now - since,
+        );
+        Ok(Done::Stands)
+    }
+
+    /// Counts the attempt that ended, and starts the next one. Whoever dies between the two leaves a record that is due again.
+    async fn next_attempt(
+        &self,
+        record: &Record,
+        charge_id: &ChargeId,
+        trouble_since: i64,
+    ) -> Result<Done, String> {
+        let records = &self.parts.checkouts.records;
+        let again_at = self.now + as_long_as_since(trouble_since, self.now);
+        let counted = records.count_attempt(record, trouble_since, again_at).await;
+        let Some(attempt) = counted.map_err(text)? else {
+            return Ok(Done::Later);
+        };
+        self.start(record, charge_id, attempt).await?;
+        Ok(Done::Restarted)
+    }
+}
+
+/// Whether a person is told of an attempt that failed for a technical reason, though the system goes on by itself; and as
+/// what. `since` when there has been trouble, in seconds since 1970.
+fn told(record: &Record, error: &str, since: i64, now: i64) -> Option<Kind> {
+    if error == SHOP_IS_AWAY && record.is_settled() {
+        let decided_at = record.decided_at.unwrap_or(since);
+        return (now - decided_at >= SHOP_IS_TOLD_AFTER).then_some(Kind::Shop);
+    }
+    (now - since >= TROUBLE_IS_TOLD_AFTER).then_some(Kind::Technical)
+}
+
+/// Since when a payment should have been settled whose execution runs, where that is told to a person: it retries, and has
+/// not come through.
+fn overdue_since(record: &Record, now: i64) -> Option<i64> {
+    let since = match (record.outcome, record.resolution) {
+        (Some(Outcome::Paid), None) => record.decided_at? + TROUBLE_IS_TOLD_AFTER,
+        (Some(Outcome::Paid), Some(Resolution::Reversing)) => {
+            record.reversing_since? + REVERSAL_IS_TOLD_AFTER
+        }
+        _ => return None,
+    };
+    (since < now).then_some(since)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::tables::item::{Item, n, s};
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn at(seconds: i64) -> aws_sdk_dynamodb::types::AttributeValue {
+        s(Timestamp::from_second(seconds).unwrap().to_string())
+    }
+
+    fn record(attributes: &[(&str, aws_sdk_dynamodb::types::AttributeValue)]) -> Record {
+        let mut item = Item::from([
+            ("tokenId".to_owned(), s("key")),
+            ("orderId".to_owned(), s("482500007436")),
+            ("ownerId".to_owned(), s("usr_1")),
+            ("amountSatang".to_owned(), n(150_000)),
+        ]);
+        let attributes = attributes.iter();
+        item.extend(attributes.map(|(name, value)| ((*name).to_owned(), value.clone())));
+        Record::read(&item).unwrap()
+    }
+
+    #[test]
+    fn trouble_is_told_after_an_hour_and_the_shops_after_three_days() {
+        let paid = record(&[
+            ("outcome", s("paid")),
+            ("resolution", s("orderPaid")),
+            ("decidedAt", at(NOW - 2 * DAY)),
+        ]);
+        let pending = record(&[("outcome", s("pending"))]);
+        for (record, error, lasted, kind) in [
+            (&pending, "TableUnavailable", HOUR - 1, None),
+            (&pending, "TableUnavailable", HOUR, Some(Kind::Technical)),
+            (&paid, "TableUnavailable", HOUR, Some(Kind::Technical)),
+            (&paid, SHOP_IS_AWAY, 2 * DAY, None),
+        ] {
+            assert_eq!(told(record, error, NOW - lasted, NOW), kind, "{error}");
+        }
+        let told = told(&paid, SHOP_IS_AWAY, NOW, NOW + DAY);
+        assert_eq!(told, Some(Kind::Shop));
+    }
+
+    #[test]
+    fn a_running_execution_is_told_of_when_its_money_has_waited_too_long() {
+        let decided = |seconds| ("decidedAt", at(NOW - seconds));
+        let paid = ("outcome", s("paid"));
+        let reversing = |seconds| {
+            [
+                ("resolution", s("reversing")),
+                ("reversingSince", at(NOW - seconds)),
+            ]
+        };
+        let [resolution, since] = reversing(DAY - 1);
+        let [resolution_late, since_late] = reversing(DAY + 5);
+        for (attributes, overdue) in [
+            (vec![paid.clone(), decided(HOUR - 1)], None),
+            (vec![paid.clone(), decided(HOUR + 5)], Some(5)),
+            (vec![paid.clone(), decided(DAY), resolution, since], None),
+            (
+                vec![paid.clone(), decided(DAY), resolution_late, since_late],
+                Some(5),
+            ),
+            (vec![("outcome", s("declined")), decided(DAY)], None),
+        ] {
+            let overdue = overdue.map(|seconds| NOW - seconds);
+            assert_eq!(overdue_since(&record(&attributes), NOW), overdue);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A payment that the bank had not decided when it was looked at the last time: the bank is asked, and an execution is
+//! started only when there is something to do. An abandoned checkout costs inquiries, and no transitions.
+
+use super::super::inquire_charge::{MAY_BE_UNKNOWN_FOR, UNKNOWN_IS_TOLD_AFTER, log_unknown_charge};
+use super::{ABANDONED_AFTER, DAY, Done, HOUR, Kind, MINUTE, Run, age, text};
+use crate::bank::BankError;
+use crate::domain::charge::{Charge, Verdict};
+use crate::domain::ids::ChargeId;
+use crate::domain::payment::{Payment, Purpose};
+use crate::tables::checkouts::Checkouts;
+use crate::tables::records::{Noted, Record};
+use crate::tables::{NotWritten, transact_without};
+
+/// What the bank's word means for reconciliation.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// An execution is to be started: the bank has decided, or its charge is not ours, which stands in the console then.
+    Act,
+    /// 3-D Secure is not done.
+    Undecided,
+    /// A state that is not known here.
+    UnknownState,
+    /// The bank does not know the charge, or only in its other mode.
+    UnknownCharge,
+}
+
+impl Word {
+    /// What the bank's charge says about the payment.
+    pub(super) fn of(charge: &Charge, payment: &Payment, livemode: bool) -> Self {
+        match charge.judge(&payment.expected(livemode)) {
+            Ok(Verdict::Decided(_)) => Self::Act,
+            Ok(Verdict::Pending) => Self::Undecided,
+            Ok(Verdict::Unknown) => Self::UnknownState,
+            Err(mismatch) if mismatch.is_of_the_mode() => Self::UnknownCharge,
+            Err(_) => Self::Act,
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Asks the bank about a pending payment.
+    pub(super) async fn ask_about(
+        &self,
+        record: &Record,
+        charge_id: &ChargeId,
+    ) -> Result<Done, String> {
+        let livemode = match self.livemode().await {
+            Ok(livemode) => livemode,
+            Err(reason) => return self.trouble(record, reason).await,
+        };
+        let age = age(record, self.now)?;
+        let Some(payment) = record.payment() else {
+            return Ok(Done::Later);
+        };
+        let word = match self.bank.inquire(charge_id).await {
+            Ok(charge) => {
+                let word = Word::of(&charge, &payment, livemode);
+                if let Word::UnknownState = word {
+                    charge.log_unknown_state();
+                }
+                word
+            }
+            Err(error) if error.says_unknown() => Word::UnknownCharge,
+            Err(
+                error @ (BankError::Refused { .. }
+                | BankError::Unavailable(_)
+                | BankError::NotTaken(_)),
+            ) => {
+                return self.trouble(record, error.to_string()).await;
+            }
+        };
+        match word {
+            Word::Act => self.go_on(record, charge_id).await,
+            Word::UnknownCharge => self.unknown(record, charge_id, age).await,
+            // It may mean that money moved: given up by a person alone.
+            Word::UnknownState if age > ABANDONED_AFTER => {
+                self.tell(Kind::Definite, None, "UnknownState", age - ABANDONED_AFTER);
+                self.put_off(record, DAY, Noted::Answered).await?;
+                Ok(Done::Stands)
+            }
+            Word::Undecided if age > ABANDONED_AFTER => self.give_up(record, &payment, age).await,
+            Word::Undecided | Word::UnknownState => {
+                self.put_off(record, look_again_after(age), Noted::Answered)
+                    .await
+            }
+        }
+    }
+
+    /// The bank's copies may lag behind right after checkout, and a wrong key is repaired: it is asked again for a day. After
+    /// that the execution says so where a person sees it.
+    async fn unknown(
+        &self,
+        record: &Record,
+        charge_id: &ChargeId,
+        age: i64,
+    ) -> Result<Done, String> {
+        if age >= UNKNOWN_IS_TOLD_AFTER {
+            log_unknown_charge();
+        }
+        let since = record.unknown_since.unwrap_or(self.now);
+        if self.now - since >= MAY_BE_UNKNOWN_FOR {
+            return self.go_on(record, charge_id).await;
+        }
+        let pause = super::as_long_as_since(since, self.now).min(look_again_after(age));
+        self.put_off(record, pause, Noted::Unknown).await
+    }
+
+    /// After a week without a decision the payment is given up: the bank was asked a moment ago, and holds no money.
+    async fn give_up(&self, record: &Record, payment: &Payment, age: i64) -> Result<Done, String> {
+        if record.paid_notified {
+            // It has signed that it holds the money, and says now that nothing was decided.
+            self.tell(
+                Kind::Definite,
+                None,
+                "OutcomeConflict",
+                age - ABANDONED_AFTER,
+            );
+            self.put_off(record, DAY, Noted::Answered).await?;
+            return Ok(Done::Stands);
+        }
+        let Checkouts {
+            records,
+            check_status,
+        } = &self.parts.checkouts;
+        let mut items = vec![records.abandoned_update(payment)];
+        if payment.purpose == Purpose::Order {
+            items.push(check_status.declined(payment));
+        }
+        match transact_without(records.client(), "close the abandoned payment", items, 1).await {
+            Ok(()) => {
+                tracing::info!(event = "abandoned", "closed as abandoned");
+                Ok(Done::Abandoned)
+            }
+            // It went on meanwhile.
+            Err(NotWritten::Refused(_) | NotWritten::Conflict) => Ok(Done::Later),
+            Err(NotWritten::Unavailable(error)) => Err(text(error)),
+        }
+    }
+}
+
+/// In how many seconds a payment of this age is looked at again that the bank has not decided. Its age decides, and not how
+/// often it was looked at: anybody's return may have it looked at.
+pub(super) fn look_again_after(age: i64) -> i64 {
+    match age {
+        ..300 => MINUTE,
+        300..900 => 5 * MINUTE,
+        900..HOUR => 15 * MINUTE,
+        HOUR..21_600 => HOUR,
+        21_600..DAY => 6 * HOUR,
+        _ => DAY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pauses_grow_with_the_age() {
+        let mut looks = vec![5 * MINUTE];
+        while let Some(last) = looks.last().filter(|last| **last <= ABANDONED_AFTER) {
+            looks.push(last + look_again_after(*last));
+        }
+        assert_eq!(looks[..4], [300, 600, 900, 1_800]);
+        assert_eq!(looks.len(), 21, "{looks:?}");
+    }
+}

@@ -1,0 +1,119 @@
+//! Whose turn it is when an execution has ended and its payment is still open: the system's, or a person's.
+//!
+//! The activities' own lists of errors ([`Failure::NAMES`]) decide: a definite answer that is not caught is for a person,
+//! and so is what Step Functions itself says is wrong with the definition. Whatever else may go wrong is an outage, however
+//! it is called, and is tried again.
+
+use crate::activity::add_card::AddCardError;
+use crate::activity::ensure_kbank_user::EnsureError;
+use crate::activity::inquire_charge::InquiryError;
+use crate::activity::lookup_record::LookupError;
+use crate::activity::notify::NotifyError;
+use crate::activity::parse_callback::InvalidCallback;
+use crate::activity::pay_order::PayError;
+use crate::activity::record_outcome::RecordError;
+use crate::activity::reverse_charge::ReverseError;
+use crate::executions::Standing;
+use crate::failure::{Failure, Treatment};
+use crate::lambda::INVALID_INPUT;
+
+/// Definite errors that no activity names: CloseRecord's condition does not hold, or the definition is wrong.
+const OF_THE_DEFINITION: [&str; 5] = [
+    INVALID_INPUT,
+    "DynamoDB.ConditionalCheckFailedException",
+    "States.DataLimitExceeded",
+    "States.QueryEvaluationError",
+    "States.Runtime",
+];
+
+/// Whether an execution that failed with this error waits for a person: trying again would come to the same.
+#[must_use]
+pub fn needs_person(error: &str) -> bool {
+    const OWN: [&[(&str, Treatment)]; 9] = [
+        InvalidCallback::NAMES,
+        LookupError::NAMES,
+        InquiryError::NAMES,
+        RecordError::NAMES,
+        PayError::NAMES,
+        ReverseError::NAMES,
+        NotifyError::NAMES,
+        EnsureError::NAMES,
+        AddCardError::NAMES,
+    ];
+    let definite = (error, Treatment::Definite);
+    OF_THE_DEFINITION.contains(&error) || OWN.iter().any(|names| names.contains(&definite))
+}
+
+/// Who goes on with an open payment, by how the execution of its attempt stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// The execution itself.
+    Running,
+    /// Reconciliation: the next attempt. The name of the error, or of the end, that made it needed.
+    NextAttempt(String),
+    /// A person, for this reason.
+    Person(String),
+}
+
+/// Whose turn it is.
+#[must_use]
+pub fn after(standing: Standing) -> Turn {
+    match standing {
+        Standing::Running => Turn::Running,
+        Standing::Failed(error) if needs_person(&error) => Turn::Person(error),
+        Standing::Failed(error) => Turn::NextAttempt(error),
+        // It ended where an execution may end, and yet the payment is open: another one is due.
+        Standing::Succeeded => Turn::NextAttempt("Succeeded".to_owned()),
+        Standing::TimedOut => Turn::NextAttempt("States.Timeout".to_owned()),
+        Standing::Aborted => Turn::Person("Aborted".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_asks_for_a_judgement_is_a_persons_and_every_outage_is_the_systems() {
+        for error in [
+            "ChargeMismatch",
+            "DynamoDB.ConditionalCheckFailedException",
+            "InvalidCallback",
+            "InvalidInput",
+            "ItemUnreadable",
+            "OutcomeConflict",
+            "RefusalNeedsPerson",
+            "States.DataLimitExceeded",
+            "States.QueryEvaluationError",
+            "States.Runtime",
+            "TokenReused",
+        ] {
+            assert_eq!(
+                after(Standing::Failed(error.into())),
+                Turn::Person(error.into())
+            );
+        }
+        for error in [
+            "BankUnavailable",
+            "DynamoDB.ThrottlingException",
+            "Lambda.TooManyRequestsException",
+            "Lambda.Unknown",
+            "NotReversibleYet",
+            "NotificationFailed",
+            "Runtime.ExitError",
+            "Sandbox.Timedout",
+            "SigningKeyUnavailable",
+            "States.Permissions",
+            "States.TaskFailed",
+            "States.Timeout",
+            "TableUnavailable",
+            "TransactionConflict",
+            "an error that AWS invents tomorrow",
+        ] {
+            let next = Turn::NextAttempt(error.into());
+            assert_eq!(after(Standing::Failed(error.into())), next);
+        }
+        assert!(matches!(after(Standing::TimedOut), Turn::NextAttempt(_)));
+        assert!(matches!(after(Standing::Aborted), Turn::Person(_)));
+    }
+}

@@ -297,6 +297,8 @@ pub enum BenchPart {
     Counts,
     /// Two thousand payments on the local AWS, and one callback two hundred thousand times through one process
     Load,
+    /// Two thousand due payments, with a bank that is slow and with one that hangs
+    Due,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::aws::{Aws, REGION};
 use crate::deploy::{self, Deployment};
+use crate::faults::away::Away;
 use crate::faults::proxy::Proxy;
 use crate::faults::scope::Scopes;
 use crate::interrupt::Interrupt;
@@ -77,12 +78,12 @@ pub enum Between {
     Doors(Outside),
 }
 
-/// When the sandbox bank sends notifications.
+/// When the sandbox bank sends notifications, and reconciliation runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notifications {
-    /// After every decision, as a bank does.
+    /// After every decision, as a bank does; every minute, as its schedule says.
     Automatic,
-    /// When it is asked to, so that a test decides what arrives and in which order.
+    /// When they are asked to, so that a test decides what happens and in which order.
     OnDemand,
 }
 
@@ -158,7 +159,8 @@ impl Environment {
         match &options.between {
             Between::Nothing => {}
             Between::FaultProxy => {
-                let proxy = Proxy::listen(&real).await?;
+                let away_file = ministack::away_file(&aws_directory(&options));
+                let proxy = Proxy::listen(&real, Away::in_file(away_file)).await?;
                 seen = proxy.addresses().clone();
                 scopes = Some(proxy.scopes().clone());
                 services.spawn(proxy.serve(services.stopping()));
@@ -275,10 +277,14 @@ fn aws_settings(options: &Options, port: u16, seen: &Outside) -> ministack::Sett
     ministack::Settings {
         port,
         functions_endpoint: seen.aws.clone(),
-        directory: options.directory.join("aws"),
+        directory: aws_directory(options),
         log: options.directory.join("ministack.log"),
         keep_state: options.state != State::Dropped,
     }
+}
+
+fn aws_directory(options: &Options) -> PathBuf {
+    options.directory.join("aws")
 }
 
 async fn start_aws(options: &Options, settings: &ministack::Settings) -> Result<MiniStack> {
@@ -327,6 +333,9 @@ async fn fill(
         let site = Site::new(Shop::new(orders.clone(), key), &aws, &outputs)?;
         services.spawn(site.serve(ports.shop, services.stopping()));
         furnish::tell_bank(&outputs, options.notifications).await?;
+        if options.notifications == Notifications::OnDemand {
+            furnish::stop_schedule(&outputs).await?;
+        }
         furnish::seed(&orders).await
     })
     .await?;

@@ -1,11 +1,13 @@
 //! What a deployment does not bring itself: the bank's keys, the merchant account's URLs, orders.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use payment3_bank::{FORMER_SECRET_KEY, PUBLIC_KEY, SECRET_KEY};
+use serde_json::json;
 
 use crate::aws::Aws;
 use crate::environment::Notifications;
 use crate::http::client;
+use crate::json_api;
 use crate::outputs::Outputs;
 use crate::shop::{NewOrder, OrderBook, SigningKey};
 
@@ -19,7 +21,7 @@ const SEEDED_ORDERS: [(&str, &str, &str); 2] = [
 /// that the bank may sign with either.
 pub(crate) async fn put_gateway_secret(aws: &Aws, outputs: &Outputs, bank_url: &str) -> Result<()> {
     for key in [FORMER_SECRET_KEY, SECRET_KEY] {
-        let value = serde_json::json!({
+        let value = json!({
             "url": bank_url,
             "b2c": format!("{PUBLIC_KEY}:{key}"),
         });
@@ -66,7 +68,7 @@ pub(crate) async fn webhook_key_text(aws: &Aws, outputs: &Outputs) -> Result<Str
 pub(crate) async fn tell_bank(outputs: &Outputs, notifications: Notifications) -> Result<()> {
     let response = client()
         .put(format!("{}/sandbox/merchant", outputs.bank_url))
-        .json(&serde_json::json!({
+        .json(&json!({
             "callbackUrl": format!("{}/callback", outputs.api_url),
             "notifyUrl": format!("{}/notify", outputs.api_url),
             "shopUrl": outputs.shop_url,
@@ -92,6 +94,27 @@ pub(crate) async fn seed(orders: &OrderBook) -> Result<()> {
             recipient: None,
         };
         orders.create(id, &order).await?;
+    }
+    Ok(())
+}
+
+/// Stops the schedule of reconciliation: a test runs it when its payments are ready for that.
+///
+/// # Errors
+/// The local AWS does not answer, or has no schedule.
+pub(crate) async fn stop_schedule(outputs: &Outputs) -> Result<()> {
+    let prefix = format!("payment3-reconcile-{}", outputs.branch);
+    let found = json_api::call(
+        &outputs.aws_endpoint,
+        "AWSEvents.ListRules",
+        &json!({"NamePrefix": prefix}),
+    )
+    .await?;
+    let rules = found["Rules"].as_array().context("rules have names")?;
+    ensure!(!rules.is_empty(), "reconciliation has no schedule");
+    for rule in rules {
+        let name = json!({"Name": rule["Name"]});
+        json_api::call(&outputs.aws_endpoint, "AWSEvents.DisableRule", &name).await?;
     }
     Ok(())
 }

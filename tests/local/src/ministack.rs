@@ -89,6 +89,7 @@ impl MiniStack {
             .env("S3_PERSIST", keep)
             .env("STATE_DIR", directory.join("state"))
             .env("S3_DATA_DIR", directory.join("s3"))
+            .env("AWAY_FILE", away_file(&directory))
             .env("TMPDIR", &temporary)
             .env("PYTHONUNBUFFERED", "1")
             .stdin(Stdio::piped())
@@ -180,6 +181,11 @@ impl MiniStack {
             workspace::shown(&self.log)
         )
     }
+}
+
+/// Which file says what is away from the state machine of the local AWS in `directory`.
+pub fn away_file(directory: &Path) -> PathBuf {
+    directory.join("away")
 }
 
 /// Whether a local AWS answers at `endpoint`.

@@ -99,6 +99,95 @@ impl Operator {
         }
     }
 
+    /// Lets time pass for every open payment: each is as if it were so many seconds later, in all that it notes of time.
+    ///
+    /// # Errors
+    /// The table cannot be read or written.
+    pub async fn pass(&self, seconds: i64) -> Result<()> {
+        for (key, due) in self.open().await? {
+            self.pass_for(&key, due, seconds).await?;
+        }
+        Ok(())
+    }
+
+    /// The keys of all open records, and when each is looked at again, in seconds since 1970.
+    ///
+    /// # Errors
+    /// The table cannot be read.
+    pub async fn open(&self) -> Result<Vec<(String, i64)>> {
+        let mut items = self
+            .aws
+            .dynamodb
+            .scan()
+            .table_name(self.outputs.table("card-payment-record")?)
+            .index_name("open_index")
+            .projection_expression("tokenId, lookAgainAt")
+            .into_paginator()
+            .items()
+            .send();
+        let mut open = Vec::new();
+        while let Some(item) = items.next().await {
+            let item = item.context("the open records cannot be read")?;
+            let key = item.get("tokenId").and_then(|key| key.as_s().ok());
+            let due = item.get("lookAgainAt").and_then(|due| due.as_n().ok());
+            let (key, due) = key.zip(due).context("an index has its keys")?;
+            open.push((key.clone(), due.parse().context("a time in seconds")?));
+        }
+        Ok(open)
+    }
+
+    /// Makes one record older in all that it notes of time; not if it was changed meanwhile: then time passes for it later.
+    async fn pass_for(&self, key: &str, due: i64, seconds: i64) -> Result<()> {
+        let table = self.outputs.table("card-payment-record")?;
+        let key = AttributeValue::S(key.to_owned());
+        let record = self.aws.dynamodb.get_item().table_name(table);
+        let record = record.key("tokenId", key.clone()).consistent_read(true);
+        let record = record.send().await.context("a record cannot be read")?;
+        let record = record.item.unwrap_or_default();
+        let mut change = vec!["lookAgainAt = :lookAgainAt".to_owned()];
+        let number = |value: i64| AttributeValue::N(value.to_string());
+        let mut values = vec![(":lookAgainAt".to_owned(), number(due - seconds))];
+        for name in [
+            "troubleSince",
+            "unknownSince",
+            "openSince",
+            "decidedAt",
+            "reversingSince",
+        ] {
+            let older = match record.get(name) {
+                Some(AttributeValue::N(at)) => {
+                    let at: i64 = at.parse().context("a time in seconds")?;
+                    number(at - seconds)
+                }
+                Some(AttributeValue::S(at)) => {
+                    let at: jiff::Timestamp = at.parse().context("a time")?;
+                    let older = at - jiff::SignedDuration::from_secs(seconds);
+                    AttributeValue::S(format!("{older:.3}"))
+                }
+                _ => continue,
+            };
+            change.push(format!("{name} = :{name}"));
+            values.push((format!(":{name}"), older));
+        }
+        let update = self.aws.dynamodb.update_item().table_name(table);
+        let mut update = update
+            .key("tokenId", key)
+            .update_expression(format!("SET {}", change.join(", ")))
+            .condition_expression("lookAgainAt = :asRead")
+            .expression_attribute_values(":asRead", number(due));
+        for (name, value) in values {
+            update = update.expression_attribute_values(name, value);
+        }
+        match update.send().await {
+            Err(SdkError::ServiceError(error))
+                if error.err().is_conditional_check_failed_exception() =>
+            {
+                Ok(())
+            }
+            update => update.map(drop).context("a record cannot be made older"),
+        }
+    }
+
     /// Has reconciliation come back to a charge's payment now, as it would by itself once nobody has called back for five
     /// minutes. Returns its report.
     ///

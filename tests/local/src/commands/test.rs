@@ -496,12 +496,14 @@ async fn browser(screenshots: bool, interrupt: &mut Interrupt) -> Result<()> {
     result.and(stopped)
 }
 
-/// Takes all of AWS away in the middle of payments, in an environment of its own that saves its state.
+/// Takes one service after the other away in the middle of payments, and all of AWS, in an environment of its own that saves its
+/// state.
 async fn outage(interrupt: &mut Interrupt) -> Result<()> {
     let options = Options {
         directory: workspace::local_dir().join("test-outage"),
         branch: "outage".to_owned(),
         state: State::Renewed,
+        between: Between::FaultProxy,
         ..options()
     };
     let environment = Environment::start(options, interrupt).await?;

@@ -4,9 +4,10 @@
 //! AWS endpoint, the bank and the shop's webhook. It knows to which payment a call belongs ([`scope`]) and which process
 //! made it ([`caller`]), so that it can spoil one call of one payment while others run beside it. A [`scenario`] plays the
 //! shopper, the bank's notification, the operator and the schedule until everything is at its end, and [`matrix`] does so
-//! for every call, every fault and every flow. An [`outage`] takes all of AWS away at once. [`broken`] copies of the
+//! for every call, every fault and every flow. An [`outage`] takes a service [`away`] from all payments at once, or all of AWS. [`broken`] copies of the
 //! functions show that the check can fail.
 
+pub mod away;
 pub mod broken;
 pub mod call;
 pub mod caller;

@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
+use super::away::{Away, How, Service};
 use super::call::{CallName, Target, operation};
 use super::caller::{Caller, short_name};
 use super::scope::{Fault, Scopes, Watched};
@@ -50,8 +51,8 @@ impl Proxy {
     ///
     /// # Errors
     /// There is no free port.
-    pub async fn listen(outside: &Outside) -> Result<Self> {
-        let scopes = Scopes::default();
+    pub async fn listen(outside: &Outside, away: Away) -> Result<Self> {
+        let scopes = Scopes::with(away);
         // The functions' own time-outs are to count, not the proxy's.
         let http = crate::http::builder()
             .build()
@@ -156,6 +157,16 @@ struct NoAnswer;
 impl Connection {
     async fn answer(&self, request: Request<Incoming>) -> Result<WholeAnswer, NoAnswer> {
         let request = WholeRequest::read(request).await.map_err(|_| NoAnswer)?;
+        match self.away(&request).await {
+            None => {}
+            Some(How::Slow(by)) => sleep(by).await,
+            Some(How::Closed) => return Err(NoAnswer),
+            Some(How::Throttled) => return Ok(self.error(StatusCode::TOO_MANY_REQUESTS, &request)),
+            Some(How::Silent) => {
+                sleep(CALLER_GIVES_UP).await;
+                return Err(NoAnswer);
+            }
+        }
         let body = String::from_utf8_lossy(&request.body);
         let Some(watched) = self.door.scopes.of(&request.path, &body) else {
             return self.forward(&request).await;
@@ -164,12 +175,32 @@ impl Connection {
             learn(&watched, &request.body, "reference_order");
         }
         let call = self.name(&request).await;
+        if watched.has_no_tables(&call.function)
+            && Service::of(self.door.target, &request.headers) == Some(Service::DynamoDb)
+        {
+            return Ok(self.error(StatusCode::TOO_MANY_REQUESTS, &request));
+        }
         let answer = match watched.arrives(&call) {
             None => self.effect(&watched, &request).await,
             Some(fault) => self.spoil(fault, &watched, &call, &request).await,
         };
         watched.answered(&call);
         answer
+    }
+
+    /// How what is called is away from its caller, if it is.
+    async fn away(&self, request: &WholeRequest) -> Option<How> {
+        let away = self.door.scopes.away();
+        for (function, how) in away.rules_for(self.door.target, &request.headers) {
+            let Some(function) = function else {
+                return Some(how);
+            };
+            let caller = self.caller().await.ok();
+            if caller.is_some_and(|caller| short_name(&caller.function) == function) {
+                return Some(how);
+            }
+        }
+        None
     }
 
     async fn spoil(

@@ -320,7 +320,25 @@ impl Stage {
         Ok(charge.is_some_and(|charge| lines.iter().any(|line| line.contains(charge))))
     }
 
-    fn watch(&self, begun: &Begun, start: Start) -> Scope {
+    /// Which flow it is.
+    pub fn flow_of(begun: &Begun) -> Flow {
+        begun.flow
+    }
+
+    /// The bank's charge of a payment, once its record has it.
+    ///
+    /// # Errors
+    /// The environment does not answer.
+    pub async fn charge_of(&self, begun: &Begun) -> Result<Option<String>> {
+        let record = self.look.record_by_token(&begun.payment.token).await?;
+        let charge = record
+            .as_ref()
+            .and_then(|record| record["chargeId"].as_str());
+        Ok(charge.map(str::to_owned))
+    }
+
+    /// Watches a payment.
+    pub fn watch(&self, begun: &Begun, start: Start) -> Scope {
         let payment = &begun.payment;
         let mut ids = vec![payment.token.clone(), payment.key.clone()];
         // Two payments of one order are told apart by their charges alone.
@@ -392,25 +410,27 @@ impl Stage {
     /// # Errors
     /// The bank does not answer.
     pub async fn pay(&self, begun: &Begun) -> Result<()> {
+        match self.go_to_the_bank(begun).await? {
+            Some(form) => self.come_back(begun, &form).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The shopper's part up to the moment at which the bank sends them back. `None` where they are back already, as without
+    /// 3-D Secure, or saw errors only and left.
+    ///
+    /// # Errors
+    /// The bank does not answer.
+    pub async fn go_to_the_bank(&self, begun: &Begun) -> Result<Option<ReturnForm>> {
         let Begun { payment, flow, .. } = begun;
-        let flow = *flow;
-        let Some(next) = self.check_out(payment).await? else {
-            // The shopper saw errors only, and left.
-            return Ok(());
+        let Some(Next::ThreeDs(page)) = self.check_out(payment).await? else {
+            return Ok(None);
         };
-        let page = match next {
-            Next::ThreeDs(page) => page,
-            // Decided without 3-D Secure: the browser is back in the shop.
-            Next::Shop(_) => return Ok(()),
-        };
-        if flow == Flow::EarlyCallback {
+        if *flow == Flow::EarlyCallback {
             self.call_back_early(&page).await?;
         }
         let form = shopper::authenticate(&page).await?;
         match flow {
-            Flow::NothingCalledBack => return Ok(()),
-            // Only one of the two calls: which of them comes first would decide which calls are made.
-            Flow::Notified => return self.notify(form.charge_id()?).await,
             Flow::OrderGone => self.elsewhere.delete_order(&payment.order.order_id).await?,
             Flow::OrderGoneSettled => {
                 self.elsewhere.delete_order(&payment.order.order_id).await?;
@@ -418,7 +438,20 @@ impl Stage {
             }
             _ => {}
         }
-        self.call_back(&form).await;
+        Ok(Some(form))
+    }
+
+    /// The bank sends the shopper back, or notifies: only one of the two, as which of them comes first would decide which
+    /// calls are made.
+    ///
+    /// # Errors
+    /// The bank does not answer.
+    pub async fn come_back(&self, begun: &Begun, form: &ReturnForm) -> Result<()> {
+        match begun.flow {
+            Flow::NothingCalledBack => {}
+            Flow::Notified => self.notify(form.charge_id()?).await?,
+            _ => self.call_back(form).await,
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use super::away::Away;
 use super::call::CallName;
 
 /// What can go wrong with a call.
@@ -78,9 +79,12 @@ impl fmt::Display for Step {
     }
 }
 
-/// All payments that are watched. A call belongs to the payment whose ids stand in it.
+/// All payments that are watched, and what is away from everybody. A call belongs to the payment whose ids stand in it.
 #[derive(Debug, Clone, Default)]
-pub struct Scopes(Arc<Mutex<Vec<Arc<Mutex<State>>>>>);
+pub struct Scopes {
+    watched: Arc<Mutex<Vec<Arc<Mutex<State>>>>>,
+    away: Away,
+}
 
 #[derive(Debug)]
 struct State {
@@ -88,6 +92,8 @@ struct State {
     calls: Vec<CallName>,
     planned: Option<(Step, Fault)>,
     struck: Option<Instant>,
+    /// The function from which the tables are away, for this payment alone.
+    without_tables: Option<String>,
     /// How many calls of each name have been answered, for whoever waits for the next.
     answered: watch::Sender<BTreeMap<CallName, usize>>,
 }
@@ -103,6 +109,14 @@ pub struct Scope {
 pub(super) struct Watched(Arc<Mutex<State>>);
 
 impl Scopes {
+    /// Nothing is watched; what is away from everybody is said elsewhere.
+    pub fn with(away: Away) -> Self {
+        Self {
+            away,
+            ..Self::default()
+        }
+    }
+
     /// Watches the payment with these ids; the ids that the bank gives it are learned on the way.
     pub fn watch(&self, ids: impl IntoIterator<Item = String>) -> Scope {
         let state = Arc::new(Mutex::new(State {
@@ -110,18 +124,24 @@ impl Scopes {
             calls: Vec::new(),
             planned: None,
             struck: None,
+            without_tables: None,
             answered: watch::Sender::default(),
         }));
-        lock(&self.0).push(state.clone());
+        lock(&self.watched).push(state.clone());
         Scope {
             all: self.clone(),
             state,
         }
     }
 
+    /// What is away from the functions, whatever payment they work on.
+    pub fn away(&self) -> &Away {
+        &self.away
+    }
+
     /// The payment that a call belongs to.
     pub(super) fn of(&self, path: &str, body: &str) -> Option<Watched> {
-        let scopes = lock(&self.0);
+        let scopes = lock(&self.watched);
         scopes
             .iter()
             .find(|scope| {
@@ -138,6 +158,11 @@ impl Scope {
     /// Plans the one fault.
     pub fn plan(&self, step: Step, fault: Fault) {
         lock(&self.state).planned = Some((step, fault));
+    }
+
+    /// Throttles the tables for a function (`pay-order`), as far as it works on this payment; or for none any more.
+    pub fn throttle_tables_of(&self, function: Option<&str>) {
+        lock(&self.state).without_tables = function.map(str::to_owned);
     }
 
     /// The calls so far, in order.
@@ -166,11 +191,16 @@ impl Scope {
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        lock(&self.all.0).retain(|other| !Arc::ptr_eq(other, &self.state));
+        lock(&self.all.watched).retain(|other| !Arc::ptr_eq(other, &self.state));
     }
 }
 
 impl Watched {
+    /// Whether the tables are away from this function.
+    pub(super) fn has_no_tables(&self, function: &str) -> bool {
+        lock(&self.0).without_tables.as_deref() == Some(function)
+    }
+
     /// Counts a call, and says what is to go wrong with it.
     pub(super) fn arrives(&self, call: &CallName) -> Option<Fault> {
         let mut state = lock(&self.0);

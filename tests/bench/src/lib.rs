@@ -12,6 +12,7 @@ pub mod cases;
 pub mod certificates;
 pub mod chain;
 pub mod cpu;
+pub mod due;
 pub mod figures;
 pub mod front;
 pub mod lambda;

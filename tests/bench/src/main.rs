@@ -1,10 +1,11 @@
 //! `cargo local bench`: measures, prints, and ends unsuccessfully when a count or a size is over its limit.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
-use payment3_bench::{load, measure};
+use payment3_bench::{due, load, measure};
 use payment3_local::interrupt::Interrupt;
 
 /// Measures what the functions cost.
@@ -13,6 +14,12 @@ use payment3_local::interrupt::Interrupt;
 struct Arguments {
     /// What to measure; everything but the load when absent
     part: Option<Part>,
+    /// For due payments: functions that were built elsewhere, such as of an earlier commit
+    #[arg(long)]
+    functions: Option<PathBuf>,
+    /// For due payments: one run of reconciliation looks at everything, as it did before there was one for each shard
+    #[arg(long)]
+    alone: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -21,6 +28,8 @@ enum Part {
     Counts,
     /// Two thousand payments on the local AWS, and one callback two hundred thousand times through one process
     Load,
+    /// Two thousand due payments, with a bank that is slow and with one that hangs
+    Due,
 }
 
 #[tokio::main]
@@ -36,10 +45,16 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<()> {
     let mut interrupt = Interrupt::new()?;
-    let verdict = match arguments.part {
+    let Arguments {
+        part,
+        functions,
+        alone,
+    } = arguments;
+    let verdict = match part {
         None => measure::everything(&mut interrupt).await?,
         Some(Part::Counts) => measure::counts(&mut interrupt).await?,
         Some(Part::Load) => return load::run(&mut interrupt).await,
+        Some(Part::Due) => return due::run(functions, alone, &mut interrupt).await,
     };
     println!("### What may not be exceeded\n\n{verdict}");
     match verdict.over()[..] {

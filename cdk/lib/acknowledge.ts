@@ -4,6 +4,7 @@ import type { IConstruct } from "constructs";
 /** Findings of cdk-nag's AwsSolutions rules that are meant to be. */
 export type AcknowledgedRule =
   | "AwsSolutions-IAM5[Resource::*]"
+  | `AwsSolutions-IAM5[Resource::arn:${string}:execution:${string}:*]`
   | "AwsSolutions-SMG4"
   | "AwsSolutions-APIG4"
   | "AwsSolutions-DDB3"

@@ -24,6 +24,10 @@ export interface FunctionSpec {
   readonly masterRecords?: TableAccess;
   /** Whether it starts executions of the state machine. */
   readonly startsExecutions?: true;
+  /** Whether it looks at how executions of the state machine stand. */
+  readonly looksAtExecutions?: true;
+  /** Whether its runs are left out of X-Ray: they are not caused by a request or a payment. */
+  readonly untraced?: true;
   /** Whether it calls the bank, and so reads the gateway secret. */
   readonly callsBank?: true;
   /** Whether it believes the bank that there is no charge with a reference, where the deployment says that it may. */
@@ -52,12 +56,13 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
   callback: {
     description: "3DS done, or the bank's notification: starts the charge's execution",
     tables: {
-      "card-payment-record": { items: ["GetItem", "UpdateItem"], queries: ["chargeId_index", "orderId_index"] },
+      "card-payment-record": { items: ["GetItem", "PutItem", "UpdateItem"], queries: ["chargeId_index", "orderId_index"] },
       "check-status": { items: ["GetItem"] },
       order: { items: ["GetItem"] },
     },
     masterRecords: { items: [], queries: ["chargeId_index"] },
     startsExecutions: true,
+    callsBank: true,
     verifiesBank: true,
     settings: ["CALLBACK_BASES", "DEFAULT_CALLBACK_BASE"],
   },
@@ -114,9 +119,11 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
     callsBank: true,
   },
   reconcile: {
-    description: "Every five minutes: comes back to every open payment that nobody called back for",
+    description: "Every minute, for each shard: comes back to every open payment that is due",
     tables: { "card-payment-record": { items: ["UpdateItem"], queries: ["open_index"] }, "check-status": { items: ["UpdateItem"] } },
     startsExecutions: true,
+    looksAtExecutions: true,
+    untraced: true,
     callsBank: true,
     believesReferences: true,
   },

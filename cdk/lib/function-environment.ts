@@ -3,7 +3,7 @@ import { type FunctionName, type TableName, resourceName } from "./names";
 import type { Secrets } from "./secrets";
 import type { Settings } from "./settings";
 import type { Tables } from "./tables";
-import { HTTP_TIMEOUT_MS } from "./timeouts";
+import { HTTP_TIMEOUT_MS, bankTimeoutMs } from "./timeouts";
 
 /** What functions are wired to. */
 export interface Wiring {
@@ -41,7 +41,7 @@ export function functionEnvironment(name: FunctionName, wiring: Wiring): Record<
     environment["GATEWAY_SECRET_ARN"] = secrets.gatewayArn;
   }
   if (spec.callsBank) {
-    environment["BANK_TIMEOUT_MS"] = String(HTTP_TIMEOUT_MS.bank);
+    environment["BANK_TIMEOUT_MS"] = String(bankTimeoutMs(name));
   }
   if (spec.believesReferences && settings.bankFindsByReference) {
     environment["BANK_FINDS_BY_REFERENCE"] = "true";

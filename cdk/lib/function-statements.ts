@@ -1,5 +1,6 @@
 import { Aws } from "aws-cdk-lib";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
+import type { Branch } from "./branch";
 import { type FunctionSpec, FUNCTION_CATALOGUE, type TableAccess } from "./function-catalogue";
 import { type Wiring, requireStateMachine } from "./function-environment";
 import { type FunctionName, type TableName, constructId, resourceName } from "./names";
@@ -19,6 +20,9 @@ export function functionStatements(name: FunctionName, wiring: Wiring): PolicySt
       new PolicyStatement({ sid: "StartExecutions", actions: ["states:StartExecution"], resources: [requireStateMachine(name, wiring)] }),
     );
   }
+  if (spec.looksAtExecutions) {
+    statements.push(new PolicyStatement({ sid: "LookAtExecutions", actions: ["states:DescribeExecution"], resources: [executionsArn(wiring.settings.branch)] }));
+  }
   if (spec.callsBank || spec.verifiesBank) {
     statements.push(readSecret("ReadGatewaySecret", wiring.secrets.gatewayArn));
   }
@@ -26,6 +30,11 @@ export function functionStatements(name: FunctionName, wiring: Wiring): PolicySt
     statements.push(readSecret("ReadShopWebhookSecret", wiring.secrets.shopWebhookArn));
   }
   return statements;
+}
+
+/** Every execution of a branch's state machine; in another account's terms where those are given. */
+export function executionsArn(branch: Branch, partition = Aws.PARTITION, region = Aws.REGION, account = Aws.ACCOUNT_ID): `arn:${string}:execution:${string}:*` {
+  return `arn:${partition}:states:${region}:${account}:execution:${resourceName("payment", branch)}:*`;
 }
 
 function accessStatements(sid: string, tableArn: string, access: TableAccess): PolicyStatement[] {

@@ -4,20 +4,18 @@ import { Architecture, Function as LambdaFunction, LoggingFormat, Runtime, Traci
 import { LogGroup } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
-import { FUNCTION_CATALOGUE } from "./function-catalogue";
+import { type FunctionSpec, FUNCTION_CATALOGUE } from "./function-catalogue";
 import { functionCode } from "./function-code";
 import { type Wiring, functionEnvironment } from "./function-environment";
-import { functionStatements } from "./function-statements";
+import { executionsArn, functionStatements } from "./function-statements";
 import { lifecycleOf } from "./lifecycle";
 import { type FunctionName, constructId, resourceName } from "./names";
+import { SHARDS } from "./schedule";
 import { sendTraces, writeLogs } from "./telemetry-statements";
 import { FUNCTION_TIMEOUT_SECONDS } from "./timeouts";
 
 /** Megabytes; on AWS Lambda the share of a processor grows with them. */
 const MEMORY_SIZE = 256;
-
-/** Runs of reconciliation never overlap: one every five minutes, of at most four. */
-const RECONCILE_CONCURRENCY = 1;
 
 /** One function with a role and a log group of its own. */
 export class PaymentFunction extends Construct {
@@ -30,6 +28,7 @@ export class PaymentFunction extends Construct {
     super(scope, constructId(name));
     const { branch, architecture, assetsDirectory, reservedConcurrency } = wiring.settings;
     const lifecycle = lifecycleOf(branch);
+    const spec: FunctionSpec = FUNCTION_CATALOGUE[name];
     const functionName = resourceName(name, branch);
     this.logGroup = new LogGroup(this, "Logs", {
       logGroupName: `/aws/lambda/${functionName}`,
@@ -40,21 +39,28 @@ export class PaymentFunction extends Construct {
       assumedBy: new ServicePrincipal("lambda.amazonaws.com"),
       description: `What ${functionName} may do`,
       inlinePolicies: {
-        Access: new PolicyDocument({ statements: [...functionStatements(name, wiring), writeLogs(this.logGroup), sendTraces()] }),
+        Access: new PolicyDocument({ statements: [...functionStatements(name, wiring), writeLogs(this.logGroup), ...(spec.untraced ? [] : [sendTraces()])] }),
       },
     });
-    acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "X-Ray has no resource types for sending traces.");
+    if (!spec.untraced) {
+      acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "X-Ray has no resource types for sending traces.");
+    }
+    if (spec.looksAtExecutions) {
+      const executions = executionsArn(branch, "<AWS::Partition>", "<AWS::Region>", "<AWS::AccountId>");
+      acknowledge(role, `AwsSolutions-IAM5[Resource::${executions}]`, "It looks at how any execution of this branch stands: their names are those of charges.");
+    }
     this.lambda = new LambdaFunction(this, "Function", {
       functionName,
-      description: FUNCTION_CATALOGUE[name].description,
+      description: spec.description,
       runtime: Runtime.PROVIDED_AL2023,
       handler: "bootstrap",
       architecture: architecture === "arm64" ? Architecture.ARM_64 : Architecture.X86_64,
       code: functionCode(assetsDirectory, name, architecture),
       memorySize: MEMORY_SIZE,
       timeout: Duration.seconds(FUNCTION_TIMEOUT_SECONDS[name]),
-      tracing: Tracing.ACTIVE,
-      ...(reservedConcurrency === undefined ? {} : { reservedConcurrentExecutions: name === "reconcile" ? RECONCILE_CONCURRENCY : reservedConcurrency }),
+      tracing: spec.untraced ? Tracing.PASS_THROUGH : Tracing.ACTIVE,
+      // Runs of one shard never overlap.
+      ...(reservedConcurrency === undefined ? {} : { reservedConcurrentExecutions: name === "reconcile" ? SHARDS : reservedConcurrency }),
       environment: functionEnvironment(name, wiring),
       logGroup: this.logGroup,
       loggingFormat: LoggingFormat.JSON,

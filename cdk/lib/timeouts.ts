@@ -12,6 +12,8 @@ import type { FunctionName } from "./names";
 export const HTTP_TIMEOUT_MS = {
   /** The bank's gateway: no limit is documented, integrations wait 15 to 30 s. */
   bank: 15_000,
+  /** The same where a shopper's browser waits for it, who has paid or not: reconciliation asks again within a minute. */
+  bankInPassing: 6_000,
   /** The shop's webhook endpoint. */
   shop: 8_000,
   /** One AWS API call with its repeats; an attempt has half of it. */
@@ -27,7 +29,8 @@ export const HTTP_API_LIMIT_SECONDS = 30;
 /** Seconds that one invocation of a function may take. */
 export const FUNCTION_TIMEOUT_SECONDS: Readonly<Record<FunctionName, number>> = {
   cardtoken: 29,
-  callback: 12,
+  // A return beyond those that may start executions asks the bank, between reads and writes of the record.
+  callback: 24,
   "parse-callback": 10,
   "lookup-record": 12,
   "inquire-charge": 25,
@@ -41,7 +44,12 @@ export const FUNCTION_TIMEOUT_SECONDS: Readonly<Record<FunctionName, number>> = 
   // asks again. A second request that the end of this time cuts off counts as one whose answer was lost.
   "reverse-charge": 55,
   "check-status": 10,
-  // Takes up records for two and a half minutes at most. The last one may need the bank for 51 seconds: six inquiries of 6 s for charges that somebody has
-  // named, and one of 15 s by reference; then what is written.
-  reconcile: 240,
+  // Ends before the next run of the same shard begins. It takes up records for a part of this time, and a record that takes too long is cut off
+  // (activities/src/activity/reconcile), so that it comes to its end by itself.
+  reconcile: 55,
 };
+
+/** Milliseconds that a function gives the bank for one call. */
+export function bankTimeoutMs(name: FunctionName): number {
+  return name === "callback" ? HTTP_TIMEOUT_MS.bankInPassing : HTTP_TIMEOUT_MS.bank;
+}

@@ -32,6 +32,7 @@ const orders = "payment3-order-feature-a.Arn";
 const checkStatus = "payment3-check-status-feature-a.Arn";
 const mapping = "payment3-kbank-user-mapping-feature-a.Arn";
 const start = "states:StartExecution payment3-payment-feature-a.Arn";
+const executions = "arn:AWS::Partition:states:AWS::Region:AWS::AccountId:execution:payment3-payment-feature-a:*";
 const readGateway = "secretsmanager:GetSecretValue payment3-gateway-feature-a.Id";
 
 /** All that a function may do beside its own logs and traces. */
@@ -48,6 +49,7 @@ const GRANTS: Readonly<Record<FunctionName, readonly string[]>> = {
   ],
   callback: [
     `dynamodb:GetItem ${records}`,
+    `dynamodb:PutItem ${records}`,
     `dynamodb:UpdateItem ${records}`,
     byCharge,
     `dynamodb:Query ${records}/index/orderId_index`,
@@ -97,6 +99,7 @@ const GRANTS: Readonly<Record<FunctionName, readonly string[]>> = {
     `dynamodb:Query ${records}/index/open_index`,
     `dynamodb:UpdateItem ${checkStatus}`,
     start,
+    `states:DescribeExecution ${executions}`,
     readGateway,
   ],
 };
@@ -138,7 +141,8 @@ for (const name of FUNCTIONS) {
   test(`${name} may do what it needs, and nothing else`, () => {
     const [, role] = roleOf(functionNamed(`payment3-${name}-feature-a`), "Role");
     const logs = `/aws/lambda/payment3-${name}-feature-a.Arn`;
-    const telemetry = [`logs:CreateLogStream ${logs}`, `logs:PutLogEvents ${logs}`, "xray:PutTraceSegments *", "xray:PutTelemetryRecords *"];
+    const traces = name === "reconcile" ? [] : ["xray:PutTraceSegments *", "xray:PutTelemetryRecords *"];
+    const telemetry = [`logs:CreateLogStream ${logs}`, `logs:PutLogEvents ${logs}`, ...traces];
     assert.deepEqual(grants(role).sort(), [...GRANTS[name], ...telemetry].sort());
   });
 }
@@ -223,7 +227,11 @@ test("no statement has a wildcard that is not listed with its reason, with any s
         continue;
       }
       assert.ok(!JSON.stringify(statement.Principal ?? {}).includes("*"), where);
-      if ([statement.Resource ?? []].flat().some((resource) => render(most, resource).includes("*"))) {
+      const named = [statement.Resource ?? []].flat().map((resource) => render(most, resource));
+      if (named.includes(executions)) {
+        // Executions have the names of charges, so that only their state machine can be named.
+        assert.deepEqual([actions, named], [["states:DescribeExecution"], [executions]], where);
+      } else if (named.some((resource) => resource.includes("*"))) {
         const listed = WILDCARD_RESOURCES.find((entry) => entry.actions.length === actions.length && entry.actions.every((action) => actions.includes(action)));
         assert.ok(listed, where);
         assert.equal(statement.Resource, "*", where);
@@ -235,8 +243,8 @@ test("no statement has a wildcard that is not listed with its reason, with any s
 test("only the routes and the schedule of this stack may call its functions", () => {
   const permissions = resources(template, "AWS::Lambda::Permission").map(([, { Properties }]) => Properties);
   const [[apiId]] = resources(template, "AWS::ApiGatewayV2::Api") as [[string, Resource]];
-  const [[ruleId]] = resources(template, "AWS::Events::Rule") as [[string, Resource]];
-  const isOurs = (source: unknown) => [apiId, ruleId].some((id) => JSON.stringify(source).includes(id));
+  const ruleIds = resources(template, "AWS::Events::Rule").map(([id]) => id);
+  const isOurs = (source: unknown) => [apiId, ...ruleIds].some((id) => JSON.stringify(source).includes(`"${id}"`));
   assert.deepEqual(
     permissions.map((permission) => [permission["Principal"], render(template, permission["FunctionName"]), isOurs(permission["SourceArn"])]).sort(),
     [
@@ -248,7 +256,7 @@ test("only the routes and the schedule of this stack may call its functions", ()
       ["apigateway.amazonaws.com", "payment3-cardtoken-feature-a.Arn", true],
       ["apigateway.amazonaws.com", "payment3-cardtoken-feature-a.Arn", true],
       ["apigateway.amazonaws.com", "payment3-check-status-feature-a.Arn", true],
-      ["events.amazonaws.com", "payment3-reconcile-feature-a.Arn", true],
+      ...ruleIds.map(() => ["events.amazonaws.com", "payment3-reconcile-feature-a.Arn", true]),
     ],
   );
 });

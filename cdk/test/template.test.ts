@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { FUNCTIONS, TABLES } from "../lib/names";
-import { type Resource, type Template, builtFunctions, physicalNames, render, resources, synthesise } from "./support";
+import { APP_DIRECTORY, type Resource, type Template, builtFunctions, physicalNames, render, resources, synthesise } from "./support";
 
 const assets = builtFunctions();
 const feature = synthesise(assets);
@@ -35,7 +37,7 @@ describe("names", () => {
         "AWS::Logs::LogGroup /aws/vendedlogs/apis/payment3-feature-a",
         "AWS::CloudWatch::Dashboard payment3-feature-a",
         ...suffixed(["alarms"], "AWS::SNS::Topic"),
-        ...suffixed(["reconcile"], "AWS::Events::Rule"),
+        ...[0, 1, 2, 3].map((number) => `AWS::Events::Rule payment3-reconcile-feature-a-${number}`),
       ].sort(),
     );
   });
@@ -100,7 +102,7 @@ describe("functions", () => {
     ],
     callback: [
       "CARD_PAYMENT_RECORD_TABLE", "BRANCH", "CHECK_STATUS_TABLE", "ORDER_TABLE", "STATE_MACHINE_ARN", "GATEWAY_SECRET_ARN", "CALLBACK_BASES",
-      "DEFAULT_CALLBACK_BASE", "AWS_TIMEOUT_MS",
+      "DEFAULT_CALLBACK_BASE", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS",
     ],
     "parse-callback": [],
     "lookup-record": ["CARD_PAYMENT_RECORD_TABLE", "BRANCH", "ORDER_TABLE", "AWS_TIMEOUT_MS"],
@@ -123,8 +125,10 @@ describe("functions", () => {
   test("run a bootstrap, small and traced, and log to a group of their own", () => {
     for (const [id, { Properties }] of resources(feature, "AWS::Lambda::Function")) {
       const { Runtime, Handler, MemorySize, TracingConfig, Architectures, LoggingConfig, FunctionName } = Properties as any;
+      // Sixteen traces a minute of a schedule that finds nothing would cost more than all that an idle branch costs otherwise.
+      const Mode = FunctionName === "payment3-reconcile-feature-a" ? "PassThrough" : "Active";
       assert.deepEqual({ Runtime, Handler, MemorySize, TracingConfig, Architectures }, {
-        Runtime: "provided.al2023", Handler: "bootstrap", MemorySize: 256, TracingConfig: { Mode: "Active" }, Architectures: ["x86_64"],
+        Runtime: "provided.al2023", Handler: "bootstrap", MemorySize: 256, TracingConfig: { Mode }, Architectures: ["x86_64"],
       }, id);
       assert.equal(render(feature, LoggingConfig.LogGroup), `/aws/lambda/${FunctionName}`);
     }
@@ -240,13 +244,39 @@ describe("logs", () => {
   });
 });
 
-test("reconciliation runs every five minutes", () => {
-  const { Name, ScheduleExpression, State, Targets } = only(feature, "AWS::Events::Rule").Properties as any;
-  assert.deepEqual({ Name, ScheduleExpression, State }, { Name: "payment3-reconcile-feature-a", ScheduleExpression: "rate(5 minutes)", State: "ENABLED" });
-  assert.deepEqual(Targets.map((target: any) => render(feature, target.Arn)), ["payment3-reconcile-feature-a.Arn"]);
-  // Neither the rule nor Lambda repeats a run: the next one does its work.
-  assert.equal(Targets[0].RetryPolicy.MaximumRetryAttempts, 0);
-  assert.equal((only(feature, "AWS::Lambda::EventInvokeConfig").Properties as any).MaximumRetryAttempts, 0);
+describe("reconciliation", () => {
+  const rules = resources(feature, "AWS::Events::Rule").map(([, { Properties }]) => Properties);
+  const targets = rules.flatMap(({ Targets }) => Targets);
+
+  test("runs every minute, once for each shard that records have", () => {
+    const source = readFileSync(join(APP_DIRECTORY, "..", "activities", "src", "domain", "ids.rs"), "utf8");
+    const shards = Number(/OPEN_SHARDS: u8 = (\d+);/.exec(source)?.[1]);
+    assert.deepEqual(targets.map(({ Input }) => JSON.parse(Input)), Array.from({ length: shards }, (_, shard) => ({ shard })));
+    for (const { ScheduleExpression, State } of rules) {
+      assert.deepEqual({ ScheduleExpression, State }, { ScheduleExpression: "rate(1 minute)", State: "ENABLED" });
+    }
+    assert.deepEqual(new Set(targets.map(({ Arn }) => render(feature, Arn))), new Set(["payment3-reconcile-feature-a.Arn"]));
+  });
+
+  test("has at most the five targets that AWS allows to a rule, told apart", () => {
+    for (const { Name, Targets } of rules) {
+      assert.ok(Targets.length <= 5, Name);
+      assert.equal(new Set(Targets.map(({ Id }: any) => Id)).size, Targets.length, Name);
+    }
+  });
+
+  test("does not repeat a run, nor keep one that was turned away: the next one does its work", () => {
+    for (const { RetryPolicy } of targets) {
+      assert.equal(RetryPolicy.MaximumRetryAttempts, 0);
+    }
+    const { MaximumRetryAttempts, MaximumEventAgeInSeconds } = only(feature, "AWS::Lambda::EventInvokeConfig").Properties as any;
+    assert.deepEqual({ MaximumRetryAttempts, MaximumEventAgeInSeconds }, { MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60 });
+  });
+
+  test("ends a run before the next one of its shard begins", () => {
+    const reconcile = named(feature, "AWS::Lambda::Function", "FunctionName", "payment3-reconcile-feature-a").Properties;
+    assert.ok(reconcile["Timeout"] < 60);
+  });
 });
 
 describe("HTTP API", () => {
@@ -339,10 +369,10 @@ describe("reserved concurrency", () => {
     assert.ok(Object.values(reserved(feature)).every((count) => count === undefined));
   });
 
-  test("is every function's own; reconciliation runs once at a time", () => {
+  test("is every function's own; reconciliation's is a run for each shard", () => {
     const counts = reserved(synthesise(assets, { reservedConcurrency: "20" }));
     for (const name of FUNCTIONS) {
-      assert.equal(counts[`payment3-${name}-feature-a`], name === "reconcile" ? 1 : 20, name);
+      assert.equal(counts[`payment3-${name}-feature-a`], name === "reconcile" ? 16 : 20, name);
     }
   });
 });

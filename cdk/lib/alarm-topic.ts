@@ -3,15 +3,15 @@ import { AnyPrincipal, Effect, PolicyStatement, ServicePrincipal } from "aws-cdk
 import { Topic, TopicPolicy } from "aws-cdk-lib/aws-sns";
 import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions";
 import { Construct } from "constructs";
+import type { Branch } from "./branch";
 import { resourceName } from "./names";
-import type { Settings } from "./settings";
 
 /** Where a branch's alarms go. More listeners (a pager, a chat) subscribe to it beside the stack. */
 export class AlarmTopic extends Construct {
   /** The topic. */
   readonly topic: Topic;
 
-  constructor(scope: Construct, id: string, { branch, alarmEmail }: Settings) {
+  constructor(scope: Construct, id: string, branch: Branch, alarmEmail: string) {
     super(scope, id);
     this.topic = new Topic(this, "Topic", {
       topicName: resourceName("alarms", branch),
@@ -38,8 +38,6 @@ export class AlarmTopic extends Construct {
         conditions: { Bool: { "aws:SecureTransport": "false" } },
       }),
     );
-    if (alarmEmail !== undefined) {
-      this.topic.addSubscription(new EmailSubscription(alarmEmail));
-    }
+    this.topic.addSubscription(new EmailSubscription(alarmEmail));
   }
 }

@@ -5,17 +5,23 @@ import type { ITopic } from "aws-cdk-lib/aws-sns";
 import { Construct } from "constructs";
 import type { LogMetricName, LogMetrics } from "./log-metrics";
 import { type FunctionName, constructId, resourceName } from "./names";
-import { RECONCILE_EVERY } from "./schedule";
+import { RECONCILE_EVERY, SHARDS } from "./schedule";
 import type { Settings } from "./settings";
 import { ACTIVITIES } from "./state-machine";
 
-/** Seconds that a payment may wait for this system before somebody is called: reconciliation comes every five minutes. */
-export const OLDEST_OPEN_SECONDS = 1800;
+/** Seconds that a payment may be due before somebody is called: reconciliation comes every minute. */
+export const OLDEST_DUE_SECONDS = 1800;
 
 /** Answers of 429 in five minutes that are worth a look: a shop on its best day has none. */
 export const MANY_THROTTLED = 20;
 
 const PERIOD = Duration.minutes(5);
+
+/**
+ * Fewer runs of reconciliation in five minutes than this are too few. A run for each shard and minute are 80, of which some may count in the period before or
+ * after, but not in three periods in a row. Where a single rule does not run, 60 are left.
+ */
+export const TOO_FEW_RUNS = Math.floor((SHARDS * PERIOD.toMinutes() * 7) / (RECONCILE_EVERY.toMinutes() * 8));
 
 /** What rings. */
 interface Ring {
@@ -90,8 +96,8 @@ function rings({ settings, logMetrics, stateMachineArn, throttledRequests, faile
       }),
     );
   return {
-    "executions-failed": { meaning: "A payment stands failed at a step and goes on only when a person repairs it.", metric: ofExecutions("ExecutionsFailed") },
-    "executions-timed-out": { meaning: "A payment was not done within a week.", metric: ofExecutions("ExecutionsTimedOut") },
+    // Not by the executions that fail: reconciliation goes on with all that an outage stopped, and says itself what it cannot go on with.
+    "payment-stands": { meaning: "A payment does not go on without a person: to judge it, or to end what has kept it for too long.", metric: logged("PaymentStands") },
     "executions-throttled": {
       meaning: "Step Functions slows payments down: the account's quota is used up.",
       metric: ofExecutions("ExecutionThrottled"),
@@ -106,24 +112,25 @@ function rings({ settings, logMetrics, stateMachineArn, throttledRequests, faile
     "unknown-state": { meaning: "The bank answers with a state that is not known here: it may mean that money moved.", metric: logged("UnknownState") },
     "refusal-needs-person": { meaning: "A paid charge whose order refuses it, and which must not be reversed without a person.", metric: logged("RefusalNeedsPerson") },
     "notifications-refused": { meaning: "The shop refuses events for good: it does not know of payments.", metric: logged("NotificationsRefused") },
-    "oldest-open-record": {
-      meaning: "A payment has waited for this system for more than half an hour.",
-      metric: logMetrics.get("OldestOpenRecord", { statistic: Stats.MAXIMUM }),
-      threshold: OLDEST_OPEN_SECONDS,
+    "reconcile-behind": {
+      meaning: "Reconciliation came to a payment more than half an hour after it was due.",
+      metric: logMetrics.get("OldestDue", { statistic: Stats.MAXIMUM }),
+      threshold: OLDEST_DUE_SECONDS,
       periods: 2,
     },
     "reconcile-not-running": {
-      meaning: "Reconciliation has not come to its end for a quarter of an hour: nobody comes back to lost callbacks.",
-      metric: logMetrics.get("ReconcileRuns", { statistic: Stats.SUM, period: RECONCILE_EVERY }),
+      meaning: "Runs of reconciliation have been missing for a quarter of an hour: nobody comes back to the open payments of their shards.",
+      metric: logged("ReconcileRuns"),
+      threshold: TOO_FEW_RUNS,
       periods: 3,
       silence: true,
     },
     ...ofFunctions("function-errors", "Errors", ENTRANCES, { meaning: "A function of the API, or reconciliation, crashes or runs out of time." }),
     ...ofFunctions("function-throttles", "Throttles", ENTRANCES, { meaning: "AWS Lambda turns requests of shoppers away." }),
     // Not by the errors that AWS Lambda counts: among those is every answer that the state machine knows by its name.
-    "activity-crashes": { meaning: "Activities crash or run out of time; their executions retry and will fail.", metric: logged("ActivityCrashes"), periods: 2 },
+    "activity-crashes": { meaning: "Activities crash or run out of time: their payments wait, and are tried again.", metric: logged("ActivityCrashes"), periods: 2 },
     ...ofFunctions("activity-throttles", "Throttles", Object.values(ACTIVITIES), {
-      meaning: "AWS Lambda turns an activity away; its executions retry and will fail.",
+      meaning: "AWS Lambda turns an activity away: its payments wait, and are tried again.",
       periods: 2,
     }),
     "api-errors": {

@@ -39,11 +39,8 @@ export class PaymentDashboard extends Construct {
       new AlarmStatusWidget({ width: 24, height: 4, title: "Alarms", alarms: [...alarms.all] }),
       new SingleValueWidget({
         width: HALF,
-        title: "Open",
-        metrics: [
-          logMetrics.get("OpenRecords", { statistic: Stats.MAXIMUM, label: "payments open" }),
-          logMetrics.get("OldestOpenRecord", { statistic: Stats.MAXIMUM, label: "seconds the oldest has waited" }),
-        ],
+        title: "Reconciliation",
+        metrics: [sum("DueRecords", "open payments looked at"), logMetrics.get("OldestDue", { statistic: Stats.MAXIMUM, label: "seconds the oldest was due" })],
       }),
       graph("From callback to paid (ms)", [
         logMetrics.get("CallbackToPaid", { statistic: Stats.p(50), label: "half" }),
@@ -57,9 +54,14 @@ export class PaymentDashboard extends Construct {
       graph("Money back, and what was not passed on", [
         sum("Reversals", "orders reversed", { purpose: "order" }),
         sum("Reversals", "verifications reversed", { purpose: "verification" }),
-        sum("SaveFailures", "cards not saved"),
+        sum("SaveFailures", "cards refused by the bank"),
+        sum("CardsFailed", "cards not saved in time"),
         sum("NotificationsRefused", "events refused"),
         sum("NotificationsFailed", "deliveries failed"),
+      ]),
+      graph("Payments that a person was told of", [
+        ...["definite", "technical", "shop"].map((kind) => sum("StandingPayments", kind, { kind })),
+        sum("PaymentStands", "all"),
       ]),
       graph("Executions", ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"].map(ofExecutions)),
       graph("Wrong at the bank, or with us", [

@@ -59,6 +59,7 @@ export const LOG_METRICS = {
     by: { purpose: "$.purpose" },
   },
   SaveFailures: { meaning: "Cards that the bank would not keep", functions: ["ensure-kbank-user", "add-card"], lines: [[error("CardNotSaved")]] },
+  CardsFailed: { meaning: "Cards that could not be saved within the time there is for it; nobody is called for those", functions: ["notify"], lines: [[event("cardFailed")]] },
   NotificationsRefused: { meaning: "Events that the shop refused for good", functions: ["notify"], lines: [[error("NotificationRefused")]] },
   NotificationsFailed: { meaning: "Deliveries of events that failed and are repeated", functions: ["notify"], lines: [[error("NotificationFailed")]] },
   BankUnavailable: {
@@ -67,23 +68,34 @@ export const LOG_METRICS = {
     lines: [[error("BankUnavailable")]],
   },
   Refusals: { meaning: "Requests that the functions refused", functions: ["cardtoken", "callback"], lines: [[event("refusal")]], by: { code: "$.code" } },
-  OpenRecords: { meaning: "Payments that are open", functions: ["reconcile"], lines: [[event("backlog")]], value: "$.open" },
-  OldestOpenRecord: {
-    meaning: "Seconds that an open payment has waited for this system, the longest; shoppers who walked away do not count",
-    functions: ["reconcile"],
-    lines: [[event("backlog")]],
-    value: "$.oldestSeconds",
+  PaymentStands: {
+    meaning: "Times that a person was told of a payment which does not go on without one; told again about once a day",
+    functions: ["reconcile", "callback"],
+    lines: [[error("PaymentStands")]],
   },
-  ReconcileRuns: { meaning: "Runs of reconciliation that came to their end", functions: ["reconcile"], lines: [[event("reconciled")]] },
+  StandingPayments: {
+    meaning: "The same by who can end it: a judgement, a repair of this system, or the shop",
+    functions: ["reconcile", "callback"],
+    lines: [[error("PaymentStands")]],
+    by: { kind: "$.kind" },
+  },
+  DueRecords: { meaning: "Open payments that reconciliation looked at", functions: ["reconcile"], lines: [[event("reconciled")]], value: "$.seen" },
+  OldestDue: {
+    meaning: "Seconds that an open payment had been due when reconciliation came to it, the longest",
+    functions: ["reconcile"],
+    lines: [[event("reconciled")]],
+    value: "$.oldestDueSeconds",
+  },
+  ReconcileRuns: { meaning: "Runs of reconciliation that came to their end: one for each shard and minute", functions: ["reconcile"], lines: [[event("reconciled")]] },
   ReconcileFailures: { meaning: "Records and shards that reconciliation could not handle", functions: ["reconcile"], lines: [[error("ReconcileFailed")]] },
   ChargeMismatch: {
     meaning: "Charges at the bank that are not what checkout stored",
-    functions: ["cardtoken", "inquire-charge", "reverse-charge"],
+    functions: ["cardtoken", "callback", "inquire-charge", "reverse-charge", "reconcile"],
     lines: [[error("ChargeMismatch")]],
   },
   ChargeStillUnknown: {
     meaning: "Inquiries for a charge that the bank does not know, ten minutes or more after checkout",
-    functions: ["cardtoken", "inquire-charge"],
+    functions: ["cardtoken", "callback", "inquire-charge", "reconcile"],
     lines: [[error("ChargeStillUnknown")]],
   },
   OutcomeConflict: {
@@ -98,7 +110,11 @@ export const LOG_METRICS = {
   },
   OrphanCheckout: { meaning: "Checkouts of which the bank cannot say whether it charged", functions: ["reconcile"], lines: [[error("OrphanCheckout")]] },
   OrphanCharge: { meaning: "Authorised charges that no record knows", functions: ["callback"], lines: [[error("OrphanCharge")]] },
-  UnknownState: { meaning: "Answers of the bank with a state, or a state beside a status, that is not known here", functions: ["inquire-charge", "reconcile", "reverse-charge"], lines: [[error("UnknownState")]] },
+  UnknownState: {
+    meaning: "Answers of the bank with a state, or a state beside a status, that is not known here",
+    functions: ["callback", "inquire-charge", "reverse-charge", "reconcile"],
+    lines: [[error("UnknownState")]],
+  },
   RefusalNeedsPerson: { meaning: "Orders that refuse a payment which this system must not reverse by itself", functions: ["pay-order"], lines: [[error("RefusalNeedsPerson")]] },
   ActivityCrashes: {
     meaning: "Activities that ended without an answer: a crash, or a time-out",

@@ -1,9 +1,10 @@
 import { CfnOutput, Stack } from "aws-cdk-lib";
 import type { Function as LambdaFunction } from "aws-cdk-lib/aws-lambda";
 import type { LogGroup } from "aws-cdk-lib/aws-logs";
+import type { Topic } from "aws-cdk-lib/aws-sns";
 import { Construct } from "constructs";
 import { AlarmTopic } from "./alarm-topic";
-import { Alarms } from "./alarms";
+import { Alarms, type Watched } from "./alarms";
 import { PaymentDashboard } from "./dashboard";
 import type { Wiring } from "./function-environment";
 import { PaymentApi, ROUTES, type RouteFunction } from "./http-api";
@@ -57,13 +58,10 @@ export class PaymentStack extends Stack {
     new ReconcileSchedule(this, "Reconciliation", branch, reconcile.lambda);
     const api = new PaymentApi(this, "Http", settings, lambdas(entrances));
 
-    const observability = new Construct(this, "Observability");
-    const logMetrics = new LogMetrics(observability, "Metrics", branch, logsOf({ ...activities, ...entrances, reconcile }));
-    const { topic } = new AlarmTopic(observability, "AlarmTopic", settings);
     const { throttledRequests, failedRequests, apiId } = api;
-    const watched = { settings, logMetrics, stateMachineArn: stateMachine.arn, throttledRequests, failedRequests };
-    const alarms = new Alarms(observability, "Alarms", { ...watched, topic });
-    new PaymentDashboard(observability, "Dashboard", { ...watched, apiId, alarms });
+    const logGroups = logsOf({ ...activities, ...entrances, reconcile });
+    const watched = { settings, stateMachineArn: stateMachine.arn, throttledRequests, failedRequests };
+    const topic = settings.alarmEmail === undefined ? undefined : this.watch(settings.alarmEmail, logGroups, watched, apiId);
 
     const output = (name: string, value: string, description: string): void => {
       new CfnOutput(this, name, { value, description });
@@ -76,10 +74,28 @@ export class PaymentStack extends Stack {
     output("StateMachineArn", stateMachine.arn, "The state machine of payments");
     output("GatewaySecretArn", secrets.gatewayArn, "Put the bank's address and keys here");
     output("ShopWebhookSecretArn", secrets.shopWebhookArn, "The key that signs events to the shop");
-    output("AlarmTopicArn", topic.topicArn, "Where the alarms go: subscribe pagers and chats here");
+    if (topic !== undefined) {
+      output("AlarmTopicArn", topic.topicArn, "Where the alarms go: subscribe pagers and chats here");
+    }
     for (const table of TABLES) {
       output(`${constructId(table)}Table`, tables.get(table).tableName, `Name of the table ${table}`);
     }
+  }
+
+  /** Metrics, alarms and the dashboard, which cost more than all that an idle branch has besides; and the topic that tells of them. */
+  private watch(
+    alarmEmail: string,
+    logGroups: Readonly<Record<FunctionName, LogGroup>>,
+    watched: Omit<Watched, "logMetrics" | "topic">,
+    apiId: string,
+  ): Topic {
+    const { settings } = watched;
+    const observability = new Construct(this, "Observability");
+    const logMetrics = new LogMetrics(observability, "Metrics", settings.branch, logGroups);
+    const { topic } = new AlarmTopic(observability, "AlarmTopic", settings.branch, alarmEmail);
+    const alarms = new Alarms(observability, "Alarms", { ...watched, logMetrics, topic });
+    new PaymentDashboard(observability, "Dashboard", { ...watched, logMetrics, apiId, alarms });
+    return topic;
   }
 }
 

@@ -63,7 +63,7 @@ export interface Settings {
   readonly borrowsMasterRecords: boolean;
   /** Whether this bank answers inquiries by `reference_order`, so that its "no such charge" proves that a checkout was never charged. */
   readonly bankFindsByReference: boolean;
-  /** Who gets the alarms by e-mail; undefined where only the topic has them. */
+  /** Who gets the alarms by e-mail; undefined for a branch that nobody watches, which has neither alarms nor their metrics nor a dashboard. */
   readonly alarmEmail: string | undefined;
   /** Where the runbook is read, for the links in the alarms. */
   readonly runbook: string;

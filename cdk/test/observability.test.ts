@@ -33,8 +33,7 @@ describe("alarms", () => {
     assert.deepEqual(
       alarms.map(({ AlarmName }) => AlarmName).sort(),
       [
-        "executions-failed",
-        "executions-timed-out",
+        "payment-stands",
         "executions-throttled",
         "charge-mismatch",
         "charge-unknown",
@@ -45,7 +44,7 @@ describe("alarms", () => {
         "unknown-state",
         "refusal-needs-person",
         "notifications-refused",
-        "oldest-open-record",
+        "reconcile-behind",
         "reconcile-not-running",
         "activity-crashes",
         "api-errors",
@@ -97,7 +96,7 @@ describe("alarms", () => {
   test("watch metrics that something gives", () => {
     const given = new Set(filters.flatMap(({ MetricTransformations }) => MetricTransformations.map(({ MetricName }: any) => MetricName)));
     const ofAws: Record<string, Set<string>> = {
-      "AWS/States": new Set(["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionThrottled"]),
+      "AWS/States": new Set(["ExecutionThrottled"]),
       "AWS/Lambda": new Set(["Errors", "Throttles"]),
       "payment3/feature-a": given,
     };
@@ -119,6 +118,47 @@ describe("alarms", () => {
       assert.ok(Threshold >= 1, AlarmName);
     }
   });
+});
+
+describe("a payment that stands", () => {
+  const alarm = (name: string): Record<string, any> => {
+    const found = alarms.find(({ AlarmName }) => AlarmName === `payment3-${name}-feature-a`);
+    assert.ok(found, name);
+    return found;
+  };
+
+  test("rings when reconciliation or a callback first says so, whatever failed executions there are", () => {
+    const { MetricName, Statistic, Period, EvaluationPeriods, Threshold } = alarm("payment-stands");
+    assert.deepEqual({ MetricName, Statistic, Period, EvaluationPeriods, Threshold }, { MetricName: "PaymentStands", Statistic: "Sum", Period: 300, EvaluationPeriods: 1, Threshold: 1 });
+    assert.ok(!alarms.some(({ MetricName }) => ["ExecutionsFailed", "ExecutionsTimedOut"].includes(MetricName)));
+  });
+
+  test("is told apart by who can end it, in a metric of its own", () => {
+    const { lines, functions, by } = LOG_METRICS.StandingPayments;
+    assert.deepEqual({ lines, functions }, { lines: LOG_METRICS.PaymentStands.lines, functions: LOG_METRICS.PaymentStands.functions });
+    assert.deepEqual(by, { kind: "$.kind" });
+  });
+
+  test("is found by a reconciliation that comes in time, in every shard", () => {
+    const behind = alarm("reconcile-behind");
+    assert.deepEqual([behind["MetricName"], behind["Statistic"], behind["Threshold"], behind["EvaluationPeriods"]], ["OldestDue", "Maximum", 1800, 2]);
+    const running = alarm("reconcile-not-running");
+    assert.deepEqual([running["MetricName"], running["Statistic"], running["Period"], running["EvaluationPeriods"]], ["ReconcileRuns", "Sum", 300, 3]);
+    // Eighty are due in each period. A rule that does not run takes a quarter of them away; up to sixteen may slip into the next period, once in three.
+    assert.ok(60 < running["Threshold"] && running["Threshold"] < 80 - 16 / 3, running["Threshold"]);
+  });
+});
+
+test("a branch that names nobody to tell has no alarms, none of their metrics, and no dashboard: they cost more than the rest of it", () => {
+  const unwatched = synthesise(assets, { alarmEmail: undefined });
+  for (const type of ["AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::SNS::Topic", "AWS::SNS::TopicPolicy", "AWS::SNS::Subscription"]) {
+    assert.notEqual(resources(template, type).length, 0, type);
+    assert.deepEqual(resources(unwatched, type), [], type);
+  }
+  assert.equal(unwatched.Outputs["AlarmTopicArn"], undefined);
+  // What counts the API's answers stays: it costs nothing as long as there is nothing to count.
+  const counted = resources(unwatched, "AWS::Logs::MetricFilter").map(([, { Properties }]) => Properties["MetricTransformations"][0].MetricName);
+  assert.deepEqual(counted.sort(), ["FailedRequests", "ThrottledRequests"]);
 });
 
 describe("the alarms' topic", () => {

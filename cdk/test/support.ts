@@ -52,8 +52,8 @@ export const REQUIRED = { branch: "feature-a", shopWebhookUrl: "https://shop.exa
 /** Who gets the alarms; master must say it. */
 export const ALARM_EMAIL = "oncall@shop.example";
 
-/** The template for the given context; what it must hold has a default. */
-export function synthesise(assets: string, context: Record<string, string> = {}): Template {
+/** The template for the given context; what it must hold has a default, and so has who gets the alarms. */
+export function synthesise(assets: string, context: Record<string, string | undefined> = {}): Template {
   const given = { ...REQUIRED, alarmEmail: ALARM_EMAIL, assets, ...context };
   const settings = readSettings({ context: given, directory: APP_DIRECTORY, gitBranch: () => undefined });
   const outdir = mkdtempSync(join(assets, ".cdk.out-"));

@@ -3,6 +3,8 @@
 //   node docs/scale.mjs           writes them into docs/scale.md
 //   node docs/scale.mjs --check   says whether they are what stands there
 //
+// Either fails where an end is not kept: what an abandoned checkout, a million payments and an idle branch may cost, and what reconciliation must manage.
+//
 // To reckon with other figures, change ASSUMPTIONS or docs/prices.json and run it. The order of calls is that of activities/src; the paths through the state machine
 // are held against its definition.
 import { readFileSync, writeFileSync } from "node:fs";
@@ -20,10 +22,14 @@ function numberIn(file, pattern) {
   if (found === undefined) {
     throw new Error(`${file} does not say ${pattern} any more: tell docs/scale.mjs where the number is`);
   }
-  return Number(found);
+  return Number(found.replaceAll("_", ""));
 }
 const MEMORY_MB = numberIn("cdk/lib/payment-function.ts", /MEMORY_SIZE = (\d+)/);
-const RECONCILED_SECONDS = numberIn("activities/src/activity/reconcile.rs", /FOR_AT_MOST: Duration = Duration::from_secs\((\d+)\)/);
+const RECONCILE = "activities/src/activity/reconcile/mod.rs";
+const RECONCILED_SECONDS = numberIn(RECONCILE, /FOR_AT_MOST: Duration = Duration::from_secs\((\d+)\)/);
+const ASKING_AT_ONCE = numberIn(RECONCILE, /ASKING_AT_ONCE: usize = ([\d_]+)/);
+const RECORDS_AT_MOST = numberIn(RECONCILE, /RECORDS_AT_MOST: usize = ([\d_]+)/);
+const RECONCILE_EVERY = 60 * numberIn("cdk/lib/schedule.ts", /RECONCILE_EVERY = Duration\.minutes\((\d+)\)/);
 const OPEN_SHARDS = numberIn("activities/src/domain/ids.rs", /OPEN_SHARDS: u8 = (\d+)/);
 const routeLimit = (path) => numberIn("cdk/lib/http-api.ts", new RegExp(`path: "${path}[^]*?rate: (\\d+)`));
 
@@ -35,8 +41,11 @@ const ASSUMPTIONS = {
   ownSeconds: 0.03,
   /** Seconds that one call to the bank takes. */
   bankSeconds: 0.5,
-  /** Seconds that reconciliation takes for one look: it starts an execution and puts the next look off. */
-  lookSeconds: 0.02,
+  /** Seconds that reconciliation takes for one look: an inquiry over a connection that is open already, and the write that puts the next look off. */
+  lookSeconds: 0.35,
+  /** Seconds of a whole processor that one look takes: an inquiry and a call of DynamoDB, as docs/performance.md measures those; and a processor's MB. */
+  lookCpuSeconds: 0.0005,
+  processorMb: 1769,
   /** Seconds that the shop takes to take an event. */
   shopSeconds: 0.2,
   /** How often an app asks for an order's status until it is decided. */
@@ -52,7 +61,22 @@ const ASSUMPTIONS = {
   traced: 0.05,
   /** Checkouts that nobody finishes, for each one that is paid. */
   abandoned: 0.1,
+  /** Alarms of a branch that is watched. Known, not assumed: a test counts them. */
+  alarms: 33,
+  /** Metrics that get a number from a run of reconciliation that finds nothing: ReconcileRuns, DueRecords, OldestDue. */
+  idleMetrics: 3,
+  /** Minutes of a month, of 730 hours. */
+  monthMinutes: 43_800,
 };
+
+/**
+ * What this document said before reconciliation asked the bank itself, shard by shard: an execution for each look, by one run every five minutes. A branch
+ * had two secrets, 34 alarms, three metrics and a dashboard, whoever watched it, and 8,760 traced runs a month.
+ */
+const BEFORE = { abandoned: 2858.25, abandonedTransitions: 96, paid: 388.52, payments: 19, looks: 25, idle: 8.19 };
+
+/** What must hold. Dollars for a million at most, payments a second at least, dollars a month at most. */
+const ENDS = { abandoned: 285, mixed: 420, payments: 1000, idle: 2 };
 
 /** US dollars for one of each, in ap-southeast-1 where docs/scale.md does not say otherwise. The benchmark reckons with them, too. */
 const PRICES = JSON.parse(source("docs/prices.json"));
@@ -64,8 +88,13 @@ const get = (table) => ({ call: "GetItem", table, read: 1 });
 /** An eventually consistent read of an index. */
 const query = (table) => ({ call: "Query", table, read: 0.5 });
 const start = () => ({ call: "StartExecution", starts: 1 });
-const bank = (call) => ({ call, bank: 1 });
-const shop = (call) => ({ call, shop: 1 });
+const bank = (call) => ({ call, bank: 1, seconds: ASSUMPTIONS.bankSeconds });
+const shop = (call) => ({ call, shop: 1, seconds: ASSUMPTIONS.shopSeconds });
+/** A record's share of a page of the open index, and the inquiry about it: others are looked at beside it, but its time is reckoned as if there were none. */
+const look = () => [
+  { call: "Query (a tenth)", table: "card-payment-record", read: 0.1 },
+  { call: "GET charge", bank: 1, lookSeconds: ASSUMPTIONS.lookSeconds },
+];
 
 /**
  * A write of an item. `indexes` are the writes that it causes in the table's indexes, all of which hold whole items: one where the item comes, goes or changes,
@@ -102,8 +131,6 @@ const STEPS = {
   "parse-callback": [],
   // On production only: a record that other branches may borrow is claimed first.
   "lookup-record": [get("card-payment-record"), record("UpdateItem (claim)", CHANGED)],
-  // The claim stands already: nothing changes, so that no index does.
-  "lookup-record (again)": [get("card-payment-record"), record("UpdateItem (claim)", {})],
   "inquire-charge": [bank("GET charge")],
   "record-outcome": [
     record("TransactWriteItems", CHANGED, inTransaction),
@@ -132,16 +159,16 @@ const STEPS = {
   "ensure-kbank-user (existed)": [get("kbank-user-mapping")],
   "add-card": [get("card-payment-record"), bank("POST card"), record("UpdateItem", CHANGED)],
   CloseRecord: [record("UpdateItem", CLOSED)],
-  AwaitBank: [record("UpdateItem", MOVED)],
+  "reconcile (not decided)": [...look(), record("UpdateItem", MOVED)],
   "reconcile (gives up)": [
-    bank("GET charge"),
+    ...look(),
     record("TransactWriteItems", CLOSED, inTransaction),
     write("TransactWriteItems", "check-status", {}, inTransaction),
   ],
 };
 
-/** Where a step is no run of a function of its own. */
-const NO_RUN = ["CloseRecord", "AwaitBank", "reconcile (gives up)"];
+/** Where a step is no run of a function of its own. Reconciliation's runs are those of an idle branch. */
+const NO_RUN = ["CloseRecord", "reconcile (not decided)", "reconcile (gives up)"];
 
 // ---- The ways of a payment -------------------------------------------------------------------------------------------------------------------------
 
@@ -150,26 +177,50 @@ const PAID = [...HEAD, "PayOrder", "NotifySuccess", "SaveCardPolicy"];
 const POLLS = Array.from({ length: ASSUMPTIONS.polls }, () => "check-status");
 const ENTRANCE = ["cardtoken", "callback (browser)", "callback (notification)", ...POLLS];
 
-/** How often a payment that nobody finishes is looked at until it is given up, and so how many executions it has: as AwaitBank and reconcile put it off. */
+/** Seconds until the next look at a payment of an age that the bank has not decided, as reconciliation chooses them. */
+function lookAgainAfter(age) {
+  const file = "activities/src/activity/reconcile/pending.rs";
+  const arms = /fn look_again_after\(age: i64\) -> i64 \{\s*match age \{([^}]*)\}/.exec(source(file))?.[1];
+  if (arms === undefined) {
+    throw new Error(`${file} does not say any more how its looks step back: tell docs/scale.mjs where it is`);
+  }
+  const units = { MINUTE: 60, HOUR: 3600, DAY: 86400 };
+  const seconds = (text) => text.split("*").reduce((product, term) => product * (units[term.trim()] ?? Number(term.replaceAll("_", ""))), 1);
+  const found = arms
+    .trim()
+    .split(/,\s*/)
+    .filter((arm) => arm !== "")
+    .map((arm) => arm.split("=>").map((side) => side.trim()))
+    .find(([ages]) => ages === "_" || age < seconds(ages.split("..")[1]));
+  return seconds(found[1]);
+}
+
+/** How often a payment that nobody finishes is looked at before the look that gives it up. It is due five minutes after its checkout for the first time. */
 function looks() {
-  const EVERY = 300;
-  const waits = [60, 300, 900, 3600, 21600];
   let [due, looked] = [300, 0];
   for (;;) {
-    const run = Math.ceil(due / EVERY) * EVERY;
+    const run = Math.ceil(due / RECONCILE_EVERY) * RECONCILE_EVERY;
     if (run > 7 * 86400) {
       return looked;
     }
-    // The bank is asked five times, within some fifteen seconds.
-    due = run + 15 + (waits[looked] ?? 86400);
+    // Its run comes to it after a moment.
+    due = run + 1 + lookAgainAfter(run);
     looked += 1;
   }
 }
-/** Of one inquiry that finds the charge pending: `MaxAttempts` of its Retrier. */
-const PENDING_RETRIES = DEFINITION.InquireCharge.Retry.find(({ ErrorEquals }) => ErrorEquals.includes("ChargePending")).MaxAttempts;
 const LOOKS = looks();
+/** Looks a second that reconciliation has the time for, in all shards: what a run has the processor for, how many it waits for at once, and how many it reads. */
+const LOOKS_A_SECOND =
+  (OPEN_SHARDS / RECONCILE_EVERY) *
+  Math.min(
+    (RECONCILED_SECONDS * MEMORY_MB) / ASSUMPTIONS.processorMb / ASSUMPTIONS.lookCpuSeconds,
+    (RECONCILED_SECONDS * ASKING_AT_ONCE) / ASSUMPTIONS.lookSeconds,
+    RECORDS_AT_MOST,
+  );
+/** Looks that a payment causes, with its share of abandoned ones. */
+const LOOKS_A_PAYMENT = ASSUMPTIONS.abandoned * (LOOKS + 1);
 
-/** `paths` are executions; `retries` states that are tried again; `special` the circumstances of steps; `more` steps outside an execution. */
+/** `paths` are executions; `special` the circumstances of steps; `more` steps outside an execution. */
 const FLOWS = [
   {
     name: "paid, a new user whose card is saved",
@@ -191,10 +242,8 @@ const FLOWS = [
   },
   {
     name: "abandoned at 3-D Secure",
-    paths: Array.from({ length: LOOKS }, () => ["ParseCallback", "LookupRecord", "InquireCharge", "AwaitBank"]),
-    retries: Array.from({ length: LOOKS * PENDING_RETRIES }, () => "InquireCharge"),
-    again: { "lookup-record": "again" },
-    more: ["cardtoken", ...POLLS, "reconcile (gives up)"],
+    paths: [],
+    more: ["cardtoken", ...POLLS, ...Array.from({ length: LOOKS }, () => "reconcile (not decided)"), "reconcile (gives up)"],
   },
 ];
 
@@ -224,12 +273,11 @@ function checkPath(path) {
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
 /** Everything that one way of a payment uses. */
-function use({ paths, retries = [], special = {}, again = {}, more }) {
+function use({ paths, special = {}, more }) {
   paths.forEach(checkPath);
   const isTask = (state) => DEFINITION[state].Type === "Task";
-  const circumstance = (step, first) => special[step] ?? (first ? undefined : again[step]);
-  const named = (step, first) => (circumstance(step, first) === undefined ? step : `${step} (${circumstance(step, first)})`);
-  const steps = [...more, ...paths.flatMap((path, index) => path.filter(isTask).map((state) => named(stepOf(state), index === 0))), ...retries.map(stepOf)];
+  const named = (step) => (special[step] === undefined ? step : `${step} (${special[step]})`);
+  const steps = [...more, ...paths.flat().filter(isTask).map((state) => named(stepOf(state)))];
   const calls = steps.flatMap((step) => STEPS[step]);
   const runs = steps.filter((step) => !NO_RUN.includes(step));
   const states = paths.flat();
@@ -237,14 +285,16 @@ function use({ paths, retries = [], special = {}, again = {}, more }) {
   const requests = more.filter((step) => /^(cardtoken|callback|check-status)/.test(step)).length;
   const total = (key) => sum(calls.map((call) => call[key] ?? 0));
   const records = calls.filter((call) => call.table === "card-payment-record" && call.write !== undefined);
-  const seconds = runs.length * ASSUMPTIONS.ownSeconds + total("bank") * ASSUMPTIONS.bankSeconds + total("shop") * ASSUMPTIONS.shopSeconds;
-  // Of a task: entered, scheduled, started, succeeded, left; of another state: entered, left; of an execution: started, ended; of a retry three more.
-  const events = 5 * tasks + 2 * (states.length - tasks) + 2 * paths.length + 3 * retries.length;
+  const runSeconds = runs.length * ASSUMPTIONS.ownSeconds + total("seconds");
+  const seconds = runSeconds + total("lookSeconds");
+  // Of a task: entered, scheduled, started, succeeded, left; of another state: entered, left; of an execution: started, ended.
+  const events = 5 * tasks + 2 * (states.length - tasks) + 2 * paths.length;
   return {
-    transitions: states.length + retries.length,
+    transitions: states.length,
     executions: paths.length,
-    starts: total("starts") + (total("starts") === 0 ? paths.length : 0),
+    starts: total("starts"),
     runs: runs.length,
+    runSeconds,
     seconds,
     gbSeconds: seconds * ASSUMPTIONS.memoryGb,
     writes: total("write"),
@@ -352,14 +402,10 @@ function limitsTable() {
     ["our own limit of `POST /cardpayment` (cdk/lib/http-api.ts)", routeLimit("/cardpayment"), 1 + ASSUMPTIONS.abandoned],
     ["our own limit of `GET /checkstatus`", routeLimit("/checkstatus"), (1 + ASSUMPTIONS.abandoned) * ASSUMPTIONS.polls],
     ["our own limits of `POST /callback` and of `POST /notify`", Math.min(routeLimit("/callback"), routeLimit("/notify")), 1],
-    [
-      `reconciliation: looks for ${RECONCILED_SECONDS} s in every five minutes (activities/src/activity/reconcile.rs)`,
-      RECONCILED_SECONDS / ASSUMPTIONS.lookSeconds / 300,
-      ASSUMPTIONS.abandoned * (LOOKS + 1),
-    ],
+    [`reconciliation: ${ASKING_AT_ONCE} looks at once in each of ${OPEN_SHARDS} shards, for ${RECONCILED_SECONDS} s of each minute`, LOOKS_A_SECOND, LOOKS_A_PAYMENT],
     ["`StateTransition`", 800, mixed("transitions")],
     ["`StartExecution`", 150, mixed("starts")],
-    ["Lambda: runs at the same time", 1000, mixed("seconds")],
+    [`Lambda: runs at the same time, without reconciliation's ${OPEN_SHARDS}`, 1000 - OPEN_SHARDS, mixed("runSeconds")],
     ["HTTP API: requests of the account", 10000, mixed("requests")],
     ["DynamoDB: `card-payment-record` with its indexes", 40000, mixed("recordWrites")],
     ["DynamoDB: a table on its first day, `card-payment-record` itself", 4000, mixed("recordItems")],
@@ -391,7 +437,6 @@ function savingsTable() {
   const run = ASSUMPTIONS.ownSeconds * ASSUMPTIONS.memoryGb * PRICES.gbSecond + PRICES.invocation + ASSUMPTIONS.runLogBytes * PRICES.logByte;
   const records = NEW_USER.perStep.flatMap((step) => STEPS[step]).filter((call) => call.table === "card-payment-record" && call.write !== undefined);
   const inIndex = (index) => sum(records.map((call) => (call.indexes[index] ?? 0) * ASSUMPTIONS.recordUnits));
-  const pending = LOOKS * PENDING_RETRIES;
   const rows = [
     [
       `the ${tail.length} states from NotifySuccess on as an Express workflow`,
@@ -417,17 +462,65 @@ function savingsTable() {
       NEW_USER.events * ASSUMPTIONS.eventLogBytes * PRICES.logByte,
       "after 90 days nothing tells the steps of a payment any more",
     ],
-    [
-      "for each *abandoned* one: reconciliation asks the bank once a look, not five times",
-      pending,
-      pending * (PRICES.transition + run + ASSUMPTIONS.bankSeconds * ASSUMPTIONS.memoryGb * PRICES.gbSecond),
-      "the retries are for a browser that is faster than the bank; a definition that knows who started it can leave them out",
-    ],
   ];
   return table(
     ["change", "transitions less", "US$ less for a million", "its price"],
     rows.map(([what, transitions, each, costs]) => [what, digits(transitions), digits(each * 1e6, 2), costs]),
   );
+}
+
+/** US dollars for a million of these. */
+const million = (used) => sum(Object.values(price(used)));
+
+/** What a month costs of a branch that nothing happens in, as rows of what it is for: without alarms, and with them as master has them. */
+function idle() {
+  const runs = OPEN_SHARDS * (60 / RECONCILE_EVERY) * ASSUMPTIONS.monthMinutes;
+  const always = [
+    ["two secrets", 2 * PRICES.secretMonth],
+    [`${digits(runs)} runs of reconciliation`, runs * PRICES.invocation],
+    ["their time", runs * ASSUMPTIONS.ownSeconds * ASSUMPTIONS.memoryGb * PRICES.gbSecond],
+    ["their logs", runs * ASSUMPTIONS.runLogBytes * PRICES.logByte],
+    ["their queries, each of an empty page", runs * 0.5 * PRICES.readUnit],
+    ["their rules", 0],
+  ].map(([what, each]) => [what, each, each]);
+  return [
+    ...always,
+    [`${ASSUMPTIONS.alarms} alarms`, 0, ASSUMPTIONS.alarms * PRICES.alarmMonth],
+    [`${ASSUMPTIONS.idleMetrics} metrics that these runs give numbers to`, 0, ASSUMPTIONS.idleMetrics * PRICES.metricMonth],
+    ["a dashboard", 0, PRICES.dashboardMonth],
+  ];
+}
+const IDLE = sum(idle().map(([, unwatched]) => unwatched));
+
+function idleTable() {
+  const rows = idle();
+  const total = (column) => `**${digits(sum(rows.map((row) => row[column])), 2)}**`;
+  return table(
+    ["US$ a month", "a branch without `alarmEmail`", "a branch with it, as master"],
+    [...rows.map(([what, ...each]) => [what, ...each.map((dollars) => digits(dollars, 2))]), ["**all**", total(1), total(2)]],
+  );
+}
+
+/** What was to be reached: what it is, before, now, the end, and whether it is kept. */
+function ends() {
+  const [abandoned, paid] = [million(ABANDONED), million(NEW_USER)];
+  const mixed = paid + ASSUMPTIONS.abandoned * abandoned;
+  const payments = LOOKS_A_SECOND / LOOKS_A_PAYMENT;
+  const dollars = (number) => digits(number, 2);
+  return [
+    ["US$ for a million abandoned checkouts", dollars(BEFORE.abandoned), dollars(abandoned), `at most ${ENDS.abandoned}`, abandoned <= ENDS.abandoned],
+    ["state transitions of one", digits(BEFORE.abandonedTransitions), digits(ABANDONED.transitions), "none", ABANDONED.transitions === 0],
+    [
+      `US$ for a million payments of new users, with ${digits(ASSUMPTIONS.abandoned * 1e6)} abandoned checkouts`,
+      dollars(BEFORE.paid + ASSUMPTIONS.abandoned * BEFORE.abandoned),
+      dollars(mixed),
+      `at most ${ENDS.mixed}`,
+      mixed <= ENDS.mixed,
+    ],
+    ["looks a second that reconciliation has the time for", digits(BEFORE.looks), digits(Math.floor(LOOKS_A_SECOND)), `at least ${digits(ENDS.payments * LOOKS_A_PAYMENT)}`, payments >= ENDS.payments],
+    ["payments a second that it is enough for", digits(BEFORE.payments), digits(Math.floor(payments)), `at least ${digits(ENDS.payments)}`, payments >= ENDS.payments],
+    ["US$ a month for a branch that nothing happens in", dollars(BEFORE.idle), dollars(IDLE), `at most ${ENDS.idle}`, IDLE <= ENDS.idle],
+  ];
 }
 
 /** Events in the longest history: every state of the longest path, every retry of every state that is on any path. */
@@ -442,8 +535,10 @@ const SECTIONS = {
   uses: usesTable(),
   prices: pricesTable(),
   limits: limitsTable(),
+  ends: table(["", "before", "now", "the end"], ends().map((row) => row.slice(0, 4))),
+  idle: idleTable(),
   savings: savingsTable(),
-  looks: `An abandoned checkout is looked at ${LOOKS + 1} times in its week: ${LOOKS} executions, and the look that gives it up.`,
+  looks: `An abandoned checkout is looked at ${LOOKS + 1} times in its week: ${LOOKS} inquiries that put it off, and the one that gives it up. No execution is started.`,
   history: `All retries of all states together would be ${digits(longestHistory())} events.`,
 };
 
@@ -461,11 +556,15 @@ function filled(text) {
 
 const before = readFileSync(DOCUMENT, "utf8");
 const after = filled(before);
-if (process.argv.includes("--check")) {
-  if (after !== before) {
-    console.error("docs/scale.md is not what docs/scale.mjs computes: run `node docs/scale.mjs`");
-    process.exit(1);
-  }
-} else {
+const problems = ends()
+  .filter(([, , , , kept]) => !kept)
+  .map(([what, , now, end]) => `${what}: ${now}, which must be ${end}`);
+if (!process.argv.includes("--check")) {
   writeFileSync(DOCUMENT, after);
+} else if (after !== before) {
+  problems.push("docs/scale.md is not what docs/scale.mjs computes: run `node docs/scale.mjs`");
+}
+if (problems.length > 0) {
+  console.error(problems.join("\n"));
+  process.exit(1);
 }

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
-import { APP_DIRECTORY, temporaryDirectory } from "./support";
+import { describe, test } from "node:test";
+import { APP_DIRECTORY, builtFunctions, resources, synthesise, temporaryDirectory } from "./support";
 
 const ROOT = join(APP_DIRECTORY, "..");
 const FILES = [
@@ -13,7 +13,9 @@ const FILES = [
   "statemachine/payment.asl.json",
   "cdk/lib/payment-function.ts",
   "cdk/lib/http-api.ts",
-  "activities/src/activity/reconcile.rs",
+  "cdk/lib/schedule.ts",
+  "activities/src/activity/reconcile/mod.rs",
+  "activities/src/activity/reconcile/pending.rs",
   "activities/src/domain/ids.rs",
 ];
 
@@ -51,4 +53,34 @@ test("a path that the state machine does not have any more is found", () => {
   const { status, stderr } = check(changed("statemachine/payment.asl.json", (text) => text.replace('"Next": "NotifySuccess"', '"Next": "CloseRecord"')));
   assert.equal(status, 1);
   assert.match(stderr, /does not lead from PayOrder to NotifySuccess/);
+});
+
+describe("what was to be reached", () => {
+  const refused = (file: string, change: (text: string) => string): string => {
+    const { status, stderr } = check(changed(file, change));
+    assert.equal(status, 1);
+    return stderr;
+  };
+
+  test("is told where reconciliation is not enough for a thousand payments a second", () => {
+    const stderr = refused("activities/src/activity/reconcile/mod.rs", (text) => text.replace(/(ASKING_AT_ONCE: usize =) \d+/, "$1 8"));
+    assert.match(stderr, /^payments a second that it is enough for: [\d,]+, which must be at least 1,000$/m);
+  });
+
+  test("is told where an abandoned checkout is looked at too often", () => {
+    const stderr = refused("activities/src/activity/reconcile/pending.rs", (text) => text.replace("_ => DAY,", "_ => HOUR,"));
+    assert.match(stderr, /^US\$ for a million abandoned checkouts: [\d.]+, which must be at most 285$/m);
+    assert.match(stderr, /^US\$ for a million payments of new users, .*, which must be at most 420$/m);
+  });
+
+  test("is told where a branch that nothing happens in costs more than two dollars", () => {
+    const stderr = refused("docs/prices.json", (text) => text.replace('"secretMonth": 0.4', '"secretMonth": 0.5'));
+    assert.match(stderr, /^US\$ a month for a branch that nothing happens in: 2\.\d+, which must be at most 2$/m);
+  });
+});
+
+test("the alarms are counted as they are", () => {
+  const source = readFileSync(join(ROOT, "docs", "scale.mjs"), "utf8");
+  const alarms = resources(synthesise(builtFunctions()), "AWS::CloudWatch::Alarm");
+  assert.equal(Number(/^ {2}alarms: (\d+),$/m.exec(source)?.[1]), alarms.length);
 });

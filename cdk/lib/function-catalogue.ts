@@ -28,12 +28,10 @@ export interface FunctionSpec {
   readonly looksAtExecutions?: true;
   /** Whether its runs are left out of X-Ray: they are not caused by a request or a payment. */
   readonly untraced?: true;
-  /** Whether it calls the bank, and so reads the gateway secret. */
+  /** Whether it calls the bank, and so reads the gateway secret; what the bank signed is verified with it, too. */
   readonly callsBank?: true;
   /** Whether it believes the bank that there is no charge with a reference, where the deployment says that it may. */
   readonly believesReferences?: true;
-  /** Whether it reads the gateway secret to verify what the bank signed. */
-  readonly verifiesBank?: true;
   /** Whether it calls the shop, and so reads the webhook secret. */
   readonly callsShop?: true;
   /** The settings it reads; none when absent. */
@@ -54,7 +52,7 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
     settings: ["MERCHANT_IDS", "CALLBACK_BASES", "DEFAULT_CALLBACK_BASE", "BANK_REDIRECT_ORIGINS"],
   },
   callback: {
-    description: "3DS done, or the bank's notification: starts the charge's execution",
+    description: "3DS done, or the bank's notification: starts the charge's execution, within bounds",
     tables: {
       "card-payment-record": { items: ["GetItem", "PutItem", "UpdateItem"], queries: ["chargeId_index", "orderId_index"] },
       "check-status": { items: ["GetItem"] },
@@ -63,7 +61,6 @@ export const FUNCTION_CATALOGUE: Readonly<Record<FunctionName, FunctionSpec>> = 
     masterRecords: { items: [], queries: ["chargeId_index"] },
     startsExecutions: true,
     callsBank: true,
-    verifiesBank: true,
     settings: ["CALLBACK_BASES", "DEFAULT_CALLBACK_BASE"],
   },
   "parse-callback": {

@@ -3,7 +3,7 @@ import { type FunctionName, type TableName, resourceName } from "./names";
 import type { Secrets } from "./secrets";
 import type { Settings } from "./settings";
 import type { Tables } from "./tables";
-import { HTTP_TIMEOUT_MS, bankTimeoutMs } from "./timeouts";
+import { HTTP_TIMEOUT_MS } from "./timeouts";
 
 /** What functions are wired to. */
 export interface Wiring {
@@ -37,11 +37,9 @@ export function functionEnvironment(name: FunctionName, wiring: Wiring): Record<
   if (spec.startsExecutions) {
     environment["STATE_MACHINE_ARN"] = requireStateMachine(name, wiring);
   }
-  if (spec.callsBank || spec.verifiesBank) {
-    environment["GATEWAY_SECRET_ARN"] = secrets.gatewayArn;
-  }
   if (spec.callsBank) {
-    environment["BANK_TIMEOUT_MS"] = String(bankTimeoutMs(name));
+    environment["GATEWAY_SECRET_ARN"] = secrets.gatewayArn;
+    environment["BANK_TIMEOUT_MS"] = String(HTTP_TIMEOUT_MS.bank);
   }
   if (spec.believesReferences && settings.bankFindsByReference) {
     environment["BANK_FINDS_BY_REFERENCE"] = "true";
@@ -70,7 +68,7 @@ export function requireStateMachine(name: FunctionName, wiring: Wiring): string 
 
 /** Whether a function calls an AWS API: secrets count, for they are read from AWS. */
 export function callsAws(spec: FunctionSpec): boolean {
-  return [spec.tables, spec.startsExecutions, spec.callsBank, spec.verifiesBank, spec.callsShop].some((need) => need !== undefined);
+  return [spec.tables, spec.startsExecutions, spec.callsBank, spec.callsShop].some((need) => need !== undefined);
 }
 
 /** `card-payment-record` as `CARD_PAYMENT_RECORD_TABLE`. */

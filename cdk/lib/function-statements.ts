@@ -23,7 +23,7 @@ export function functionStatements(name: FunctionName, wiring: Wiring): PolicySt
   if (spec.looksAtExecutions) {
     statements.push(new PolicyStatement({ sid: "LookAtExecutions", actions: ["states:DescribeExecution"], resources: [executionsArn(wiring.settings.branch)] }));
   }
-  if (spec.callsBank || spec.verifiesBank) {
+  if (spec.callsBank) {
     statements.push(readSecret("ReadGatewaySecret", wiring.secrets.gatewayArn));
   }
   if (spec.callsShop) {

@@ -12,8 +12,6 @@ import type { FunctionName } from "./names";
 export const HTTP_TIMEOUT_MS = {
   /** The bank's gateway: no limit is documented, integrations wait 15 to 30 s. */
   bank: 15_000,
-  /** The same where a shopper's browser waits for it, who has paid or not: reconciliation asks again within a minute. */
-  bankInPassing: 6_000,
   /** The shop's webhook endpoint. */
   shop: 8_000,
   /** One AWS API call with its repeats; an attempt has half of it. */
@@ -29,7 +27,7 @@ export const HTTP_API_LIMIT_SECONDS = 30;
 /** Seconds that one invocation of a function may take. */
 export const FUNCTION_TIMEOUT_SECONDS: Readonly<Record<FunctionName, number>> = {
   cardtoken: 29,
-  // A return beyond those that may start executions asks the bank, between reads and writes of the record.
+  // The program gives the bank 5 s, where it asks at all, and that between reads and writes of the record.
   callback: 24,
   "parse-callback": 10,
   "lookup-record": 12,
@@ -48,8 +46,3 @@ export const FUNCTION_TIMEOUT_SECONDS: Readonly<Record<FunctionName, number>> = 
   // (activities/src/activity/reconcile), so that it comes to its end by itself.
   reconcile: 55,
 };
-
-/** Milliseconds that a function gives the bank for one call. */
-export function bankTimeoutMs(name: FunctionName): number {
-  return name === "callback" ? HTTP_TIMEOUT_MS.bankInPassing : HTTP_TIMEOUT_MS.bank;
-}

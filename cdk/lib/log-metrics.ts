@@ -90,12 +90,12 @@ export const LOG_METRICS = {
   ReconcileFailures: { meaning: "Records and shards that reconciliation could not handle", functions: ["reconcile"], lines: [[error("ReconcileFailed")]] },
   ChargeMismatch: {
     meaning: "Charges at the bank that are not what checkout stored",
-    functions: ["cardtoken", "callback", "inquire-charge", "reverse-charge", "reconcile"],
+    functions: ["cardtoken", "inquire-charge", "reverse-charge"],
     lines: [[error("ChargeMismatch")]],
   },
   ChargeStillUnknown: {
     meaning: "Inquiries for a charge that the bank does not know, ten minutes or more after checkout",
-    functions: ["cardtoken", "callback", "inquire-charge", "reconcile"],
+    functions: ["cardtoken", "inquire-charge", "reconcile"],
     lines: [[error("ChargeStillUnknown")]],
   },
   OutcomeConflict: {
@@ -112,7 +112,7 @@ export const LOG_METRICS = {
   OrphanCharge: { meaning: "Authorised charges that no record knows", functions: ["callback"], lines: [[error("OrphanCharge")]] },
   UnknownState: {
     meaning: "Answers of the bank with a state, or a state beside a status, that is not known here",
-    functions: ["callback", "inquire-charge", "reverse-charge", "reconcile"],
+    functions: ["inquire-charge", "reconcile", "reverse-charge"],
     lines: [[error("UnknownState")]],
   },
   RefusalNeedsPerson: { meaning: "Orders that refuse a payment which this system must not reverse by itself", functions: ["pay-order"], lines: [[error("RefusalNeedsPerson")]] },

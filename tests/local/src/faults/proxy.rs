@@ -175,12 +175,13 @@ impl Connection {
             learn(&watched, &request.body, "reference_order");
         }
         let call = self.name(&request).await;
+        let planned = watched.arrives(&call);
         if watched.has_no_tables(&call.function)
             && Service::of(self.door.target, &request.headers) == Some(Service::DynamoDb)
         {
             return Ok(self.error(StatusCode::TOO_MANY_REQUESTS, &request));
         }
-        let answer = match watched.arrives(&call) {
+        let answer = match planned {
             None => self.effect(&watched, &request).await,
             Some(fault) => self.spoil(fault, &watched, &call, &request).await,
         };

@@ -1,7 +1,7 @@
 //! The contract of error names between the functions and the state machine.
 //!
 //! The state machine decides by name: a **definite** error is a business answer and is never retried; everything else
-//! is retried with backoff and then left to fail in place, so that an operator can redrive the execution. A test
+//! is retried with backoff and then left to fail in place, so that reconciliation starts the next attempt. A test
 //! holds every name listed here against `statemachine/payment.asl.json`.
 
 /// How the state machine treats an error.

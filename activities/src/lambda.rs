@@ -16,7 +16,7 @@ use crate::log::{self, Trace};
 pub const INVALID_INPUT: &str = "InvalidInput";
 
 /// Serves an activity: typed input and output as JSON, errors under their names. What the state machine put beside the
-/// input as `trace` goes to the log, not to the activity.
+/// input as `trace` goes to the log; the activity gets of it when its execution began, as `startedAt` in seconds since 1970.
 ///
 /// # Errors
 /// Fails when the Lambda runtime API cannot be reached.

@@ -20,7 +20,7 @@
 //! | `NotifySuccess`, `NotifyFailure`, `NotifyReversal`, `NotifyCard` | [`activity::notify`] |
 //! | `EnsureKBankUser` | [`activity::ensure_kbank_user`] |
 //! | `AddCard` | [`activity::add_card`] |
-//! | `AwaitBank`, `WokenMeanwhile`, `CloseRecord` | no function: the state machine updates the record itself |
+//! | `AwaitBank`, `CloseRecord` | no function: the state machine updates the record itself |
 
 pub mod activity;
 pub mod aws;

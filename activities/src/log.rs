@@ -49,17 +49,25 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Takes the trace out of a function's input; `None` where the input has none, as when a person calls the function.
+    /// Takes the trace out of a function's input, and leaves there as `startedAt` when the execution began, in seconds since
+    /// 1970. `None` where the input has no trace, as when a person calls the function.
     pub fn take_from(input: &mut Value) -> Option<Self> {
-        let trace = input.as_object_mut()?.remove("trace")?;
-        serde_json::from_value(trace).ok()
+        let input = input.as_object_mut()?;
+        let trace: Self = serde_json::from_value(input.remove("trace")?).ok()?;
+        if let Some(start) = trace.start() {
+            input.insert("startedAt".to_owned(), start.as_second().into());
+        }
+        Some(trace)
+    }
+
+    fn start(&self) -> Option<Timestamp> {
+        self.started_at.as_deref()?.parse().ok()
     }
 
     /// Milliseconds since the execution began.
     #[must_use]
     pub fn since_start(&self, now: Timestamp) -> Option<i64> {
-        let start: Timestamp = self.started_at.as_deref()?.parse().ok()?;
-        Some(now.as_millisecond() - start.as_millisecond())
+        Some(now.as_millisecond() - self.start()?.as_millisecond())
     }
 }
 
@@ -165,6 +173,7 @@ mod tests {
         });
         let trace = Trace::take_from(&mut input);
         assert!(input.get("trace").is_none(), "{input}");
+        assert_eq!(input["startedAt"], 1_795_324_200);
         let lines = logged(|| {
             span("r-1", trace.as_ref()).in_scope(|| {
                 payment_in(&input);

@@ -32,6 +32,8 @@ pub struct Decision {
     pub transaction_state: String,
     /// ISO 8583 code of a decline, where the bank gives one.
     pub failure_code: Option<String>,
+    /// When the bank was asked, in seconds since 1970: taken before, so that the decision is never taken for younger than it is.
+    pub asked_at: i64,
 }
 
 /// Why there is no decision.
@@ -112,7 +114,7 @@ impl InquiryError {
 pub async fn inquire(bank: &Bank, input: &Input) -> Result<Decision, InquiryError> {
     let now = clock::now_seconds();
     let age = now - input.payment.open_since;
-    let decision = decide(bank, &input.payment).await;
+    let decision = decide(bank, &input.payment, now).await;
     if matches!(decision, Err(InquiryError::ChargeUnknown(_))) && age >= UNKNOWN_IS_TOLD_AFTER {
         log_unknown_charge();
     }
@@ -128,7 +130,7 @@ pub(super) fn log_unknown_charge() {
     );
 }
 
-async fn decide(bank: &Bank, payment: &Payment) -> Result<Decision, InquiryError> {
+async fn decide(bank: &Bank, payment: &Payment, asked_at: i64) -> Result<Decision, InquiryError> {
     let livemode = bank.livemode().await?;
     let charge = bank.inquire(&payment.charge_id).await?;
     match charge.judge(&payment.expected(livemode))? {
@@ -138,6 +140,7 @@ async fn decide(bank: &Bank, payment: &Payment) -> Result<Decision, InquiryError
                 outcome,
                 transaction_state: charge.state.as_str().into(),
                 failure_code: charge.failure_code,
+                asked_at,
             })
         }
         undecided => {

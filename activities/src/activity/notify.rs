@@ -53,6 +53,24 @@ pub struct Input {
     pub payment: Told,
     /// When, in RFC 3339: the same at every repeat.
     pub occurred_at: String,
+    /// What became of the card, where the event is about one.
+    #[serde(default)]
+    pub card: Card,
+}
+
+/// What became of the card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Card {
+    /// Nothing was to be done with it, or nothing is said of it.
+    #[default]
+    NotSaved,
+    /// The bank keeps it.
+    Saved,
+    /// The bank will not keep it.
+    Refused,
+    /// It could not be saved in time.
+    Failed,
 }
 
 /// What the shop is told of a payment. A record has all of it, also when it is closed, so that a person can send its event again.
@@ -126,13 +144,19 @@ pub async fn notify(shop: &Shop, input: &Input) -> Result<Delivered, NotifyError
         .await
         .map_err(NotifyError::SigningKeyUnavailable)?;
     let event_id = event_id(input);
-    shop.endpoint
+    let delivered = shop
+        .endpoint
         .deliver(&keys, &event_id, body(input))
         .await
         .map_err(|error| match error {
             DeliveryError::Gone => NotifyError::NotificationRefused(error),
             DeliveryError::Failed(_) => NotifyError::NotificationFailed(error),
-        })?;
+        });
+    // Counted once: what failed is sent again.
+    if input.card == Card::Failed && !matches!(delivered, Err(NotifyError::NotificationFailed(_))) {
+        tracing::warn!(event = "cardFailed", "the card could not be saved in time");
+    }
+    delivered?;
     tracing::info!(eventId = event_id, "the shop has the event");
     Ok(Delivered { event_id })
 }

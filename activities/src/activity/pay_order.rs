@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
+use crate::domain::decision::Asked;
 use crate::domain::order::Unpayable;
 use crate::domain::payment::{Origin, Payment};
 use crate::failure::{Failure, Treatment};
@@ -16,6 +18,9 @@ use crate::tables::{NotWritten, TableError, transact};
 pub struct Input {
     /// The payment; the bank has authorised it.
     pub payment: Payment,
+    /// When the bank said so.
+    #[serde(flatten)]
+    pub asked: Asked,
 }
 
 /// The order is paid.
@@ -31,6 +36,9 @@ pub struct PaidOrder {
 /// Why the order is not paid.
 #[derive(Debug, thiserror::Error)]
 pub enum PayError {
+    /// The bank's yes is too old to pay on: it is asked again first.
+    #[error("the bank's decision is over an hour old: the next attempt asks again")]
+    StaleDecision,
     /// The order is gone.
     #[error("the order does not exist any more")]
     OrderNotFound,
@@ -65,6 +73,7 @@ pub enum PayError {
 
 impl Failure for PayError {
     const NAMES: &'static [(&'static str, Treatment)] = &[
+        ("StaleDecision", Treatment::Definite),
         ("OrderNotFound", Treatment::Definite),
         ("OrderNotPayable", Treatment::Definite),
         ("OrderAlreadyPaid", Treatment::Definite),
@@ -79,6 +88,7 @@ impl Failure for PayError {
 
     fn name(&self) -> &'static str {
         match self {
+            Self::StaleDecision => "StaleDecision",
             Self::OrderNotFound => "OrderNotFound",
             Self::OrderNotPayable => "OrderNotPayable",
             Self::OrderAlreadyPaid => "OrderAlreadyPaid",
@@ -122,6 +132,9 @@ const RECORD: usize = 1;
 /// # Errors
 /// [`PayError`].
 pub async fn pay(tables: &Tables, input: &Input) -> Result<PaidOrder, PayError> {
+    if input.asked.is_stale(clock::now_seconds()) {
+        return Err(PayError::StaleDecision);
+    }
     let payment = &input.payment;
     attempt(tables, payment).await.map_err(|error| match error {
         PayError::OrderNotFound

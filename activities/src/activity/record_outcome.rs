@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
 use crate::domain::charge::{Outcome, TransactionState};
+use crate::domain::decision::Asked;
 use crate::domain::payment::{Origin, Payment, Purpose};
 use crate::failure::{Failure, Treatment};
 use crate::tables::check_status::CheckStatus;
@@ -20,6 +22,9 @@ pub struct Input {
     pub outcome: Outcome,
     /// The bank's own word for the charge's state.
     pub transaction_state: String,
+    /// When the bank decided so.
+    #[serde(flatten)]
+    pub asked: Asked,
 }
 
 /// What was recorded.
@@ -32,6 +37,9 @@ pub struct Recorded {
 /// Why the decision was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
+    /// The decision is too old to go by: the bank is asked again first.
+    #[error("the bank's decision is over an hour old: the next attempt asks again")]
+    StaleDecision,
     /// The record says something that this decision cannot follow. For a person to look at.
     #[error(
         "the record cannot become `{0}`: it says otherwise already; compare it with the bank's portal before anything else"
@@ -52,6 +60,7 @@ pub enum RecordError {
 
 impl Failure for RecordError {
     const NAMES: &'static [(&'static str, Treatment)] = &[
+        ("StaleDecision", Treatment::Definite),
         ("OutcomeConflict", Treatment::Definite),
         ("HandledElsewhere", Treatment::Definite),
         ("TransactionConflict", Treatment::Transient),
@@ -61,6 +70,7 @@ impl Failure for RecordError {
 
     fn name(&self) -> &'static str {
         match self {
+            Self::StaleDecision => "StaleDecision",
             Self::OutcomeConflict(_) => "OutcomeConflict",
             Self::HandledElsewhere => "HandledElsewhere",
             Self::TransactionConflict => "TransactionConflict",
@@ -93,7 +103,11 @@ pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordEr
         payment,
         outcome,
         transaction_state,
+        asked,
     } = input;
+    if asked.is_stale(clock::now_seconds()) {
+        return Err(RecordError::StaleDecision);
+    }
     let records = tables.sources.own();
     let state = TransactionState::parse(transaction_state);
     let mut items = vec![

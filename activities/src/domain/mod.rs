@@ -4,6 +4,7 @@ pub mod callback_base;
 pub mod charge;
 pub mod checkout;
 pub mod claim;
+pub mod decision;
 pub mod fields;
 pub mod ids;
 pub mod money;

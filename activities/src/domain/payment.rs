@@ -33,11 +33,9 @@ pub struct Payment {
     pub save_card: bool,
     /// How many executions have ended at `AwaitBank` so far.
     pub attempt: u32,
-    /// When reconciliation will look at the record next, in seconds since 1970. `AwaitBank` compares it with the
-    /// record to notice a callback that came meanwhile.
+    /// When reconciliation will look at the record next, in seconds since 1970. Executions of older definitions read it.
     pub look_again_at: i64,
-    /// Since when the record is open, in seconds since 1970. `AwaitBank` tells by it how soon to look again: by the number of
-    /// attempts it could not, since anybody's callback makes one.
+    /// Since when the record is open, in seconds since 1970.
     #[serde(default)]
     pub open_since: i64,
     /// Since when the bank has answered that it does not know the charge, at every attempt, in seconds since 1970. `None`

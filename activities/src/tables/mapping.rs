@@ -11,7 +11,8 @@ use crate::clock;
 use crate::domain::ids::{ChargeId, CustomerId, OwnerId};
 
 /// How long a claim keeps others from creating the owner's customer, in seconds. Longer than the claimer's function can
-/// run, so that a claim goes stale only when its function is dead.
+/// run, so that a claim goes stale only when its function is dead; and shorter than EnsureKBankUser waits for another's claim.
+/// A test of the CDK app holds it against both.
 const CLAIM_HOLDS_FOR: i64 = 60;
 
 /// An owner's customer at the bank.

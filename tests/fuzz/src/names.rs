@@ -130,6 +130,7 @@ fn events(u: &mut Unstructured<'_>, one: &ChargeId, two: &ChargeId) -> Result<()
                 currency: payment.currency,
             },
             occurred_at: short(u)?,
+            card: notify::Card::default(),
         })
     };
     let (a, b) = (input(one)?, input(two)?);

@@ -130,6 +130,7 @@ fn decision(u: &mut Unstructured<'_>) -> Result<()> {
         outcome,
         transaction_state: TransactionState::parse(word).as_str().to_owned(),
         failure_code: Some(visible(u, 0, 3)?),
+        asked_at: u.int_in_range(0..=EXACT)?,
     };
     let mut json = serde_json::to_value(&decision).expect("a decision is JSON");
     assert_eq!(json["outcome"], outcome.as_str());
@@ -138,6 +139,7 @@ fn decision(u: &mut Unstructured<'_>) -> Result<()> {
         serde_json::from_value(json).expect("what RecordOutcome reads");
     assert_eq!((input.payment, input.outcome), (payment, outcome));
     assert_eq!(input.transaction_state, word);
+    assert_eq!(input.asked.asked_at, Some(decision.asked_at));
     Ok(())
 }
 

@@ -109,8 +109,11 @@ fn edges(from: &str, state: &Value, kind: &str) -> Result<Vec<Edge>> {
         let errors: Vec<_> = list(catcher, "ErrorEquals")
             .iter()
             .filter_map(Value::as_str)
-            // The prefix says only whose error it is.
-            .map(|name| name.rsplit('.').next().unwrap_or(name))
+            .map(|name| match name {
+                "States.ALL" => "any other error",
+                // The prefix says only whose error it is.
+                name => name.rsplit('.').next().unwrap_or(name),
+            })
             .collect();
         edges.push(edge(text(catcher, "Next")?, errors.join(", "), true));
     }
@@ -136,7 +139,8 @@ mod tests {
     fn every_reachable_state_and_every_way_out_is_in_the_graph() {
         let graph = Graph::read(&json!({"StartAt": "Ask", "States": {
             "Ask": {"Type": "Task", "Comment": "asks", "Next": "Answer",
-                "Catch": [{"ErrorEquals": ["DynamoDB.Busy", "Late"], "Next": "Stop"}]},
+                "Catch": [{"ErrorEquals": ["DynamoDB.Busy", "Late"], "Next": "Stop"},
+                    {"ErrorEquals": ["States.ALL"], "Next": "Answer"}]},
             "Answer": {"Type": "Choice", "Default": "Stop",
                 "Choices": [{"Condition": "{% $yes %}", "Comment": "yes", "Next": "Ask"}]},
             "Stop": {"Type": "Pass", "End": true},
@@ -156,6 +160,7 @@ mod tests {
             [
                 ("Ask", "Answer", "", false),
                 ("Ask", "Stop", "Busy, Late", true),
+                ("Ask", "Answer", "any other error", true),
                 ("Answer", "Ask", "yes", false),
                 ("Answer", "Stop", "else", false),
                 ("Stop", DONE, "", false),

@@ -96,6 +96,19 @@ pub struct Task {
     pub end: bool,
 }
 
+impl Task {
+    /// The function or table that is called, by its name in the definition; empty where it is neither.
+    #[must_use]
+    pub fn callee(&self) -> &str {
+        let callee = match self.resource.as_str() {
+            "arn:aws:states:::lambda:invoke" => &self.arguments["FunctionName"],
+            "arn:aws:states:::dynamodb:updateItem" => &self.arguments["TableName"],
+            _ => &Value::Null,
+        };
+        callee.as_str().unwrap_or_default()
+    }
+}
+
 /// A rule for retrying.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]

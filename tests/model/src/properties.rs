@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use payment3_activities::activity::notify::Event;
+use payment3_activities::activity::notify::{self, Event};
+use payment3_activities::domain::decision::Asked;
 use payment3_activities::domain::payment::Purpose;
+use payment3_activities::activity::reconcile::turn::needs_person;
 use serde_json::{Map, Value};
 
 use crate::definition::Policy;
 use crate::dynamodb::Update;
+use crate::treatment::is_definite;
 use crate::world::{Bank, Card, Item, NOW, World, n, s};
 
 /// What may be broken.
@@ -37,15 +40,19 @@ pub enum Property {
     ShopIsTold,
     /// A card is saved exactly where the deployment's policy says so.
     SavesByPolicy,
-    /// Where the bank is awaited, the payment is looked at again, when agreed.
+    /// Where the bank is awaited, the payment is looked at again at once.
     ComesBack,
+    /// A path that ends failed is started again by itself, or it failed with a definite error.
+    GoesOnByItself,
+    /// Whatever stands failed and is not done stands in the index of open records.
+    StandsInTheIndex,
     /// Every state, branch, catcher and agreed error occurs.
     EverythingIsReached,
 }
 
 impl Property {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Evaluates,
         Self::Understood,
         Self::Treatment,
@@ -58,6 +65,8 @@ impl Property {
         Self::ShopIsTold,
         Self::SavesByPolicy,
         Self::ComesBack,
+        Self::GoesOnByItself,
+        Self::StandsInTheIndex,
         Self::EverythingIsReached,
     ];
 }
@@ -80,7 +89,11 @@ impl fmt::Display for Property {
             Self::TellsTheTruth => "what is recorded or put out is not what is so",
             Self::ShopIsTold => "the shop is not told, or something that is not so",
             Self::SavesByPolicy => "a card is saved against the policy, or not saved with it",
-            Self::ComesBack => "the bank is awaited, and nobody comes back when agreed",
+            Self::ComesBack => "the bank is awaited, and nobody comes back at once",
+            Self::GoesOnByItself => {
+                "a path fails for an outage, and nobody starts it again; or a definite error is taken for an outage"
+            }
+            Self::StandsInTheIndex => "what stands failed cannot be found",
             Self::EverythingIsReached => "a part of the definition is never reached",
         })
     }
@@ -136,7 +149,7 @@ impl Scene<'_> {
         );
         let paid = held && !self.world.reversed;
         match self.policy {
-            _ if self.is_verification() => held,
+            _ if self.is_verification() => held || self.world.bank == Bank::Back,
             Policy::EveryOrder => paid || refused,
             Policy::PaidOnly => paid,
             Policy::Consented => paid && self.payment()["saveCard"] == true,
@@ -153,6 +166,8 @@ pub(crate) fn entering(state: &str, scene: &Scene<'_>) -> Result<(), Broken> {
         "the order is paid, and the charge was reversed",
     )?;
     let held = world.bank == Bank::Held;
+    // A verification's baht may have gone back before, here or by hand: its card is saved all the same.
+    let verified = scene.is_verification() && (held || world.bank == Bank::Back);
     let moves = |allowed: bool| {
         let bank = world.bank;
         let problem = format!(
@@ -163,8 +178,8 @@ pub(crate) fn entering(state: &str, scene: &Scene<'_>) -> Result<(), Broken> {
     };
     match state {
         "PayOrder" => moves(held && !scene.is_verification()),
-        "AddCard" => moves(held),
-        "ReverseVerification" => moves(held && scene.is_verification()),
+        "AddCard" => moves(held || verified),
+        "ReverseVerification" => moves(verified),
         "ReverseCharge" => {
             moves(held && !scene.is_verification())?;
             let refused = scene.has("PayOrder caught") && !scene.has("PayOrder");
@@ -187,20 +202,64 @@ pub(crate) fn entering(state: &str, scene: &Scene<'_>) -> Result<(), Broken> {
 }
 
 /// The errors that say that nothing is left to do for this execution.
-const OVER: [(&str, &str); 4] = [
+const OVER: [(&str, &str); 3] = [
     ("LookupRecord", "RecordClosed"),
     ("LookupRecord", "HandledElsewhere"),
     ("RecordOutcome", "HandledElsewhere"),
-    ("WokenMeanwhile", "DynamoDB.ConditionalCheckFailedException"),
 ];
+/// The error that says that another attempt is counted.
+const COUNTED: [(&str, &str); 1] = [("AwaitBank", "DynamoDB.ConditionalCheckFailedException")];
 
-/// What must hold when a state leads to `AlreadyProcessed`, by its answer or by an error.
+/// What must hold when a state leads to an end without work, by its answer or by an error.
 pub(crate) fn going_to(next: &str, state: &str, error: Option<&str>) -> Result<(), Broken> {
-    let over = error.is_some_and(|error| OVER.contains(&(state, error)));
+    let ends: &[_] = match next {
+        "AlreadyProcessed" => &OVER,
+        "HandedOver" => &COUNTED,
+        _ => return Ok(()),
+    };
     hold(
-        next != "AlreadyProcessed" || over,
+        error.is_some_and(|error| ends.contains(&(state, error))),
         Property::EndsWhereMeant,
-        format!("{state} leads to AlreadyProcessed, and nobody else has the payment"),
+        format!("{state} leads to {next}, and nobody else has the payment"),
+    )
+}
+
+/// How much later than now an open record of which an execution runs may be due, in seconds.
+const DUE_WITHIN: i64 = 5 * 60;
+
+/// What must hold where an execution fails in place. A payment of which there is no record yet is found by nobody, and was not
+/// asked for by this system.
+pub(crate) fn failing(state: &str, callee: &str, error: &str, world: &World) -> Result<(), Broken> {
+    let person = needs_person(error);
+    hold(
+        person == is_definite(callee, error),
+        Property::GoesOnByItself,
+        format!("{state}: {error} is for a person: {person}"),
+    )?;
+    // The record was closed by the very update whose answer is lost.
+    let done = state == "CloseRecord" && !person && world.has("closedAt");
+    if done || !world.has("tokenId") {
+        return Ok(());
+    }
+    hold(
+        world.is_listed(),
+        Property::StandsInTheIndex,
+        format!("{state} fails with {error}, and its record is not in the index"),
+    )?;
+    let due = world.number("lookAgainAt");
+    hold(
+        person || due.is_some_and(|due| due <= NOW + DUE_WITHIN),
+        Property::GoesOnByItself,
+        format!("{state} fails with {error}, and its record is due at {due:?}"),
+    )
+}
+
+/// What must hold of a decision that is acted on: it says when the bank was asked.
+pub(crate) fn dated(asked: Asked) -> Result<(), Broken> {
+    hold(
+        asked.asked_at == Some(NOW),
+        Property::Understood,
+        format!("a decision is acted on, and it is of {:?}", asked.asked_at),
     )
 }
 
@@ -215,20 +274,34 @@ pub(crate) fn recording(decision: Bank, world: &World) -> Result<(), Broken> {
 }
 
 /// What must hold of an event for the shop.
-pub(crate) fn telling(event: Event, purpose: Purpose, world: &World) -> Result<(), Broken> {
+pub(crate) fn telling(
+    input: &notify::Input,
+    purpose: Purpose,
+    world: &World,
+) -> Result<(), Broken> {
     let order = purpose == Purpose::Order;
-    let so = match event {
+    // A verification's baht goes back first.
+    let verified = !order && world.reversed;
+    let so = match input.event {
         Event::PaymentSucceeded => order && world.paid,
         Event::PaymentFailed => order && world.bank == Bank::Refused,
         Event::PaymentReversed => order && (world.reversed || world.bank == Bank::Back),
-        Event::CardSaved => !order && world.card == Card::Saved,
-        Event::CardFailed => !order && world.card != Card::Saved,
+        Event::CardSaved => verified && world.card == Card::Saved,
+        Event::CardFailed if order => world.card == Card::Failed,
+        Event::CardFailed => (verified && world.card != Card::Saved) || world.bank == Bank::Refused,
     };
-    let event = event.as_str();
+    let event = input.event.as_str();
     hold(
         so,
         Property::ShopIsTold,
         format!("the shop is told `{event}`, and {world:?}"),
+    )?;
+    // It is what the failed cards are counted by.
+    let counted = (input.card == notify::Card::Failed) == (world.card == Card::Failed);
+    hold(
+        counted,
+        Property::TellsTheTruth,
+        format!("the card is {:?}, and {world:?}", input.card),
     )
 }
 
@@ -276,7 +349,8 @@ pub(crate) fn success(state: &str, output: &Value, scene: &Scene<'_>) -> Result<
             Property::TellsTheTruth,
             format!("the output is {output}"),
         ),
-        "AwaitBank" | "WokenMeanwhile" => awaiting(state, output, scene),
+        "HandedOver" => handed_over(output, scene),
+        "AwaitBank" => awaiting(output, scene),
         "CloseRecord" => closed(output, scene),
         other => broken(Property::EndsWhereMeant, format!("it ends in {other}")),
     }
@@ -298,7 +372,8 @@ fn closed(output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
         "the record is open, or keeps its token",
     )?;
     let result = match world.bank {
-        Bank::Held if world.reversed && !scene.is_verification() => "reversed",
+        Bank::Held | Bank::Back if world.reversed && scene.is_verification() => "verified",
+        Bank::Held if world.reversed => "reversed",
         Bank::Held => "paid",
         Bank::Refused => "declined",
         Bank::Back => "returned",
@@ -314,23 +389,26 @@ fn closed(output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
         Property::TellsTheTruth,
         format!("the output is {output}, and {world:?}"),
     )?;
-    let refused = [
-        "NotifySuccess",
-        "NotifyFailure",
-        "NotifyReversal",
-        "NotifyCard",
-    ]
-    .iter()
-    .any(|state| scene.has(&format!("{state} caught")));
-    // Money of a verification that went back before: there is nothing to tell of the card.
-    let nothing_to_tell = world.bank == Bank::Back && scene.is_verification();
+    let of_the_payment: &[_] = if scene.is_verification() {
+        &["NotifyFailure", "NotifyCard"]
+    } else {
+        &["NotifySuccess", "NotifyFailure", "NotifyReversal"]
+    };
+    let mut refused = of_the_payment.iter();
+    let refused = refused.any(|state| scene.has(&format!("{state} caught")));
     hold(
-        world.told || refused || nothing_to_tell,
+        world.told || refused,
         Property::ShopIsTold,
         "the shop is not told",
     )?;
+    hold(
+        world.card != Card::Failed || scene.left("NotifyCard"),
+        Property::ShopIsTold,
+        "the shop is not told that a card could not be saved",
+    )?;
     let asked = scene.left("EnsureKBankUser");
-    let kept = !scene.saves_card() || world.bank != Bank::Held || world.card != Card::NotSaved;
+    let declined = world.bank == Bank::Refused;
+    let kept = !scene.saves_card() || declined || world.card != Card::NotSaved;
     hold(
         asked == scene.saves_card() && kept,
         Property::SavesByPolicy,
@@ -341,60 +419,43 @@ fn closed(output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
     )
 }
 
-/// How long a payment waits for its next look, in seconds: (younger than, pause).
-const PAUSES: [(i64, i64); 6] = [
-    (300, 60),
-    (900, 300),
-    (3600, 900),
-    (21_600, 3600),
-    (86_400, 21_600),
-    (i64::MAX, 86_400),
-];
-
-fn awaiting(state: &str, output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
+/// Another attempt has the payment, or nothing is left to do for it.
+fn handed_over(output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
     let (world, payment) = (scene.world, scene.payment());
+    let later = world.number("attempt") > payment["attempt"].as_i64();
     hold(
-        world.bank == Bank::Undecided,
+        (later && world.is_listed()) || !world.has("openShard"),
+        Property::ComesBack,
+        format!("the payment is handed over to nobody: {world:?}"),
+    )?;
+    hold(
+        output["result"] == "handedOver",
+        Property::TellsTheTruth,
+        format!("the output is {output}"),
+    )
+}
+
+fn awaiting(output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
+    let (world, payment) = (scene.world, scene.payment());
+    let waiting_for = output["waitingFor"].as_str();
+    hold(
+        world.bank == Bank::Undecided || waiting_for == Some("StaleDecision"),
         Property::SettledAtTheEnd,
         "the bank is awaited, and has decided",
     )?;
-    let number = |name: &str| payment[name].as_i64().unwrap_or(0);
-    let age = NOW - number("openSince");
-    let pause = PAUSES.iter().find(|(younger, _)| age < *younger);
-    let agreed = NOW + pause.map_or(0, |(_, pause)| *pause);
-    let before = number("lookAgainAt");
-    let expected = match state {
-        // It keeps what a callback has written.
-        "WokenMeanwhile" => NOW,
-        _ if before > NOW && before < agreed => before,
-        _ => agreed,
-    };
     let next = world.number("lookAgainAt");
     hold(
-        world.has("openShard") && next == Some(expected),
+        world.is_listed() && next == Some(NOW),
         Property::ComesBack,
-        format!("after {age} s, the next look is at {next:?} instead of {expected}"),
+        format!("the next look is at {next:?} instead of {NOW}"),
     )?;
-    let attempt = number("attempt") + 1;
-    let waiting_for = output["waitingFor"].as_str();
-    let unknown_since = match waiting_for {
-        Some("ChargeUnknown") => payment["unknownSince"].as_i64().unwrap_or(NOW),
-        _ => 0,
-    };
-    let recorded = world.number("unknownSince");
-    hold(
-        recorded == Some(unknown_since),
-        Property::TellsTheTruth,
-        format!(
-            "it says since when the bank has not known the charge: {recorded:?} instead of {unknown_since}"
-        ),
-    )?;
+    let attempt = payment["attempt"].as_i64().unwrap_or(0) + 1;
     let same = output["result"] == "awaitingBank"
         && output["attempt"] == attempt
         && world.number("attempt") == Some(attempt)
         && matches!(
             waiting_for,
-            Some("ChargePending" | "ChargeUnknown" | "BankUnavailable")
+            Some("ChargePending" | "ChargeUnknown" | "BankUnavailable" | "StaleDecision")
         );
     hold(
         same,

@@ -10,7 +10,7 @@ use payment3_activities::activity::add_card::{self, Added};
 use payment3_activities::activity::ensure_kbank_user::{self, Ensured};
 use payment3_activities::activity::inquire_charge::{self, Decision};
 use payment3_activities::activity::lookup_record;
-use payment3_activities::activity::notify::{self, Delivered};
+use payment3_activities::activity::notify::{self, Delivered, Event};
 use payment3_activities::activity::parse_callback;
 use payment3_activities::activity::pay_order::{self, PaidOrder};
 use payment3_activities::activity::record_outcome::{self, Recorded};
@@ -35,6 +35,11 @@ use crate::dynamodb::Update;
 use crate::properties::{self, Broken, Property, broken};
 use crate::treatment::{CONDITION_FAILED, errors};
 use crate::world::{Bank, Card, Item, NOW, World, n, s};
+
+/// Whether a function saves cards, so that its failures hold nothing up.
+pub(crate) fn saves_cards(callee: &str) -> bool {
+    matches!(callee, "EnsureKBankUserFunction" | "AddCardFunction")
+}
 
 /// The bank's id of the charge that every walk is about, and its execution's name.
 pub(crate) const CHARGE: &str = "chrg_test_model";
@@ -111,11 +116,7 @@ impl Tasks {
         for error in errors(call.callee).into_iter().flatten() {
             let given = error.definite && error.name != INVALID_INPUT;
             if given && !answers.impossible.contains(&error.name) {
-                let mut world = world.clone();
-                if error.name == "CardNotSaved" {
-                    world.card = Card::Refused;
-                }
-                answers.fail(error.name, world);
+                answers.fail(error.name, world.clone());
             }
         }
         Ok(answers)
@@ -127,6 +128,7 @@ impl Tasks {
         world: &World,
     ) -> Result<Answers, Broken> {
         let (payment, outcome) = (&input.payment, input.outcome);
+        properties::dated(input.asked)?;
         properties::recording(bank(outcome), world)?;
         let state = TransactionState::parse(&input.transaction_state);
         let update = self.records.outcome_update(payment, outcome, &state);
@@ -152,6 +154,7 @@ impl Tasks {
 
     fn pay_order(&self, input: &pay_order::Input, world: &World) -> Result<Answers, Broken> {
         let payment = &input.payment;
+        properties::dated(input.asked)?;
         let mut answers = Answers::default();
         match applied(&self.records.order_paid_update(payment), world)? {
             Some(mut after) => {
@@ -402,6 +405,7 @@ fn inquire_charge(input: &inquire_charge::Input, world: &World) -> Answers {
                 outcome,
                 transaction_state,
                 failure_code,
+                asked_at: NOW,
             },
             after,
         );
@@ -412,13 +416,16 @@ fn inquire_charge(input: &inquire_charge::Input, world: &World) -> Answers {
 }
 
 fn notify(input: &notify::Input, world: &World) -> Result<Answers, Broken> {
-    properties::telling(input.event, Purpose::of(&input.payment.order_id), world)?;
+    let purpose = Purpose::of(&input.payment.order_id);
+    properties::telling(input, purpose, world)?;
+    // That an order's card could not be saved is told beside what became of the payment.
+    let beside = purpose == Purpose::Order && input.event == Event::CardFailed;
     let mut answers = Answers::default();
     let event_id = notify::event_id(input);
     answers.done(
         &Delivered { event_id },
         World {
-            told: true,
+            told: world.told || !beside,
             ..world.clone()
         },
     );
@@ -572,35 +579,6 @@ fn payments() -> Vec<(Payment, World)> {
                 all.push((payment.clone(), world));
             }
         }
-    }
-    all
-}
-
-/// A payment and its record, of each age that makes a difference, looked for when it was due, and by a callback before that; and
-/// one whose charge the bank has not known for an hour. It is the same payment in all else, so that ages are told apart only
-/// where one is read. One will do of a record that was decided before.
-pub(crate) fn ages(payment: &Value, world: &World) -> Vec<(Value, World)> {
-    let ages = [60, 300, 900, 3600, 21_600, 86_400, 6 * 86_400];
-    let due = ages.map(|age| (age, NOW - 10, None)).into_iter();
-    let others = [
-        (60, NOW + 30, None),
-        (86_400, NOW + 30, None),
-        (86_400, NOW - 10, Some(NOW - 3600)),
-    ];
-    let pending = world.text("outcome") == Some("pending");
-    let mut all = Vec::new();
-    for (age, due, unknown_since) in due.chain(others).take(if pending { 10 } else { 1 }) {
-        let (mut payment, mut world) = (payment.clone(), world.clone());
-        payment["openSince"] = (NOW - age).into();
-        payment["lookAgainAt"] = due.into();
-        world.record.insert("lookAgainAt".into(), n(due));
-        if unknown_since.is_none()
-            && let Some(payment) = payment.as_object_mut()
-        {
-            payment.remove("unknownSince");
-            world.record.remove("unknownSince");
-        }
-        all.push((payment, world));
     }
     all
 }

@@ -66,6 +66,12 @@ impl fmt::Display for Treatment {
     }
 }
 
+/// Whether an error is an answer to a task's call, or says that its definition is wrong: trying again would come to the same.
+pub(crate) fn is_definite(callee: &str, error: &str) -> bool {
+    let mut all = errors(callee).into_iter().flatten();
+    UNSTOPPABLE.contains(&error) || all.any(|known| known.name == error && known.definite)
+}
+
 /// An error that a task may meet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Error {
@@ -160,14 +166,16 @@ impl Agreed {
     }
 
     /// The agreed treatment, as [`Treatment`] prints it. Whatever runs a task may fail for a while: that is retried, and then
-    /// fails in place. What no rule can retry, and input that cannot be read, fails in place at once.
+    /// fails in place. What no rule can retry, and input that cannot be read, fails in place at once. A card holds nothing up.
     pub(crate) fn on(&self, state: &str, error: &str) -> &str {
         let key = (state.to_owned(), error.to_owned());
+        let is_card = matches!(state, "EnsureKBankUser" | "AddCard");
         match self.0.get(&key) {
             Some(treatment) => treatment,
-            None if error == INVALID_INPUT || UNSTOPPABLE.contains(&error) => {
-                "at once | fails in place"
-            }
+            None if UNSTOPPABLE.contains(&error) => "at once | fails in place",
+            None if is_card && error == INVALID_INPUT => "at once | to CardHandled",
+            None if is_card => "retried | to CardHandled",
+            None if error == INVALID_INPUT => "at once | fails in place",
             None => "retried | fails in place",
         }
     }
@@ -202,6 +210,13 @@ mod tests {
             (INVALID_INPUT, "at once | fails in place"),
         ] {
             assert_eq!(agreed.on("PayOrder", error), treatment);
+        }
+        for (error, treatment) in [
+            ("Runtime.ExitError", "retried | to CardHandled"),
+            ("States.Runtime", "at once | fails in place"),
+            (INVALID_INPUT, "at once | to CardHandled"),
+        ] {
+            assert_eq!(agreed.on("AddCard", error), treatment);
         }
     }
 }

@@ -17,10 +17,8 @@ use crate::jsonata::Jsonata;
 use crate::properties::{self, Broken, Property, Scene, broken};
 use crate::tasks::{self, CHARGE, Call, Tasks};
 use crate::treatment::{Agreed, Error, Treatment, errors, treatment};
-use crate::world::{NOW_TEXT, World};
+use crate::world::{Card, NOW_TEXT, World};
 
-/// The state that reads how old a payment is.
-const AWAIT: &str = "AwaitBank";
 /// How many violations of one property are reported.
 const SHOWN: usize = 3;
 
@@ -253,12 +251,7 @@ impl<'w> Walk<'w> {
     fn task(&mut self, node: &Node, task: &Task) -> Result<Paths, Stop> {
         let state = &node.state;
         let arguments = self.fill(node, None, &task.arguments)?;
-        let callee = match task.resource.as_str() {
-            "arn:aws:states:::lambda:invoke" => &arguments["FunctionName"],
-            "arn:aws:states:::dynamodb:updateItem" => &arguments["TableName"],
-            _ => &Value::Null,
-        };
-        let callee = callee.as_str().unwrap_or_default();
+        let callee = task.callee();
         let Some(errors) = errors(callee) else {
             return Ok(broken(
                 Property::Understood,
@@ -383,6 +376,13 @@ impl<'w> Walk<'w> {
             paths += self.go(label, again, names.len(), false)?;
         }
         let Some(next) = &treated.caught_to else {
+            let callee = task.callee();
+            let failing = names
+                .iter()
+                .map(|name| properties::failing(state, callee, name, world));
+            failing
+                .filter_map(Result::err)
+                .for_each(|problem| self.note_at(label, problem));
             paths += counted(Paths { all: 1, calm: 1 }, names.len(), !treated.retried);
             return Ok(paths);
         };
@@ -401,7 +401,7 @@ impl<'w> Walk<'w> {
                 assign: &catcher.assign,
                 output: catcher.output.as_ref(),
                 step: format!("{state} caught"),
-                world: Rc::clone(world),
+                world: caught(task, name, world),
             };
             let label = || format!("{state} {label}, caught");
             paths += self.leave(node, leaving, Some(next), 1, !treated.retried, &label)?;
@@ -467,18 +467,6 @@ impl<'w> Walk<'w> {
         after.world = leaving.world;
         after.again = false;
         match next {
-            Some(AWAIT) => {
-                after.state = AWAIT.into();
-                let mut paths = Paths::default();
-                let payment = after.variables.get("payment").unwrap_or(&Value::Null);
-                for (payment, world) in tasks::ages(payment, &after.world) {
-                    let mut aged = after.clone();
-                    Rc::make_mut(&mut aged.variables).insert("payment".into(), payment);
-                    aged.world = world.into();
-                    paths += self.go(label, aged, ways, calm)?;
-                }
-                Ok(paths)
-            }
             Some(next) => {
                 after.state = next.into();
                 Ok(self.go(label, after, ways, calm)?)
@@ -554,6 +542,13 @@ impl<'w> Walk<'w> {
         }
     }
 
+    /// Notes what breaks by an error that ends the execution.
+    fn note_at(&mut self, error: &str, problem: Broken) {
+        self.path.push(error.to_owned());
+        self.note(problem);
+        self.path.pop();
+    }
+
     fn note(&mut self, (property, particulars): Broken) {
         let like_it = self
             .report
@@ -585,7 +580,9 @@ impl<'w> Walk<'w> {
             match state {
                 State::Task(task) => {
                     let caught = task.catch.iter().flat_map(|rule| &rule.error_equals);
-                    expected.extend(caught.map(|error| format!("{name}: {error}")));
+                    // What takes every error is reached where any is.
+                    let named = caught.filter(|error| *error != "States.ALL");
+                    expected.extend(named.map(|error| format!("{name}: {error}")));
                 }
                 State::Choice(choice) => {
                     let branches = choice.choices.iter().map(|rule| rule.comment.as_str());
@@ -604,6 +601,19 @@ impl<'w> Walk<'w> {
             self.note((Property::EverythingIsReached, what));
         }
     }
+}
+
+/// The world after an error that is caught: a card that was refused, or tried for long enough, is not saved.
+fn caught(task: &Task, error: &str, world: &Rc<World>) -> Rc<World> {
+    if !tasks::saves_cards(task.callee()) {
+        return Rc::clone(world);
+    }
+    let card = match error {
+        "CardNotSaved" => Card::Refused,
+        _ => Card::Failed,
+    };
+    let world = World::clone(world);
+    Rc::new(World { card, ..world })
 }
 
 fn counted(paths: Paths, ways: usize, calm: bool) -> Paths {

@@ -36,6 +36,8 @@ pub(crate) enum Card {
     Saved,
     /// The bank will not keep it.
     Refused,
+    /// It could not be saved in time.
+    Failed,
 }
 
 impl Card {
@@ -45,6 +47,7 @@ impl Card {
             Self::NotSaved => "notSaved",
             Self::Saved => "saved",
             Self::Refused => "refused",
+            Self::Failed => "failed",
         }
     }
 }
@@ -60,7 +63,7 @@ pub(crate) struct World {
     pub(crate) reversed: bool,
     /// As the bank's answers say.
     pub(crate) card: Card,
-    /// The shop's answer says that it has an event of this execution.
+    /// The shop's answer says that it has this execution's event about the payment, or the verified card.
     pub(crate) told: bool,
     /// The payment's record.
     pub(crate) record: Item,
@@ -80,6 +83,11 @@ impl World {
     /// Whether the record has an attribute.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.record.contains_key(name)
+    }
+
+    /// The record stands in the index of open records, where reconciliation and the runbook's search find it.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.has("openShard") && self.has("lookAgainAt")
     }
 
     /// The bank holds money that has neither paid the order nor gone back.

@@ -26,7 +26,8 @@ const OF_THE_DEFINITION: [&str; 5] = [
     "States.Runtime",
 ];
 
-/// Whether an execution that failed with this error waits for a person: trying again would come to the same.
+/// Whether an execution that failed with this error waits for a person: trying again would come to the same. A decision that
+/// was too old is none of them, for the next attempt asks the bank again: only definitions that do not know it fail with it.
 #[must_use]
 pub fn needs_person(error: &str) -> bool {
     const OWN: [&[(&str, Treatment)]; 9] = [
@@ -41,7 +42,8 @@ pub fn needs_person(error: &str) -> bool {
         AddCardError::NAMES,
     ];
     let definite = (error, Treatment::Definite);
-    OF_THE_DEFINITION.contains(&error) || OWN.iter().any(|names| names.contains(&definite))
+    let own = || OWN.iter().any(|names| names.contains(&definite));
+    error != "StaleDecision" && (OF_THE_DEFINITION.contains(&error) || own())
 }
 
 /// Who goes on with an open payment, by how the execution of its attempt stands.
@@ -103,6 +105,7 @@ mod tests {
             "Runtime.ExitError",
             "Sandbox.Timedout",
             "SigningKeyUnavailable",
+            "StaleDecision",
             "States.Permissions",
             "States.TaskFailed",
             "States.Timeout",

@@ -10,11 +10,9 @@ type Mutation = (&'static str, Property, Policy, fn(&mut Value));
 /// The condition of the update that closes a record.
 const CLOSE_IF: &str = "/CloseRecord/Arguments/ConditionExpression";
 /// The time of the next look.
-const LATER: &str = "/AwaitBank/Arguments/ExpressionAttributeValues/:later/N";
-/// Since when the bank has not known the charge.
-const UNKNOWN: &str = "/Arguments/ExpressionAttributeValues/:unknownSince/N";
+const NOW: &str = "/AwaitBank/Arguments/ExpressionAttributeValues/:now/N";
 
-const MUTATIONS: [Mutation; 45] = [
+const MUTATIONS: [Mutation; 53] = [
     // Errors.
     (
         "a catcher is dropped",
@@ -137,27 +135,26 @@ const MUTATIONS: [Mutation; 45] = [
         Property::PaysOrGoesBack,
         EveryOrder,
         |s| {
-            let mut forget = s["WokenMeanwhile"].clone();
-            forget["Arguments"]["UpdateExpression"] =
-                "SET #attempt = :next REMOVE resolution".into();
-            remove(
-                &mut forget,
-                "/Arguments/ExpressionAttributeValues",
-                ":unknownSince",
-            );
-            forget["Output"] = json!({});
-            remove(&mut forget, "", "End");
-            forget["Next"] = "ReverseVerification".into();
-            s["Forget"] = forget;
+            s["Forget"] = forgets(s, "resolution", "ReverseVerification");
             set(s, "/PayOrder/Next", "Forget".into());
         },
     ),
     (
         "a paid order is given back like a verification",
-        Property::ShopIsTold,
+        Property::MovesOnlyItsMoney,
         EveryOrder,
         |s| {
             set(s, "/CardHandled/Choices/0/Condition", true.into());
+        },
+    ),
+    (
+        "the verified card is told before the baht goes back",
+        Property::ShopIsTold,
+        EveryOrder,
+        |s| {
+            set(s, "/CardHandled/Choices/0/Next", "NotifyCard".into());
+            set(s, "/NotifyCard/Next", "ReverseVerification".into());
+            set(s, "/ReverseVerification/Next", "CloseRecord".into());
         },
     ),
     (
@@ -165,7 +162,7 @@ const MUTATIONS: [Mutation; 45] = [
         Property::MovesOnlyItsMoney,
         EveryOrder,
         |s| {
-            set(s, "/Outcome/Choices/2/Next", "ReverseCharge".into());
+            set(s, "/Outcome/Choices/1/Next", "ReverseCharge".into());
         },
     ),
     (
@@ -174,7 +171,7 @@ const MUTATIONS: [Mutation; 45] = [
         EveryOrder,
         |s| {
             replace(s, "/Outcome/Choices/0/Condition", "'paid'", "'declined'");
-            replace(s, "/Outcome/Choices/2/Condition", "'declined'", "'paid'");
+            replace(s, "/Outcome/Choices/1/Condition", "'declined'", "'paid'");
         },
     ),
     (
@@ -185,7 +182,7 @@ const MUTATIONS: [Mutation; 45] = [
             replace(
                 s,
                 "/UserExisted/Choices/0/Condition",
-                " and $outcome = 'paid'",
+                " and $outcome != 'declined'",
                 "",
             );
         },
@@ -208,7 +205,7 @@ const MUTATIONS: [Mutation; 45] = [
         Property::SettledAtTheEnd,
         EveryOrder,
         |s| {
-            set(s, "/NotifyCard/Next", "CloseRecord".into());
+            set(s, "/CardHandled/Choices/0/Next", "CloseRecord".into());
             close_anything(s);
         },
     ),
@@ -280,7 +277,7 @@ const MUTATIONS: [Mutation; 45] = [
             replace(
                 s,
                 "/UserExisted/Choices/0/Condition",
-                "and $outcome = 'paid'",
+                "and $outcome != 'declined'",
                 "? 'yes' : 'no'",
             );
         },
@@ -329,6 +326,46 @@ const MUTATIONS: [Mutation; 45] = [
             remove(s, "/AddCard/Catch/0", "Assign");
         },
     ),
+    (
+        "that the card could not be saved is not kept",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            remove(s, "/AddCard/Catch/1", "Assign");
+        },
+    ),
+    (
+        "a verification whose baht went back ends as paid",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            remove(s, "/ReverseVerification", "Assign");
+        },
+    ),
+    (
+        "a card that failed is not counted",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            remove(s, "/NotifyCard/Arguments/Payload", "card");
+        },
+    ),
+    (
+        "the event of a card is taken for that of the payment",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            set(s, "/NotifyCard/Assign/notified", true.into());
+        },
+    ),
+    (
+        "an attempt that was handed over says that nothing is left",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            set(s, "/HandedOver/Output/result", "alreadyProcessed".into());
+        },
+    ),
     // What tasks are called with.
     (
         "an input lacks a field",
@@ -352,6 +389,14 @@ const MUTATIONS: [Mutation; 45] = [
         EveryOrder,
         |s| {
             remove(s, "/EnsureKBankUser/Arguments/Payload", "execution");
+        },
+    ),
+    (
+        "when the bank was asked is not said to who pays",
+        Property::Understood,
+        EveryOrder,
+        |s| {
+            remove(s, "/PayOrder/Arguments/Payload", "askedAt");
         },
     ),
     (
@@ -390,6 +435,14 @@ const MUTATIONS: [Mutation; 45] = [
         },
     ),
     (
+        "the shop is not told of a card that could not be saved",
+        Property::ShopIsTold,
+        EveryOrder,
+        |s| {
+            set(s, "/CardHandled/Choices/1/Condition", false.into());
+        },
+    ),
+    (
         "the shop is told that a declined order is paid",
         Property::ShopIsTold,
         EveryOrder,
@@ -402,44 +455,39 @@ const MUTATIONS: [Mutation; 45] = [
         },
     ),
     (
-        "a look that is due before is put off",
+        "the next look is an hour away",
         Property::ComesBack,
         EveryOrder,
         |s| {
-            replace(
-                s,
-                LATER,
-                "? $payment.lookAgainAt : $later",
-                "? $later : $later",
-            );
+            replace(s, NOW, "$millis() / 1000", "$millis() / 1000 + 3600");
         },
     ),
     (
-        "a charge is unknown for no longer than since the last look",
-        Property::TellsTheTruth,
+        "an attempt is handed over that nobody counted",
+        Property::ComesBack,
         EveryOrder,
         |s| {
-            let kept = "$exists($payment.unknownSince) ? $payment.unknownSince : ";
-            replace(s, &format!("/AwaitBank{UNKNOWN}"), kept, "");
+            let never =
+                "#attempt = :this AND attribute_exists(openShard) AND attribute_exists(never)";
+            set(s, "/AwaitBank/Arguments/ConditionExpression", never.into());
         },
     ),
     (
-        "a charge is unknown though the bank has answered otherwise",
-        Property::TellsTheTruth,
+        "an outage's payment is due in an hour",
+        Property::GoesOnByItself,
         EveryOrder,
         |s| {
-            let other = "$waitingFor != 'ChargeUnknown' ? 0 : ";
-            replace(s, &format!("/AwaitBank{UNKNOWN}"), other, "");
+            // AwaitBank's answer is lost, and so are those to its retries.
+            replace(s, NOW, "$millis() / 1000", "$millis() / 1000 + 3600");
         },
     ),
     (
-        "a callback in between has it forgotten that a charge is unknown",
-        Property::TellsTheTruth,
+        "a payment leaves the index before it is settled",
+        Property::StandsInTheIndex,
         EveryOrder,
         |s| {
-            let other = "$waitingFor != 'ChargeUnknown' ? 0 : ";
-            let never = "true ? 0 : ";
-            replace(s, &format!("/WokenMeanwhile{UNKNOWN}"), other, never);
+            s["Forget"] = forgets(s, "openShard, lookAgainAt", "Outcome");
+            set(s, "/RecordOutcome/Next", "Forget".into());
         },
     ),
     (
@@ -464,6 +512,19 @@ const MUTATIONS: [Mutation; 45] = [
         },
     ),
 ];
+
+/// A state on the way that removes attributes of the record.
+fn forgets(states: &Value, attributes: &str, next: &str) -> Value {
+    let mut forgets = states["AwaitBank"].clone();
+    forgets["Arguments"]["UpdateExpression"] =
+        format!("SET #attempt = :next REMOVE {attributes}").into();
+    let values = "/Arguments/ExpressionAttributeValues";
+    remove(&mut forgets, values, ":now");
+    forgets["Output"] = json!({});
+    remove(&mut forgets, "", "End");
+    forgets["Next"] = next.into();
+    forgets
+}
 
 /// CloseRecord closes every record of its attempt.
 fn close_anything(states: &mut Value) {

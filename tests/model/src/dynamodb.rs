@@ -74,6 +74,12 @@ impl Update {
         })
     }
 
+    /// Whether the condition reads an attribute.
+    pub(crate) fn reads(&self, attribute: &str) -> bool {
+        let mut words = words(&self.condition).into_iter();
+        words.any(|word| self.names.get(word).map_or(word, String::as_str) == attribute)
+    }
+
     /// The item afterwards; `None` where the condition does not hold.
     pub(crate) fn apply(&self, item: &Item) -> Result<Option<Item>, String> {
         let mut condition = self.reader(&self.condition, item);

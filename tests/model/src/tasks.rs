@@ -314,16 +314,27 @@ fn typed<T: DeserializeOwned>(call: &Call<'_>, payload: Value) -> Result<T, Brok
     read.or_else(|error| broken(Property::Understood, format!("{}: {error}", call.state)))
 }
 
+/// How the money went back. No condition reads it, so that the ways back need not be told apart afterwards.
+const UNREAD: [&str; 2] = ["reversal", "refundId"];
+
 /// The world after an item of an activity's transaction; `None` where its condition does not hold.
 fn applied(
     item: &aws_sdk_dynamodb::types::TransactWriteItem,
     world: &World,
 ) -> Result<Option<World>, Broken> {
-    let record = Update::of_transaction(item).and_then(|update| update.apply(&world.record));
+    let record = Update::of_transaction(item).and_then(|update| {
+        if let Some(read) = UNREAD.iter().find(|name| update.reads(name)) {
+            return Err(format!("`{read}` is read: the model has to keep it"));
+        }
+        update.apply(&world.record)
+    });
     match record {
-        Ok(record) => Ok(record.map(|record| World {
-            record,
-            ..world.clone()
+        Ok(record) => Ok(record.map(|mut record| {
+            record.retain(|name, _| !UNREAD.contains(&name.as_str()));
+            World {
+                record,
+                ..world.clone()
+            }
         })),
         Err(problem) => broken(Property::Understood, problem),
     }

@@ -127,7 +127,7 @@ describe("by clicking", () => {
     await shopper.confirm();
     await shopper.isTold("saved");
     await shopper.seesExecution("verified");
-    await shows(shopper, [...FOUND, "EnsureKBankUser", "UserExisted", "AddCard", "CardHandled", "NotifyCard", "ReverseVerification", "CloseRecord"]);
+    await shows(shopper, [...FOUND, "EnsureKBankUser", "UserExisted", "AddCard", "CardHandled", "ReverseVerification", "NotifyCard", "CloseRecord"]);
     assert.equal((await savedCards(user)).length, 2);
 
     // From the execution to its record and to the bank's charge, and back.

@@ -145,30 +145,50 @@ async fn a_signed_authorisation_that_comes_second_is_noted_in_the_record() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_wake_up_is_kept_while_the_execution_gives_up_waiting() {
+async fn an_attempt_is_counted_once_and_makes_the_payment_due_at_once() {
     let app = TestApp::connect().await;
-    let filled_in = json!({":this": 0, ":next": 1, ":asRead": 100, ":later": 500});
-    for (look_again_at, gives_up, after) in [(100, true, 500), (250, false, 250)] {
+    let filled_in = json!({":this": 0, ":next": 1, ":now": 250});
+    // Put off, and woken meanwhile by a callback.
+    for look_again_at in [500, 100] {
         let key = random::id("waiting-");
         let record = json!({
             "tokenId": key, "outcome": "pending", "attempt": 0, "openShard": 1, "lookAgainAt": look_again_at,
         });
         app.put_record(&record).await;
-        assert_eq!(
-            app.run_update("AwaitBank", &key, &filled_in).await,
-            gives_up
-        );
-        if !gives_up {
-            assert!(app.run_update("WokenMeanwhile", &key, &filled_in).await);
-        }
+        assert!(app.run_update("AwaitBank", &key, &filled_in).await);
         let record = app.read_record(&key).await;
         assert_eq!(
             (&record["lookAgainAt"], &record["attempt"]),
-            (&json!(after), &json!(1)),
+            (&json!(250), &json!(1)),
             "{record}"
         );
-        // Counted once, however often it runs.
         assert!(!app.run_update("AwaitBank", &key, &filled_in).await);
-        assert!(!app.run_update("WokenMeanwhile", &key, &filled_in).await);
     }
+    // Given up meanwhile: nobody is to come back.
+    let key = random::id("waiting-");
+    let record = json!({"tokenId": key, "outcome": "pending", "attempt": 0, "closedAt": "now"});
+    app.put_record(&record).await;
+    assert!(!app.run_update("AwaitBank", &key, &filled_in).await);
+    assert_eq!(app.read_record(&key).await, record);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn of_two_executions_that_wait_for_the_bank_one_counts_and_one_hands_over() {
+    let app = TestApp::connect().await;
+    let order = app.order().await;
+    let page = app
+        .check_out(&order, payment3_local::shopper::CARD_APPROVED)
+        .await;
+    let charge = charge_on(&page);
+    let (one, other) = tokio::join!(app.start_by_hand(&charge), app.start_by_hand(&charge));
+    let mut results: Vec<_> = [one, other]
+        .into_iter()
+        .map(|execution| execution.output.expect("an output")["result"].to_string())
+        .collect();
+    results.sort();
+    assert_eq!(results, [r#""awaitingBank""#, r#""handedOver""#]);
+    let record = app.record(&charge).await;
+    assert_eq!(record["attempt"], 1, "{record}");
+    assert!(record["openShard"].is_number(), "{record}");
 }

@@ -118,8 +118,8 @@ const VERIFIED: Flow = Flow {
         "EnsureKBankUser",
         "UserExisted",
         "CardHandled",
-        "NotifyCard",
         "ReverseVerification",
+        "NotifyCard",
         "CloseRecord",
     ],
     record: ("paid", Some("reversed")),
@@ -211,8 +211,8 @@ pub(crate) const FLOWS: [Flow; 19] = [
             "UserExisted",
             "AddCard",
             "CardHandled",
-            "NotifyCard",
             "ReverseVerification",
+            "NotifyCard",
             "CloseRecord",
         ],
         cards: Some(2),
@@ -357,6 +357,14 @@ pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> Strin
     let record = app.record(charge).await;
     assert_closed(&record);
     assert_eq!(record["outcome"], flow.record.0, "{name}: {record}");
+    let output = execution.output.as_ref().expect("an output");
+    let end = match flow.record {
+        (_, Some("reversed")) if flow.verification => "verified",
+        (_, Some("reversed")) => "reversed",
+        (outcome, _) => outcome,
+    };
+    assert_eq!(output["result"], end, "{name}: {output}");
+    assert_eq!(record["closedAs"], end, "{name}: {record}");
     assert_eq!(
         record.get("resolution"),
         flow.record.1.map(Value::from).as_ref(),

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod callbacks;
+mod cards;
 mod checkout;
 mod closing;
 mod commands;
@@ -20,4 +21,5 @@ mod races;
 mod reconciliation;
 mod refunds;
 mod refusals;
+mod stale_decisions;
 mod support;

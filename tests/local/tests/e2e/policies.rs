@@ -22,8 +22,8 @@ const FUNCTIONS: [(&str, &str); 9] = [
 ];
 
 impl TestApp {
-    /// Deploys the definition under another policy, beside the state machine of the environment.
-    async fn with_policy(&self, policy: &str) -> String {
+    /// The definition as it would be deployed in the environment under a policy.
+    pub(crate) fn definition(&self, policy: &str) -> Value {
         let mut definition =
             std::fs::read_to_string(workspace::state_machine_file()).expect("definition");
         let branch = &self.outputs.branch;
@@ -42,6 +42,11 @@ impl TestApp {
             !definition.contains("${"),
             "a placeholder is new: name it in this test"
         );
+        serde_json::from_str(&definition).expect("JSON")
+    }
+
+    /// Deploys a definition beside the state machine of the environment. Answers its ARN.
+    pub(crate) async fn deploy_beside(&self, name: &str, definition: &Value) -> String {
         let deployed = self
             .aws
             .sfn
@@ -53,8 +58,8 @@ impl TestApp {
         self.aws
             .sfn
             .create_state_machine()
-            .name(format!("policy-{policy}"))
-            .definition(definition)
+            .name(name)
+            .definition(definition.to_string())
             .role_arn(deployed.role_arn())
             .send()
             .await
@@ -64,7 +69,7 @@ impl TestApp {
     }
 
     /// Runs a payment on another state machine than the callback starts.
-    async fn run_on(&self, machine: &str, charge: &str) -> ExecutionReport {
+    pub(crate) async fn run_on(&self, machine: &str, charge: &str) -> ExecutionReport {
         self.aws
             .sfn
             .start_execution()
@@ -112,7 +117,8 @@ async fn each_policy_saves_the_cards_that_it_names() {
             ],
         ),
     ] {
-        let machine = app.with_policy(policy).await;
+        let name = format!("policy-{policy}");
+        let machine = app.deploy_beside(&name, &app.definition(policy)).await;
         for (card, ticked, ensured, saved) in rows {
             let row = format!("{policy}, {card}, saveCard={ticked}");
             let order = app.order().await;

@@ -67,6 +67,29 @@ async fn a_part_that_was_given_back_by_hand_while_we_reverse_is_left_to_a_person
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_part_that_was_given_back_by_hand_after_the_decision_is_not_taken_for_the_whole() {
+    let app = TestApp::connect().await;
+    let paid = app.reversing().await;
+    let charge = paid.charge_id();
+    let named = json!({"chargeId": charge});
+    let payment = app.call("lookup-record", &named).await;
+    let payment = payment.expect("an open payment");
+    // The decision is recorded already: ReverseCharge is the first to see what was given back.
+    app.refund_at_the_bank(charge, "1.00").await;
+    for _ in 0..2 {
+        let reversed = app
+            .call("reverse-charge", &json!({"payment": payment}))
+            .await;
+        assert_eq!(reversed, Err("OutcomeConflict".to_owned()));
+    }
+    let record = app.record(charge).await;
+    assert_eq!(record["resolution"], "reversing", "{record}");
+    assert!(record.get("refundAskedAt").is_none(), "{record}");
+    assert!(record["openShard"].is_number(), "{record}");
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
 async fn a_refund_whose_answer_was_lost_is_found_as_ours() {
     let app = TestApp::connect().await;
     let paid = app.reversing().await;

@@ -277,6 +277,21 @@ impl TestApp {
             .expect("started");
     }
 
+    /// Calls a function by its kebab name, as Step Functions does; `Err` is the name of the error that it fails with.
+    pub(crate) async fn call(&self, function: &str, input: &Value) -> Result<Value, String> {
+        let url = format!(
+            "{}/2015-03-31/functions/payment3-{function}-{}/invocations",
+            self.outputs.aws_endpoint, self.outputs.branch
+        );
+        let answer = client().post(url).json(input).send().await.expect("called");
+        let failed = answer.headers().contains_key("x-amz-function-error");
+        let output: Value = answer.json().await.expect("JSON");
+        if failed {
+            return Err(output["errorType"].as_str().expect("a name").to_owned());
+        }
+        Ok(output)
+    }
+
     /// The names of all executions of a charge.
     pub(crate) async fn executions_of(&self, charge_id: &str) -> Vec<String> {
         self.executions

@@ -299,11 +299,7 @@ impl Victim {
             let asked = |state: &&str| {
                 matches!(
                     *state,
-                    "ParseCallback"
-                        | "LookupRecord"
-                        | "InquireCharge"
-                        | "AwaitBank"
-                        | "WokenMeanwhile"
+                    "ParseCallback" | "LookupRecord" | "InquireCharge" | "AwaitBank" | "HandedOver"
                 )
             };
             if execution.status != "SUCCEEDED" || !execution.states().iter().all(asked) {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use payment3_activities::activity::notify::{self, Event};
+use payment3_activities::activity::reconcile::turn::needs_person;
 use payment3_activities::domain::decision::Asked;
 use payment3_activities::domain::payment::Purpose;
-use payment3_activities::activity::reconcile::turn::needs_person;
 use serde_json::{Map, Value};
 
 use crate::definition::Policy;

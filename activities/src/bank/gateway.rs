@@ -25,6 +25,10 @@ const CACHED_FOR: Duration = Duration::from_secs(5 * 60);
 const REFRESHES_AT_ONCE: u32 = 5;
 const REFRESH_EVERY: Duration = Duration::from_secs(10);
 
+/// What is hashed before a key, so that its fingerprint is of no use anywhere else.
+const FINGERPRINT_OF: &str = "payment3 key of the bank:";
+const FINGERPRINT_DIGITS: usize = 16;
+
 /// The secret's value: where the gateway is, and the key to it.
 #[derive(Clone)]
 pub struct GatewaySecret {
@@ -89,6 +93,15 @@ impl GatewaySecret {
     #[must_use]
     pub fn livemode(&self) -> bool {
         !self.key.expose_secret().starts_with("skey_test_")
+    }
+
+    /// Which key this is, without telling it: the first 16 hex digits of a hash of it. Another key of the same account has
+    /// another one.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new_with_prefix(FINGERPRINT_OF);
+        hash.update(self.key.expose_secret());
+        hex::encode(hash.finalize())[..FINGERPRINT_DIGITS].to_owned()
     }
 
     /// Whether the bank signed this notification: lower-case hex SHA-256 of the signed text and the key, or of the
@@ -188,6 +201,14 @@ impl Gateway {
     pub async fn current(&self) -> Result<GatewaySecret, SecretUnavailable> {
         let mut state = self.state.lock().await;
         Ok(self.cached(&mut state).await?.secret.clone())
+    }
+
+    /// Which key the bank is called with now ([`GatewaySecret::fingerprint`]).
+    ///
+    /// # Errors
+    /// [`SecretUnavailable`].
+    pub async fn fingerprint(&self) -> Result<String, SecretUnavailable> {
+        Ok(self.current().await?.fingerprint())
     }
 
     /// The secret to use instead of `refused`, which the bank does not take any more: fetched anew, unless that has
@@ -329,6 +350,22 @@ mod tests {
             let error = GatewaySecret::parse(json).unwrap_err().to_string();
             assert!(!error.contains("skey_test"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_keys_fingerprint_is_its_own_and_does_not_tell_it() {
+        let of = |key: &str| {
+            let json = format!(r#"{{"url":"https://g.example","b2c":"p:{key}"}}"#);
+            GatewaySecret::parse(&json).unwrap().fingerprint()
+        };
+        // Stored in records: it must stay what it is.
+        assert_eq!(of("skey_test_x"), "cbb2e048911f11f0");
+        assert_eq!(of(" skey_test_x "), of("skey_test_x"));
+        assert_ne!(of("skey_test_y"), of("skey_test_x"));
+        assert_ne!(
+            of("skey_test_x"),
+            hex::encode(Sha256::digest("skey_test_x"))[..FINGERPRINT_DIGITS]
+        );
     }
 
     fn notification(failure_code: &str, checksum: &str) -> Notification {

@@ -142,6 +142,20 @@ impl Bank {
         Ok(self.gateway.current().await.map_err(no_secret)?.livemode())
     }
 
+    /// Which key the bank is called with now ([`GatewaySecret::fingerprint`]).
+    ///
+    /// # Errors
+    /// [`BankError::NotTaken`] when the key cannot be fetched.
+    pub async fn fingerprint(&self) -> Result<String, BankError> {
+        self.gateway.fingerprint().await.map_err(no_secret)
+    }
+
+    /// The address and the key, also for what the bank signs.
+    #[must_use]
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
     /// Creates a charge (`POST /card/v2/charge`). Not idempotent: after [`BankError::Unavailable`] the charge may or
     /// may not exist, and [`Bank::find_by_reference`] tells.
     ///

@@ -1,17 +1,27 @@
 //! `/callback` and `POST /notify`: somebody says that a charge was decided. All that either may do is start the saga
-//! for a charge that we know; the saga asks the bank. The browser's return is unsigned; the bank's notification is signed,
-//! which spares the bank an answer to strangers and nothing more.
+//! for a charge that we know; the saga asks the bank.
+//!
+//! The browser's return is unsigned, and anybody can post it. So returns start few executions of a charge: the first attempt,
+//! whose name can be used once only, and two more in any ten minutes. A return beyond that has the bank asked right here, at
+//! most once in ten seconds, and starts one only if the bank has decided.
+//!
+//! The bank's notification is signed. An authorisation is in the record, and the record open and due, before it is answered
+//! 200: whatever fails afterwards, reconciliation goes on.
+
+use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::sleep;
 
-use crate::bank::Gateway;
+use crate::bank::{Bank, BankError};
+use crate::clock;
 use crate::domain::callback_base::CallbackBases;
-use crate::domain::charge::Outcome;
+use crate::domain::charge::{Outcome, Verdict};
 use crate::domain::claim::{Claim, ClaimedStatus};
 use crate::domain::ids::{CardToken, ChargeId, RecordKey};
 use crate::domain::money::Satang;
 use crate::domain::notification::Notification;
-use crate::executions::{ExecutionInput, Executions, NotStarted, Source, Started};
+use crate::executions::{ExecutionInput, Executions, NotStarted, Source, Started, execution_name};
 use crate::http_api::{ApiError, Method, Request, Response, body, json_response, see_other};
 use crate::log;
 use crate::tables::TableError;
@@ -19,7 +29,13 @@ use crate::tables::checkouts::Checkouts;
 use crate::tables::hints::{self, Hinted};
 use crate::tables::orders::Orders;
 use crate::tables::records::{Hint, Record};
-use crate::tables::sources::{Found, Sources};
+use crate::tables::sources::{Found, Sources, TakeOverError};
+
+/// Within which time the bank must say whether it has decided, while a browser waits.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
+/// How often a record is read and written again that others keep changing, and how long it waits in between.
+const TRIES: u32 = 4;
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(40);
 
 /// What the callback touches.
 pub struct Parts {
@@ -27,10 +43,10 @@ pub struct Parts {
     pub sources: Sources,
     /// This branch's own checkouts, for charges that are not stored yet.
     pub checkouts: Checkouts,
-    /// For the amount that an old record lacks.
+    /// For what an old record lacks.
     pub orders: Orders,
-    /// The bank's key, with which it signs notifications.
-    pub gateway: Gateway,
+    /// The bank, whose key also signs notifications.
+    pub bank: Bank,
     /// The saga.
     pub executions: Executions,
     /// Where browsers may be sent.
@@ -129,11 +145,10 @@ async fn returned(parts: &Parts, request: &Request) -> Result<Response, ApiError
         source: Source::Callback,
         charge_id: &claim.charge_id,
         status: claim.status,
-        says_paid: false,
         request_id: request.request_context.request_id.as_deref(),
     };
-    if let Err(error) = start(parts, &message, &found).await {
-        tracing::error!(%error, "the execution could not be started");
+    if let Err(error) = start_by_return(parts, &message, &found).await {
+        tracing::error!(reason = %error, "the execution could not be started");
     }
     let callback = match &found {
         Found::Own(record) => record.callback.as_deref(),
@@ -160,11 +175,13 @@ fn is_prefetch(request: &Request) -> bool {
         .is_some_and(|purpose| purpose.trim_start().starts_with("prefetch"))
 }
 
-/// The bank's notification: answered 200 once the saga is started, so that the bank sends it again otherwise.
+/// The bank's notification: answered 200 once the saga is started or an authorisation is in the record, so that the bank sends it
+/// again otherwise.
 async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError> {
     let notification = Notification::parse(&body(request)?)?;
-    let signed = parts.gateway.signed(&notification).await.map_err(|error| {
-        tracing::error!(%error, "a notification could not be verified");
+    let gateway = parts.bank.gateway();
+    let signed = gateway.signed(&notification).await.map_err(|error| {
+        tracing::error!(reason = %error, "a notification could not be verified");
         cannot_now()
     })?;
     if !signed {
@@ -211,26 +228,18 @@ async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError
         source: Source::Notify,
         charge_id,
         status: notification.status,
-        says_paid: notification.says_paid(),
         request_id: request.request_context.request_id.as_deref(),
     };
-    let started = match &found {
-        Found::Own(record)
-            if notification.says_paid() && record.outcome == Some(Outcome::Declined) =>
-        {
-            start_again(parts, &message, record).await
+    let started = match open_here(parts, &message, &found).await {
+        Ok(Some(record)) if notification.says_paid() => {
+            start_authorised(parts, &message, record).await
         }
-        // Noted first: whoever decides the payment, this very execution too, must not close it as declined any more.
-        Found::Own(record) if notification.says_paid() && record.outcome.is_none() => {
-            match wake_up(parts, &message, record).await {
-                Ok(()) => start(parts, &message, &found).await,
-                not_noted => not_noted,
-            }
-        }
-        found => start(parts, &message, found).await,
+        Ok(Some(record)) => start_signed(parts, &message, record).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
     };
     started.map_err(|error| {
-        tracing::error!(%error, "the execution could not be started");
+        tracing::error!(reason = %error, "the notification could not be taken");
         cannot_now()
     })?;
     Ok(json_response(
@@ -268,8 +277,6 @@ struct Message<'a> {
     source: Source,
     charge_id: &'a ChargeId,
     status: ClaimedStatus,
-    /// Whether the bank has signed that the charge is authorised.
-    says_paid: bool,
     request_id: Option<&'a str>,
 }
 
@@ -285,72 +292,297 @@ impl Message<'_> {
     }
 }
 
-/// Opens the record of a decline again, for a late authorisation that the bank has signed, and starts the next attempt.
-/// A record that changed otherwise since it was read is not opened: the bank sends its notification again.
-async fn start_again(
+/// The payment's record in our own table; a foreign one is copied there first, so that it stands in the index of open
+/// records before anything of it runs. `None` where nothing is left to do with it here.
+///
+/// # Errors
+/// [`NotStarted`] where it could not be copied now.
+async fn open_here(
     parts: &Parts,
     message: &Message<'_>,
-    record: &Record,
-) -> Result<(), NotStarted> {
-    let own = parts.sources.own();
-    let Some(attempt) = own.reopen_declined(record).await? else {
-        // Another delivery of the notification may have opened it a moment ago: then this one is any second one.
-        return match own.get(&record.key).await? {
-            Some(record) if record.outcome != Some(Outcome::Declined) => {
-                start(parts, message, &Found::Own(Box::new(record))).await
-            }
-            _ => Err(NotStarted::record_changed()),
-        };
+    found: &Found,
+) -> Result<Option<Record>, NotStarted> {
+    let foreign = match found {
+        Found::Own(record) => return Ok(Some((**record).clone())),
+        Found::Foreign(foreign) if foreign.is_done() => return Ok(None),
+        Found::Foreign(foreign) => foreign,
     };
-    tracing::warn!(attempt, "late authorisation of a declined charge");
-    let input = message.input(Some(&record.key));
-    parts.executions.start(&input, attempt).await.map(|_| ())
+    let error = match parts.sources.take_over(foreign, &parts.orders).await {
+        Ok(copy) => return Ok(Some(copy)),
+        Err(TakeOverError::Table(error @ TableError::Unavailable { .. })) => {
+            return Err(error.into());
+        }
+        Err(error) => error,
+    };
+    // It shows in the console what stands in the way. The name can be used once only, and so it is told once.
+    let started = parts.executions.start(&message.input(None), 0).await?;
+    if let (Started::Now, Some(because)) = (started, error.needs_person()) {
+        tracing::error!(
+            error = "PaymentStands",
+            kind = "definite",
+            name = execution_name(message.charge_id, 0),
+            because,
+            standsFor = 0,
+            reason = %error,
+            "the record of another system cannot be copied: compare it with the bank's portal"
+        );
+    }
+    Ok(None)
 }
 
-/// Starts the saga, unless the payment is done.
-async fn start(parts: &Parts, message: &Message<'_>, found: &Found) -> Result<(), NotStarted> {
-    let (record_key, attempt) = match found {
-        // One that was given up is asked for once more: its next attempt has never run, and only one execution can have the name.
-        Found::Own(record) if record.is_closed() && !record.is_abandoned() => return Ok(()),
-        // Checkout died before it stored the charge, and a return's word for which charge it was is not enough:
-        // reconciliation asks the bank for it.
-        Found::Own(record) if record.charge_id.is_none() => {
-            let own = parts.sources.own();
-            let noted = own.note_hint(&record.key, message.charge_id, Hint::Returned);
-            if let Err(error) = noted.await {
-                tracing::error!(%error, "the return could not be noted");
+/// What a browser's return may do for a payment.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    /// Nothing is left to do, or reconciliation does it.
+    Nothing,
+    /// Checkout died before it stored the charge, and a return's word for which charge it was is not enough: it is kept, and
+    /// reconciliation asks the bank for it.
+    Hint,
+    /// Start the first attempt: only one execution can have its name.
+    First,
+    /// Start the next attempt, which is counted.
+    Counted,
+    /// Have the bank asked, and go on only if it has decided.
+    Ask,
+}
+
+impl Turn {
+    fn of(record: &Record, now: i64) -> Self {
+        if record.charge_id.is_none() {
+            return if record.is_closed() {
+                Self::Nothing
+            } else {
+                Self::Hint
+            };
+        }
+        if record.is_abandoned() {
+            return Self::Ask;
+        }
+        if record.is_closed() || record.outcome.is_some() {
+            return Self::Nothing;
+        }
+        match record.attempt {
+            0 => Self::First,
+            _ if record.return_may_start(now) => Self::Counted,
+            _ => Self::Ask,
+        }
+    }
+}
+
+/// A browser came back: starts the saga, as far as returns may.
+async fn start_by_return(
+    parts: &Parts,
+    message: &Message<'_>,
+    found: &Found,
+) -> Result<(), NotStarted> {
+    let mut record = match open_here(parts, message, found).await {
+        Ok(Some(record)) => record,
+        Ok(None) => return Ok(()),
+        // Nobody else comes back to a record that is not copied: the execution tries that for longer.
+        Err(error) => {
+            tracing::error!(reason = %error, "the record of another system could not be copied now");
+            let input = message.input(None);
+            return parts.executions.start(&input, 0).await.map(|_| ());
+        }
+    };
+    let own = parts.sources.own();
+    for _ in 0..TRIES {
+        let now = clock::now_seconds();
+        match Turn::of(&record, now) {
+            Turn::Nothing => return Ok(()),
+            Turn::Hint => {
+                own.note_hint(&record.key, message.charge_id, Hint::Returned)
+                    .await?;
+                return Ok(());
             }
+            Turn::First => {
+                if start_attempt(parts, message, &record).await? == Started::Now {
+                    return Ok(());
+                }
+            }
+            Turn::Counted => {
+                let counted = unless_conflict(own.count_return_start(&record, now).await)?;
+                if counted == Some(true) {
+                    let input = message.input(Some(&record.key));
+                    let started = parts.executions.start(&input, record.attempt).await?;
+                    log_start(started, record.attempt);
+                    return Ok(());
+                }
+            }
+            Turn::Ask => return ask(parts, message, &record, now).await,
+        }
+        // An index may be behind, and others come at the same time.
+        let Some(read) = own.get(&record.key).await? else {
+            return Ok(());
+        };
+        let first = record.attempt == 0 && read.attempt == 0;
+        let others = read.attempt == record.attempt && read.return_starts != record.return_starts;
+        if first || others {
+            // Another call has started it, or is about to. What becomes of it, reconciliation sees to.
             return Ok(());
         }
-        Found::Own(record) => (Some(&record.key), record.attempt),
-        Found::Foreign(foreign) if foreign.is_done() => return Ok(()),
-        Found::Foreign(_) => (None, 0),
-    };
-    let input = message.input(record_key);
-    match (parts.executions.start(&input, attempt).await?, found) {
-        (Started::Now, _) => tracing::info!(attempt, "execution started"),
-        // It may be about to give up waiting for the bank: have the payment looked at again soon.
-        (Started::Already, Found::Own(record)) if record.outcome.is_none() => {
-            wake_up(parts, message, record).await?;
-        }
-        (Started::Already, _) => {}
+        record = read;
     }
     Ok(())
 }
 
-/// Has reconciliation look at the payment soon. What the bank has signed as authorised must be in the record by then: it
-/// says so again where it could not be noted, or where a decline was recorded a moment before.
-async fn wake_up(parts: &Parts, message: &Message<'_>, record: &Record) -> Result<(), NotStarted> {
+/// For a return beyond those that are counted: has the bank asked, at most once in a few seconds per charge, and goes on if it
+/// has decided. Else, and where another return has asked a moment ago, the payment is looked at soon.
+async fn ask(
+    parts: &Parts,
+    message: &Message<'_>,
+    record: &Record,
+    now: i64,
+) -> Result<(), NotStarted> {
     let own = parts.sources.own();
-    let woken = own.wake_up(&record.key, message.says_paid).await?;
-    if woken || !message.says_paid {
+    if !record.return_may_ask(now) {
+        own.look_soon(record, now).await?;
         return Ok(());
     }
-    match own.get(&record.key).await? {
-        Some(record) if record.outcome == Some(Outcome::Declined) => {
-            Err(NotStarted::record_changed())
+    if !own.take_return_ask(record, now).await? {
+        return Ok(());
+    }
+    // What was found by an index may be behind.
+    let Some(record) = own.get(&record.key).await? else {
+        return Ok(());
+    };
+    let waits = record.is_abandoned() || (!record.is_closed() && record.outcome.is_none());
+    if !waits || !has_decided(&parts.bank, &record).await {
+        return Ok(());
+    }
+    let attempt = if record.is_abandoned() {
+        let Some(attempt) = own.reopen_abandoned(&record).await? else {
+            return Ok(());
+        };
+        tracing::warn!(attempt, "a payment that was given up is opened again");
+        attempt
+    } else {
+        own.look_after_a_start(&record, now).await?;
+        record.attempt
+    };
+    let input = message.input(Some(&record.key));
+    log_start(parts.executions.start(&input, attempt).await?, attempt);
+    Ok(())
+}
+
+/// Whether an execution would not just wait for the bank: it has decided, or its charge is not the record's, which a person has
+/// to see. No answer is none.
+async fn has_decided(bank: &Bank, record: &Record) -> bool {
+    let Some(payment) = record.payment() else {
+        return false;
+    };
+    let asked: Result<_, BankError> = async {
+        let livemode = bank.livemode().await?;
+        let charge = bank.within(ASK_WITHIN).inquire(&payment.charge_id).await?;
+        Ok(charge.judge(&payment.expected(livemode)))
+    }
+    .await;
+    match asked {
+        Ok(Ok(verdict)) => matches!(verdict, Verdict::Decided(_)),
+        Ok(Err(mismatch)) => !mismatch.is_of_the_mode(),
+        Err(error) => {
+            tracing::warn!(reason = %error, "the bank could not be asked for a return");
+            false
         }
-        _ => Ok(()),
+    }
+}
+
+/// The bank has signed that the charge is authorised. That is in the record first, and the record open and due: whoever decides
+/// the payment, this very execution too, must not close it as declined any more. From then on nothing can be lost, so that a
+/// start that fails is reconciliation's. What others change at the same moment is read and written again.
+async fn start_authorised(
+    parts: &Parts,
+    message: &Message<'_>,
+    mut record: Record,
+) -> Result<(), NotStarted> {
+    let own = parts.sources.own();
+    for tried in 1..=TRIES {
+        let noted = match record.outcome {
+            None if !record.is_closed() => {
+                let noted = own.note_authorised(&record.key).await;
+                noted.map(|noted| noted.then_some(record.attempt))
+            }
+            // Closed or not, given up or not: a late authorisation.
+            Some(Outcome::Declined) => own.reopen_declined(&record).await,
+            // Another stack's.
+            None => return Ok(()),
+            // The yes is recorded, or went back since.
+            Some(Outcome::Paid | Outcome::Returned) => {
+                if !record.is_closed() {
+                    left_if_not(start_attempt(parts, message, &record).await);
+                }
+                return Ok(());
+            }
+        };
+        if let Some(attempt) = unless_conflict(noted)?.flatten() {
+            if record.outcome.is_some() {
+                tracing::warn!(attempt, "late authorisation of a declined charge");
+            }
+            let input = message.input(Some(&record.key));
+            let started = parts.executions.start(&input, attempt).await;
+            left_if_not(started.inspect(|started| log_start(*started, attempt)));
+            return Ok(());
+        }
+        sleep(TRY_AGAIN_AFTER * tried).await;
+        let read = own.get(&record.key).await?;
+        record = read.ok_or_else(NotStarted::record_changed)?;
+    }
+    Err(NotStarted::record_changed())
+}
+
+/// What is in the record needs nobody's answer: an execution that cannot be started now is reconciliation's.
+fn left_if_not(started: Result<Started, NotStarted>) {
+    if let Err(error) = started {
+        tracing::error!(reason = %error, "the execution could not be started: reconciliation does");
+    }
+}
+
+/// The bank has signed something else than an authorisation.
+async fn start_signed(
+    parts: &Parts,
+    message: &Message<'_>,
+    record: Record,
+) -> Result<(), NotStarted> {
+    if record.is_abandoned() {
+        return ask(parts, message, &record, clock::now_seconds()).await;
+    }
+    if record.is_closed() {
+        return Ok(());
+    }
+    start_attempt(parts, message, &record).await.map(|_| ())
+}
+
+/// Starts the execution of the record's attempt, and sees to it that it is found should it fail.
+async fn start_attempt(
+    parts: &Parts,
+    message: &Message<'_>,
+    record: &Record,
+) -> Result<Started, NotStarted> {
+    let own = parts.sources.own();
+    if record.outcome.is_none()
+        && let Err(error) = own.look_after_a_start(record, clock::now_seconds()).await
+    {
+        // Better started than not: LookupRecord sees to it, too.
+        tracing::warn!(reason = %error, "the next look at the payment stays late");
+    }
+    let input = message.input(Some(&record.key));
+    let started = parts.executions.start(&input, record.attempt).await?;
+    log_start(started, record.attempt);
+    Ok(started)
+}
+
+fn log_start(started: Started, attempt: u32) {
+    if started == Started::Now {
+        tracing::info!(attempt, "execution started");
+    }
+}
+
+/// `None` where another transaction held the record at that moment.
+fn unless_conflict<T>(written: Result<T, TableError>) -> Result<Option<T>, NotStarted> {
+    match written {
+        Ok(written) => Ok(Some(written)),
+        Err(error) if error.is_conflict() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -368,7 +600,7 @@ async fn amount(parts: &Parts, found: &Found) -> Satang {
         Ok(Some(stored)) => stored.order.grand_total,
         Ok(None) => Satang::ZERO,
         Err(error) => {
-            tracing::error!(%error, "the amount of an old payment could not be read");
+            tracing::error!(reason = %error, "the amount of an old payment could not be read");
             Satang::ZERO
         }
     }
@@ -420,7 +652,81 @@ fn cannot_now() -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
+
     use super::*;
+    use crate::tables::item::{Item, n, s};
+
+    const NOW: i64 = 1_800_000_000;
+
+    /// A pending record with a charge, but for what is set otherwise.
+    fn record(set: &[(&str, AttributeValue)]) -> Record {
+        let mut item: Item = [
+            ("tokenId", s("k")),
+            ("chargeId", s("chrg_1")),
+            ("orderId", s("482500007436")),
+            ("ownerId", s("usr_1")),
+            ("amountSatang", n(150_000)),
+            ("outcome", s("pending")),
+            ("attempt", n(0)),
+            ("openShard", n(1)),
+            ("lookAgainAt", n(NOW)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        item.extend(
+            set.iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
+        item.retain(|_, value| *value != AttributeValue::Null(true));
+        Record::read(&item).unwrap()
+    }
+
+    fn started(ago: &[i64]) -> AttributeValue {
+        AttributeValue::L(ago.iter().map(|ago| n(NOW - ago)).collect())
+    }
+
+    #[test]
+    fn returns_start_the_first_attempt_and_two_more_in_any_ten_minutes() {
+        let turn = |attempt: u32, ago: &[i64]| {
+            let set = [("attempt", n(attempt)), ("returnStarts", started(ago))];
+            Turn::of(&record(&set), NOW)
+        };
+        assert_eq!(turn(0, &[]), Turn::First);
+        assert_eq!(turn(1, &[]), Turn::Counted);
+        assert_eq!(turn(7, &[599]), Turn::Counted);
+        assert_eq!(turn(2, &[599, 0]), Turn::Ask);
+        assert_eq!(turn(2, &[600, 599]), Turn::Counted);
+        // A clock that is ahead of ours counts, too.
+        assert_eq!(turn(2, &[-30, 30]), Turn::Ask);
+    }
+
+    #[test]
+    fn returns_have_the_bank_asked_once_in_ten_seconds() {
+        let may_ask = |ago: i64| record(&[("returnAskedAt", n(NOW - ago))]).return_may_ask(NOW);
+        assert!(record(&[]).return_may_ask(NOW));
+        assert_eq!([-1, 0, 9, 10].map(may_ask), [false, false, false, true]);
+    }
+
+    #[test]
+    fn a_return_starts_nothing_of_what_is_decided_closed_or_without_a_charge() {
+        let none = AttributeValue::Null(true);
+        let closed = |closed_as: &str| [("outcome", s("declined")), ("closedAs", s(closed_as))];
+        for (set, turn) in [
+            (vec![("outcome", s("paid"))], Turn::Nothing),
+            (vec![("outcome", s("declined"))], Turn::Nothing),
+            (closed("declined").to_vec(), Turn::Nothing),
+            (vec![("closedAs", s("handledElsewhere"))], Turn::Nothing),
+            (closed("abandoned").to_vec(), Turn::Ask),
+            (vec![("chargeId", none.clone())], Turn::Hint),
+            (
+                vec![("chargeId", none), ("closedAs", s("refused"))],
+                Turn::Nothing,
+            ),
+        ] {
+            assert_eq!(Turn::of(&record(&set), NOW), turn, "{set:?}");
+        }
+    }
 
     fn route(key: &str, method: Method, path: &str) -> Option<Route> {
         let mut request = Request::default();

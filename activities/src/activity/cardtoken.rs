@@ -123,8 +123,13 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
         tracing::error!(%error, "no random numbers for a reference");
         not_charged()
     })?;
+    // Where the key cannot be fetched, the charge will say so.
+    let bank_key = parts.bank.fingerprint().await.ok();
+    let bank_key = bank_key.as_deref();
     let checkouts = &parts.checkouts;
-    let mut begun = checkouts.begin(&form, &owner, amount, &reference).await;
+    let mut begun = checkouts
+        .begin(&form, &owner, amount, &reference, bank_key)
+        .await;
     if let Err(NotBegun::BeingChecked { again_in }) = begun
         && again_in <= ANSWER_TAKES
         && checkouts
@@ -134,7 +139,9 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
         // The other card may have paid the order by now.
         let order = payable_order(parts, &form).await?;
         (owner, amount) = (order.owner_id, order.grand_total);
-        begun = checkouts.begin(&form, &owner, amount, &reference).await;
+        begun = checkouts
+            .begin(&form, &owner, amount, &reference, bank_key)
+            .await;
     }
     match begun {
         Ok(()) => {}

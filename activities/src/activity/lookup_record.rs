@@ -2,16 +2,15 @@
 
 use serde::Deserialize;
 
-use crate::domain::checkout::VERIFICATION_AMOUNT;
-use crate::domain::ids::{ChargeId, OwnerId, RecordKey};
-use crate::domain::money::Satang;
-use crate::domain::payment::{Payment, Purpose};
+use crate::clock;
+use crate::domain::ids::{ChargeId, RecordKey};
+use crate::domain::payment::Payment;
 use crate::failure::{Failure, Treatment};
 use crate::log;
 use crate::tables::TableError;
 use crate::tables::orders::Orders;
 use crate::tables::records::Record;
-use crate::tables::sources::{Foreign, Found, Sources, TakeOverError};
+use crate::tables::sources::{Found, Sources, TakeOverError};
 
 /// Which record to find.
 #[derive(Debug, Deserialize)]
@@ -87,22 +86,51 @@ impl From<TakeOverError> for LookupError {
     }
 }
 
-/// Finds the record, takes it over if it is not ours yet, and refuses one that is done.
+/// How often a record is read again that others keep changing.
+const TRIES: usize = 3;
+
+/// Finds the record, takes it over if it is not ours yet, and refuses one that is done. One that was given up is opened
+/// again: whoever started this execution may know that the bank has decided, and nobody else would ask any more.
 ///
 /// # Errors
 /// [`LookupError`].
 pub async fn lookup(parts: &Parts, input: &Input) -> Result<Payment, LookupError> {
-    let record = find(parts, input).await?;
+    let mut record = find(parts, input).await?;
     log::order(&record.order_id);
-    match &record.closed_as {
-        // Given up between the start of this execution and now, or before: whoever started it may know that the bank has
-        // decided, and nobody else would ask any more.
-        Some(_) if record.is_abandoned() => {}
-        Some(closed_as) => return Err(LookupError::RecordClosed(closed_as.clone())),
-        None => {}
-    }
+    refuse_done(&record)?;
     parts.sources.claim_own(&record).await?;
+    let own = parts.sources.own();
+    for _ in 0..TRIES {
+        if !record.is_abandoned() {
+            break;
+        }
+        if let Some(attempt) = own.reopen_abandoned(&record).await? {
+            tracing::warn!(attempt, "a payment that was given up is opened again");
+        }
+        record = read(parts, &record.key, &input.charge_id).await?;
+        refuse_done(&record)?;
+    }
+    if record.is_abandoned() {
+        return Err(TableError::busy("open the abandoned payment record again").into());
+    }
+    // Whoever starts an execution sees to it, but for a person who starts one by hand.
+    if record.outcome.is_none()
+        && own
+            .look_after_a_start(&record, clock::now_seconds())
+            .await?
+    {
+        record = read(parts, &record.key, &input.charge_id).await?;
+    }
     record.payment().ok_or(LookupError::RecordNotFound)
+}
+
+fn refuse_done(record: &Record) -> Result<(), LookupError> {
+    match &record.closed_as {
+        Some(closed_as) if !record.is_abandoned() => {
+            Err(LookupError::RecordClosed(closed_as.clone()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// By the caller's key where it has one: a strongly consistent read. It counts only if the record there has this very
@@ -115,47 +143,22 @@ async fn find(parts: &Parts, input: &Input) -> Result<Record, LookupError> {
     {
         return Ok(record);
     }
-    let key = match parts.sources.find(&input.charge_id).await? {
-        None => return Err(LookupError::RecordNotFound),
-        Some(Found::Own(record)) => record.key,
-        Some(Found::Foreign(foreign)) => take_over(parts, &foreign).await?,
-    };
-    // An index may be behind: whether the record is closed must be read from the record itself.
-    own.get(&key)
-        .await?
-        .filter(|record| record.charge_id.as_ref() == Some(&input.charge_id))
-        .ok_or(LookupError::RecordNotFound)
-}
-
-async fn take_over(parts: &Parts, foreign: &Foreign) -> Result<RecordKey, LookupError> {
-    if foreign.is_done() {
-        return Err(LookupError::RecordClosed(
+    match parts.sources.find(&input.charge_id).await? {
+        None => Err(LookupError::RecordNotFound),
+        Some(Found::Own(record)) => read(parts, &record.key, &input.charge_id).await,
+        Some(Found::Foreign(foreign)) if foreign.is_done() => Err(LookupError::RecordClosed(
             "done by the system that made it".into(),
-        ));
+        )),
+        Some(Found::Foreign(foreign)) => {
+            Ok(parts.sources.take_over(&foreign, &parts.orders).await?)
+        }
     }
-    let (owner, amount) = completed(parts, foreign).await?;
-    Ok(parts.sources.take_over(foreign, &owner, amount).await?)
 }
 
-/// What an old record lacks is taken from its order.
-async fn completed(parts: &Parts, foreign: &Foreign) -> Result<(OwnerId, Satang), TableError> {
-    let (mut owner, mut amount) = (foreign.owner_id.clone(), foreign.amount);
-    match Purpose::of(&foreign.order_id) {
-        Purpose::Verification => amount = amount.or(Some(VERIFICATION_AMOUNT)),
-        Purpose::Order if owner.is_none() || amount.is_none() => {
-            if let Some(stored) = parts.orders.get(&foreign.order_id).await? {
-                owner.get_or_insert(stored.order.owner_id);
-                amount.get_or_insert(stored.order.grand_total);
-            }
-        }
-        Purpose::Order => {}
-    }
-    let missing = |attribute| TableError::Unreadable {
-        table: "card-payment-record",
-        attribute,
-    };
-    Ok((
-        owner.ok_or_else(|| missing("ownerId"))?,
-        amount.ok_or_else(|| missing("amount"))?,
-    ))
+/// An index may be behind: whether the record is closed must be read from the record itself.
+async fn read(parts: &Parts, key: &RecordKey, charge: &ChargeId) -> Result<Record, LookupError> {
+    let record = parts.sources.own().get(key).await?;
+    record
+        .filter(|record| record.charge_id.as_ref() == Some(charge))
+        .ok_or(LookupError::RecordNotFound)
 }

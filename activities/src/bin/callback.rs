@@ -12,7 +12,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         sources: aws.sources()?,
         checkouts: aws.checkouts()?,
         orders: aws.orders()?,
-        gateway: aws.gateway()?,
+        bank: aws.bank()?,
         executions: aws.executions()?,
         bases: wiring::callback_bases()?,
     };

@@ -61,7 +61,8 @@ pub struct Checkouts {
 }
 
 impl Checkouts {
-    /// Stores the record of a new payment before the bank is called, and that it is being asked for.
+    /// Stores the record of a new payment before the bank is called, and that it is being asked for. `bank_key` says with
+    /// which key, where it is at hand.
     ///
     /// # Errors
     /// [`NotBegun`].
@@ -71,6 +72,7 @@ impl Checkouts {
         owner: &OwnerId,
         amount: Satang,
         reference: &ReferenceOrder,
+        bank_key: Option<&str>,
     ) -> Result<(), NotBegun> {
         const OPERATION: &str = "store the payment record";
         let key = form.token.record_key();
@@ -78,7 +80,10 @@ impl Checkouts {
         let mut void = None;
         for _ in 0..TRIES {
             let now = clock::now_seconds();
-            let mut items = vec![self.records.created(form, owner, amount, reference)];
+            let mut items = vec![
+                self.records
+                    .created(form, owner, amount, reference, bank_key),
+            ];
             if let Some(order) = order {
                 let expired = now - ASKED_FOR_AT_MOST;
                 let status = &self.check_status;

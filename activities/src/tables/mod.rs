@@ -60,6 +60,11 @@ impl TableError {
         }
     }
 
+    /// Whether another transaction held the item: the same write may succeed in a moment.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Unavailable { code, .. } if code.starts_with("TransactionConflict"))
+    }
+
     /// Logs what kept an answer from a shopper or the bank, under a name that the metrics count. Whether it is definite: what
     /// cannot be read will be the same tomorrow, and an alarm tells the shop.
     pub(crate) fn log_is_definite(&self) -> bool {

@@ -15,6 +15,8 @@
 //! | `notifiedCharges`, `returnedCharges` | while no charge is stored: those that the bank's signed notifications, or browsers that came back, named. Hints only |
 //! | `unknownSince` | since when the bank has not known the charge, in seconds since 1970; absent where its last answer was another one |
 //! | `troubleSince` | since when something technical has kept the payment from going on, in seconds since 1970; absent where nothing does |
+//! | `bankKey` | which of the bank's keys made the charge ([`crate::bank::GatewaySecret::fingerprint`]): what another key does not know proves nothing |
+//! | `returnStarts`, `returnAskedAt` | when browsers' returns last started a further execution, and last had the bank asked: what bounds them |
 //! | `openSince`, `closedAt`, `closedAs` | when and as what |
 //! | `origin`, `sourceTable`, `sourceLayout` | for a record that was first the former system's, or master's ([`super::sources`]) |
 
@@ -79,8 +81,18 @@ impl Hint {
     }
 }
 
-/// When reconciliation first looks at a payment that nobody called back for, in seconds after checkout.
-pub(super) const FIRST_LOOK_AFTER: i64 = 5 * 60;
+/// When reconciliation first looks at a payment that nobody called back for, in seconds after checkout. No open payment is
+/// looked at later than this after an execution of it was started.
+pub const FIRST_LOOK_AFTER: i64 = 5 * 60;
+
+/// How many executions browsers' returns start within [`RETURN_STARTS_WITHIN`], beside the first one of the charge.
+const RETURN_STARTS: usize = 2;
+/// The time in which those are counted, in seconds.
+const RETURN_STARTS_WITHIN: i64 = 10 * 60;
+/// How often returns of one charge have the bank asked beyond that, in seconds.
+const RETURN_ASKS_EVERY: i64 = 10;
+/// A look that is due within so many seconds is soon enough.
+const SOON: i64 = 15;
 
 /// A payment's record, read.
 #[derive(Debug, Clone)]
@@ -137,6 +149,12 @@ pub struct Record {
     pub hints: Vec<ChargeId>,
     /// How many of them are stored of each kind.
     pub hints_stored: [(Hint, usize); 2],
+    /// Which of the bank's keys made the charge; unknown of records that another system made.
+    pub bank_key: Option<String>,
+    /// When browsers' returns last started executions beyond the first attempt, in seconds since 1970.
+    pub return_starts: Vec<i64>,
+    /// When a browser's return last had the bank asked, in seconds since 1970.
+    pub return_asked_at: Option<i64>,
     /// As what the record was closed; `None` while it is open.
     pub closed_as: Option<String>,
     /// The bank's customer who got this payment's card, once one did.
@@ -192,6 +210,24 @@ impl Record {
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         self.closed_as.as_deref() == Some(ABANDONED)
+    }
+
+    /// Whether a browser's return may start another execution at `now`: returns start few of them in any ten minutes.
+    #[must_use]
+    pub fn return_may_start(&self, now: i64) -> bool {
+        self.recent_return_starts(now).count() < RETURN_STARTS
+    }
+
+    /// Whether a browser's return may have the bank asked at `now`.
+    #[must_use]
+    pub fn return_may_ask(&self, now: i64) -> bool {
+        self.return_asked_at
+            .is_none_or(|asked| asked <= now - RETURN_ASKS_EVERY)
+    }
+
+    fn recent_return_starts(&self, now: i64) -> impl Iterator<Item = i64> {
+        let started = self.return_starts.iter().copied();
+        started.filter(move |at| *at > now - RETURN_STARTS_WITHIN)
     }
 
     /// The payment as the saga carries it; `None` while the bank has not named a charge.
@@ -285,6 +321,9 @@ impl Record {
                 .filter_map(|id| ChargeId::new(id).ok())
                 .collect(),
             hints_stored: Hint::ALL.map(|hint| (hint, hint.stored(item).len())),
+            bank_key: text("bankKey"),
+            return_starts: return_starts(item),
+            return_asked_at: integer(item, "returnAskedAt"),
             closed_as: text("closedAs"),
             card_saved_to: text("cardSavedTo").and_then(|id| CustomerId::new(id).ok()),
         })
@@ -315,6 +354,14 @@ pub struct Unreadable {
     pub order_id: Option<OrderId>,
     /// What is wrong with it.
     pub error: TableError,
+}
+
+fn return_starts(item: &Item) -> Vec<i64> {
+    let stored = item.get("returnStarts").and_then(|list| list.as_l().ok());
+    let times = stored.into_iter().flatten();
+    times
+        .filter_map(|time| time.as_n().ok()?.parse().ok())
+        .collect()
 }
 
 /// A page of the index of open records.
@@ -398,6 +445,7 @@ impl Records {
         owner: &OwnerId,
         amount: Satang,
         reference: &ReferenceOrder,
+        bank_key: Option<&str>,
     ) -> TransactWriteItem {
         let key = form.token.record_key();
         let now = clock::now();
@@ -424,7 +472,11 @@ impl Records {
             ]
             .map(|(name, value)| (name.to_owned(), value)),
         );
-        for (name, value) in [("callback", &form.callback), ("basketId", &form.basket_id)] {
+        for (name, value) in [
+            ("callback", form.callback.as_deref()),
+            ("basketId", form.basket_id.as_deref()),
+            ("bankKey", bank_key),
+        ] {
             if let Some(value) = value {
                 item.insert(name.to_owned(), s(value));
             }
@@ -797,21 +849,16 @@ impl Records {
             .collect())
     }
 
-    /// Has reconciliation look at an open, pending record at its next run. `false` when the record is neither. With
-    /// `paid_notified` the bank has signed that the charge is authorised: from then on no decline closes the record.
+    /// Notes that the bank has signed that the charge of an open, pending record is authorised, and has reconciliation look at
+    /// it at its next run: from then on no decline closes the record. `false` when the record is not open or not pending.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn wake_up(&self, key: &RecordKey, paid_notified: bool) -> Result<bool, TableError> {
-        let update = if paid_notified {
-            "SET lookAgainAt = :now, paidNotifiedAt = :now"
-        } else {
-            "SET lookAgainAt = :now"
-        };
+    pub async fn note_authorised(&self, key: &RecordKey) -> Result<bool, TableError> {
         self.update_if(
-            "wake the payment record up",
+            "note the signed authorisation in the payment record",
             key.as_str(),
-            update,
+            "SET lookAgainAt = :now, paidNotifiedAt = :now",
             "attribute_exists(openShard) AND outcome = :pending",
             [
                 (":now", Some(n(clock::now_seconds()))),
@@ -819,6 +866,144 @@ impl Records {
             ],
         )
         .await
+    }
+
+    /// Before an execution of an open, pending record is started: the next look is in five minutes at most, so that an
+    /// execution that fails is found. Writes only where a later one stands; whether it did.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn look_after_a_start(&self, record: &Record, now: i64) -> Result<bool, TableError> {
+        let latest = now + FIRST_LOOK_AFTER;
+        self.bring_forward(record, latest, latest).await
+    }
+
+    /// Has reconciliation look at an open, pending record soon. Writes only where no look is due soon anyway.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn look_soon(&self, record: &Record, now: i64) -> Result<bool, TableError> {
+        self.bring_forward(record, now + SOON, now).await
+    }
+
+    async fn bring_forward(
+        &self,
+        record: &Record,
+        later_than: i64,
+        to: i64,
+    ) -> Result<bool, TableError> {
+        if record.look_again_at <= later_than {
+            return Ok(false);
+        }
+        self.update_if(
+            "have the payment record looked at earlier",
+            record.key.as_str(),
+            "SET lookAgainAt = :to",
+            "attribute_exists(openShard) AND outcome = :pending AND lookAgainAt > :late",
+            [
+                (":to", Some(n(to))),
+                (":late", Some(n(later_than))),
+                (":pending", Some(s("pending"))),
+            ],
+        )
+        .await
+    }
+
+    /// Counts a browser's return that starts the execution of the attempt that was read, and sees to the next look as
+    /// [`Records::look_after_a_start`]. `false` when the record is not what was read: another return may have been counted.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn count_return_start(&self, record: &Record, now: i64) -> Result<bool, TableError> {
+        let counted = record.recent_return_starts(now).chain([now]);
+        let counted = AttributeValue::L(counted.map(n).collect());
+        let read: Vec<_> = record.return_starts.iter().map(n).collect();
+        let (as_read, read) = if read.is_empty() {
+            ("attribute_not_exists(returnStarts)", None)
+        } else {
+            ("returnStarts = :read", Some(AttributeValue::L(read)))
+        };
+        let latest = now + FIRST_LOOK_AFTER;
+        let (and_set, look) = if record.look_again_at > latest {
+            (", lookAgainAt = :latest", "lookAgainAt > :latest")
+        } else {
+            ("", "lookAgainAt <= :latest")
+        };
+        self.update_if(
+            "count the return in the payment record",
+            record.key.as_str(),
+            &format!("SET returnStarts = :counted{and_set}"),
+            &format!(
+                "attribute_exists(openShard) AND outcome = :pending AND attempt = :attempt AND {as_read} AND {look}"
+            ),
+            [
+                (":counted", Some(counted)),
+                (":read", read),
+                (":latest", Some(n(latest))),
+                (":attempt", Some(n(record.attempt))),
+                (":pending", Some(s("pending"))),
+            ],
+        )
+        .await
+    }
+
+    /// Takes the turn of a browser's return to have the bank asked: `false` when another one has had it within the last
+    /// seconds. An open record is looked at soon, in the same write, whatever becomes of whoever asks.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn take_return_ask(&self, record: &Record, now: i64) -> Result<bool, TableError> {
+        let (and_set, and_late, late) = if !record.is_closed() && record.look_again_at > now + SOON
+        {
+            (
+                ", lookAgainAt = :now",
+                " AND attribute_exists(openShard) AND lookAgainAt > :late",
+                Some(n(now + SOON)),
+            )
+        } else {
+            ("", "", None)
+        };
+        self.update_if(
+            "note in the payment record that a return has the bank asked",
+            record.key.as_str(),
+            &format!("SET returnAskedAt = :now{and_set}"),
+            &format!(
+                "attribute_exists(chargeId) AND (attribute_not_exists(returnAskedAt) OR returnAskedAt <= :before){and_late}"
+            ),
+            [
+                (":now", Some(n(now))),
+                (":before", Some(n(now - RETURN_ASKS_EVERY))),
+                (":late", late),
+            ],
+        )
+        .await
+    }
+
+    /// Opens a record again that was given up, since the bank may have decided after all: it is pending, due, and in the
+    /// index of open ones, and an attempt is counted, so that there is a name for another execution. `None` when the record
+    /// is not what was read.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn reopen_abandoned(&self, record: &Record) -> Result<Option<u32>, TableError> {
+        let next = record.attempt + 1;
+        let opened = self
+            .update_if(
+                "open the abandoned payment record again",
+                record.key.as_str(),
+                "SET outcome = :pending, attempt = :next, openShard = :shard, lookAgainAt = :now REMOVE closedAt, closedAs",
+                "closedAs = :abandoned AND attempt = :read",
+                [
+                    (":pending", Some(s("pending"))),
+                    (":abandoned", Some(s(ABANDONED))),
+                    (":next", Some(n(next))),
+                    (":read", Some(n(record.attempt))),
+                    (":shard", Some(n(record.key.open_shard()))),
+                    (":now", Some(n(clock::now_seconds()))),
+                ],
+            )
+            .await?;
+        Ok(opened.then_some(next))
     }
 
     /// Notes that the card is with the bank's customer, so that a repeat does not save it again.

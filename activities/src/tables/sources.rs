@@ -1,6 +1,6 @@
 //! Finds a payment's record wherever it was made: in this branch's table, in the layout of the former system, or in
-//! master's table. What is not ours in our layout is copied under our layout's key; the rest of the saga only ever sees the
-//! copy.
+//! master's table. What is not ours in our layout is copied under our layout's key, before an execution of it is started, so
+//! that it stands in the index of open records; the rest of the saga only ever sees the copy.
 //!
 //! What a branch writes of master's records is the claim (`handledBy`) and the outcome, nothing else, and both at once: only
 //! when this branch's own key at the bank has shown that the charge is what the record says. A claim any earlier would let
@@ -12,12 +12,15 @@ use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 
 use super::TableError;
 use super::item::{Item, baht, boolean, identifier, integer, n, s, string};
+use super::orders::Orders;
 use super::records::{FIRST_LOOK_AFTER, Record, Records, Resolution, transact_update};
 use crate::clock;
 use crate::domain::charge::Outcome;
+use crate::domain::checkout::VERIFICATION_AMOUNT;
 use crate::domain::ids::{CardToken, ChargeId, OrderId, OwnerId, RecordKey};
 use crate::domain::money::Satang;
-use crate::domain::payment::Origin;
+use crate::domain::payment::{Origin, Purpose};
+use crate::failure::Failure;
 
 const TABLE: &str = "card-payment-record";
 
@@ -39,6 +42,10 @@ const DONE_HERE: &[&str] = &[
     "refundId",
     "closedAt",
     "closedAs",
+    "unknownSince",
+    "troubleSince",
+    "returnStarts",
+    "returnAskedAt",
 ];
 /// What the former system's records do not have. An attribute of such a name means something else there: read as ours, it
 /// could hide the payment.
@@ -48,6 +55,7 @@ const OLD_HAVE_NONE: &[&str] = &[
     "formFingerprint",
     "cameBackAt",
     "paidNotifiedAt",
+    "bankKey",
 ];
 
 /// A payment's record, found.
@@ -221,10 +229,9 @@ impl Foreign {
 }
 
 /// Whose charge stands where the copy of a foreign record would.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Free,
-    SameCharge,
+    SameCharge(Box<Record>),
     OtherCharge,
 }
 
@@ -240,6 +247,19 @@ pub enum TakeOverError {
     /// A table could not be used.
     #[error(transparent)]
     Table(#[from] TableError),
+}
+
+impl TakeOverError {
+    /// The name of what will be the same tomorrow, for a person to look at; `None` of what another stack or another try
+    /// sees to.
+    #[must_use]
+    pub fn needs_person(&self) -> Option<&'static str> {
+        match self {
+            Self::TokenReused => Some("TokenReused"),
+            Self::Table(error @ TableError::Unreadable { .. }) => Some(error.name()),
+            Self::Table(TableError::Unavailable { .. }) | Self::HandledElsewhere => None,
+        }
+    }
 }
 
 /// This branch's table, and master's behind it.
@@ -295,16 +315,16 @@ impl Sources {
             .transpose()
     }
 
-    /// Copies a foreign record into our layout. Repeated, it changes nothing.
+    /// Copies a foreign record into our layout, unclaimed; what an old one lacks is taken from its order. Repeated, it changes
+    /// nothing, and finds the copy.
     ///
     /// # Errors
     /// [`TakeOverError`].
     pub async fn take_over(
         &self,
         foreign: &Foreign,
-        owner: &OwnerId,
-        amount: Satang,
-    ) -> Result<RecordKey, TakeOverError> {
+        orders: &Orders,
+    ) -> Result<Record, TakeOverError> {
         if foreign
             .handled_by
             .as_ref()
@@ -314,17 +334,18 @@ impl Sources {
         }
         match self.standing(foreign).await? {
             Standing::OtherCharge => return Err(TakeOverError::TokenReused),
-            Standing::SameCharge => return Ok(foreign.key.clone()),
+            Standing::SameCharge(copy) => return Ok(*copy),
             Standing::Free => {}
         }
+        let (owner, amount) = completed(foreign, orders).await?;
         let source = match (&self.master, foreign.origin) {
             (Some(master), Origin::Borrowed) => master,
             _ => &self.own,
         };
-        let copy = foreign.copy(owner, amount, source.table());
+        let copy = foreign.copy(&owner, amount, source.table());
         self.own.adopt(copy).await?;
         match self.standing(foreign).await? {
-            Standing::SameCharge => Ok(foreign.key.clone()),
+            Standing::SameCharge(copy) => Ok(*copy),
             Standing::Free | Standing::OtherCharge => Err(TakeOverError::TokenReused),
         }
     }
@@ -334,7 +355,7 @@ impl Sources {
         Ok(match record {
             None => Standing::Free,
             Some(record) if record.charge_id.as_ref() == Some(&foreign.charge_id) => {
-                Standing::SameCharge
+                Standing::SameCharge(Box::new(record))
             }
             // A checkout with the used token, which the bank refused: no charge came of it.
             Some(record) if record.charge_id.is_none() && record.is_closed() => Standing::Free,
@@ -413,6 +434,29 @@ impl Sources {
         }
         Ok(Some(transact_update(update)))
     }
+}
+
+/// What an old record lacks is taken from its order.
+async fn completed(foreign: &Foreign, orders: &Orders) -> Result<(OwnerId, Satang), TableError> {
+    let (mut owner, mut amount) = (foreign.owner_id.clone(), foreign.amount);
+    match Purpose::of(&foreign.order_id) {
+        Purpose::Verification => amount = amount.or(Some(VERIFICATION_AMOUNT)),
+        Purpose::Order if owner.is_none() || amount.is_none() => {
+            if let Some(stored) = orders.get(&foreign.order_id).await? {
+                owner.get_or_insert(stored.order.owner_id);
+                amount.get_or_insert(stored.order.grand_total);
+            }
+        }
+        Purpose::Order => {}
+    }
+    let missing = |attribute| TableError::Unreadable {
+        table: TABLE,
+        attribute,
+    };
+    Ok((
+        owner.ok_or_else(|| missing("ownerId"))?,
+        amount.ok_or_else(|| missing("amount"))?,
+    ))
 }
 
 fn foreign(item: Item, origin: Origin) -> Result<Found, TableError> {

@@ -558,6 +558,36 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_starts_anew_and_keeps_which_key_made_the_charge() {
+        let bounds = [
+            ("unknownSince", n(1)),
+            ("troubleSince", n(1)),
+            ("returnStarts", AttributeValue::L(vec![n(1)])),
+            ("returnAskedAt", n(1)),
+        ];
+        let key = [("bankKey", s("0123456789abcdef"))];
+        let current = [("outcome", s("pending")), ("token", s("tokn_test_x"))];
+        for (of_this_layout, bank_key) in [(true, Some("0123456789abcdef")), (false, None)] {
+            let mut item = old(&[&bounds[..], &key].concat());
+            if of_this_layout {
+                item.extend(
+                    current
+                        .clone()
+                        .map(|(name, value)| (name.to_owned(), value)),
+                );
+            }
+            let borrowed = Foreign::read(item, Origin::Borrowed).unwrap();
+            let owner = OwnerId::new("usr_1").unwrap();
+            let copy = borrowed.copy(&owner, Satang::new(150_000).unwrap(), "the-table");
+            for (name, _) in &bounds {
+                assert!(!copy.contains_key(*name), "{name}");
+            }
+            let read = Record::read(&copy).unwrap();
+            assert_eq!(read.bank_key.as_deref(), bank_key, "{of_this_layout}");
+        }
+    }
+
+    #[test]
     fn a_copy_keeps_what_it_does_not_know_and_hides_the_token_from_its_key() {
         let record = read(&[("promotion", s("songkran")), ("handledBy", s("x"))]);
         let copy = record.copy(

@@ -25,7 +25,7 @@ const ORDER: &str = "482500007436";
 const OWNER: &str = "usr_123";
 
 /// What records of this system hold besides their keys. An old item may use a word of these for something else.
-const WORDS: [&str; 38] = [
+const WORDS: [&str; 42] = [
     "token",
     "redirectUrl",
     "referenceOrder",
@@ -59,6 +59,10 @@ const WORDS: [&str; 38] = [
     "callback",
     "cameBackAt",
     "paidNotifiedAt",
+    "bankKey",
+    "returnStarts",
+    "returnAskedAt",
+    "troubleSince",
     "reversingSince",
     "reversedAt",
     "reversal",
@@ -227,7 +231,7 @@ fn borrowed(u: &mut Unstructured<'_>) -> Result<()> {
         return Ok(());
     }
     let copy = taken_over(&item, &foreign, Origin::Borrowed);
-    for kept in ["referenceOrder", "paidNotifiedAt"] {
+    for kept in ["referenceOrder", "paidNotifiedAt", "bankKey"] {
         if !strange.iter().any(|name| name == kept) {
             assert_eq!(copy.get(kept), item.get(kept), "{kept}");
         }
@@ -317,6 +321,7 @@ fn current() -> Item {
         ("currency".into(), s("THB")),
         ("referenceOrder".into(), s("ref1")),
         ("paidNotifiedAt".into(), n(1_700_000_000)),
+        ("bankKey".into(), s("0123456789abcdef")),
         ("outcome".into(), s("pending")),
         ("status".into(), AttributeValue::Bool(false)),
         ("attempt".into(), n(0)),

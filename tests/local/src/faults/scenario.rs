@@ -72,7 +72,7 @@ pub enum Flow {
     WithoutThreeDs,
     /// Neither the browser nor the bank calls back.
     NothingCalledBack,
-    /// Somebody calls back twice before the shopper has passed 3-D Secure: the second wakes up a payment that waits.
+    /// Somebody calls back twice before the shopper has passed 3-D Secure, while the first one's execution waits for the bank.
     EarlyCallback,
 }
 

@@ -1,4 +1,4 @@
-//! An AWS whose answers get lost.
+//! An AWS whose answers get lost, or that refuses.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -24,6 +24,76 @@ pub(crate) fn loses_the_first_answer(endpoint: &str, operation: &'static str) ->
         }
     });
     Aws::at(&format!("http://{address}"))
+}
+
+/// Clients of this AWS, which answers the first `times` calls of `operation` with this error and does nothing for them.
+pub(crate) fn refuses(
+    endpoint: &str,
+    operation: &'static str,
+    times: usize,
+    error: &'static str,
+) -> Aws {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let aws = endpoint.trim_start_matches("http://").to_owned();
+    let left = Arc::new(AtomicUsize::new(times));
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(&aws).expect("the local AWS");
+            let left = left.clone();
+            carry_unless(client, server, move |request| {
+                let refused = request.contains(operation)
+                    && left
+                        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                            left.checked_sub(1)
+                        })
+                        .is_ok();
+                refused.then_some(error)
+            });
+        }
+    });
+    Aws::at(&format!("http://{address}"))
+}
+
+/// Carries a connection's bytes there and back, until a request is to be answered with an error.
+fn carry_unless(
+    client: TcpStream,
+    server: TcpStream,
+    refused: impl Fn(&str) -> Option<&'static str> + Send + 'static,
+) {
+    let copy = |stream: &TcpStream| stream.try_clone().expect("a copy");
+    let (mut asking, mut asked) = (copy(&client), copy(&server));
+    let (mut answering, mut answered) = (server, client);
+    let mut refusing = copy(&answered);
+    thread::spawn(move || {
+        let mut bytes = [0; 65536];
+        while let Ok(length @ 1..) = asking.read(&mut bytes) {
+            if let Some(error) = refused(&String::from_utf8_lossy(&bytes[..length])) {
+                let body = format!(r#"{{"__type":"com.amazonaws#{error}","message":"refused"}}"#);
+                let answer = format!(
+                    "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\n\
+                     content-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                let _ = refusing.write_all(answer.as_bytes());
+                let _ = refusing.shutdown(Shutdown::Write);
+                break;
+            }
+            if asked.write_all(&bytes[..length]).is_err() {
+                break;
+            }
+        }
+        let _ = asked.shutdown(Shutdown::Both);
+    });
+    thread::spawn(move || {
+        let mut bytes = [0; 65536];
+        while let Ok(length @ 1..) = answering.read(&mut bytes) {
+            if answered.write_all(&bytes[..length]).is_err() {
+                break;
+            }
+        }
+        let _ = answered.shutdown(Shutdown::Write);
+    });
 }
 
 /// Carries a connection's bytes there and back, until an answer is to be lost.

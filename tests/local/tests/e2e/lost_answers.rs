@@ -160,27 +160,31 @@ impl TestApp {
         self.checkouts_at(&self.aws)
     }
 
-    fn checkouts_at(&self, aws: &Aws) -> Checkouts {
+    pub(crate) fn checkouts_at(&self, aws: &Aws) -> Checkouts {
         Checkouts {
             records: Records::new(aws.dynamodb.clone(), self.table("card-payment-record")),
             check_status: CheckStatus::new(aws.dynamodb.clone(), self.table("check-status")),
         }
     }
 
-    /// Checkout itself, with the AWS of one's choice.
-    fn cardtoken_at(&self, aws: &Aws) -> cardtoken::Parts {
+    /// The bank, as the functions call it.
+    pub(crate) fn bank(&self) -> Bank {
         let key = format!("pkey_test_x:{}", payment3_bank::SECRET_KEY);
         let secret = json!({"url": self.outputs.bank_url, "b2c": key}).to_string();
         let source = SecretSource::new(move || {
             let secret = secret.clone();
             async move { Ok(secret.into()) }
         });
-        let bank = Bank::new(Gateway::new(source), Duration::from_secs(5)).expect("a client");
+        Bank::new(Gateway::new(source), Duration::from_secs(5)).expect("a client")
+    }
+
+    /// Checkout itself, with the AWS of one's choice.
+    fn cardtoken_at(&self, aws: &Aws) -> cardtoken::Parts {
         let origin = url::Url::parse(&self.outputs.bank_url).expect("a URL");
         cardtoken::Parts {
             orders: Orders::new(aws.dynamodb.clone(), self.table("order")),
             checkouts: self.checkouts_at(aws),
-            bank,
+            bank: self.bank(),
             executions: Executions::new(aws.sfn.clone(), self.outputs.state_machine_arn.clone()),
             merchants: vec![MerchantId::new(shopper::MERCHANT_ID).expect("an id")],
             bases: CallbackBases::new(&[], &self.outputs.shop_url).expect("a base"),
@@ -212,7 +216,7 @@ impl TestApp {
     }
 
     /// How often the bank was asked for this id or reference.
-    async fn inquiries_of(&self, id_or_reference: &str) -> usize {
+    pub(crate) async fn inquiries_of(&self, id_or_reference: &str) -> usize {
         let url = format!("{}/sandbox/requests", self.outputs.bank_url);
         let answer = client().get(url).send().await.expect("the bank answers");
         let requests: Vec<Value> = answer.json().await.expect("JSON");
@@ -315,6 +319,10 @@ async fn a_lost_answer_keeps_other_cards_away_until_the_charge_is_found_and_pays
     assert_eq!(app.status_of(&order).await, "pending");
     let row = app.row_of(&order).await;
     assert_eq!(row["askedFor"], first.key.as_str(), "{row}");
+    // Which key made the charge is stored before the bank is asked.
+    let record = app.read_record(&first.key).await;
+    let bank_key = app.bank().fingerprint().await.expect("the key");
+    assert_eq!(record["bankKey"], bank_key.as_str(), "{record}");
 
     let second = app.card_for(&order, OTHER_CARD_APPROVED).await;
     let told = app.pays_with(&second).await;

@@ -1,6 +1,7 @@
 //! Payments end to end: the real functions and the real state machine on the local AWS, with the sandbox bank and the
 //! demo shop around them. `cargo local test e2e` starts all that and runs these.
 
+mod authorisations;
 mod bad_input;
 mod callbacks;
 mod cards;
@@ -21,5 +22,6 @@ mod races;
 mod reconciliation;
 mod refunds;
 mod refusals;
+mod returns;
 mod stale_decisions;
 mod support;

@@ -4,12 +4,14 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType,
 };
+use payment3_local::logs;
 use payment3_local::random;
 use payment3_local::shop::Order;
 use payment3_local::shopper::{self, CARD_APPROVED, ReturnForm};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::lossy::refuses;
 use crate::support::{NEW_USER_PATH, TOTAL, TestApp};
 
 /// The table of the branch that other branches borrow from. Its stack is not deployed beside this one; the table is made
@@ -183,6 +185,42 @@ async fn old_records_that_the_former_system_finished_are_left_alone() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
+async fn an_old_record_is_copied_before_its_execution_is_started_and_found_by_reconciliation() {
+    let app = TestApp::connect().await;
+    let table = app.table("card-payment-record");
+    let fails = refuses(
+        &app.outputs.aws_endpoint,
+        "StartExecution",
+        1000,
+        "StateMachineDoesNotExist",
+    );
+    // What the record lacks is taken from its order.
+    let old = app.old_payment().await;
+    let item = old.item(json!({}));
+    app.put(&table, &item).await;
+    let returned = format!("objectId={}&status=true", old.charge());
+    let answer = app.post_at(&fails, "POST /callback", returned).await;
+    assert_eq!(answer.status_code, 303, "{answer:?}");
+    assert_eq!(app.executions_of(old.charge()).await, [""; 0]);
+    let copy = app.copy_of(&old).await;
+    assert!(copy["openShard"].is_number(), "{copy}");
+    assert_eq!(copy["outcome"], "pending", "{copy}");
+    assert_eq!(copy["amountSatang"], 150_000, "{copy}");
+    // Nobody has claimed it.
+    assert_eq!(app.read(&table, &old.token).await, item);
+
+    let key = copy["tokenId"].as_str().expect("key");
+    app.make_older(key, 6 * 60).await;
+    app.reconcile().await;
+    let execution = app.execution(old.charge()).await;
+    assert_eq!(execution.states(), NEW_USER_PATH, "{execution:?}");
+    let input = execution.input.as_ref().expect("an input");
+    assert_eq!(input["recordKey"], key, "{input}");
+    assert_eq!(app.payment_of(&old.order).await["paymentId"], old.charge());
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
 async fn a_record_of_masters_is_claimed_and_processed_and_the_rest_of_it_is_untouched() {
     let app = TestApp::connect().await;
     app.master_table().await;
@@ -286,6 +324,25 @@ async fn an_old_charge_whose_token_made_another_charge_here_fails_in_place() {
     let failure = execution.failure.as_ref().expect("a failure");
     assert_eq!(failure.error, "TokenReused");
     app.assert_untouched(&other).await;
+    // A person is told, once, however often somebody returns.
+    app.return_with(&old.form).await;
+    let lines = logs::lines_with(&app.outputs, "callback", old.charge()).await;
+    let told: Vec<Value> = lines
+        .expect("the log")
+        .iter()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|line: &Value| line["error"] == "PaymentStands")
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(
+        (&told[0]["kind"], &told[0]["because"], &told[0]["name"]),
+        (
+            &json!("definite"),
+            &json!("TokenReused"),
+            &json!(old.charge())
+        ),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]

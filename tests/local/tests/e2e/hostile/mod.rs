@@ -5,6 +5,7 @@
 //! says is what happened. And when all is over, the victim's own payment still comes to its end.
 
 mod elsewhere;
+mod flood;
 mod forgery;
 mod notices;
 mod returns;

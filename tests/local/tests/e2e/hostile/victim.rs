@@ -274,6 +274,10 @@ impl Victim {
             "record.attempt",
             "record.lookAgainAt",
             "record.unknownSince",
+            // What bounds returns.
+            "record.returnAskedAt",
+            "record.returnStarts[0]",
+            "record.returnStarts[1]",
         ];
         let mut found: Vec<_> = before
             .changes(&after)

@@ -10,9 +10,10 @@ use payment3_activities::activity::lookup_record::LookupError;
 use payment3_activities::activity::notify::NotifyError;
 use payment3_activities::activity::parse_callback::InvalidCallback;
 use payment3_activities::activity::pay_order::PayError;
+use payment3_activities::activity::reconcile::turn::needs_person;
 use payment3_activities::activity::record_outcome::RecordError;
 use payment3_activities::activity::reverse_charge::ReverseError;
-use payment3_activities::failure::{Failure, Treatment, needs_person};
+use payment3_activities::failure::{Failure, Treatment};
 use payment3_activities::lambda::INVALID_INPUT;
 use serde_json::Value;
 

@@ -33,10 +33,11 @@ impl Run<'_> {
             .reference_order
             .as_ref()
             .ok_or("the record has neither charge nor reference")?;
-        let livemode = match self.livemode().await {
-            Ok(livemode) => livemode,
+        let key = match self.key().await {
+            Ok(key) => key,
             Err(reason) => return self.trouble(record, reason).await,
         };
+        let livemode = key.livemode;
         // Those that somebody has named first: inquiries by charge id work everywhere. One that cannot be asked stops no other.
         let mut named = record.came_back || record.hints_may_be_missing();
         let mut not_answered = None;
@@ -70,7 +71,7 @@ impl Run<'_> {
             (by_reference, None) => by_reference,
         };
         let unanswered_for = record.trouble_since.map_or(0, |since| self.now - since);
-        let trusted = self.parts.finds_by_reference;
+        let trusted = self.parts.finds_by_reference && key.made(record);
         match without_charge(found, named, trusted, age, unanswered_for) {
             Next::LookIn(seconds) => self.put_off(record, seconds, Noted::Answered).await,
             Next::Failed(reason) => self.trouble(record, reason).await,

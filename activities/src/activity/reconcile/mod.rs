@@ -113,12 +113,31 @@ enum Done {
     Later,
 }
 
+/// The bank's key, as far as reconciliation has to know it.
+struct Key {
+    /// Whether it moves real money.
+    livemode: bool,
+    /// Which one it is.
+    fingerprint: String,
+}
+
+impl Key {
+    /// Whether the record's charge was made with this key, as far as the record says: what another key does not know proves
+    /// nothing.
+    fn made(&self, record: &Record) -> bool {
+        record
+            .bank_key
+            .as_ref()
+            .is_none_or(|key| *key == self.fingerprint)
+    }
+}
+
 /// One run: whom it asks, and at what time it looks.
 struct Run<'a> {
     parts: &'a Parts,
     /// The bank, with this run's bound for each call.
     bank: Bank,
-    livemode: OnceCell<Result<bool, String>>,
+    key: OnceCell<Result<Key, String>>,
     begun: Instant,
     now: i64,
 }
@@ -130,7 +149,7 @@ pub async fn reconcile(parts: &Parts, input: &Input) -> Report {
     let run = Run {
         parts,
         bank: parts.bank.within(INQUIRY_WITHIN),
-        livemode: OnceCell::new(),
+        key: OnceCell::new(),
         begun,
         now: clock::now_seconds(),
     };
@@ -145,13 +164,16 @@ pub async fn reconcile(parts: &Parts, input: &Input) -> Report {
 }
 
 impl Run<'_> {
-    /// Whether the bank's key moves real money; or why nobody can know now, and the bank cannot be asked. Fetched once for
-    /// all records, and only where one needs the bank: most runs find nothing to do.
-    async fn livemode(&self) -> Result<bool, String> {
-        let livemode = self
-            .livemode
-            .get_or_init(async || self.bank.livemode().await.map_err(text));
-        livemode.await.clone()
+    /// The key with which the bank is asked; or why it cannot be asked now. Fetched once for all records, and only where one
+    /// needs the bank: most runs find nothing to do.
+    async fn key(&self) -> Result<&Key, String> {
+        let key = self.key.get_or_init(async || {
+            Ok(Key {
+                livemode: self.bank.livemode().await.map_err(text)?,
+                fingerprint: self.bank.fingerprint().await.map_err(text)?,
+            })
+        });
+        key.await.as_ref().map_err(Clone::clone)
     }
 
     /// Looks at what is due in a shard. What needs no bank goes beside what does, and waits for none of it.

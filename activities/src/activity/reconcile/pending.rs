@@ -44,8 +44,8 @@ impl Run<'_> {
         record: &Record,
         charge_id: &ChargeId,
     ) -> Result<Done, String> {
-        let livemode = match self.livemode().await {
-            Ok(livemode) => livemode,
+        let key = match self.key().await {
+            Ok(key) => key,
             Err(reason) => return self.trouble(record, reason).await,
         };
         let age = age(record, self.now)?;
@@ -54,7 +54,7 @@ impl Run<'_> {
         };
         let word = match self.bank.inquire(charge_id).await {
             Ok(charge) => {
-                let word = Word::of(&charge, &payment, livemode);
+                let word = Word::of(&charge, &payment, key.livemode);
                 if let Word::UnknownState = word {
                     charge.log_unknown_state();
                 }
@@ -71,7 +71,8 @@ impl Run<'_> {
         };
         match word {
             Word::Act => self.go_on(record, charge_id).await,
-            Word::UnknownCharge => self.unknown(record, charge_id, age).await,
+            Word::UnknownCharge if key.made(record) => self.unknown(record, charge_id, age).await,
+            Word::UnknownCharge => self.unknown_to_another_key(record, age).await,
             // It may mean that money moved: given up by a person alone.
             Word::UnknownState if age > ABANDONED_AFTER => {
                 self.tell(Kind::Definite, None, "UnknownState", age - ABANDONED_AFTER);
@@ -103,6 +104,24 @@ impl Run<'_> {
         }
         let pause = super::as_long_as_since(since, self.now).min(look_again_after(age));
         self.put_off(record, pause, Noted::Unknown).await
+    }
+
+    /// Another key made the charge: that this one does not know it says something of the keys alone. The right one is waited
+    /// for; for a payment that would be given up by now, a person has to look.
+    async fn unknown_to_another_key(&self, record: &Record, age: i64) -> Result<Done, String> {
+        if age >= UNKNOWN_IS_TOLD_AFTER {
+            log_unknown_charge();
+        }
+        if age > ABANDONED_AFTER {
+            self.tell(Kind::Definite, None, "ChargeUnknown", age - ABANDONED_AFTER);
+            self.put_off(record, DAY, Noted::Nothing).await?;
+            return Ok(Done::Stands);
+        }
+        self.trouble(
+            record,
+            "another key made this charge, and the bank does not know it with this one".to_owned(),
+        )
+        .await
     }
 
     /// After a week without a decision the payment is given up: the bank was asked a moment ago, and holds no money.

@@ -395,6 +395,38 @@ async fn an_old_payment_fails_only_once_the_bank_has_not_known_its_charge_for_a_
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
+async fn what_another_key_than_the_one_that_charged_does_not_know_proves_nothing() {
+    let app = TestApp::connect().await;
+    let another = [(":key", json!("another key"))];
+    // A charge that the bank does not know: its day does not begin, and it is asked for again soon.
+    let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    let key = app.key_of(paid.charge_id()).await;
+    let unknown = [(":charge", json!(random::id("chrg_test_")))];
+    app.change_record(&key, "SET chargeId = :charge", &unknown)
+        .await;
+    app.change_record(&key, "SET bankKey = :key", &another)
+        .await;
+    app.make_older(&key, 2 * DAY).await;
+    app.reconcile().await;
+    let record = app.read_record(&key).await;
+    assert!(record.get("unknownSince").is_none(), "{record}");
+    assert!(record["troubleSince"].is_number(), "{record}");
+    assert!(app.due_in(&key).await <= MINUTE, "{record}");
+
+    // A dead checkout: not closed as never charged, but a person's.
+    let (record, _) = app.dead_checkout(&random::digits(20)).await;
+    let key = record["tokenId"].as_str().expect("key").to_owned();
+    app.change_record(&key, "SET bankKey = :key", &another)
+        .await;
+    app.make_older(&key, DAY + MINUTE).await;
+    let report = app.reconcile().await;
+    assert!(report["orphans"].as_i64() >= Some(1), "{report}");
+    let record = app.read_record(&key).await;
+    assert!(record.get("closedAt").is_none(), "{record}");
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
 async fn a_checkout_whose_shopper_came_back_is_left_to_a_person_when_the_bank_knows_no_charge() {
     let app = TestApp::connect().await;
     let (record, _) = app.dead_checkout(&random::digits(20)).await;

@@ -256,9 +256,12 @@ fn manner_name(manner: Manner) -> &'static str {
 pub struct Executions {
     /// The execution to show: the charge id, with -2 and so on from the second attempt on
     pub name: Option<String>,
-    /// Lists only executions with this status: running, succeeded, failed, timed_out or aborted
-    #[arg(long, conflicts_with = "name")]
-    pub status: Option<String>,
+    /// Lists only executions of this order or charge; a part of its id will do
+    #[arg(long, value_name = "ID", conflicts_with_all = ["name", "watch"])]
+    pub find: Option<String>,
+    /// Lists only executions that ended so: running, failed, or what the definition puts out, such as paid or awaitingBank
+    #[arg(long, conflicts_with_all = ["name", "watch"])]
+    pub outcome: Option<String>,
     /// How many to list, newest first
     #[arg(long, default_value_t = 20, conflicts_with = "name")]
     pub limit: usize,

@@ -129,6 +129,15 @@ impl Executions {
     /// # Errors
     /// Step Functions does not answer.
     pub async fn find(&self, name: &str) -> Result<Option<ExecutionReport>> {
+        let Some(mut report) = self.describe(name).await? else {
+            return Ok(None);
+        };
+        report.path = self.path(&report.arn).await?;
+        Ok(Some(report))
+    }
+
+    /// One execution by its name, if there is one, without its path: half of the questions.
+    pub(crate) async fn describe(&self, name: &str) -> Result<Option<ExecutionReport>> {
         let arn = execution_arn(&self.state_machine_arn, name);
         let described = match self
             .sfn
@@ -151,7 +160,7 @@ impl Executions {
             cause: redact::text(described.cause().unwrap_or_default()),
         });
         Ok(Some(ExecutionReport {
-            path: fold(self.history(&arn).await?),
+            path: Vec::new(),
             name: name.to_owned(),
             arn,
             status: described.status().as_str().to_owned(),
@@ -209,7 +218,8 @@ impl Executions {
         Ok(None)
     }
 
-    async fn history(&self, arn: &str) -> Result<Vec<Event>> {
+    /// The states that an execution went through, in order.
+    pub(crate) async fn path(&self, arn: &str) -> Result<Vec<Visit>> {
         let mut events = self
             .sfn
             .get_execution_history()
@@ -223,7 +233,7 @@ impl Executions {
                 event.context("cannot read the execution's history")?,
             ));
         }
-        Ok(found)
+        Ok(fold(found))
     }
 }
 

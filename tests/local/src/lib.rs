@@ -38,6 +38,7 @@ pub mod node;
 pub mod operator;
 pub mod outputs;
 pub mod outside;
+pub mod overview;
 pub mod prerequisites;
 pub mod process;
 pub mod python;

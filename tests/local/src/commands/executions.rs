@@ -1,26 +1,27 @@
 //! `cargo local executions`.
 
-use anyhow::{Result, anyhow, bail};
-use aws_sdk_sfn::types::ExecutionStatus;
+use anyhow::{Result, anyhow};
 use serde::Serialize;
 
 use super::{path, watch};
 use crate::aws::Aws;
 use crate::cli;
-use crate::executions::{ExecutionReport, Executions, Summary, seconds};
+use crate::executions::{ExecutionReport, Executions, seconds};
 use crate::outputs::Outputs;
+use crate::overview::{Line, Overview, Wish};
 
 /// Lists the executions, or shows one.
 ///
 /// # Errors
-/// Nothing runs here, or there is no such execution or status.
+/// Nothing runs here, or there is no such execution.
 pub async fn run(arguments: cli::Executions) -> Result<()> {
     let outputs = Outputs::of_running(&Outputs::file()).await?;
-    let executions = Executions::of(&Aws::at(&outputs.aws_endpoint), &outputs.state_machine_arn);
+    let aws = Aws::at(&outputs.aws_endpoint);
+    let executions = Executions::of(&aws, &outputs.state_machine_arn);
     match &arguments.name {
         _ if arguments.watch => watch::run(&executions, &arguments).await,
         Some(name) => show(&executions, name, arguments.json).await,
-        None => list(&executions, &arguments).await,
+        None => list(&Overview::of(&aws, &outputs), &arguments).await,
     }
 }
 
@@ -61,74 +62,64 @@ fn print(report: &ExecutionReport) -> Result<()> {
     Ok(())
 }
 
-/// One line of the list.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Listed {
-    #[serde(flatten)]
-    summary: Summary,
-    last_state: Option<String>,
-}
-
-async fn list(executions: &Executions, arguments: &cli::Executions) -> Result<()> {
-    let status = arguments.status.as_deref().map(parse_status).transpose()?;
-    let mut listed = Vec::new();
-    for summary in executions.list(status, arguments.limit).await? {
-        let last_state = executions.last_state(&summary.arn).await?;
-        listed.push(Listed {
-            summary,
-            last_state,
-        });
-    }
+async fn list(overview: &Overview, arguments: &cli::Executions) -> Result<()> {
+    let wish = Wish {
+        text: arguments.find.clone(),
+        outcome: arguments.outcome.clone(),
+    };
+    let listed = overview.newest(&wish, arguments.limit).await?;
     if arguments.json {
         return print_json(&listed);
     }
     if listed.is_empty() {
-        match &arguments.status {
-            Some(status) => println!("No executions with the status {status}."),
-            None => println!("No executions. `cargo local pay` makes one."),
+        if wish == Wish::default() {
+            println!("No executions. `cargo local pay` makes one.");
+        } else {
+            println!("No such executions.");
         }
         return Ok(());
     }
-    let width = listed
-        .iter()
-        .map(|line| line.summary.name.len())
-        .max()
-        .unwrap_or_default();
-    println!(
-        "{:width$}  {:9}  {:20}  {:>10}  last state",
-        "name", "status", "started", "duration"
-    );
-    for Listed {
-        summary,
-        last_state,
-    } in &listed
-    {
-        let duration = summary
-            .stopped
-            .map(|stopped| seconds(summary.started, stopped))
-            .unwrap_or_default();
-        println!(
-            "{:width$}  {:9}  {:20}  {duration:>10}  {}",
-            summary.name,
-            summary.status,
-            summary.started.strftime("%F %TZ"),
-            last_state.as_deref().unwrap_or_default(),
-        );
+    for row in rows(&listed) {
+        println!("{row}");
     }
     Ok(())
 }
 
-pub(super) fn parse_status(text: &str) -> Result<ExecutionStatus> {
-    let upper = text.to_uppercase().replace('-', "_");
-    let known = ExecutionStatus::values();
-    if !known.contains(&upper.as_str()) {
-        bail!(
-            "there is no status {text}: give one of {}",
-            known.join(", ").to_lowercase()
-        );
-    }
-    Ok(ExecutionStatus::from(upper.as_str()))
+/// The list as a table.
+fn rows(listed: &[Line]) -> Vec<String> {
+    let widest = |of: fn(&Line) -> &str, title: &str| {
+        let longest = listed.iter().map(|line| of(line).len()).max();
+        longest.unwrap_or_default().max(title.len())
+    };
+    let name = widest(|line| &line.name, "name");
+    let outcome = widest(|line| &line.outcome, "outcome");
+    let order = widest(|line| line.order_id.as_deref().unwrap_or_default(), "order");
+    let row = |cells: [&str; 6]| {
+        let [a, b, c, d, e, f] = cells;
+        format!("{a:name$}  {b:outcome$}  {c:order$}  {d:20}  {e:>10}  {f}")
+    };
+    let titles = [
+        "name",
+        "outcome",
+        "order",
+        "started",
+        "duration",
+        "last state",
+    ];
+    let of = |line: &Line| {
+        let took = line.stopped.map(|stopped| seconds(line.started, stopped));
+        row([
+            &line.name,
+            &line.outcome,
+            line.order_id.as_deref().unwrap_or_default(),
+            &line.started.strftime("%F %TZ").to_string(),
+            &took.unwrap_or_default(),
+            line.last_state.as_deref().unwrap_or_default(),
+        ])
+    };
+    std::iter::once(row(titles))
+        .chain(listed.iter().map(of))
+        .collect()
 }
 
 fn print_json(value: &impl Serialize) -> Result<()> {
@@ -138,23 +129,38 @@ fn print_json(value: &impl Serialize) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::{SignedDuration, Timestamp};
+
     use super::*;
 
     #[test]
-    fn a_status_is_taken_in_any_case() {
+    fn a_list_is_a_table_of_how_payments_ended() {
+        let paid = Line {
+            name: "chrg_test_1".into(),
+            arn: "arn".into(),
+            status: "SUCCEEDED".into(),
+            outcome: "paid".into(),
+            charge_id: Some("chrg_test_1".into()),
+            order_id: Some("482500007436".into()),
+            amount: None,
+            started: Timestamp::UNIX_EPOCH,
+            stopped: Some(Timestamp::UNIX_EPOCH + SignedDuration::from_millis(1500)),
+            last_state: Some("CloseRecord".into()),
+        };
+        let waits = Line {
+            name: "chrg_test_1-2".into(),
+            outcome: "awaitingBank".into(),
+            order_id: None,
+            stopped: None,
+            ..paid.clone()
+        };
         assert_eq!(
-            parse_status("failed").expect("known"),
-            ExecutionStatus::Failed
-        );
-        assert_eq!(
-            parse_status("TIMED-OUT").expect("known"),
-            ExecutionStatus::TimedOut
-        );
-        assert!(
-            parse_status("broken")
-                .expect_err("unknown")
-                .to_string()
-                .contains("succeeded")
+            rows(&[waits, paid]),
+            [
+                "name           outcome       order         started                 duration  last state",
+                "chrg_test_1-2  awaitingBank                1970-01-01 00:00:00Z              CloseRecord",
+                "chrg_test_1    paid          482500007436  1970-01-01 00:00:00Z     1.500 s  CloseRecord",
+            ]
         );
     }
 }

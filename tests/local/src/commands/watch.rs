@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::executions::parse_status;
 use super::path;
 use crate::cli;
 use crate::executions::Executions;
@@ -50,12 +49,11 @@ impl Change {
 }
 
 async fn all(executions: &Executions, arguments: &cli::Executions) -> Result<()> {
-    let status = arguments.status.as_deref().map(parse_status).transpose()?;
     // What was over before is not news, and its last state is not asked for.
     let mut known: HashMap<String, (String, Option<String>)> = HashMap::new();
     let mut first = true;
     loop {
-        let mut listed = executions.list(status.clone(), arguments.limit).await?;
+        let mut listed = executions.list(None, arguments.limit).await?;
         listed.reverse();
         for summary in listed {
             let before = known.get(&summary.arn);

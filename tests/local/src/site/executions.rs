@@ -1,54 +1,28 @@
 //! What the state machine did: the list of executions, one of them step by step, and the machine as a graph.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use anyhow::{Context, Result};
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Parts;
 use super::answer::Wrong;
 use crate::aws::Aws;
-use crate::executions::{ExecutionReport, Executions, Summary};
 use crate::graph::Graph;
-use crate::history::{Course, Visit};
-use crate::inspect::Inspector;
+use crate::history::{Course, Failure, Visit};
 use crate::outputs::Outputs;
+use crate::overview::{Line, Overview, Page, Wish};
 
-/// How many are listed where nobody says.
-const LISTED: usize = 50;
-/// How many are listed at most.
-const MOST: usize = 500;
+/// How many lines a page has.
+const LINES: usize = 50;
 
-/// Reads executions. What an execution that is over did does not change, so it is read once.
+/// Reads executions and the definition.
 #[derive(Clone)]
 pub(super) struct Watch {
     sfn: aws_sdk_sfn::Client,
     state_machine_arn: String,
-    executions: Executions,
-    look: Inspector,
-    over: Arc<Mutex<HashMap<String, Line>>>,
-}
-
-/// A line of the list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Line {
-    name: String,
-    status: String,
-    /// How the payment stands by it: [`outcome`].
-    outcome: String,
-    charge_id: Option<String>,
-    order_id: Option<String>,
-    /// In decimal baht.
-    amount: Option<String>,
-    started: Timestamp,
-    stopped: Option<Timestamp>,
-    last_state: Option<String>,
+    overview: Overview,
 }
 
 /// One execution.
@@ -59,7 +33,7 @@ pub(super) struct Shown {
     line: Line,
     input: Option<Value>,
     output: Option<Value>,
-    failure: Option<crate::history::Failure>,
+    failure: Option<Failure>,
     steps: Vec<Step>,
 }
 
@@ -76,28 +50,17 @@ struct Step {
 
 impl Watch {
     /// Watches the state machine of these outputs.
-    pub(super) fn of(aws: &Aws, outputs: &Outputs, look: Inspector) -> Self {
+    pub(super) fn of(aws: &Aws, outputs: &Outputs) -> Self {
         Self {
             sfn: aws.sfn.clone(),
             state_machine_arn: outputs.state_machine_arn.clone(),
-            executions: Executions::of(aws, &outputs.state_machine_arn),
-            look,
-            over: Arc::default(),
+            overview: Overview::of(aws, outputs),
         }
     }
 
     /// The names of a charge's executions, the oldest first.
     pub(super) async fn names_of(&self, charge_id: &str) -> Result<Vec<String>> {
-        let mut names: Vec<_> = self
-            .executions
-            .list(None, MOST)
-            .await?
-            .into_iter()
-            .map(|summary| summary.name)
-            .filter(|name| charge_of_name(name) == charge_id)
-            .collect();
-        names.reverse();
-        Ok(names)
+        self.overview.of_charge(charge_id).await
     }
 
     async fn graph(&self) -> Result<Graph> {
@@ -112,107 +75,42 @@ impl Watch {
             .context("the deployed definition is not JSON")?;
         Graph::read(&definition)
     }
-
-    async fn lines(&self, limit: usize) -> Result<Vec<Line>> {
-        let mut lines = Vec::new();
-        for summary in self.executions.list(None, limit).await? {
-            let known = self.known(&summary);
-            lines.push(match known {
-                Some(line) => line,
-                None => match self.executions.find(&summary.name).await? {
-                    Some(report) => self.line(&report).await?,
-                    None => continue,
-                },
-            });
-        }
-        Ok(lines)
-    }
-
-    fn known(&self, summary: &Summary) -> Option<Line> {
-        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = over.get(&summary.arn)?;
-        // An execution that was redriven runs again under the same name.
-        (line.status == summary.status && line.stopped == summary.stopped).then(|| line.clone())
-    }
-
-    async fn line(&self, report: &ExecutionReport) -> Result<Line> {
-        let charge_id = charge_of(report);
-        let payment = report
-            .path
-            .iter()
-            .find(|visit| visit.state == "LookupRecord")
-            .and_then(|visit| visit.result.as_ref());
-        // One that ended before it found the record knows only the charge.
-        let record = match (&charge_id, payment) {
-            (Some(id), None) => self.look.record_by_charge(id).await?,
-            _ => None,
-        };
-        let source = payment.or(record.as_ref()).unwrap_or(&Value::Null);
-        let line = Line {
-            outcome: outcome(report).to_owned(),
-            order_id: source["orderId"].as_str().map(str::to_owned),
-            amount: source["amountSatang"]
-                .as_u64()
-                .map(crate::items::satang_as_baht),
-            charge_id,
-            name: report.name.clone(),
-            status: report.status.clone(),
-            started: report.started,
-            stopped: report.stopped,
-            last_state: report.path.last().map(|visit| visit.state.clone()),
-        };
-        if report.is_over() {
-            let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
-            over.insert(report.arn.clone(), line.clone());
-        }
-        Ok(line)
-    }
 }
 
-/// How a payment stands by what its execution did: `running`, `failed`, or the result that the definition puts out, such as
-/// `paid`, `declined`, `reversed`, `returned`, `awaitingBank`, `alreadyProcessed`; a verification's is `verified`.
-fn outcome(report: &ExecutionReport) -> &str {
-    if !report.is_over() {
-        return "running";
-    }
-    let Some(output) = &report.output else {
-        return "failed";
-    };
-    match output["result"].as_str() {
-        Some("paid") if output["orderId"] == "ADDCARD" => "verified",
-        Some(result) => result,
-        None => "failed",
-    }
-}
-
-fn charge_of(report: &ExecutionReport) -> Option<String> {
-    report
-        .input
-        .as_ref()
-        .and_then(|input| input["chargeId"].as_str())
-        .map(str::to_owned)
-}
-
-/// The charge that an execution's name names: later attempts add `-2` and so on.
-fn charge_of_name(name: &str) -> &str {
-    match name.rsplit_once('-') {
-        Some((charge, attempt)) if attempt.parse::<u32>().is_ok() => charge,
-        _ => name,
-    }
-}
-
+/// Which executions to list. A field that a form left blank is none.
 #[derive(Deserialize)]
-pub(super) struct Limit {
-    limit: Option<usize>,
+pub(super) struct Asked {
+    find: Option<String>,
+    outcome: Option<String>,
+    after: Option<String>,
 }
 
-/// `GET /api/executions`: the newest first; `?limit=` says how many.
+/// `GET /api/executions`: the newest first. `?find=` chooses those of an order or charge, `?outcome=` those that ended so, and
+/// `?after=` names the execution below which to go on.
 pub(super) async fn list(
     State(parts): State<Parts>,
-    Query(limit): Query<Limit>,
-) -> Result<Json<Vec<Line>>, Wrong> {
-    let limit = limit.limit.unwrap_or(LISTED).min(MOST);
-    Ok(Json(parts.watch.lines(limit).await?))
+    Query(asked): Query<Asked>,
+) -> Result<Json<Page>, Wrong> {
+    let given = |text: Option<String>| {
+        text.map(|text| text.trim().to_owned())
+            .filter(|text| !text.is_empty())
+    };
+    let wish = Wish {
+        text: given(asked.find),
+        outcome: given(asked.outcome),
+    };
+    let after = given(asked.after);
+    let page = parts
+        .watch
+        .overview
+        .page(&wish, after.as_deref(), LINES)
+        .await?;
+    page.map(Json).ok_or_else(|| {
+        let name = after.unwrap_or_default();
+        Wrong::not_found(format!(
+            "there is no execution {name} to go on below: begin with the newest"
+        ))
+    })
 }
 
 /// `GET /api/executions/{name}`.
@@ -220,16 +118,15 @@ pub(super) async fn read(
     State(parts): State<Parts>,
     Path(name): Path<String>,
 ) -> Result<Json<Shown>, Wrong> {
-    let report = parts
+    let (line, report) = parts
         .watch
-        .executions
-        .find(&name)
+        .overview
+        .one(&name)
         .await?
         .ok_or_else(|| Wrong::not_found(format!(
-                "there is no execution {name} yet: one starts when the shopper's browser, the bank's notification or \
-                 reconciliation comes back to the payment"
+                "there is no execution {name} yet: one starts when the shopper's browser or the bank's notification comes \
+                 back to the payment, or when reconciliation finds that the bank has decided"
             )))?;
-    let line = parts.watch.line(&report).await?;
     let over = report.is_over();
     let steps = report
         .path
@@ -255,62 +152,4 @@ pub(super) async fn read(
 /// `GET /api/state-machine`: the deployed definition as a graph.
 pub(super) async fn graph(State(parts): State<Parts>) -> Result<Json<Graph>, Wrong> {
     Ok(Json(parts.watch.graph().await?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn report(status: &str, output: Option<Value>) -> ExecutionReport {
-        ExecutionReport {
-            name: "chrg_test_1".into(),
-            arn: "arn".into(),
-            status: status.into(),
-            started: Timestamp::UNIX_EPOCH,
-            stopped: None,
-            input: None,
-            path: Vec::new(),
-            output,
-            failure: None,
-        }
-    }
-
-    #[test]
-    fn the_outcome_is_the_payments_and_not_only_the_executions() {
-        for (status, output, expected) in [
-            ("RUNNING", None, "running"),
-            ("FAILED", None, "failed"),
-            ("TIMED_OUT", None, "failed"),
-            (
-                "SUCCEEDED",
-                Some(json!({"result": "declined", "orderId": "1"})),
-                "declined",
-            ),
-            (
-                "SUCCEEDED",
-                Some(json!({"result": "paid", "orderId": "1"})),
-                "paid",
-            ),
-            (
-                "SUCCEEDED",
-                Some(json!({"result": "paid", "orderId": "ADDCARD"})),
-                "verified",
-            ),
-            (
-                "SUCCEEDED",
-                Some(json!({"result": "awaitingBank"})),
-                "awaitingBank",
-            ),
-        ] {
-            assert_eq!(outcome(&report(status, output)), expected, "{status}");
-        }
-    }
-
-    #[test]
-    fn later_attempts_are_the_same_charges() {
-        assert_eq!(charge_of_name("chrg_test_1"), "chrg_test_1");
-        assert_eq!(charge_of_name("chrg_test_1-2"), "chrg_test_1");
-        assert_eq!(charge_of_name("chrg-a-b"), "chrg-a-b");
-    }
 }

@@ -57,7 +57,7 @@ impl Site {
             shop,
             parts: Parts {
                 directory: Directory::of(aws, outputs)?,
-                watch: Watch::of(aws, outputs, look.clone()),
+                watch: Watch::of(aws, outputs),
                 operator: Operator::of(aws, outputs),
                 look,
                 outputs: Arc::new(outputs.clone()),

@@ -179,13 +179,18 @@ async fn executions_and_the_aws_command_line_tell_the_same_path() {
     let token = paid.form.field("token").expect("token");
     assert!(!text(&history).contains(token));
 
-    let listed = json(&cargo_local(&["executions", "--json", "--limit", "1000"]));
-    let line = listed
-        .as_array()
-        .expect("a list")
-        .iter()
-        .find(|line| line["name"] == paid.charge_id())
-        .expect("the execution is listed");
-    assert_eq!(line["status"], "SUCCEEDED");
-    assert_eq!(line["lastState"], "CloseRecord");
+    // It is found by its order, whatever was executed since.
+    let find = [
+        "--find",
+        &paid.order.order_id,
+        "--outcome",
+        "paid",
+        "--json",
+    ];
+    let listed = json(&cargo_local(&[&["executions"], &find[..]].concat()));
+    let lines = listed.as_array().expect("a list");
+    assert_eq!(lines.len(), 1, "{listed}");
+    assert_eq!(lines[0]["name"], paid.charge_id());
+    assert_eq!(lines[0]["status"], "SUCCEEDED");
+    assert_eq!(lines[0]["lastState"], "CloseRecord");
 }

@@ -1,0 +1,494 @@
+//! All executions, each with what became of its payment: found by order or charge, filtered by how they ended, and paged.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::aws::Aws;
+use crate::executions::{ExecutionReport, Executions, Summary};
+use crate::inspect::Inspector;
+use crate::items;
+use crate::outputs::Outputs;
+
+/// How many executions are looked at side by side.
+const SIDE_BY_SIDE: usize = 16;
+/// How many more are looked at while a list is still short.
+const CHUNK: usize = 64;
+
+/// Looks at executions. One that is over does not change, so it is read once.
+#[derive(Clone)]
+pub struct Overview {
+    executions: Executions,
+    look: Inspector,
+    known: Arc<Mutex<HashMap<String, Line>>>,
+}
+
+/// A line of the list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Line {
+    /// The execution's name.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// Its status at Step Functions.
+    pub status: String,
+    /// How the payment stands by it: `running`, `failed`, or the result that the definition puts out, such as `paid`.
+    pub outcome: String,
+    /// The charge that it is about.
+    pub charge_id: Option<String>,
+    /// The order that it is about; `ADDCARD` where a card is verified.
+    pub order_id: Option<String>,
+    /// In decimal baht.
+    pub amount: Option<String>,
+    /// When it started.
+    pub started: Timestamp,
+    /// When it ended.
+    pub stopped: Option<Timestamp>,
+    /// The state that it entered last, where that was asked for.
+    pub last_state: Option<String>,
+}
+
+/// Which executions to list; all without a wish.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// A part of the name, of the charge's id or of the order's, in any case.
+    pub text: Option<String>,
+    /// How it ended: [`Line::outcome`].
+    pub outcome: Option<String>,
+}
+
+impl Wish {
+    fn finds(&self, line: &Line) -> bool {
+        let Some(text) = &self.text else {
+            return true;
+        };
+        let text = text.to_lowercase();
+        let has = |id: &str| id.to_lowercase().contains(&text);
+        has(&line.name)
+            || [&line.charge_id, &line.order_id]
+                .into_iter()
+                .flatten()
+                .any(|id| has(id))
+    }
+
+    fn wants(&self, outcome: &str) -> bool {
+        self.outcome.as_ref().is_none_or(|wanted| wanted == outcome)
+    }
+}
+
+/// A page of the list, the newest first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page {
+    /// Its lines.
+    pub lines: Vec<Line>,
+    /// Which of the executions that are wished for the first line is, from 1; 0 where there is none.
+    pub first: usize,
+    /// How many are wished for, on all pages.
+    pub found: usize,
+    /// How many of those with the text ended how, whatever end is wished for.
+    pub outcomes: BTreeMap<String, usize>,
+    /// The name of the last line where another page follows.
+    pub older: Option<String>,
+}
+
+impl Overview {
+    /// Looks at the executions of these outputs' state machine.
+    pub fn of(aws: &Aws, outputs: &Outputs) -> Self {
+        Self {
+            executions: Executions::of(aws, &outputs.state_machine_arn),
+            look: Inspector::new(aws, outputs),
+            known: Arc::default(),
+        }
+    }
+
+    /// One execution, with its line.
+    ///
+    /// # Errors
+    /// The local AWS does not answer.
+    pub async fn one(&self, name: &str) -> Result<Option<(Line, ExecutionReport)>> {
+        let Some(report) = self.executions.find(name).await? else {
+            return Ok(None);
+        };
+        let record = self.record(&report).await;
+        Ok(Some((line(&report, record.as_ref()), report)))
+    }
+
+    /// The names of a charge's executions, the oldest first.
+    ///
+    /// # Errors
+    /// The local AWS does not answer.
+    pub async fn of_charge(&self, charge_id: &str) -> Result<Vec<String>> {
+        let lines = self.lines(&self.all().await?).await?;
+        let of_it = |line: &Line| line.charge_id.as_deref() == Some(charge_id);
+        let names = lines.into_iter().rev().filter(of_it).map(|line| line.name);
+        Ok(names.collect())
+    }
+
+    /// At most `limit` of the executions that are wished for: the newest, or those that are older than the one named `after`.
+    /// `None` where no execution has that name.
+    ///
+    /// # Errors
+    /// The local AWS does not answer.
+    pub async fn page(
+        &self,
+        wish: &Wish,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Page>> {
+        let lines = self.lines(&self.all().await?).await?;
+        let Some(mut page) = page(lines, wish, after, limit) else {
+            return Ok(None);
+        };
+        self.add_last_states(&mut page.lines).await?;
+        Ok(Some(page))
+    }
+
+    /// At most `limit` of the executions that are wished for, the newest. Looks at no more executions than it must.
+    ///
+    /// # Errors
+    /// The local AWS does not answer.
+    pub async fn newest(&self, wish: &Wish, limit: usize) -> Result<Vec<Line>> {
+        let mut found = Vec::new();
+        for some in self.all().await?.chunks(CHUNK) {
+            if found.len() >= limit {
+                break;
+            }
+            let lines = self.lines(some).await?;
+            let wished = |line: &Line| wish.finds(line) && wish.wants(&line.outcome);
+            found.extend(lines.into_iter().filter(wished));
+        }
+        found.truncate(limit);
+        self.add_last_states(&mut found).await?;
+        Ok(found)
+    }
+
+    /// All executions, the newest first by when they started, which does not change while somebody pages through them.
+    async fn all(&self) -> Result<Vec<Summary>> {
+        let mut all = self.executions.list(None, usize::MAX).await?;
+        all.sort_by(|a, b| (b.started, &b.name).cmp(&(a.started, &a.name)));
+        Ok(all)
+    }
+
+    /// The lines of these executions, in their order. What is not known yet is read, some side by side.
+    async fn lines(&self, summaries: &[Summary]) -> Result<Vec<Line>> {
+        let mut lines = Vec::new();
+        for some in summaries.chunks(SIDE_BY_SIDE) {
+            let mut reading = JoinSet::new();
+            for summary in some.iter().filter(|one| self.known(one).is_none()) {
+                let (this, name) = (self.clone(), summary.name.clone());
+                reading.spawn(async move { this.read(&name).await });
+            }
+            while let Some(read) = reading.join_next().await {
+                read.context("an execution was not read")??;
+            }
+            lines.extend(
+                some.iter()
+                    .filter_map(|summary| self.last_known(&summary.arn)),
+            );
+        }
+        Ok(lines)
+    }
+
+    /// Reads an execution that is not known as it stands now.
+    async fn read(&self, name: &str) -> Result<()> {
+        let Some(mut report) = self.executions.describe(name).await? else {
+            return Ok(());
+        };
+        let mut record = self.record(&report).await;
+        if record.is_none() {
+            // Its record is in another branch's table, or there is none: its history says what it found.
+            report.path = self.executions.path(&report.arn).await?;
+            record = payment(&report).cloned();
+        }
+        self.keep(line(&report, record.as_ref()));
+        Ok(())
+    }
+
+    async fn record(&self, report: &ExecutionReport) -> Option<Value> {
+        // What cannot be read here stands in the history, too, and the list is there for those who look for what is wrong.
+        let found = self.look.record_by_charge(charge_of(report)?).await;
+        found.ok().flatten()
+    }
+
+    async fn add_last_states(&self, lines: &mut [Line]) -> Result<()> {
+        for some in lines.chunks_mut(SIDE_BY_SIDE) {
+            let mut reading = JoinSet::new();
+            for (at, line) in some.iter().enumerate() {
+                if line.stopped.is_some() && line.last_state.is_some() {
+                    continue;
+                }
+                let (executions, arn) = (self.executions.clone(), line.arn.clone());
+                reading.spawn(async move { (at, executions.last_state(&arn).await) });
+            }
+            while let Some(read) = reading.join_next().await {
+                let (at, state) = read.context("a history was not read")?;
+                some[at].last_state = state?;
+                self.keep(some[at].clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of an execution, if that is how it stands now: one that was redriven runs again under its name.
+    fn known(&self, summary: &Summary) -> Option<Line> {
+        self.last_known(&summary.arn)
+            .filter(|line| line.status == summary.status && line.stopped == summary.stopped)
+    }
+
+    fn last_known(&self, arn: &str) -> Option<Line> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(arn).cloned()
+    }
+
+    fn keep(&self, line: Line) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(line.arn.clone(), line);
+    }
+}
+
+/// The page of these lines; `None` where none is named `after`.
+fn page(lines: Vec<Line>, wish: &Wish, after: Option<&str>, limit: usize) -> Option<Page> {
+    let start = match after {
+        Some(name) => lines.iter().position(|line| line.name == name)? + 1,
+        None => 0,
+    };
+    let mut page = Page {
+        lines: Vec::new(),
+        first: 0,
+        found: 0,
+        outcomes: BTreeMap::new(),
+        older: None,
+    };
+    let found = lines.into_iter().enumerate();
+    for (at, line) in found.filter(|(_, line)| wish.finds(line)) {
+        *page.outcomes.entry(line.outcome.clone()).or_default() += 1;
+        if !wish.wants(&line.outcome) {
+            continue;
+        }
+        page.found += 1;
+        if at < start {
+            continue;
+        }
+        if page.lines.len() < limit {
+            if page.lines.is_empty() {
+                page.first = page.found;
+            }
+            page.lines.push(line);
+        } else if page.older.is_none() {
+            page.older = page.lines.last().map(|line| line.name.clone());
+        }
+    }
+    Some(page)
+}
+
+/// An execution's line, with what a record or its history says about the payment.
+fn line(report: &ExecutionReport, record: Option<&Value>) -> Line {
+    let payment = record.or_else(|| payment(report)).unwrap_or(&Value::Null);
+    Line {
+        outcome: outcome(report).to_owned(),
+        charge_id: charge_of(report).map(str::to_owned),
+        order_id: payment["orderId"].as_str().map(str::to_owned),
+        amount: payment["amountSatang"].as_u64().map(items::satang_as_baht),
+        name: report.name.clone(),
+        arn: report.arn.clone(),
+        status: report.status.clone(),
+        started: report.started,
+        stopped: report.stopped,
+        last_state: report.path.last().map(|visit| visit.state.clone()),
+    }
+}
+
+fn outcome(report: &ExecutionReport) -> &str {
+    if !report.is_over() {
+        return "running";
+    }
+    let output = report.output.as_ref();
+    output
+        .and_then(|output| output["result"].as_str())
+        .unwrap_or("failed")
+}
+
+fn charge_of(report: &ExecutionReport) -> Option<&str> {
+    report.input.as_ref()?["chargeId"].as_str()
+}
+
+/// What the execution found out about its payment.
+fn payment(report: &ExecutionReport) -> Option<&Value> {
+    let found = report
+        .path
+        .iter()
+        .find(|visit| visit.state == "LookupRecord")?;
+    found.result.as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn report(status: &str, output: Option<Value>) -> ExecutionReport {
+        ExecutionReport {
+            name: "chrg_test_1".into(),
+            arn: "arn".into(),
+            status: status.into(),
+            started: Timestamp::UNIX_EPOCH,
+            stopped: None,
+            input: Some(json!({"chargeId": "chrg_test_1"})),
+            path: Vec::new(),
+            output,
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn the_outcome_is_the_payments_and_not_only_the_executions() {
+        for (status, output, expected) in [
+            ("RUNNING", None, "running"),
+            ("FAILED", None, "failed"),
+            ("TIMED_OUT", None, "failed"),
+            (
+                "SUCCEEDED",
+                Some(json!({"result": "declined", "orderId": "1"})),
+                "declined",
+            ),
+            (
+                "SUCCEEDED",
+                Some(json!({"result": "verified", "orderId": "ADDCARD"})),
+                "verified",
+            ),
+            (
+                "SUCCEEDED",
+                Some(json!({"result": "handedOver"})),
+                "handedOver",
+            ),
+        ] {
+            let line = line(&report(status, output), None);
+            assert_eq!(line.outcome, expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_line_says_which_payment_it_is_about() {
+        let record = json!({"orderId": "482500007436", "amountSatang": 150_000});
+        let line = line(&report("RUNNING", None), Some(&record));
+        assert_eq!(line.charge_id.as_deref(), Some("chrg_test_1"));
+        assert_eq!(line.order_id.as_deref(), Some("482500007436"));
+        assert_eq!(line.amount.as_deref(), Some("1500.00"));
+    }
+
+    /// A hundred executions, the newest first: every tenth failed, the others are paid.
+    fn hundred() -> Vec<Line> {
+        let made = |at: usize| {
+            let output = json!({"result": "paid"});
+            let mut made = line(&report("SUCCEEDED", Some(output)), None);
+            made.name = format!("chrg_test_{at:03}");
+            made.charge_id = Some(made.name.clone());
+            made.order_id = Some(format!("4825{at:03}"));
+            if at.is_multiple_of(10) {
+                made.outcome = "failed".to_owned();
+            }
+            made
+        };
+        (0..100).map(made).collect()
+    }
+
+    fn names(page: &Page) -> Vec<&str> {
+        page.lines.iter().map(|line| line.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_filter_is_over_all_executions_and_not_over_a_page() {
+        let wish = Wish {
+            outcome: Some("failed".into()),
+            text: None,
+        };
+        let first = page(hundred(), &wish, None, 4).expect("a page");
+        assert_eq!(
+            names(&first),
+            [
+                "chrg_test_000",
+                "chrg_test_010",
+                "chrg_test_020",
+                "chrg_test_030"
+            ]
+        );
+        assert_eq!((first.first, first.found), (1, 10));
+        let counts = [("failed".to_owned(), 10), ("paid".to_owned(), 90)];
+        assert_eq!(first.outcomes, BTreeMap::from(counts));
+        let last = page(hundred(), &wish, Some("chrg_test_070"), 4).expect("a page");
+        assert_eq!(names(&last), ["chrg_test_080", "chrg_test_090"]);
+        assert_eq!((last.first, last.found, &last.older), (9, 10, &None));
+    }
+
+    #[test]
+    fn the_pages_together_are_everything_once() {
+        let mut seen = Vec::new();
+        let mut after = None;
+        loop {
+            let page = page(hundred(), &Wish::default(), after.as_deref(), 30).expect("a page");
+            assert_eq!(page.first, seen.len() + 1);
+            seen.extend(page.lines.into_iter().map(|line| line.name));
+            match page.older {
+                Some(name) => after = Some(name),
+                None => break,
+            }
+        }
+        let all: Vec<_> = hundred().into_iter().map(|line| line.name).collect();
+        assert_eq!(seen, all);
+    }
+
+    #[test]
+    fn a_page_goes_on_below_an_execution_that_the_filter_leaves_out() {
+        let wish = Wish {
+            outcome: Some("failed".into()),
+            text: None,
+        };
+        let page = page(hundred(), &wish, Some("chrg_test_015"), 1).expect("a page");
+        assert_eq!(names(&page), ["chrg_test_020"]);
+        assert_eq!(page.first, 3);
+    }
+
+    #[test]
+    fn below_what_is_not_there_is_no_page() {
+        assert_eq!(
+            page(hundred(), &Wish::default(), Some("chrg_other"), 50),
+            None
+        );
+    }
+
+    #[test]
+    fn a_part_of_an_order_or_a_charge_finds_its_executions() {
+        let found = |text: &str| {
+            let wish = Wish {
+                text: Some(text.into()),
+                outcome: None,
+            };
+            let page = page(hundred(), &wish, None, 50).expect("a page");
+            page.lines
+                .into_iter()
+                .map(|line| line.name)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found("4825042"), ["chrg_test_042"]);
+        assert_eq!(found("CHRG_TEST_042"), ["chrg_test_042"]);
+        assert_eq!(found("chrg_test_04").len(), 10);
+        assert!(found("nothing").is_empty());
+        // A payment is found by the charge of an execution that a person named.
+        let mut by_hand = hundred();
+        by_hand[7].name = "by-hand-1".to_owned();
+        let wish = Wish {
+            text: Some("chrg_test_007".into()),
+            outcome: None,
+        };
+        let page = page(by_hand, &wish, None, 50).expect("a page");
+        assert_eq!(names(&page), ["by-hand-1"]);
+        assert_eq!(page.outcomes, BTreeMap::from([("paid".to_owned(), 1)]));
+    }
+}

@@ -106,6 +106,10 @@ impl Options {
     fn bank_file(&self) -> PathBuf {
         self.directory.join("bank.json")
     }
+
+    fn shop_file(&self) -> PathBuf {
+        self.directory.join("notifications.jsonl")
+    }
 }
 
 /// A running environment. [`Environment::stop`] ends it in order.
@@ -291,6 +295,7 @@ async fn start_aws(options: &Options, settings: &ministack::Settings) -> Result<
     if options.state != State::Kept {
         ministack::forget(&settings.directory)?;
         remove_if_there(&options.bank_file())?;
+        remove_if_there(&options.shop_file())?;
     }
     steps::step("Local AWS", MiniStack::start(settings.clone())).await
 }
@@ -330,7 +335,11 @@ async fn fill(
         furnish::put_gateway_secret(&aws, &outputs, &seen.bank).await?;
         let key = furnish::webhook_key(&aws, &outputs).await?;
         let orders = OrderBook::new(aws.dynamodb.clone(), outputs.table("order")?);
-        let site = Site::new(Shop::new(orders.clone(), key), &aws, &outputs)?;
+        let shop = match options.state {
+            State::Dropped => Shop::new(orders.clone(), key),
+            State::Kept | State::Renewed => Shop::open(orders.clone(), key, &options.shop_file())?,
+        };
+        let site = Site::new(shop, &aws, &outputs)?;
         services.spawn(site.serve(ports.shop, services.stopping()));
         furnish::tell_bank(&outputs, options.notifications).await?;
         if options.notifications == Notifications::OnDemand {

@@ -4,8 +4,10 @@ mod events;
 mod orders;
 mod webhook;
 
+use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Result;
 use axum::Router;
 use axum::routing::{get, post, put};
 
@@ -34,6 +36,17 @@ impl Shop {
             key,
             events: Arc::new(EventLog::default()),
         }
+    }
+
+    /// A shop that keeps the events it receives in this file, as its table keeps the orders.
+    ///
+    /// # Errors
+    /// The file cannot be used, or holds something else.
+    pub fn open(orders: OrderBook, key: SigningKey, events: &Path) -> Result<Self> {
+        Ok(Self {
+            events: Arc::new(EventLog::open(events)?),
+            ..Self::new(orders, key)
+        })
     }
 
     /// Its routes; [`crate::site`] serves them, with its pages.

@@ -101,6 +101,13 @@ fn signed(key: &SigningKey, id: &str, timestamp: &str, body: &[u8]) -> Hmac<Sha2
     mac
 }
 
+/// What `webhook-signature` says of an event.
+#[cfg(test)]
+pub(super) fn signature(key: &SigningKey, id: &str, timestamp: &str, body: &[u8]) -> String {
+    let mac = signed(key, id, timestamp, body).finalize().into_bytes();
+    format!("{SCHEME},{}", BASE64.encode(mac))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

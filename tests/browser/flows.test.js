@@ -250,20 +250,52 @@ describe("by clicking", () => {
     await shopper.page.locator("#facts").getByText("RecordNotFound").waitFor();
   }));
 
-  test("the list is filtered by outcome", () => visit(async (shopper) => {
+  test("a declined payment is found behind more than fifty other executions", () => visit(async (shopper) => {
+    const { page } = shopper;
     await shopper.openShop();
     await shopper.pay(/^Declined at once/);
-    await shopper.isTold("declined");
+    const orderId = await shopper.isTold("declined");
+    const others = `behind-${Date.now()}`;
+    for (let at = 0; at < 55; at += 1) await startByHand(`${others}-${at}`, { chargeId: `chrg_test_nobody_made_this_one_${at}` });
+    const row = page.locator("tbody tr").filter({ hasText: orderId });
+    const hasOnly = async (word) => {
+      const outcomes = await page.locator("tbody td:first-child").allInnerTexts();
+      assert.deepEqual([...new Set(outcomes.map((text) => text.trim()))], [word]);
+    };
+
+    // Not among the newest; the filter is over all.
     await shopper.click(shopper.link("Executions"));
+    await page.getByText(/^1–50 of \d+$/).waitFor();
+    assert.equal(await row.count(), 0);
     await shopper.click(shopper.button(/^Declined \(\d+\)$/));
-    const rows = shopper.page.locator("tbody tr");
-    await rows.first().waitFor();
-    const outcomes = await rows.locator("td:first-child").allInnerTexts();
-    assert.deepEqual([...new Set(outcomes.map((text) => text.trim()))], ["Declined"]);
-    assert.match(shopper.page.url(), /outcome=declined/);
-    // The address leads back to the same list.
-    await shopper.page.reload();
-    await shopper.page.locator('#show-declined[aria-pressed="true"]').waitFor();
+    await row.waitFor();
+    await hasOnly("Declined");
+    // The address leads back to the same list, and back goes back.
+    await page.reload();
+    await page.locator('#show-declined[aria-pressed="true"]').waitFor();
+    await row.waitFor();
+    await page.goBack();
+    await page.locator('#show-all[aria-pressed="true"]').waitFor();
+
+    // The next page goes on below.
+    await shopper.click(shopper.link("Older"));
+    await page.getByText(/^51–\d+ of \d+$/).waitFor();
+    await row.waitFor();
+    await shopper.click(shopper.link("Newest"));
+    await page.getByText(/^1–50 of \d+$/).waitFor();
+
+    // It is found by its order.
+    await page.getByLabel("Order or charge, or a part of its id").fill(orderId);
+    await shopper.click(shopper.button("Find"));
+    await page.getByText("1–1 of 1").waitFor();
+    await hasOnly("Declined");
+    // And by its charge, among what failed by nothing.
+    const charge = await row.getByRole("link").innerText();
+    await page.goto(`${outputs.shopUrl}/executions?find=${charge}`);
+    await row.waitFor();
+    await page.goto(`${outputs.shopUrl}/executions?find=${others}-54&outcome=failed`);
+    await page.getByText("1–1 of 1").waitFor();
+    await hasOnly("Failed");
   }));
 });
 

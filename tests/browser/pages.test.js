@@ -1,25 +1,16 @@
 // Every page, narrow and wide, light and dark: axe finds nothing, everything works by keyboard, and no page is wider than its
-// window, in whatever font and with values of whatever length. With PAYMENT3_SCREENSHOTS set, pictures of them are written there.
+// window, in whatever font and with values of whatever length.
 
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
 import { describe, test } from "node:test";
 
-import sharp from "sharp";
-
 import { NARROW_FONT, WIDE_FONT, showIn } from "./fonts.js";
+import { takePicture } from "./pictures.js";
 import { NARROW, WIDE, ask, outputs, visit, withBrowser } from "./support.js";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core"), "utf8");
-const SCREENSHOTS = process.env.PAYMENT3_SCREENSHOTS;
-/** What a picture may weigh in the repository, in bytes. */
-const HEAVIEST = 150 * 1024;
-/** How much of a long page a picture shows, in pixels. */
-const TALLEST = 1600;
-/** How many colours it has: a third of the bytes, and nobody sees the difference. */
-const COLOURS = 128;
 
 /** Makes what the pages show, and returns where it is to be seen. */
 async function furnish() {
@@ -96,6 +87,8 @@ function pages(made) {
       await shopper.page.locator("summary").first().click();
     },
     executions: shop("/executions", "tbody tr"),
+    "executions-of-an-order": shop(`/executions?find=${made.order}`, "tbody tr"),
+    "executions-of-nothing": shop("/executions?find=nothing&outcome=handedOver", "text=No execution that is looked for"),
     execution: shop(`/executions/${made.paid}`, "#facts[data-outcome=paid]"),
     "execution-retried": async (shopper) => {
       await shop(`/executions/${made.slow}`, "#facts[data-outcome=paid]")(shopper);
@@ -191,15 +184,6 @@ async function fits(page) {
   }
 }
 
-async function takePicture(page, name, { width }) {
-  mkdirSync(SCREENSHOTS, { recursive: true });
-  const path = join(SCREENSHOTS, `${name}-${width}.png`);
-  const height = Math.min(TALLEST, await page.evaluate(() => document.documentElement.scrollHeight));
-  const picture = await page.screenshot({ fullPage: true, clip: { x: 0, y: 0, width, height } });
-  await sharp(picture).png({ palette: true, colours: COLOURS, compressionLevel: 9, effort: 10 }).toFile(path);
-  assert.ok(statSync(path).size < HEAVIEST, `${path} weighs ${statSync(path).size} bytes`);
-}
-
 describe("every page", () => {
   withBrowser();
 
@@ -214,7 +198,7 @@ describe("every page", () => {
             assert.deepEqual(await violations(shopper.page), []);
             assert.deepEqual(await tooWide(shopper.page), []);
             looks += 1;
-            if (SCREENSHOTS && colorScheme === "light" && SHOWN.includes(name)) await takePicture(shopper.page, name, viewport);
+            if (colorScheme === "light" && SHOWN.includes(name)) await takePicture(shopper.page, name);
             // The colours change no width.
             if (colorScheme === "light") await fits(shopper.page);
           }, { viewport, colorScheme, reducedMotion: "reduce" }));

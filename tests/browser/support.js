@@ -150,16 +150,29 @@ export async function bank(path, body) {
   assert.equal(response.status, 200, path);
 }
 
-/** Starts an execution by hand, as a person does with the AWS command line. */
-export async function startByHand(name, input) {
+/** Calls the local AWS as its command line does. */
+export async function aws(service, target, body) {
   const response = await fetch(outputs.awsEndpoint, {
     method: "POST",
     headers: {
       "content-type": "application/x-amz-json-1.0",
-      "x-amz-target": "AWSStepFunctions.StartExecution",
-      authorization: `AWS4-HMAC-SHA256 Credential=test/20260101/${outputs.region}/states/aws4_request, SignedHeaders=host, Signature=0`,
+      "x-amz-target": target,
+      authorization: `AWS4-HMAC-SHA256 Credential=test/20260101/${outputs.region}/${service}/aws4_request, SignedHeaders=host, Signature=0`,
     },
-    body: JSON.stringify({ stateMachineArn: outputs.stateMachineArn, name, input: JSON.stringify(input) }),
+    body: JSON.stringify(body),
   });
   assert.equal(response.status, 200, await response.text());
+}
+
+/** Starts an execution by hand, as a person does. */
+export function startByHand(name, input) {
+  return aws("states", "AWSStepFunctions.StartExecution", { stateMachineArn: outputs.stateMachineArn, name, input: JSON.stringify(input) });
+}
+
+/** Has reconciliation look at everything that is due, and returns what it reports. */
+export async function reconcile() {
+  const response = await fetch(`${outputs.awsEndpoint}/2015-03-31/functions/payment3-reconcile-${outputs.branch}/invocations`, { method: "POST", body: "{}" });
+  const report = await response.json();
+  assert.ok(!response.headers.has("x-amz-function-error"), JSON.stringify(report));
+  return report;
 }

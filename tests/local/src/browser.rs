@@ -14,7 +14,12 @@ const BROWSER_VARIABLE: &str = "PAYMENT3_CHROMIUM";
 /// Tells them where to write pictures of the pages; absent, they write none.
 const PICTURES_VARIABLE: &str = "PAYMENT3_SCREENSHOTS";
 /// The files, in this order: the pages are looked at while their lists are short.
-const TESTS: [&str; 3] = ["pages.test.js", "flows.test.js", "redirect.test.js"];
+const TESTS: [&str; 4] = [
+    "pages.test.js",
+    "day.test.js",
+    "flows.test.js",
+    "redirect.test.js",
+];
 /// How long a test may take, in milliseconds: far more than it should, as the machine may be busy.
 const NEVER: &str = "1200000";
 

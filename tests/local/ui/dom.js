@@ -48,6 +48,12 @@ export function table(caption, columns, rows) {
         h("td", { role: "cell", "data-label": columns[at] }, h("div", {}, cell)))))));
 }
 
+/** The links between the pages of a list; those that lead nowhere are left out. */
+export function pages(newest, older) {
+  const link = (href, word) => (href ? h("a", { class: "button", href }, word) : null);
+  return [link(newest, "Newest"), link(older, "Older")].filter(Boolean);
+}
+
 /** Data as indented JSON. */
 export function json(value) {
   return h("pre", {}, JSON.stringify(value, null, 2));

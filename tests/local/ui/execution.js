@@ -1,7 +1,7 @@
 // One execution: the graph, the steps, and what it left behind. Follows it while it runs.
 
 import { byId, facts, h, json, pill, say, show } from "./dom.js";
-import { baht, between, COURSES, duration, explained, named, OUTCOMES, time } from "./format.js";
+import { baht, between, COURSES, duration, explained, named, OUTCOMES, SAVED, time } from "./format.js";
 import { get, repeat } from "./data.js";
 import { draw, place } from "./graph.js";
 
@@ -108,10 +108,11 @@ function head(execution, environment) {
   const outcome = named(OUTCOMES, execution.outcome);
   const order = execution.orderId;
   show(byId("facts"), JSON.stringify([execution.outcome, execution.stopped, order, execution.failure]), () => facts([
-    ["Outcome", pill(outcome)],
+    ["Outcome", outcome.meaning ? h("span", {}, pill(outcome), ` ${outcome.meaning}`) : pill(outcome)],
     ["Order", order === "ADDCARD" ? "Card verification" : order && h("a", { href: `/orders#order-${order}` }, h("code", {}, order))],
     ["Amount", baht(execution.amount)],
     ["Charge", execution.chargeId && h("a", { href: `${environment.bankUrl}/charges/${encodeURIComponent(execution.chargeId)}` }, h("code", {}, execution.chargeId), " at the bank")],
+    ["Card", SAVED[execution.output?.card] && pill(SAVED[execution.output.card])],
     ["Record", execution.chargeId && h("a", { href: "#record" }, "What it left behind")],
     ["Started", time(execution.started)],
     ["Took", between(execution.started, execution.stopped) || "still running"],

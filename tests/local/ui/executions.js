@@ -1,54 +1,87 @@
-// The list of executions.
+// The list of executions. What is asked for stands in the address, and nowhere else.
 
-import { byId, h, pill, show, table } from "./dom.js";
+import { byId, h, pages, pill, say, show, table } from "./dom.js";
 import { baht, between, named, OUTCOMES, time } from "./format.js";
 import { get, repeat } from "./data.js";
 
-let wanted = new URLSearchParams(location.search).get("outcome") ?? "";
-let lines = [];
+/** The address of this page with other parameters; a blank one is left out. */
+function address(changes) {
+  const query = new URLSearchParams(location.search);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value) query.set(name, value);
+    else query.delete(name);
+  }
+  return query.size > 0 ? `?${query}` : location.pathname;
+}
 
-function filter() {
-  const counts = {};
-  for (const { outcome } of lines) counts[outcome] = (counts[outcome] ?? 0) + 1;
-  const known = Object.keys(OUTCOMES).filter((outcome) => counts[outcome] || outcome === wanted);
+function wanted(name) {
+  return new URLSearchParams(location.search).get(name)?.trim() ?? "";
+}
+
+/** Asks for something else, from the newest on. */
+function choose(changes) {
+  history.pushState(null, "", address({ ...changes, after: "" }));
+  look();
+}
+
+function filter(outcomes) {
+  const names = new Set([...Object.keys(OUTCOMES), ...Object.keys(outcomes), wanted("outcome")]);
+  const shown = [...names].filter((outcome) => outcome && (outcomes[outcome] || outcome === wanted("outcome")));
+  const all = Object.values(outcomes).reduce((sum, count) => sum + count, 0);
   const button = (outcome, word, count) => h("button", {
     type: "button",
     id: `show-${outcome || "all"}`,
-    "aria-pressed": String(outcome === wanted),
-    onclick: () => choose(outcome),
+    "aria-pressed": String(outcome === wanted("outcome")),
+    onclick: () => choose({ outcome }),
   }, `${word} (${count})`);
-  return [button("", "All", lines.length), ...known.map((outcome) => button(outcome, named(OUTCOMES, outcome).word, counts[outcome] ?? 0))];
+  return [button("", "All", all), ...shown.map((outcome) => button(outcome, named(OUTCOMES, outcome).word, outcomes[outcome] ?? 0))];
 }
 
-function choose(outcome) {
-  wanted = outcome;
-  history.replaceState(null, "", outcome ? `?outcome=${outcome}` : location.pathname);
-  render();
+function nothing() {
+  if (wanted("outcome")) return "No execution that is looked for has this outcome.";
+  if (wanted("find")) return `No execution is of an order or a charge with “${wanted("find")}”.`;
+  return ["Nothing was executed yet. ", h("a", { href: "/" }, "Pay something"), "."];
 }
 
-function list(shown) {
-  if (lines.length === 0) return h("p", {}, "Nothing was executed yet. ", h("a", { href: "/" }, "Pay something"), ".");
-  if (shown.length === 0) return h("p", {}, "No execution has this outcome.");
-  return table("Executions", ["Outcome", "Execution", "Order", "Amount", "Started", "Took", "State reached"], shown.map((line) => ({
-    cells: [
-      pill(named(OUTCOMES, line.outcome)),
-      h("a", { href: `/executions/${encodeURIComponent(line.name)}` }, h("code", {}, line.name)),
-      h("code", {}, line.orderId ?? ""),
-      h("span", { class: "amount" }, baht(line.amount)),
-      time(line.started),
-      between(line.started, line.stopped) || "still running",
-      line.lastState ?? "",
-    ],
-  })));
+function list(lines) {
+  if (lines.length === 0) return h("p", {}, nothing());
+  return table("Executions", ["Outcome", "Execution", "Order", "Amount", "Started", "Took", "State reached"], lines.map((line) => {
+    const { word, tone, meaning } = named(OUTCOMES, line.outcome);
+    return {
+      cells: [
+        [pill({ word, tone }), meaning ? h("p", { class: "meaning" }, meaning) : ""],
+        h("a", { href: `/executions/${encodeURIComponent(line.name)}` }, h("code", {}, line.name)),
+        h("code", {}, line.orderId ?? ""),
+        h("span", { class: "amount" }, baht(line.amount)),
+        time(line.started),
+        between(line.started, line.stopped) || "still running",
+        line.lastState ?? "",
+      ],
+    };
+  }));
 }
 
-function render() {
-  const shown = lines.filter(({ outcome }) => !wanted || outcome === wanted);
-  show(byId("filter"), JSON.stringify([wanted, lines.map(({ outcome }) => outcome)]), filter);
-  show(byId("list"), JSON.stringify(shown), () => list(shown));
+async function refresh() {
+  const { search } = location;
+  const { lines, first, found, outcomes, older } = await get(`/api/executions${search}`);
+  // What comes too late is the answer to another question.
+  if (search !== location.search) return;
+  show(byId("filter"), JSON.stringify([search, outcomes]), () => filter(outcomes));
+  say("found", lines.length > 0 ? `${first}–${first + lines.length - 1} of ${found}` : "");
+  show(byId("list"), JSON.stringify([search, lines]), () => list(lines));
+  show(byId("pages"), JSON.stringify([search, older]), () => pages(wanted("after") && address({ after: "" }), older && address({ after: older })));
 }
 
-repeat(2000, async () => {
-  lines = await get("/api/executions");
-  render();
+/** Looks at once. What goes wrong is told by the look that comes by itself. */
+function look() {
+  byId("find").value = wanted("find");
+  refresh().catch(() => {});
+}
+
+byId("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  choose({ find: byId("find").value.trim() });
 });
+addEventListener("popstate", look);
+byId("find").value = wanted("find");
+repeat(2000, refresh);

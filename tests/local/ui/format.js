@@ -32,7 +32,7 @@ export function between(start, end) {
   return end ? duration(new Date(end) - new Date(start)) : "";
 }
 
-/** What an execution did for its payment. */
+/** What an execution did for its payment; the meaning says what a word does not, of how the payment goes on. */
 export const OUTCOMES = {
   running: { word: "Running", tone: "wait" },
   paid: { word: "Paid", tone: "good" },
@@ -40,9 +40,17 @@ export const OUTCOMES = {
   declined: { word: "Declined", tone: "bad" },
   reversed: { word: "Money returned", tone: "warn" },
   returned: { word: "Returned at the bank", tone: "warn" },
-  awaitingBank: { word: "Waiting for the bank", tone: "wait" },
+  awaitingBank: { word: "Waiting for the bank", tone: "wait", meaning: "Reconciliation asks again." },
+  handedOver: { word: "Handed over", tone: "plain", meaning: "Another attempt goes on." },
   alreadyProcessed: { word: "Done before", tone: "plain" },
   failed: { word: "Failed", tone: "bad" },
+};
+
+/** What became of the card of a payment, where something did. */
+export const SAVED = {
+  saved: { word: "Saved", tone: "good" },
+  refused: { word: "Refused by the bank", tone: "warn" },
+  failed: { word: "Not saved within its time", tone: "warn" },
 };
 
 /** What apps are told about an order. */

@@ -1,8 +1,14 @@
 // The events that the shop received.
 
-import { byId, h, json, pill, show, table } from "./dom.js";
+import { byId, h, json, pages, pill, show, table } from "./dom.js";
 import { get, repeat } from "./data.js";
 import { time } from "./format.js";
+
+/** How many a page shows. */
+const LINES = 50;
+
+/** Where the page begins: below the event of this number, or with the newest. */
+const before = new URLSearchParams(location.search).get("before");
 
 function verdict(event) {
   if (!event.verified) return [pill({ word: "Signature wrong", tone: "bad" }), ` ${event.refusal}`];
@@ -16,7 +22,7 @@ function charge(event) {
 
 function list(events) {
   if (events.length === 0) return h("p", {}, "No event was received yet. Pay something, and look again.");
-  return table("Notifications", ["Received", "Event", "Order", "Charge", "Signature", "Answered", "Body"], events.map((event, at) => ({
+  return table("Notifications", ["Received", "Event", "Order", "Charge", "Signature", "Answered", "Body"], events.map((event) => ({
     cells: [
       time(event.receivedAt),
       h("strong", {}, event.body?.type ?? "Not an event"),
@@ -24,13 +30,17 @@ function list(events) {
       charge(event),
       verdict(event),
       String(event.answered),
-      // Events only come in front: counted from the end, each keeps its number.
-      h("details", { id: `event-${events.length - at}` }, h("summary", { "aria-label": `JSON of ${event.id}` }, "JSON"), json(event.body)),
+      h("details", { id: `event-${event.number}` }, h("summary", { "aria-label": `JSON of ${event.id}` }, "JSON"), json(event.body)),
     ],
   })));
 }
 
 repeat(2000, async () => {
-  const events = (await get("/webhooks/payment3")).reverse();
-  show(byId("list"), JSON.stringify(events), () => list(events));
+  // One more than is shown tells whether another page follows.
+  const query = new URLSearchParams({ limit: LINES + 1, ...(before ? { before } : {}) });
+  const events = (await get(`/webhooks/payment3?${query}`)).reverse();
+  const shown = events.slice(0, LINES);
+  const older = events.length > LINES && `?before=${shown.at(-1).number}`;
+  show(byId("list"), JSON.stringify(shown), () => list(shown));
+  show(byId("pages"), String(older), () => pages(before && location.pathname, older));
 });

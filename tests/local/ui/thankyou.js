@@ -52,7 +52,7 @@ async function payment() {
 /** A verification has no order and so no check status: the shop knows by the event that it receives. */
 async function verification() {
   const { ownerId, at } = JSON.parse(sessionStorage.getItem("payment") ?? "{}");
-  const events = await get("/webhooks/payment3?orderId=ADDCARD");
+  const events = await get("/webhooks/payment3?orderId=ADDCARD&limit=50");
   const told = events.findLast((event) => event.verified && event.body.data.ownerId === ownerId && event.receivedAt >= at);
   if (!told) {
     tell("pending", "1.00");

@@ -133,6 +133,16 @@ export class Shopper {
   }
 }
 
+/** What `ask` returns, once that is something. */
+export async function until(ask) {
+  for (const end = Date.now() + NEVER; Date.now() < end;) {
+    const answer = await ask();
+    if (answer) return answer;
+    await new Promise((done) => setTimeout(done, 300));
+  }
+  assert.fail(`it never happens: ${ask}`);
+}
+
 /** Asks the site for JSON, as its pages do. */
 export async function ask(path) {
   const response = await fetch(outputs.shopUrl + path);

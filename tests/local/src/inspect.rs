@@ -100,6 +100,28 @@ impl Inspector {
         self.item("check-status", "orderId", order_id).await
     }
 
+    /// What `GET /checkstatus` answers about an order; nothing where it knows of no payment.
+    ///
+    /// # Errors
+    /// It does not answer, or with another status than 200 and 404.
+    pub async fn shown_status(&self, order_id: &str) -> Result<Option<Value>> {
+        let url = format!("{}/checkstatus/{order_id}", self.outputs.api_url);
+        let response = client()
+            .get(url)
+            .send()
+            .await
+            .context("/checkstatus does not answer")?;
+        match response.status().as_u16() {
+            200 => response
+                .json()
+                .await
+                .map(Some)
+                .context("/checkstatus answers JSON"),
+            404 => Ok(None),
+            status => bail!("/checkstatus answered {status} about order {order_id}"),
+        }
+    }
+
     /// The rows of a charge in the table of outcomes.
     ///
     /// # Errors

@@ -29,12 +29,48 @@ pub struct Subject {
     pub orphans_allowed: usize,
 }
 
+/// How a payment ended. The bank's charge and the order tell it: what else speaks of the payment must say the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// Its charge paid the order.
+    Paid,
+    /// The bank had authorised it for an order, and the money went back.
+    Reversed,
+    /// The bank declined it.
+    Declined,
+    /// It verified a card, and the baht went back.
+    Verified,
+    /// The shopper never finished it at the bank: it was given up.
+    Abandoned,
+    /// The bank made no charge.
+    NotCharged,
+}
+
+/// How one payment ended, and what says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Its card token.
+    pub token: String,
+    /// Its end; none for a charge that is authorised and neither paid nor went back.
+    pub end: Option<End>,
+    /// Whether the owner's customer at the bank holds its card.
+    pub card_saved: bool,
+    /// Its charge, if the bank made one.
+    pub charge: Option<String>,
+    /// What its record was closed as.
+    pub closed_as: Option<String>,
+    /// The number of the attempt that its record counts.
+    pub attempt: u32,
+}
+
 /// What is not whole; nothing when it is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
     problems: Vec<String>,
     /// The customers at the bank that no mapping names.
     pub orphans: usize,
+    /// How each payment ended, in the order of the subject's tokens.
+    pub ended: Vec<Ended>,
 }
 
 impl Findings {
@@ -48,7 +84,7 @@ impl Findings {
         self.problems.push(finding.into());
     }
 
-    fn check(&mut self, holds: bool, finding: impl FnOnce() -> String) {
+    pub(crate) fn check(&mut self, holds: bool, finding: impl FnOnce() -> String) {
         if !holds {
             self.note(finding());
         }
@@ -85,11 +121,13 @@ pub async fn examine(look: &Inspector, subject: &Subject) -> Result<Findings> {
     let mut findings = Findings::default();
     for order_id in &subject.order_ids {
         world.check_order(order_id, &mut findings);
+        world.check_shown(order_id, &mut findings);
     }
     for payment in &world.payments {
         world.check_payment(payment, &mut findings);
     }
     world.check_customer(subject, &mut findings);
+    findings.ended = world.ended();
     Ok(findings)
 }
 
@@ -104,11 +142,15 @@ struct World {
 
 struct Order {
     item: Option<Value>,
+    /// The row of the table check-status.
     check_status: Option<Value>,
+    /// What `/checkstatus` answers.
+    shown: Option<Value>,
 }
 
 /// A card token and what became of it.
 struct Payment {
+    token: String,
     record: Option<Value>,
     charge: Option<Charge>,
     /// More than one charge with one token, which the bank excludes.
@@ -147,6 +189,11 @@ impl Charge {
         matches!(self.state.as_str(), "Voided" | "Refund Sent")
     }
 
+    /// The shopper has not been through 3-D Secure.
+    fn is_waiting(&self) -> bool {
+        self.state == "Pre-Authorized"
+    }
+
     fn is_verification(&self) -> bool {
         self.order_id == VERIFICATION
     }
@@ -159,6 +206,7 @@ impl World {
             let order = Order {
                 item: look.order(id).await?,
                 check_status: look.check_status(id).await?,
+                shown: look.shown_status(id).await?,
             };
             orders.insert(id.clone(), order);
         }
@@ -212,10 +260,103 @@ impl World {
         findings.check(log == 1, || {
             format!("the order's payment log has {log} entries")
         });
-        let status = order.check_status.as_ref().map(|row| &row["status"]);
-        findings.check(status.is_some_and(|status| status == "paid"), || {
-            format!("the order is paid, and apps are told {status:?}")
+    }
+
+    /// Apps are told how the order's payments ended: that it is paid, or the end of one that failed.
+    fn check_shown(&self, order_id: &str, findings: &mut Findings) {
+        let order = &self.orders[order_id];
+        if self.is_paid_by_another(order) {
+            return;
+        }
+        let charges = || {
+            self.payments
+                .iter()
+                .filter_map(|payment| payment.charge.as_ref())
+                .filter(|charge| charge.order_id == order_id)
+        };
+        let named = order
+            .check_status
+            .as_ref()
+            .and_then(|row| row["chargeId"].as_str());
+        let paid = charges().find(|charge| self.pays(charge));
+        let right = match (paid, named) {
+            (Some(charge), _) => Some((charge, "paid")),
+            (None, Some(id)) => charges()
+                .find(|charge| charge.id == id)
+                .zip(self.charge(id).and_then(|charge| self.failed_as(charge))),
+            (None, None) => None,
+        };
+        let told = order.shown.as_ref().map(|shown| {
+            let text = |field: &str| shown[field].as_str().unwrap_or_default().to_owned();
+            (text("status"), text("amount"))
         });
+        let must = right.map(|(charge, status)| (status.to_owned(), charge.amount.clone()));
+        let none_was_made = charges().next().is_none();
+        findings.check(told == must && (must.is_some() || none_was_made), || {
+            format!("apps are told {told:?} of order {order_id}, and not {must:?}")
+        });
+        findings.check(right.is_none_or(|(charge, _)| named == Some(&charge.id)), || {
+            format!("the check status of order {order_id} names charge {named:?}, not the one that paid")
+        });
+    }
+
+    /// What apps are told of a charge that did not pay.
+    fn failed_as(&self, charge: &Charge) -> Option<&'static str> {
+        match self.end_of(charge)? {
+            End::Reversed | End::Verified => Some("reversed"),
+            End::Declined | End::Abandoned => Some("declined"),
+            End::Paid | End::NotCharged => None,
+        }
+    }
+
+    /// How each payment ended.
+    fn ended(&self) -> Vec<Ended> {
+        let ended = |payment: &Payment| {
+            let text = |field: &str| payment.record.as_ref()?[field].as_str().map(str::to_owned);
+            let attempt = payment
+                .record
+                .as_ref()
+                .and_then(|record| record["attempt"].as_u64());
+            let charge = payment.charge.as_ref();
+            Ended {
+                token: payment.token.clone(),
+                end: charge.map_or(Some(End::NotCharged), |charge| self.end_of(charge)),
+                card_saved: self.holds_card(payment),
+                charge: charge.map(|charge| charge.id.clone()),
+                closed_as: text("closedAs"),
+                attempt: attempt
+                    .and_then(|attempt| attempt.try_into().ok())
+                    .unwrap_or(0),
+            }
+        };
+        self.payments.iter().map(ended).collect()
+    }
+
+    fn end_of(&self, charge: &Charge) -> Option<End> {
+        if self.pays(charge) {
+            return Some(End::Paid);
+        }
+        match (
+            charge.is_returned(),
+            charge.is_authorised(),
+            charge.is_verification(),
+        ) {
+            (true, _, true) => Some(End::Verified),
+            (true, _, false) => Some(End::Reversed),
+            (false, true, _) => None,
+            (false, false, _) if charge.is_waiting() => Some(End::Abandoned),
+            (false, false, _) => Some(End::Declined),
+        }
+    }
+
+    /// Whether the customer whom the owner's mapping names holds the payment's card.
+    fn holds_card(&self, payment: &Payment) -> bool {
+        let mapped = self.mapped();
+        payment.holders.iter().any(|id| Some(id.as_str()) == mapped)
+    }
+
+    fn mapped(&self) -> Option<&str> {
+        self.mapping.as_ref()?["kbank_id"].as_str()
     }
 
     fn check_payment(&self, payment: &Payment, findings: &mut Findings) {
@@ -278,43 +419,22 @@ impl World {
         findings.check(noted || abandoned, || {
             format!("charge {id}: no row for its outcome {outcome}")
         });
+        let saved = self.holds_card(payment);
         let expected: &[&str] = match (outcome, charge.is_verification()) {
             _ if abandoned => &[],
-            ("paid" | "returned", true) => &["card.saved"],
+            ("paid" | "returned", true) if saved => &["card.saved"],
             (_, true) => &["card.failed"],
-            ("paid", false) if pays => &["payment.succeeded"],
+            ("paid", false) if pays && saved => &["payment.succeeded"],
+            ("paid", false) if pays => &["card.failed", "payment.succeeded"],
             ("paid" | "returned", false) => &["payment.reversed"],
             (_, false) => &["payment.failed"],
         };
         check_events(id, &payment.events, expected, findings);
     }
 
-    /// One customer at the bank, whom the mapping names, and who holds every card that was to be saved.
+    /// One customer at the bank, whom the mapping names, and who holds every card that was saved.
     fn check_customer(&self, subject: &Subject, findings: &mut Findings) {
-        let mapped = self
-            .mapping
-            .as_ref()
-            .and_then(|mapping| mapping["kbank_id"].as_str());
-        if self.mapping.is_some() && mapped.is_none() {
-            let claimed = self.payments.iter().any(|payment| payment.keeps_card(self));
-            findings.check(!claimed, || {
-                "the owner's mapping is claimed and names no customer".into()
-            });
-        }
-        for payment in &self.payments {
-            let Some(charge) = payment.charge.as_ref() else {
-                continue;
-            };
-            let held = payment.holders.iter().any(|id| Some(id.as_str()) == mapped);
-            if payment.keeps_card(self) {
-                findings.check(held, || {
-                    format!(
-                        "the card of charge {} is not with the owner's customer",
-                        charge.id
-                    )
-                });
-            }
-        }
+        let mapped = self.mapped();
         let orphans = self
             .customers
             .keys()
@@ -336,6 +456,15 @@ impl World {
                 "a card is saved twice with one customer".into()
             });
         }
+    }
+
+    /// Whether something that is not the subject's has paid an order.
+    fn is_paid_by_another(&self, order: &Order) -> bool {
+        let payment = order.item.as_ref().map(|item| &item["data"]["payment"]);
+        payment.is_some_and(|payment| {
+            let by = payment["paymentId"].as_str().unwrap_or_default();
+            payment["isPaid"] == true && self.charge(by).is_none()
+        })
     }
 
     fn pays(&self, charge: &Charge) -> bool {
@@ -366,6 +495,7 @@ impl Payment {
             None => Default::default(),
         };
         Ok(Self {
+            token: token.to_owned(),
             record: look.record_by_token(token).await?,
             charges: at_bank.charges.len(),
             charge,
@@ -376,14 +506,6 @@ impl Payment {
                 .iter()
                 .filter_map(|customer| customer["id"].as_str().map(str::to_owned))
                 .collect(),
-        })
-    }
-
-    /// Whether its card must be with the owner's customer in the end: under the policy `every-order`, wherever the charge
-    /// paid its order or verified its card.
-    fn keeps_card(&self, world: &World) -> bool {
-        self.charge.as_ref().is_some_and(|charge| {
-            world.pays(charge) || (charge.is_verification() && charge.is_returned())
         })
     }
 }
@@ -452,7 +574,7 @@ fn check_closed(record: &Value, findings: &mut Findings) {
     }
 }
 
-/// The shop was told the one thing that happened, at least once, under one id.
+/// The shop was told what happened and nothing else: each of it at least once, under one id.
 fn check_events(id: &str, events: &[ReceivedEvent], expected: &[&str], findings: &mut Findings) {
     findings.check(events.iter().all(|event| event.verified), || {
         format!("charge {id}: an event that does not verify")

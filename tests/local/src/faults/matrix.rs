@@ -7,9 +7,11 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use super::expected::{Expected, Spoilt};
 use super::scenario::{Flow, Played, Stage, Start};
 use super::scope::{Fault, Scopes, Step};
 use super::shorten::shorten;
+use super::visible::{self, Seen};
 use crate::audit::audit;
 use crate::aws::Aws;
 use crate::outputs::Outputs;
@@ -22,6 +24,8 @@ const PROGRESS_EVERY: usize = 100;
 const PLAYS: usize = 3;
 /// The call that only a new process makes.
 const FETCHES_SECRET: &str = "GetSecretValue";
+/// The call that asks the bank for the charge.
+const CHARGES: &str = "POST charge";
 
 /// Which part of the matrix is run.
 #[derive(Debug, Clone)]
@@ -82,7 +86,19 @@ struct Cell {
     /// Where the call stands in the flow.
     place: usize,
     step: Step,
+    /// Whether the bank is asked for the charge before it.
+    after_charge: bool,
     fault: Fault,
+}
+
+impl Cell {
+    fn spoilt(&self) -> Spoilt<'_> {
+        Spoilt {
+            step: &self.step,
+            after_charge: self.after_charge,
+            fault: self.fault,
+        }
+    }
 }
 
 impl std::fmt::Display for Cell {
@@ -98,9 +114,10 @@ pub struct Report {
     pub cells: usize,
     /// The cells that did not end whole, by name, with the reason.
     pub broken: Vec<String>,
-    /// What the logs and histories lack, or should not hold.
+    /// What the logs, the histories and the list of executions lack, or should not hold.
     unwelcome: Vec<String>,
     took: BTreeMap<Cell, Duration>,
+    executions: Vec<Seen>,
 }
 
 /// Shortens the deployed definition's waits.
@@ -174,6 +191,14 @@ pub async fn run(outputs: &Outputs, scopes: &Scopes, run: &Run) -> Result<Report
         let audit = audit(outputs, stage.take_used()).await?;
         println!("{audit}");
         report.unwelcome = audit.findings;
+        let aws = Aws::at(&outputs.aws_endpoint);
+        let shown = visible::check_all(&aws, outputs, &report.executions).await?;
+        println!(
+            "{} executions: {} wrong in the list of all, or calling a person",
+            report.executions.len(),
+            shown.len()
+        );
+        report.unwelcome.extend(shown);
     }
     Ok(report)
 }
@@ -194,14 +219,21 @@ fn cells_of(
     cold: bool,
     steps: impl Iterator<Item = (usize, Step)>,
 ) -> Vec<Cell> {
+    let mut charged = false;
     steps
-        .filter(|(_, step)| selection.has(step))
-        .flat_map(|(place, step)| {
+        .map(|(place, step)| {
+            let after_charge = charged;
+            charged |= step.call.operation == CHARGES;
+            (place, step, after_charge)
+        })
+        .filter(|(_, step, _)| selection.has(step))
+        .flat_map(|(place, step, after_charge)| {
             selection.faults.iter().map(move |&fault| Cell {
                 flow,
                 cold,
                 place,
                 step: step.clone(),
+                after_charge,
                 fault,
             })
         })
@@ -261,18 +293,20 @@ async fn try_all(
     }
 }
 
-/// Plays a cell until its fault has struck. On a machine that is too slow a shopper may see time-outs only and leave before
-/// the call; then nothing was tried, but the world must be whole all the same.
+/// Plays a cell until its fault has struck. On a machine that is too slow a shopper may see time-outs only and leave; then
+/// nothing was tried.
 async fn play(stage: &Stage, cell: &Cell) -> Result<Played> {
     let start = if cell.cold { Start::Cold } else { Start::Warm };
-    let fault = Some((&cell.step, cell.fault));
-    let mut played = stage.play(cell.flow, start, fault).await?;
+    let spoilt = Some(cell.spoilt());
+    let may_leave = Expected::of(cell.flow, spoilt).lets_the_shopper_leave();
+    let mut played = stage.play(cell.flow, start, spoilt).await?;
     for _ in 1..PLAYS {
-        if played.struck || !played.findings.is_whole() {
+        let went_its_way = played.struck && (may_leave || !played.left);
+        if went_its_way || (!played.left && !played.findings.is_whole()) {
             break;
         }
-        println!("  {cell}: the call was not made, once more");
-        played = stage.play(cell.flow, start, fault).await?;
+        println!("  {cell}: the call was not made, or the shopper left; once more");
+        played = stage.play(cell.flow, start, spoilt).await?;
     }
     Ok(played)
 }
@@ -281,7 +315,8 @@ impl Report {
     fn add(&mut self, cell: Cell, played: Result<Played>) {
         self.cells += 1;
         let problem = match played {
-            Ok(played) => {
+            Ok(mut played) => {
+                self.executions.append(&mut played.executions);
                 self.took.insert(cell.clone(), played.took);
                 if !played.struck {
                     let made: Vec<_> = played.steps.iter().map(Step::to_string).collect();

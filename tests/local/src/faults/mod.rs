@@ -3,17 +3,20 @@
 //! The functions do not know that they are tested. Between them and everything outside stands a [`proxy`]: in front of the
 //! AWS endpoint, the bank and the shop's webhook. It knows to which payment a call belongs ([`scope`]) and which process
 //! made it ([`caller`]), so that it can spoil one call of one payment while others run beside it. A [`scenario`] plays the
-//! shopper, the bank's notification, the operator and the schedule until everything is at its end, and [`matrix`] does so
-//! for every call, every fault and every flow. An [`outage`] takes a service [`away`] from all payments at once, or all of AWS. [`broken`] copies of the
-//! functions show that the check can fail.
+//! shopper, the bank's notification and the schedule until everything is at its end, and [`matrix`] does so for every call,
+//! every fault and every flow. How it must end is [`expected`], and that it can be seen in Step Functions [`visible`]. An
+//! [`outage`] takes a service [`away`] from all payments at once, or all of AWS. [`broken`] copies of the functions show that
+//! the check can fail.
 
 pub mod away;
 pub mod broken;
 pub mod call;
 pub mod caller;
+pub mod expected;
 pub mod matrix;
 pub mod outage;
 pub mod proxy;
 pub mod scenario;
 pub mod scope;
 pub mod shorten;
+pub mod visible;

@@ -212,7 +212,7 @@ impl Connection {
         request: &WholeRequest,
     ) -> Result<WholeAnswer, NoAnswer> {
         match fault {
-            Fault::Refused => Err(NoAnswer),
+            Fault::Refused | Fault::Away => Err(NoAnswer),
             Fault::Error => Ok(self.error(StatusCode::INTERNAL_SERVER_ERROR, request)),
             Fault::Throttled => Ok(self.error(StatusCode::TOO_MANY_REQUESTS, request)),
             Fault::Late => self.late(watched, call, request).await,

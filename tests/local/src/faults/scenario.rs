@@ -1,5 +1,5 @@
-//! The flows, played to their end: the shopper, the bank, the schedule and the person on call, all as patient as they are
-//! in life. Nobody here knows which call is spoilt.
+//! The flows, played to their end: the shopper, the bank and the schedule, all as patient as they are in life. Nobody here
+//! knows which call is spoilt, and there is nobody who starts anything again by hand.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,20 +11,22 @@ use payment3_activities::executions::execution_name;
 use url::Url;
 
 use super::caller;
+use super::expected::{Expected, Spoilt};
 use super::scope::{Fault, Scope, Scopes, Step};
+use super::visible::{self, Seen};
 use crate::audit::Used;
 use crate::aws::Aws;
 use crate::elsewhere::Elsewhere;
 use crate::inspect::Inspector;
 use crate::logs;
-use crate::operator::{Operator, Standing};
+use crate::operator::Operator;
 use crate::outputs::Outputs;
 use crate::random;
 use crate::shop::{NewOrder, Order, Recipient};
 use crate::shopper::{
     self, CARD_APPROVED, CARD_DECLINED, CARD_WITHOUT_3DS, Next, OTHER_CARD_APPROVED, ReturnForm,
 };
-use crate::whole::{self, Findings, Subject};
+use crate::whole::{self, End, Findings, Subject};
 
 /// How long an execution may take: a late call to the bank alone takes 15 s, and what is retried takes it again.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -38,7 +40,7 @@ const NOTES_CUSTOMER: usize = 2;
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;
-/// How old the payment is at each round of the operator: first the schedule comes back to it, in the end it is so old that
+/// How old the payment is at each round of reconciliation: first the schedule comes back to it, in the end it is so old that
 /// it must be closed.
 const AGES: [i64; 6] = [
     6 * MINUTE,
@@ -136,8 +138,12 @@ pub struct Played {
     pub steps: Vec<Step>,
     /// Whether the planned fault struck.
     pub struck: bool,
-    /// What is not whole in the end.
+    /// Whether the shopper saw errors only, and left.
+    pub left: bool,
+    /// What is not as it must be in the end.
     pub findings: Findings,
+    /// The executions of all its payments.
+    pub executions: Vec<Seen>,
     /// From the fault, or the start where none was planned, until everything was at its end.
     pub took: Duration,
 }
@@ -145,6 +151,7 @@ pub struct Played {
 /// Plays flows in one environment.
 #[derive(Debug, Clone)]
 pub struct Stage {
+    aws: Aws,
     outputs: Outputs,
     look: Inspector,
     operator: Operator,
@@ -157,6 +164,8 @@ pub struct Stage {
 pub struct Begun {
     flow: Flow,
     payment: Payment,
+    /// A known user's first payment.
+    earlier: Option<Payment>,
     /// Another card for the same order, back from the bank.
     rival: Option<(Payment, ReturnForm)>,
     subject: Subject,
@@ -177,6 +186,7 @@ impl Stage {
             look: Inspector::new(&aws, outputs),
             operator: Operator::of(&aws, outputs),
             elsewhere: Elsewhere::of(&aws, outputs),
+            aws,
             outputs: outputs.clone(),
             scopes: scopes.clone(),
             used: Arc::default(),
@@ -192,7 +202,7 @@ impl Stage {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Plays a flow to its end, with one fault or none.
+    /// Plays a flow to its end, with one fault or none, and judges how it ended.
     ///
     /// # Errors
     /// Something is wrong that is no finding: an environment that does not answer, an execution that does not end.
@@ -200,7 +210,7 @@ impl Stage {
         &self,
         flow: Flow,
         start: Start,
-        fault: Option<(&Step, Fault)>,
+        spoilt: Option<Spoilt<'_>>,
     ) -> Result<Played> {
         let mut begun = self.begin(flow).await?;
         let scope = self.watch(&begun, start);
@@ -210,30 +220,42 @@ impl Stage {
             }
         }
         let started = Instant::now();
-        if let Some((step, fault)) = fault {
-            scope.plan(step.clone(), fault);
-            begun.subject.orphans_allowed = usize::from(may_orphan_a_customer(step, fault));
+        if let Some(spoilt) = spoilt {
+            scope.plan(spoilt.step.clone(), spoilt.fault);
+            begun.subject.orphans_allowed = usize::from(may_orphan_a_customer(spoilt));
         }
         let rival_pays = async {
             match &begun.rival {
                 Some((payment, form)) => {
                     self.call_back(form).await;
-                    self.finish_payment(payment).await
+                    self.finish_payment(payment, || {}).await
                 }
                 None => Ok(()),
             }
         };
         let pays = async {
-            self.pay(&begun).await?;
-            self.finish_payment(&begun.payment).await
+            let shopper = self.pay(&begun).await?;
+            // What is away comes back once nothing goes on any more: the next round of reconciliation must do.
+            self.finish_payment(&begun.payment, || scope.heal()).await?;
+            Ok(shopper)
         };
-        tokio::try_join!(pays, rival_pays)?;
-        let from = scope.struck().unwrap_or(started);
+        let (shopper, ()) = tokio::try_join!(pays, rival_pays)?;
+        let (steps, struck) = (scope.steps(), scope.struck());
+        let took = struck.unwrap_or(started).elapsed();
+        let mut findings = self.examine(&begun).await?;
+        begun.judge(&Expected::of(flow, spoilt), &mut findings);
+        let mut executions = Vec::new();
+        for ended in findings.ended.clone() {
+            let seen = visible::check(&self.aws, &self.outputs, &ended, &mut findings).await?;
+            executions.extend(seen);
+        }
         Ok(Played {
-            steps: scope.steps(),
-            struck: scope.struck().is_some(),
-            took: from.elapsed(),
-            findings: self.examine(&begun).await?,
+            steps,
+            struck: struck.is_some(),
+            left: shopper == Shopper::Left,
+            findings,
+            executions,
+            took,
         })
     }
 
@@ -247,16 +269,19 @@ impl Stage {
             owner_id: owner.clone(),
             ..Subject::default()
         };
+        let mut earlier = None;
         if flow == Flow::KnownUser {
             let first = Begun {
                 flow: Flow::NewUser,
                 payment: self.payment(&owner, CARD_APPROVED, Flow::NewUser).await?,
+                earlier: None,
                 rival: None,
                 subject: Subject::default(),
             };
             subject.add(&first.payment);
             self.pay(&first).await?;
-            self.finish_payment(&first.payment).await?;
+            self.finish(&first).await?;
+            earlier = Some(first.payment);
         }
         let payment = self.payment(&owner, flow.card(), flow).await?;
         subject.add(&payment);
@@ -267,17 +292,18 @@ impl Stage {
         Ok(Begun {
             flow,
             payment,
+            earlier,
             rival,
             subject,
         })
     }
 
-    /// Lets the schedule and the person on call bring a payment to its end.
+    /// Lets the schedule bring a payment to its end.
     ///
     /// # Errors
     /// The environment does not answer, or an execution does not end.
     pub async fn finish(&self, begun: &Begun) -> Result<()> {
-        self.finish_payment(&begun.payment).await
+        self.finish_payment(&begun.payment, || {}).await
     }
 
     /// Whether nothing is left to do for a payment.
@@ -409,11 +435,17 @@ impl Stage {
     ///
     /// # Errors
     /// The bank does not answer.
-    pub async fn pay(&self, begun: &Begun) -> Result<()> {
-        match self.go_to_the_bank(begun).await? {
-            Some(form) => self.come_back(begun, &form).await,
-            None => Ok(()),
+    pub async fn pay(&self, begun: &Begun) -> Result<Shopper> {
+        match self.check_out(&begun.payment).await? {
+            None => return Ok(Shopper::Left),
+            Some(Next::ThreeDs(page)) => {
+                let form = self.pass_the_bank(begun, &page).await?;
+                self.come_back(begun, &form).await?;
+            }
+            // Decided without 3-D Secure: the browser is back in the shop.
+            Some(Next::Shop(_)) => {}
         }
+        Ok(Shopper::Paid)
     }
 
     /// The shopper's part up to the moment at which the bank sends them back. `None` where they are back already, as without
@@ -422,14 +454,19 @@ impl Stage {
     /// # Errors
     /// The bank does not answer.
     pub async fn go_to_the_bank(&self, begun: &Begun) -> Result<Option<ReturnForm>> {
-        let Begun { payment, flow, .. } = begun;
-        let Some(Next::ThreeDs(page)) = self.check_out(payment).await? else {
-            return Ok(None);
-        };
-        if *flow == Flow::EarlyCallback {
-            self.call_back_early(&page).await?;
+        match self.check_out(&begun.payment).await? {
+            Some(Next::ThreeDs(page)) => self.pass_the_bank(begun, &page).await.map(Some),
+            _ => Ok(None),
         }
-        let form = shopper::authenticate(&page).await?;
+    }
+
+    /// 3-D Secure, and what happens to the order and the charge meanwhile.
+    async fn pass_the_bank(&self, begun: &Begun, page: &Url) -> Result<ReturnForm> {
+        let Begun { payment, flow, .. } = begun;
+        if *flow == Flow::EarlyCallback {
+            self.call_back_early(page).await?;
+        }
+        let form = shopper::authenticate(page).await?;
         match flow {
             Flow::OrderGone => self.elsewhere.delete_order(&payment.order.order_id).await?,
             Flow::OrderGoneSettled => {
@@ -438,7 +475,7 @@ impl Stage {
             }
             _ => {}
         }
-        Ok(Some(form))
+        Ok(form)
     }
 
     /// The bank sends the shopper back, or notifies: only one of the two, as which of them comes first would decide which
@@ -502,13 +539,14 @@ impl Stage {
         Ok(())
     }
 
-    /// Schedule and person on call, until the record is closed or nothing helps.
-    async fn finish_payment(&self, payment: &Payment) -> Result<()> {
+    /// The schedule, until the record is closed or nothing helps. `at_rest` is called whenever nothing goes on.
+    async fn finish_payment(&self, payment: &Payment, at_rest: impl Fn()) -> Result<()> {
         for age in AGES {
             self.wait_for_executions(payment).await?;
             if self.is_closed(payment).await? {
                 return Ok(());
             }
+            at_rest();
             self.operator.make_older(&payment.key, age).await?;
             // A run that died is followed by the next one: its record stays due.
             self.operator.reconcile().await?.ok();
@@ -516,7 +554,7 @@ impl Stage {
         self.wait_for_executions(payment).await
     }
 
-    /// Waits for whatever runs, and starts again under a new name what stands failed.
+    /// Waits for whatever runs.
     async fn wait_for_executions(&self, payment: &Payment) -> Result<()> {
         let Some(record) = self.look.record_by_token(&payment.token).await? else {
             return Ok(());
@@ -528,14 +566,9 @@ impl Stage {
         let attempts = record["attempt"]
             .as_u64()
             .and_then(|attempt| attempt.try_into().ok());
-        let mut failed = false;
         // An execution counts its attempt while it ends, so that one more may have been started since.
         for attempt in 0..=attempts.unwrap_or(0) + 1 {
             let name = execution_name(&id, attempt);
-            failed |= self.operator.end_of(&name, PATIENCE).await? == Standing::Failed;
-        }
-        if failed && !self.is_closed(payment).await? {
-            let name = self.operator.restart(charge).await?;
             self.operator.end_of(&name, PATIENCE).await?;
         }
         Ok(())
@@ -545,6 +578,41 @@ impl Stage {
     async fn is_closed(&self, payment: &Payment) -> Result<bool> {
         let record = self.look.record_by_token(&payment.token).await?;
         Ok(record.is_none_or(|record| record["closedAt"].is_string()))
+    }
+}
+
+/// How the shopper fared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shopper {
+    /// Did everything, and is back in the shop or on the way there.
+    Paid,
+    /// Saw errors only at checkout, and left.
+    Left,
+}
+
+impl Begun {
+    /// Judges how all of its payments ended; `expected` is the end of the one that is played.
+    pub fn judge(&self, expected: &Expected, findings: &mut Findings) {
+        let earlier = Expected::of(Flow::NewUser, None);
+        let rival = Expected::of_rival();
+        for ended in findings.ended.clone() {
+            let is = |payment: Option<&Payment>| {
+                payment.is_some_and(|payment| payment.token == ended.token)
+            };
+            let expected = if is(self.earlier.as_ref()) {
+                &earlier
+            } else if is(self.rival.as_ref().map(|(payment, _)| payment)) {
+                &rival
+            } else {
+                expected
+            };
+            expected.judge(&ended, findings);
+        }
+        if self.rival.is_some() {
+            let ended = findings.ended.iter();
+            let paid = ended.filter(|ended| ended.end == Some(End::Paid)).count();
+            findings.check(paid == 1, || format!("{paid} of two cards paid the order"));
+        }
     }
 }
 
@@ -570,7 +638,8 @@ impl Subject {
 
 /// The bank has no way to ask for a customer whose creation was not answered; nor has a process that dies between the
 /// answer and its note of it.
-fn may_orphan_a_customer(step: &Step, fault: Fault) -> bool {
+fn may_orphan_a_customer(spoilt: Spoilt<'_>) -> bool {
+    let Spoilt { step, fault, .. } = spoilt;
     let is = |operation, nth| {
         step.call.function == "ensure-kbank-user"
             && step.call.operation == operation

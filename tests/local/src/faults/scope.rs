@@ -27,11 +27,13 @@ pub enum Fault {
     KilledBefore,
     /// The function's process dies after the effect, without the answer.
     KilledAfter,
+    /// As [`Fault::Refused`], and so is every further call of this name until [`Scope::heal`]: it outlasts every repeat.
+    Away,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Refused,
         Self::Error,
         Self::Throttled,
@@ -39,6 +41,7 @@ impl Fault {
         Self::Lost,
         Self::KilledBefore,
         Self::KilledAfter,
+        Self::Away,
     ];
 
     /// Whether the effect happens although the caller cannot know.
@@ -57,6 +60,7 @@ impl fmt::Display for Fault {
             Self::Lost => "lost",
             Self::KilledBefore => "killed-before",
             Self::KilledAfter => "killed-after",
+            Self::Away => "away",
         })
     }
 }
@@ -183,7 +187,15 @@ impl Scope {
             .collect()
     }
 
-    /// When the planned fault struck.
+    /// Ends a fault that has struck and lasts.
+    pub fn heal(&self) {
+        let mut state = lock(&self.state);
+        if state.struck.is_some() {
+            state.planned = None;
+        }
+    }
+
+    /// When the planned fault struck first.
     pub fn struck(&self) -> Option<Instant> {
         lock(&self.state).struck
     }
@@ -209,10 +221,13 @@ impl Watched {
         let strikes = state
             .planned
             .as_ref()
-            .filter(|(step, _)| step.call == *call && step.nth == nth)
+            .filter(|(step, fault)| {
+                let lasts = *fault == Fault::Away && nth > step.nth;
+                step.call == *call && (step.nth == nth || lasts)
+            })
             .map(|(_, fault)| *fault);
         if strikes.is_some() {
-            state.struck = Some(Instant::now());
+            state.struck.get_or_insert_with(Instant::now);
         }
         strikes
     }
@@ -243,4 +258,43 @@ impl Watched {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Whole after every statement under the lock, so a panic elsewhere leaves it usable.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of so many calls of one name a fault strikes that is planned for the second, and that ends after the fourth.
+    fn struck(fault: Fault) -> Vec<usize> {
+        let call = CallName {
+            function: "pay-order".to_owned(),
+            operation: "GetItem".to_owned(),
+        };
+        let scopes = Scopes::default();
+        let scope = scopes.watch(["482500007436".to_owned()]);
+        let step = Step {
+            call: call.clone(),
+            nth: 2,
+        };
+        scope.plan(step, fault);
+        // Nothing to end yet.
+        scope.heal();
+        let watched = scopes.of("/", "482500007436").expect("watched");
+        let mut struck = Vec::new();
+        for nth in 1..=6 {
+            if watched.arrives(&call).is_some() {
+                struck.push(nth);
+            }
+            if nth == 4 {
+                scope.heal();
+            }
+        }
+        struck
+    }
+
+    #[test]
+    fn a_fault_strikes_one_call_and_what_is_away_stays_away_until_it_is_back() {
+        assert_eq!(struck(Fault::Lost), [2]);
+        assert_eq!(struck(Fault::Away), [2, 3, 4]);
+    }
 }

@@ -1,0 +1,221 @@
+//! Whether a payment can be seen in Step Functions: each of its attempts under its name, at its end, and the last one with
+//! the result that its record was closed with.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use aws_sdk_sfn::error::SdkError;
+use aws_sdk_sfn::types::ExecutionStatus;
+use payment3_activities::domain::ids::ChargeId;
+use payment3_activities::executions::execution_name;
+use serde_json::Value;
+
+use crate::aws::Aws;
+use crate::executions::Executions;
+use crate::logs;
+use crate::outputs::Outputs;
+use crate::whole::{End, Ended, Findings};
+
+/// What an attempt ends with that leaves the payment to the next one.
+const GOES_ON: [&str; 2] = ["awaitingBank", "alreadyProcessed"];
+/// What only a person can bring to an end is logged under these names.
+const CALLS_A_PERSON: [&str; 2] = ["PaymentStands", "OrphanCheckout"];
+
+/// An execution and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Its name.
+    pub name: String,
+    /// Its status.
+    pub status: ExecutionStatus,
+    /// The `result` that it put out.
+    result: Option<String>,
+    /// What it failed with.
+    error: Option<String>,
+}
+
+/// Looks at the executions of a payment that has come to its end, and notes what does not agree with that. Returns them.
+///
+/// # Errors
+/// Step Functions does not answer.
+pub async fn check(
+    aws: &Aws,
+    outputs: &Outputs,
+    ended: &Ended,
+    findings: &mut Findings,
+) -> Result<Vec<Seen>> {
+    let Some(charge) = &ended.charge else {
+        return Ok(Vec::new());
+    };
+    let id = ChargeId::new(charge).context("the bank's charge has no id")?;
+    let mut seen = Vec::new();
+    for attempt in 0..=ended.attempt + 1 {
+        let name = execution_name(&id, attempt);
+        let execution = find(aws, outputs, &name).await?;
+        if let Some(finding) = wrong(ended, attempt, execution.as_ref()) {
+            findings.note(format!("execution {name}: {finding}"));
+        }
+        seen.extend(execution);
+    }
+    Ok(seen)
+}
+
+/// What is wrong with the execution of an attempt.
+fn wrong(ended: &Ended, attempt: u32, execution: Option<&Seen>) -> Option<String> {
+    let given_up = ended.end == Some(End::Abandoned);
+    let Some(execution) = execution else {
+        // Reconciliation gives up without one.
+        let needed = attempt <= ended.attempt && !given_up;
+        return needed.then(|| "there is none".to_owned());
+    };
+    if attempt > ended.attempt {
+        return Some("the record does not count it".to_owned());
+    }
+    let is_last = attempt == ended.attempt && !given_up;
+    match (&execution.status, execution.result.as_deref()) {
+        (ExecutionStatus::Succeeded, result) if is_last => (result != ended.closed_as.as_deref())
+            .then(|| format!("it says {result:?}, the record {:?}", ended.closed_as)),
+        (ExecutionStatus::Succeeded, Some(result)) if GOES_ON.contains(&result) => None,
+        (ExecutionStatus::Failed | ExecutionStatus::TimedOut, _) if !is_last => None,
+        (status, result) => Some(format!(
+            "it stands as {status}, with {:?}",
+            result.or(execution.error.as_deref())
+        )),
+    }
+}
+
+async fn find(aws: &Aws, outputs: &Outputs, name: &str) -> Result<Option<Seen>> {
+    let arn = outputs.execution_arn(name);
+    let described = aws.sfn.describe_execution().execution_arn(arn).send().await;
+    let execution = match described {
+        Ok(execution) => execution,
+        Err(SdkError::ServiceError(error)) if error.err().is_execution_does_not_exist() => {
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(
+                anyhow::Error::new(error).context(format!("cannot look at the execution {name}"))
+            );
+        }
+    };
+    let output: Option<Value> = execution
+        .output()
+        .and_then(|output| serde_json::from_str(output).ok());
+    Ok(Some(Seen {
+        name: name.to_owned(),
+        status: execution.status().clone(),
+        result: output.and_then(|output| output["result"].as_str().map(str::to_owned)),
+        error: execution.error().map(str::to_owned),
+    }))
+}
+
+/// What is wrong with the list of all executions, which must show each of these as it stands; and what calls a person,
+/// though nobody is needed.
+///
+/// # Errors
+/// The local AWS does not answer.
+pub async fn check_all(aws: &Aws, outputs: &Outputs, seen: &[Seen]) -> Result<Vec<String>> {
+    let listed = Executions::of(aws, &outputs.state_machine_arn)
+        .list(None, usize::MAX)
+        .await?;
+    let listed: BTreeMap<_, _> = listed
+        .into_iter()
+        .map(|summary| (summary.name, summary.status))
+        .collect();
+    let mut findings = not_listed(&listed, seen);
+    for name in CALLS_A_PERSON {
+        let lines = logs::lines_with(outputs, "reconcile", name).await?;
+        findings.extend(
+            lines
+                .into_iter()
+                .map(|line| format!("a person is called: {line}")),
+        );
+    }
+    Ok(findings)
+}
+
+fn not_listed(listed: &BTreeMap<String, String>, seen: &[Seen]) -> Vec<String> {
+    seen.iter()
+        .filter(|execution| {
+            listed.get(&execution.name).map(String::as_str) != Some(execution.status.as_str())
+        })
+        .map(|execution| {
+            format!(
+                "the list of executions shows {} as {:?}, and it is {}",
+                execution.name,
+                listed.get(&execution.name),
+                execution.status
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(end: End, closed_as: &str, attempt: u32) -> Ended {
+        Ended {
+            token: "obviously-fake".to_owned(),
+            end: Some(end),
+            card_saved: false,
+            charge: Some("chrg_test_1".to_owned()),
+            closed_as: Some(closed_as.to_owned()),
+            attempt,
+        }
+    }
+
+    fn execution(status: ExecutionStatus, result: Option<&str>) -> Seen {
+        Seen {
+            name: "chrg_test_1".to_owned(),
+            status,
+            result: result.map(str::to_owned),
+            error: None,
+        }
+    }
+
+    #[test]
+    fn the_last_attempt_says_what_its_record_says() {
+        let paid = ended(End::Paid, "paid", 1);
+        let says = |result| execution(ExecutionStatus::Succeeded, Some(result));
+        assert_eq!(wrong(&paid, 1, Some(&says("paid"))), None);
+        assert!(wrong(&paid, 1, Some(&says("reversed"))).is_some());
+        assert!(wrong(&paid, 1, Some(&says("awaitingBank"))).is_some());
+        assert!(wrong(&paid, 1, None).is_some());
+        for status in [ExecutionStatus::Failed, ExecutionStatus::Running] {
+            assert!(wrong(&paid, 1, Some(&execution(status, None))).is_some());
+        }
+    }
+
+    #[test]
+    fn attempts_before_the_last_one_went_on_and_none_comes_after() {
+        let paid = ended(End::Paid, "paid", 1);
+        let waited = execution(ExecutionStatus::Succeeded, Some("awaitingBank"));
+        let failed = execution(ExecutionStatus::Failed, None);
+        let running = execution(ExecutionStatus::Running, None);
+        assert_eq!(wrong(&paid, 0, Some(&waited)), None);
+        assert_eq!(wrong(&paid, 0, Some(&failed)), None);
+        assert!(wrong(&paid, 0, Some(&running)).is_some());
+        assert!(wrong(&paid, 0, None).is_some());
+        assert!(wrong(&paid, 2, Some(&waited)).is_some());
+        assert_eq!(wrong(&paid, 2, None), None);
+    }
+
+    #[test]
+    fn what_was_given_up_needs_no_execution() {
+        let abandoned = ended(End::Abandoned, "abandoned", 0);
+        assert_eq!(wrong(&abandoned, 0, None), None);
+        let paid = execution(ExecutionStatus::Succeeded, Some("paid"));
+        assert!(wrong(&abandoned, 0, Some(&paid)).is_some());
+    }
+
+    #[test]
+    fn an_execution_that_the_list_shows_otherwise_is_told() {
+        let listed = BTreeMap::from([("chrg_test_1".to_owned(), "SUCCEEDED".to_owned())]);
+        let paid = execution(ExecutionStatus::Succeeded, Some("paid"));
+        let failed = execution(ExecutionStatus::Failed, None);
+        assert_eq!(not_listed(&listed, std::slice::from_ref(&paid)), [""; 0]);
+        assert_eq!(not_listed(&listed, &[failed]).len(), 1);
+        assert_eq!(not_listed(&BTreeMap::new(), &[paid]).len(), 1);
+    }
+}

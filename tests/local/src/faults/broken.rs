@@ -1,4 +1,5 @@
-//! Deliberately broken copies of the functions: the matrix must find every one of them, or it proves nothing.
+//! Deliberately broken copies of the functions: the matrix must find every one of them, in the cell that is made for it, or
+//! it proves nothing.
 //!
 //! The copies are made from the sources by a change of text, outside of them. Each change is one that a person could make.
 
@@ -29,6 +30,8 @@ pub struct Breakage {
     flows: &'static [Flow],
     faults: &'static [Fault],
     calls: Option<&'static str>,
+    /// How the name of every cell begins that can show it.
+    pub shows_in: &'static str,
 }
 
 /// A change of a source text. What it looks for must be there exactly once.
@@ -47,7 +50,7 @@ enum Change {
 }
 
 /// The broken copies.
-pub const BREAKAGES: [Breakage; 3] = [
+pub const BREAKAGES: [Breakage; 4] = [
     Breakage {
         name: "an order is paid whoever has paid it meanwhile",
         file: "activities/src/tables/orders.rs",
@@ -58,6 +61,7 @@ pub const BREAKAGES: [Breakage; 3] = [
         flows: &[Flow::TwoCards],
         faults: &Fault::ALL,
         calls: Some("pay-order: TransactWriteItems"),
+        shows_in: "[two cards | pay-order: TransactWriteItems",
     },
     Breakage {
         name: "a reversal is recorded, and the bank is not told",
@@ -69,6 +73,7 @@ pub const BREAKAGES: [Breakage; 3] = [
         flows: &[Flow::OrderGone],
         faults: &Fault::ALL,
         calls: None,
+        shows_in: "[order gone | no fault]",
     },
     Breakage {
         name: "the record is stored after the charge",
@@ -81,6 +86,19 @@ pub const BREAKAGES: [Breakage; 3] = [
         flows: &[Flow::WithoutThreeDs],
         faults: &Fault::ALL,
         calls: Some("cardtoken"),
+        shows_in: "[without 3-D Secure | cardtoken: ",
+    },
+    Breakage {
+        name: "an order that cannot be read is taken for one that is gone",
+        file: "activities/src/tables/orders.rs",
+        change: Change::Replace {
+            this: "let item = self.item(id).await?;",
+            by: "let item = self.item(id).await.unwrap_or(None);",
+        },
+        flows: &[Flow::NewUser],
+        faults: &[Fault::Away],
+        calls: Some("pay-order: GetItem"),
+        shows_in: "[1 new user | pay-order: GetItem | away]",
     },
 ];
 
@@ -91,14 +109,12 @@ pub struct DialectBreakage {
     pub breakage: Breakage,
     /// The dialects to play.
     pub dialects: &'static [Dialect],
-    /// A cell that the table must name.
-    pub row: &'static str,
 }
 
 /// The broken copies that only a dialect shows.
 pub const DIALECT_BREAKAGES: [DialectBreakage; 1] = [DialectBreakage {
     breakage: Breakage {
-        name: "a refund's answer is not looked at",
+        name: "a refund is believed without proof",
         file: "activities/src/bank/mod.rs",
         change: Change::Replace {
             this: "let proven = wire::reversal(&answer, id, &TransactionState::RefundSent)?;",
@@ -107,9 +123,9 @@ pub const DIALECT_BREAKAGES: [DialectBreakage; 1] = [DialectBreakage {
         flows: &[],
         faults: &[],
         calls: None,
+        shows_in: "refused: the order is gone, and the bank has settled | reversals-empty",
     },
     dialects: &[Dialect::ReversalsEmpty],
-    row: "refused: the order is gone, and the bank has settled | reversals-empty",
 }];
 
 impl Breakage {

@@ -12,6 +12,8 @@ use serde_json::Value;
 use crate::inspect::{BankToken, Inspector};
 use crate::shop::ReceivedEvent;
 
+/// The event of a card that could not be saved.
+const CARD_FAILED: &str = "card.failed";
 /// What stands instead of an order id where a card is verified.
 pub const VERIFICATION: &str = "ADDCARD";
 
@@ -55,6 +57,8 @@ pub struct Ended {
     pub end: Option<End>,
     /// Whether the owner's customer at the bank holds its card.
     pub card_saved: bool,
+    /// Whether the shop was told that its card is not saved.
+    pub card_failed: bool,
     /// Its charge, if the bank made one.
     pub charge: Option<String>,
     /// What its record was closed as.
@@ -322,6 +326,7 @@ impl World {
                 token: payment.token.clone(),
                 end: charge.map_or(Some(End::NotCharged), |charge| self.end_of(charge)),
                 card_saved: self.holds_card(payment),
+                card_failed: payment.told(CARD_FAILED),
                 charge: charge.map(|charge| charge.id.clone()),
                 closed_as: text("closedAs"),
                 attempt: attempt
@@ -419,20 +424,29 @@ impl World {
         findings.check(noted || abandoned, || {
             format!("charge {id}: no row for its outcome {outcome}")
         });
-        let saved = self.holds_card(payment);
-        let expected: &[&str] = match (outcome, charge.is_verification()) {
-            _ if abandoned => &[],
-            ("paid" | "returned", true) if saved => &["card.saved"],
-            (_, true) => &["card.failed"],
-            ("paid", false) if pays && saved => &["payment.succeeded"],
-            ("paid", false) if pays => &["card.failed", "payment.succeeded"],
-            ("paid" | "returned", false) => &["payment.reversed"],
-            (_, false) => &["payment.failed"],
-        };
-        check_events(id, &payment.events, expected, findings);
+        let card_failed = payment.told(CARD_FAILED);
+        let mut expected = BTreeSet::from([match (outcome, charge.is_verification()) {
+            ("paid" | "returned", true) if !card_failed => "card.saved",
+            (_, true) => CARD_FAILED,
+            ("paid", false) if pays => "payment.succeeded",
+            ("paid" | "returned", false) => "payment.reversed",
+            (_, false) => "payment.failed",
+        }]);
+        if abandoned {
+            expected.clear();
+        }
+        // Beside what became of the payment: the card of this order could not be saved.
+        if card_failed {
+            expected.insert(CARD_FAILED);
+        }
+        check_events(id, &payment.events, &expected, findings);
+        let settled = pays || (charge.is_verification() && charge.is_returned());
+        findings.check(!settled || card_failed || self.holds_card(payment), || {
+            format!("the card of charge {id} is not with the owner's customer, and nobody was told")
+        });
     }
 
-    /// One customer at the bank, whom the mapping names, and who holds every card that was saved.
+    /// One customer at the bank, whom the mapping names, and who holds no card twice.
     fn check_customer(&self, subject: &Subject, findings: &mut Findings) {
         let mapped = self.mapped();
         let orphans = self
@@ -510,6 +524,12 @@ impl Payment {
     }
 }
 
+impl Payment {
+    fn told(&self, kind: &str) -> bool {
+        self.events.iter().any(|event| event.kind() == kind)
+    }
+}
+
 /// The payment of a paid order has the fields that the merchant's published schema allows, each of its type, and says what
 /// was paid and when.
 fn check_shape(order_id: &str, payment: &Value, findings: &mut Findings) {
@@ -575,13 +595,18 @@ fn check_closed(record: &Value, findings: &mut Findings) {
 }
 
 /// The shop was told what happened and nothing else: each of it at least once, under one id.
-fn check_events(id: &str, events: &[ReceivedEvent], expected: &[&str], findings: &mut Findings) {
+fn check_events(
+    id: &str,
+    events: &[ReceivedEvent],
+    expected: &BTreeSet<&str>,
+    findings: &mut Findings,
+) {
     findings.check(events.iter().all(|event| event.verified), || {
         format!("charge {id}: an event that does not verify")
     });
     let kinds: BTreeSet<&str> = events.iter().map(ReceivedEvent::kind).collect();
     let ids: BTreeSet<&str> = events.iter().map(|event| event.id.as_str()).collect();
-    findings.check(kinds.iter().copied().eq(expected.iter().copied()), || {
+    findings.check(kinds == *expected, || {
         format!("charge {id}: the shop was told {kinds:?}, not {expected:?}")
     });
     findings.check(ids.len() == kinds.len(), || {

@@ -16,13 +16,25 @@ pub struct Spoilt<'a> {
     pub fault: Fault,
 }
 
-/// The ends that are right for a payment.
+/// What is right for a payment in the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
     /// One of these: more than one only where two cards race for one order.
     ends: Vec<End>,
     /// Why the end is another one than the flow's.
     because: Option<&'static str>,
+    card: Card,
+}
+
+/// What becomes of the card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Card {
+    /// The bank holds it, if the payment came to an end that saves it.
+    AsUsual,
+    /// It could not be saved in time, and the shop was told.
+    Failed,
+    /// The same, but the bank has it: only the note of that could not be written.
+    FailedUnnoted,
 }
 
 /// A fault that changes how a payment ends.
@@ -34,6 +46,9 @@ struct Rule {
 
 const CHECKOUT: &str = "cardtoken";
 const CHARGE: &str = "POST charge";
+/// What saves cards.
+const CUSTOMER: &str = "ensure-kbank-user";
+const ADDS_CARD: &str = "add-card";
 
 /// The rules. In all of them the shopper saw errors only, and left without having passed 3-D Secure.
 const RULES: [Rule; 4] = [
@@ -85,15 +100,10 @@ impl Expected {
     /// How the payment of a flow must end, with one call spoilt or none.
     pub fn of(flow: Flow, spoilt: Option<Spoilt<'_>>) -> Self {
         let rule = spoilt.and_then(|spoilt| RULES.iter().find(|rule| (rule.holds)(flow, spoilt)));
-        match rule {
-            Some(rule) => Self {
-                ends: vec![rule.end],
-                because: Some(rule.because),
-            },
-            None => Self {
-                ends: ends(flow).to_vec(),
-                because: None,
-            },
+        Self {
+            ends: rule.map_or_else(|| ends(flow).to_vec(), |rule| vec![rule.end]),
+            because: rule.map(|rule| rule.because),
+            card: spoilt.map_or(Card::AsUsual, card),
         }
     }
 
@@ -102,6 +112,7 @@ impl Expected {
         Self {
             ends: vec![End::Paid, End::Reversed],
             because: None,
+            card: Card::AsUsual,
         }
     }
 
@@ -122,13 +133,33 @@ impl Expected {
                 because.unwrap_or_default()
             )
         });
-        let saved = matches!(ended.end, Some(End::Paid | End::Verified));
-        findings.check(ended.card_saved == saved, || {
-            format!(
-                "it ended as {:?}, and its card is saved: {}",
-                ended.end, ended.card_saved
-            )
-        });
+        let saves = matches!(ended.end, Some(End::Paid | End::Verified));
+        let (saved, failed) = match self.card {
+            Card::AsUsual => (saves, false),
+            Card::Failed => (false, true),
+            Card::FailedUnnoted => (saves, true),
+        };
+        findings.check(
+            (ended.card_saved, ended.card_failed) == (saved, failed),
+            || {
+                format!(
+                    "it ended as {:?}, its card is saved: {}, the shop is told that it is not: {}",
+                    ended.end, ended.card_saved, ended.card_failed
+                )
+            },
+        );
+    }
+}
+
+/// What becomes of a card. It is tried for half an hour, as its token lives for ten minutes; then the payment goes on
+/// without it.
+fn card(spoilt: Spoilt<'_>) -> Card {
+    let function = spoilt.step.call.function.as_str();
+    match (function, spoilt.step.call.operation.as_str()) {
+        _ if spoilt.fault != Fault::Away => Card::AsUsual,
+        (ADDS_CARD, "UpdateItem") => Card::FailedUnnoted,
+        (CUSTOMER | ADDS_CARD, _) => Card::Failed,
+        _ => Card::AsUsual,
     }
 }
 
@@ -159,6 +190,7 @@ mod tests {
             token: "obviously-fake".to_owned(),
             end,
             card_saved,
+            card_failed: false,
             charge: None,
             closed_as: None,
             attempt: 0,
@@ -224,6 +256,21 @@ mod tests {
                 "{call:?} {fault}"
             );
         }
+    }
+
+    #[test]
+    fn a_card_is_lost_only_where_what_saves_it_is_away() {
+        let without_card = Ended {
+            card_failed: true,
+            ..ended(Some(End::Paid), false)
+        };
+        let call = (ADDS_CARD, "POST customer/*/card");
+        let away = at(Flow::KnownUser, call, true, Fault::Away);
+        assert!(is_right(&away, &without_card));
+        assert!(!is_right(&away, &ended(Some(End::Paid), true)));
+        let lost = at(Flow::KnownUser, call, true, Fault::Lost);
+        assert!(!is_right(&lost, &without_card));
+        assert!(is_right(&lost, &ended(Some(End::Paid), true)));
     }
 
     #[test]

@@ -169,6 +169,8 @@ pub struct Begun {
     /// Another card for the same order, back from the bank.
     rival: Option<(Payment, ReturnForm)>,
     subject: Subject,
+    /// Whether a customer whom nothing points at is told of by the owner's next payment only.
+    orphan_is_found_later: bool,
 }
 
 /// One payment on its way.
@@ -223,6 +225,7 @@ impl Stage {
         if let Some(spoilt) = spoilt {
             scope.plan(spoilt.step.clone(), spoilt.fault);
             begun.subject.orphans_allowed = usize::from(may_orphan_a_customer(spoilt));
+            begun.orphan_is_found_later = spoilt.fault == Fault::Away;
         }
         let rival_pays = async {
             match &begun.rival {
@@ -277,6 +280,7 @@ impl Stage {
                 earlier: None,
                 rival: None,
                 subject: Subject::default(),
+                orphan_is_found_later: false,
             };
             subject.add(&first.payment);
             self.pay(&first).await?;
@@ -295,6 +299,7 @@ impl Stage {
             earlier,
             rival,
             subject,
+            orphan_is_found_later: false,
         })
     }
 
@@ -331,7 +336,10 @@ impl Stage {
     /// The environment does not answer.
     pub async fn examine(&self, begun: &Begun) -> Result<Findings> {
         let mut findings = whole::examine(&self.look, &begun.subject).await?;
-        if findings.orphans > 0 && !self.orphan_is_logged(&begun.payment).await? {
+        if findings.orphans > 0
+            && !begun.orphan_is_found_later
+            && !self.orphan_is_logged(&begun.payment).await?
+        {
             findings.note("an orphan customer at the bank of which no log speaks");
         }
         Ok(findings)
@@ -637,7 +645,7 @@ impl Subject {
 }
 
 /// The bank has no way to ask for a customer whose creation was not answered; nor has a process that dies between the
-/// answer and its note of it.
+/// answer and its note of it, or cannot write it. The last is told of by the owner's next payment: nothing took the claim over.
 fn may_orphan_a_customer(spoilt: Spoilt<'_>) -> bool {
     let Spoilt { step, fault, .. } = spoilt;
     let is = |operation, nth| {
@@ -646,7 +654,7 @@ fn may_orphan_a_customer(spoilt: Spoilt<'_>) -> bool {
             && step.nth == nth
     };
     (is("POST customer", 1) && fault.loses_the_answer())
-        || (is("UpdateItem", NOTES_CUSTOMER) && fault == Fault::KilledBefore)
+        || (is("UpdateItem", NOTES_CUSTOMER) && matches!(fault, Fault::KilledBefore | Fault::Away))
 }
 
 fn is_verification(order: &Order) -> bool {

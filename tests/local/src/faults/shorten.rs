@@ -1,11 +1,16 @@
 //! The deployed definition with its waits shortened, and nothing else changed.
 //!
+//! One wait is kept: for the claim of a process that died while it created a customer. A claim lasts as long as it lasts.
+//!
 //! A retry that waits for minutes proves no more than one that waits for a second, but the matrix would take days. The
 //! number of attempts stays, and so do all time-outs: a task has the time it has in production.
 
 use serde_json::{Value, json};
 
-/// The definition with a wait of one second in every Retrier, the shortest there is.
+/// The error whose Retrier waits for something that takes its time whatever the waits are.
+const KEPT: &str = "CustomerBeingCreated";
+
+/// The definition with a wait of one second in every Retrier but one, the shortest there is.
 ///
 /// # Panics
 /// It is no definition.
@@ -20,7 +25,7 @@ pub fn shorten(definition: &Value) -> Value {
         .filter_map(Value::as_object_mut)
     {
         // One that never retries has nothing to wait for.
-        if retrier.contains_key("IntervalSeconds") {
+        if retrier.contains_key("IntervalSeconds") && retrier["ErrorEquals"] != json!([KEPT]) {
             retrier.insert("IntervalSeconds".into(), json!(1));
             retrier.insert("BackoffRate".into(), json!(1));
             retrier.remove("MaxDelaySeconds");
@@ -70,7 +75,18 @@ mod tests {
     }
 
     #[test]
-    fn every_wait_is_a_second() {
+    fn the_wait_for_a_claim_is_kept() {
+        let claimed = json!({"ErrorEquals": [KEPT], "IntervalSeconds": 20, "MaxAttempts": 9});
+        let any = json!({"ErrorEquals": ["States.ALL"], "IntervalSeconds": 2, "MaxAttempts": 8});
+        let definition = json!({"States": {"EnsureKBankUser": {"Retry": [claimed, any]}}});
+        let short = shorten(&definition);
+        let retry = &short["States"]["EnsureKBankUser"]["Retry"];
+        assert_eq!(retry[0], claimed);
+        assert_eq!(retry[1]["IntervalSeconds"], 1);
+    }
+
+    #[test]
+    fn every_other_wait_is_a_second() {
         let short = shorten(&definition());
         let retriers = short["States"]
             .as_object()
@@ -79,7 +95,9 @@ mod tests {
             .filter_map(|state| state["Retry"].as_array())
             .flatten();
         let waits: Vec<_> = retriers
-            .filter(|retrier| retrier["MaxAttempts"] != 0)
+            .filter(|retrier| {
+                retrier["MaxAttempts"] != 0 && retrier["ErrorEquals"] != json!([KEPT])
+            })
             .map(|retrier| {
                 (
                     retrier["IntervalSeconds"].clone(),

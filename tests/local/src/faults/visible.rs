@@ -159,6 +159,7 @@ mod tests {
             token: "obviously-fake".to_owned(),
             end: Some(end),
             card_saved: false,
+            card_failed: false,
             charge: Some("chrg_test_1".to_owned()),
             closed_as: Some(closed_as.to_owned()),
             attempt,

@@ -374,6 +374,9 @@ pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> Strin
         record.get("token").is_none(),
         "{name}: the token outlives the payment"
     );
+    // Whoever looks at the list of executions sees the end that the record has.
+    let output = execution.output.unwrap_or_default();
+    assert_eq!(output["result"], record["closedAs"], "{name}: {output}");
 
     let outcomes = app.look.outcomes(charge).await.expect("outcomes");
     assert_eq!(outcomes.len(), 1, "{name}: {outcomes:?}");
@@ -395,6 +398,13 @@ pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> Strin
             "{name}: {status}"
         );
         assert_eq!(status["chargeId"], charge, "{name}: {status}");
+        let shown = app.look.shown_status(&done.order.order_id).await;
+        let shown = shown.expect("an answer").expect("a status");
+        assert_eq!(
+            shown["status"].as_str(),
+            flow.check_status,
+            "{name}: {shown}"
+        );
         assert_order(app, flow, &done).await;
     }
 

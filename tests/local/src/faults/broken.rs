@@ -50,7 +50,7 @@ enum Change {
 }
 
 /// The broken copies.
-pub const BREAKAGES: [Breakage; 4] = [
+pub const BREAKAGES: [Breakage; 5] = [
     Breakage {
         name: "an order is paid whoever has paid it meanwhile",
         file: "activities/src/tables/orders.rs",
@@ -99,6 +99,18 @@ pub const BREAKAGES: [Breakage; 4] = [
         faults: &[Fault::Away],
         calls: Some("pay-order: GetItem"),
         shows_in: "[1 new user | pay-order: GetItem | away]",
+    },
+    Breakage {
+        name: "an attempt that failed is not counted, and its name is burnt",
+        file: "activities/src/activity/reconcile/attempts.rs",
+        change: Change::Replace {
+            this: "self.next_attempt(record, charge_id, since).await",
+            by: "self.put_off(record, super::MINUTE, Noted::Nothing).await?; Ok(Done::Running)",
+        },
+        flows: &[Flow::NewUser],
+        faults: &[Fault::Away],
+        calls: Some("pay-order: TransactWriteItems"),
+        shows_in: "[1 new user | pay-order: TransactWriteItems | away]",
     },
 ];
 

@@ -17,7 +17,7 @@ use crate::outputs::Outputs;
 use crate::whole::{End, Ended, Findings};
 
 /// What an attempt ends with that leaves the payment to the next one.
-const GOES_ON: [&str; 2] = ["awaitingBank", "alreadyProcessed"];
+const GOES_ON: [&str; 3] = ["awaitingBank", "handedOver", "alreadyProcessed"];
 /// What only a person can bring to an end is logged under these names.
 const CALLS_A_PERSON: [&str; 2] = ["PaymentStands", "OrphanCheckout"];
 

@@ -14,9 +14,9 @@ use crate::support::{TestApp, charge_on};
 /// How many forged returns are sent, by how many at once, and the pause of each between two.
 const FORGED: usize = 1000;
 const AT_ONCE: usize = 10;
-const PAUSE: Duration = Duration::from_millis(400);
-/// After so many of them the shopper comes back.
-const TRUE_ONE_AFTER: usize = 700;
+const PAUSE: Duration = Duration::from_millis(1200);
+/// After so many of them the shopper comes back: as long as an unbounded flood takes to start twice as many executions.
+const TRUE_ONE_AFTER: usize = 800;
 /// How many executions returns may start in ten minutes while the bank has decided nothing.
 const MOST: usize = 3;
 /// How often an execution asks the bank while it waits.

@@ -175,14 +175,12 @@ pub struct Rule {
     pub next: String,
 }
 
-/// The state that ends an execution well.
+/// A state that ends an execution well, with what it got as its output.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Succeed {
     #[serde(rename = "Comment")]
     _comment: String,
-    /// The execution's output.
-    pub output: Value,
 }
 
 /// Where the definition stands.

@@ -237,7 +237,7 @@ pub(crate) fn failing(state: &str, callee: &str, error: &str, world: &World) -> 
         format!("{state}: {error} is for a person: {person}"),
     )?;
     // The record was closed by the very update whose answer is lost.
-    let done = state == "CloseRecord" && !person && world.has("closedAt");
+    let done = state == "CloseRecord" && world.has("closedAt");
     if done || !world.has("tokenId") {
         return Ok(());
     }

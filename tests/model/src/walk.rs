@@ -239,10 +239,7 @@ impl<'w> Walk<'w> {
         let left = match definition.states.get(&*node.state) {
             Some(State::Task(task)) => self.task(node, task),
             Some(State::Choice(choice)) => self.choice(node, choice),
-            Some(State::Succeed(succeed)) => {
-                let output = self.fill(node, None, &succeed.output);
-                output.and_then(|output| self.succeed(node, &output))
-            }
+            Some(State::Succeed(_)) => self.succeed(node, &node.input),
             None => Ok(Paths::default()),
         };
         self.unless_broken(left)

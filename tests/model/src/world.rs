@@ -131,6 +131,9 @@ impl World {
                     signed(record);
                     record.insert("attempt".into(), n(next));
                     record.insert("outcome".into(), s("pending"));
+                    record.insert("openShard".into(), n(0));
+                    record.remove("closedAt");
+                    record.remove("closedAs");
                 }),
             )),
             _ => {}

@@ -363,7 +363,8 @@ const MUTATIONS: [Mutation; 53] = [
         Property::TellsTheTruth,
         EveryOrder,
         |s| {
-            set(s, "/HandedOver/Output/result", "alreadyProcessed".into());
+            let result = "/AwaitBank/Catch/0/Output/result";
+            set(s, result, "alreadyProcessed".into());
         },
     ),
     // What tasks are called with.

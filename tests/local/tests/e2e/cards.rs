@@ -1,11 +1,14 @@
 //! Cards that cannot be saved: nobody is called for them, and the payment comes to its end.
 
+use std::time::Duration;
+
 use payment3_local::executions::ExecutionReport;
 use payment3_local::faults::shorten::shorten;
 use payment3_local::logs;
 use payment3_local::random;
 use payment3_local::shopper::{self, CARD_APPROVED, OTHER_CARD_APPROVED};
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use crate::support::{Authenticated, TestApp, assert_closed, charge_on};
 
@@ -25,10 +28,18 @@ impl TestApp {
     }
 
     async fn assert_counted(&self, charge: &str) {
-        let lines = logs::lines_with(&self.outputs, "notify", "cardFailed").await;
-        let lines = lines.expect("the log");
-        let of_charge = lines.iter().filter(|line| line.contains(charge));
-        assert_eq!(of_charge.count(), 1, "{charge}: {lines:?}");
+        let give_up = Instant::now() + Duration::from_secs(30);
+        loop {
+            let lines = logs::lines_with(&self.outputs, "notify", "cardFailed").await;
+            let lines = lines.expect("the log");
+            let of_charge = lines.iter().filter(|line| line.contains(charge)).count();
+            // Logs come a moment after what they tell.
+            if of_charge > 0 || Instant::now() > give_up {
+                assert_eq!(of_charge, 1, "{charge}: {lines:?}");
+                return;
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
     }
 }
 

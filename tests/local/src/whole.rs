@@ -48,6 +48,21 @@ pub enum End {
     NotCharged,
 }
 
+impl End {
+    /// What a record is closed as that ended so.
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Paid => &["paid"],
+            // The second where the bank was found to have given the money back already.
+            Self::Reversed => &["reversed", "returned"],
+            Self::Declined => &["declined"],
+            Self::Verified => &["verified"],
+            Self::Abandoned => &["abandoned"],
+            Self::NotCharged => &["never-charged", "not-charged", "refused"],
+        }
+    }
+}
+
 /// How one payment ended, and what says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
@@ -390,6 +405,11 @@ impl World {
             return;
         };
         check_closed(record, findings);
+        if let (Some(end), Some(closed_as)) = (self.end_of(charge), record["closedAs"].as_str()) {
+            findings.check(end.words().contains(&closed_as), || {
+                format!("charge {id} ended as {end:?}, and its record is closed as {closed_as}")
+            });
+        }
         findings.check(record["chargeId"] == id.as_str(), || {
             format!("the record of charge {id} names {}", record["chargeId"])
         });
@@ -570,10 +590,9 @@ fn check_uncharged(payment: &Payment, findings: &mut Findings) {
     };
     check_closed(record, findings);
     let closed_as = record["closedAs"].as_str().unwrap_or_default();
-    findings.check(
-        matches!(closed_as, "never-charged" | "not-charged" | "refused"),
-        || format!("the bank made no charge, and the record is closed as {closed_as:?}"),
-    );
+    findings.check(End::NotCharged.words().contains(&closed_as), || {
+        format!("the bank made no charge, and the record is closed as {closed_as:?}")
+    });
 }
 
 fn check_closed(record: &Value, findings: &mut Findings) {

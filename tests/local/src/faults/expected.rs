@@ -35,6 +35,8 @@ enum Card {
     Failed,
     /// The same, but the bank has it: only the note of that could not be written.
     FailedUnnoted,
+    /// As usual or failed: the record and the order's e-mail address are read at once, and only one of them is needed.
+    AsUsualOrFailed,
 }
 
 /// A fault that changes how a payment ends.
@@ -49,6 +51,8 @@ const CHARGE: &str = "POST charge";
 /// What saves cards.
 const CUSTOMER: &str = "ensure-kbank-user";
 const ADDS_CARD: &str = "add-card";
+/// Which of its reads may be that of the order, beside that of the record.
+const READS_ADDRESS: usize = 3;
 
 /// The rules. In all of them the shopper saw errors only, and left without having passed 3-D Secure.
 const RULES: [Rule; 4] = [
@@ -134,13 +138,14 @@ impl Expected {
             )
         });
         let saves = matches!(ended.end, Some(End::Paid | End::Verified));
-        let (saved, failed) = match self.card {
-            Card::AsUsual => (saves, false),
-            Card::Failed => (false, true),
-            Card::FailedUnnoted => (saves, true),
+        let right: &[(bool, bool)] = match self.card {
+            Card::AsUsual => &[(saves, false)],
+            Card::Failed => &[(false, true)],
+            Card::FailedUnnoted => &[(saves, true)],
+            Card::AsUsualOrFailed => &[(saves, false), (false, true)],
         };
         findings.check(
-            (ended.card_saved, ended.card_failed) == (saved, failed),
+            right.contains(&(ended.card_saved, ended.card_failed)),
             || {
                 format!(
                     "it ended as {:?}, its card is saved: {}, the shop is told that it is not: {}",
@@ -158,6 +163,7 @@ fn card(spoilt: Spoilt<'_>) -> Card {
     match (function, spoilt.step.call.operation.as_str()) {
         _ if spoilt.fault != Fault::Away => Card::AsUsual,
         (ADDS_CARD, "UpdateItem") => Card::FailedUnnoted,
+        (CUSTOMER, "GetItem") if spoilt.step.nth == READS_ADDRESS => Card::AsUsualOrFailed,
         (CUSTOMER | ADDS_CARD, _) => Card::Failed,
         _ => Card::AsUsual,
     }

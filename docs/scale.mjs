@@ -62,7 +62,7 @@ const ASSUMPTIONS = {
   /** Checkouts that nobody finishes, for each one that is paid. */
   abandoned: 0.1,
   /** Alarms of a branch that is watched. Known, not assumed: a test counts them. */
-  alarms: 33,
+  alarms: 35,
   /** Metrics that get a number from a run of reconciliation that finds nothing: ReconcileRuns, DueRecords, OldestDue. */
   idleMetrics: 3,
   /** Minutes of a month, of 730 hours. */

@@ -95,9 +95,22 @@ function rings({ settings, logMetrics, stateMachineArn, throttledRequests, faile
         return [`${section}-${name}`, { ...ring, metric, section }];
       }),
     );
+  /** One for each kind of payment that stands. */
+  const ofStanding = (meanings: Readonly<Record<string, string>>): Record<string, Ring> =>
+    Object.fromEntries(
+      Object.entries(meanings).map(([kind, meaning]) => {
+        const metric = logMetrics.get("PaymentStands", { statistic: Stats.SUM, dimensionsMap: { kind } });
+        return [`payment-stands-${kind}`, { meaning, metric, section: "payment-stands" }];
+      }),
+    );
   return {
-    // Not by the executions that fail: reconciliation goes on with all that an outage stopped, and says itself what it cannot go on with.
-    "payment-stands": { meaning: "A payment does not go on without a person: to judge it, or to end what has kept it for too long.", metric: logged("PaymentStands") },
+    // Not by the executions that fail: reconciliation goes on with all that an outage stopped, and says itself what it cannot go on with. One for each kind: a shop
+    // that is away for days must not hide a payment that waits for a judgement.
+    ...ofStanding({
+      definite: "A payment waits for a person's judgement.",
+      technical: "A payment has not gone on for an hour, however often it was tried: something of this system, of AWS or at the bank needs a repair.",
+      shop: "The shop's endpoint has taken no event of a payment for three days.",
+    }),
     "executions-throttled": {
       meaning: "Step Functions slows payments down: the account's quota is used up.",
       metric: ofExecutions("ExecutionThrottled"),
@@ -126,7 +139,7 @@ function rings({ settings, logMetrics, stateMachineArn, throttledRequests, faile
       silence: true,
     },
     ...ofFunctions("function-errors", "Errors", ENTRANCES, { meaning: "A function of the API, or reconciliation, crashes or runs out of time." }),
-    ...ofFunctions("function-throttles", "Throttles", ENTRANCES, { meaning: "AWS Lambda turns requests of shoppers away." }),
+    ...ofFunctions("function-throttles", "Throttles", ENTRANCES, { meaning: "AWS Lambda turns requests of shoppers, or runs of reconciliation, away." }),
     // Not by the errors that AWS Lambda counts: among those is every answer that the state machine knows by its name.
     "activity-crashes": { meaning: "Activities crash or run out of time: their payments wait, and are tried again.", metric: logged("ActivityCrashes"), periods: 2 },
     ...ofFunctions("activity-throttles", "Throttles", Object.values(ACTIVITIES), {

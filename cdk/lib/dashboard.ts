@@ -60,8 +60,7 @@ export class PaymentDashboard extends Construct {
         sum("NotificationsFailed", "deliveries failed"),
       ]),
       graph("Payments that a person was told of", [
-        ...["definite", "technical", "shop"].map((kind) => sum("StandingPayments", kind, { kind })),
-        sum("PaymentStands", "all"),
+        ...["definite", "technical", "shop"].map((kind) => sum("PaymentStands", kind, { kind })),
       ]),
       graph("Executions", ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"].map(ofExecutions)),
       graph("Wrong at the bank, or with us", [

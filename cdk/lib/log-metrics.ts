@@ -69,12 +69,7 @@ export const LOG_METRICS = {
   },
   Refusals: { meaning: "Requests that the functions refused", functions: ["cardtoken", "callback"], lines: [[event("refusal")]], by: { code: "$.code" } },
   PaymentStands: {
-    meaning: "Times that a person was told of a payment which does not go on without one; told again about once a day",
-    functions: ["reconcile", "callback"],
-    lines: [[error("PaymentStands")]],
-  },
-  StandingPayments: {
-    meaning: "The same by who can end it: a judgement, a repair of this system, or the shop",
+    meaning: "Times that a person was told of a payment which does not go on without one, by who can end it: a judgement, a repair of this system, or the shop; told again about once a day",
     functions: ["reconcile", "callback"],
     lines: [[error("PaymentStands")]],
     by: { kind: "$.kind" },

@@ -17,6 +17,9 @@ import { FUNCTION_TIMEOUT_SECONDS } from "./timeouts";
 /** Megabytes; on AWS Lambda the share of a processor grows with them. */
 const MEMORY_SIZE = 256;
 
+/** A run of each shard, and as many again: a person's, and one that the schedule delivers twice. */
+const RECONCILE_CONCURRENCY = 2 * SHARDS;
+
 /** One function with a role and a log group of its own. */
 export class PaymentFunction extends Construct {
   /** The deployed function. */
@@ -60,7 +63,7 @@ export class PaymentFunction extends Construct {
       timeout: Duration.seconds(FUNCTION_TIMEOUT_SECONDS[name]),
       tracing: spec.untraced ? Tracing.PASS_THROUGH : Tracing.ACTIVE,
       // Runs of one shard never overlap.
-      ...(reservedConcurrency === undefined ? {} : { reservedConcurrentExecutions: name === "reconcile" ? SHARDS : reservedConcurrency }),
+      ...(reservedConcurrency === undefined ? {} : { reservedConcurrentExecutions: name === "reconcile" ? RECONCILE_CONCURRENCY : reservedConcurrency }),
       environment: functionEnvironment(name, wiring),
       logGroup: this.logGroup,
       loggingFormat: LoggingFormat.JSON,

@@ -33,7 +33,7 @@ describe("alarms", () => {
     assert.deepEqual(
       alarms.map(({ AlarmName }) => AlarmName).sort(),
       [
-        "payment-stands",
+        ...["definite", "technical", "shop"].map((kind) => `payment-stands-${kind}`),
         "executions-throttled",
         "charge-mismatch",
         "charge-unknown",
@@ -128,15 +128,18 @@ describe("a payment that stands", () => {
   };
 
   test("rings when reconciliation or a callback first says so, whatever failed executions there are", () => {
-    const { MetricName, Statistic, Period, EvaluationPeriods, Threshold } = alarm("payment-stands");
-    assert.deepEqual({ MetricName, Statistic, Period, EvaluationPeriods, Threshold }, { MetricName: "PaymentStands", Statistic: "Sum", Period: 300, EvaluationPeriods: 1, Threshold: 1 });
+    for (const kind of ["definite", "technical", "shop"]) {
+      const { MetricName, Dimensions, Statistic, Period, EvaluationPeriods, Threshold } = alarm(`payment-stands-${kind}`);
+      assert.deepEqual(
+        { MetricName, Dimensions, Statistic, Period, EvaluationPeriods, Threshold },
+        { MetricName: "PaymentStands", Dimensions: [{ Name: "kind", Value: kind }], Statistic: "Sum", Period: 300, EvaluationPeriods: 1, Threshold: 1 },
+      );
+    }
     assert.deepEqual(alarms.filter(({ Namespace }) => Namespace === "AWS/States").map(({ MetricName }) => MetricName), ["ExecutionThrottled"]);
   });
 
-  test("is told apart by who can end it, in a metric of its own", () => {
-    const { lines, functions, by } = LOG_METRICS.StandingPayments;
-    assert.deepEqual({ lines, functions }, { lines: LOG_METRICS.PaymentStands.lines, functions: LOG_METRICS.PaymentStands.functions });
-    assert.deepEqual(by, { kind: "$.kind" });
+  test("is told apart by who can end it", () => {
+    assert.deepEqual(LOG_METRICS.PaymentStands.by, { kind: "$.kind" });
   });
 
   test("is found by a reconciliation that comes in time, in every shard", () => {

@@ -139,6 +139,12 @@ pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordEr
             records.close_handled_elsewhere(&payment.record_key).await?;
             Err(RecordError::HandledElsewhere)
         }
+        // Closed between the execution's look-up and now: opened first, and written at the next try.
+        Err(NotWritten::Refused(_))
+            if *outcome == Outcome::Paid && records.open_for_payment(payment).await? =>
+        {
+            Err(RecordError::TransactionConflict)
+        }
         Err(NotWritten::Refused(_)) => Err(RecordError::OutcomeConflict(*outcome)),
         Err(NotWritten::Conflict) => Err(RecordError::TransactionConflict),
         Err(NotWritten::Unavailable(error)) => Err(error.into()),

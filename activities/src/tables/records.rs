@@ -1038,7 +1038,10 @@ impl Records {
     ) -> TransactWriteItem {
         let refunded = *state == TransactionState::RefundSent;
         let before = match outcome {
-            Outcome::Paid => "outcome IN (:pending, :declined, :outcome)",
+            // Money that is ours is never recorded where nobody looks any more: see `open_for_payment`.
+            Outcome::Paid => {
+                "(outcome IN (:pending, :outcome) OR (outcome = :declined AND attribute_exists(openShard)))"
+            }
             Outcome::Declined => "outcome IN (:pending, :outcome)",
             Outcome::Returned if refunded => {
                 "outcome IN (:pending, :paid, :outcome) \
@@ -1053,7 +1056,7 @@ impl Records {
             .key("tokenId", s(payment.record_key.as_str()))
             .update_expression(
                 "SET outcome = :outcome, #status = :isPaid, decidedAt = if_not_exists(decidedAt, :now) \
-                 REMOVE unknownSince, troubleSince",
+                 REMOVE unknownSince",
             )
             .condition_expression(format!("chargeId = :charge AND {before}"))
             .expression_attribute_names("#status", "status")
@@ -1077,6 +1080,28 @@ impl Records {
                 .expression_attribute_values(":orderPaid", s("orderPaid")),
         };
         transact_update(update)
+    }
+
+    /// Opens a record again that was closed as declined, or given up, while an execution was about to record that the bank has
+    /// authorised its charge. The attempt stays: that execution goes on. `false` when it is not closed so.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn open_for_payment(&self, payment: &Payment) -> Result<bool, TableError> {
+        self.update_if(
+            "open the payment record again for the bank's decision",
+            payment.record_key.as_str(),
+            "SET outcome = :pending, openShard = :shard, lookAgainAt = :now REMOVE closedAt, closedAs, decidedAt",
+            "chargeId = :charge AND outcome = :declined AND attribute_not_exists(openShard)",
+            [
+                (":pending", Some(s("pending"))),
+                (":declined", Some(s("declined"))),
+                (":charge", Some(s(payment.charge_id.as_str()))),
+                (":shard", Some(n(payment.record_key.open_shard()))),
+                (":now", Some(n(clock::now_seconds()))),
+            ],
+        )
+        .await
     }
 
     /// For a transaction: the order is paid by this charge. Holds only while the bank's decision is `paid` and nobody

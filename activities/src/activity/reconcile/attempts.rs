@@ -22,19 +22,51 @@ const SHOP_IS_TOLD_AFTER: i64 = 3 * DAY;
 const SHOP_IS_AWAY: &str = "NotificationFailed";
 
 impl Run<'_> {
-    /// Starts the execution of the record's attempt. Where there is one already, goes on by what became of it.
+    /// For a pending payment about which the bank has just answered: starts the execution of the record's attempt. Where there is
+    /// one already, goes on by what became of it.
     pub(super) async fn go_on(
         &self,
         record: &Record,
         charge_id: &ChargeId,
     ) -> Result<Done, String> {
-        match self.start(record, charge_id, record.attempt).await? {
-            Started::Now => {
-                self.put_off(record, super::MINUTE, Noted::Nothing).await?;
-                Ok(Done::Started)
+        match self.start(record, charge_id, record.attempt).await {
+            Ok(Started::Now) => self.started(record).await,
+            Ok(Started::Already) => {
+                match self.parts.executions.find(charge_id, record.attempt).await {
+                    Ok(Some(execution)) => self.after(record, charge_id, execution).await,
+                    // AWS forgot it just now: the name is free.
+                    Ok(None) => Ok(Done::Later),
+                    Err(error) => self.trouble(record, error.to_string()).await,
+                }
             }
-            Started::Already => self.after(record, charge_id).await,
+            Err(reason) => self.trouble(record, reason).await,
         }
+    }
+
+    /// For a payment that the bank has decided and that is open all the same: goes on by what became of the execution of its
+    /// attempt. Before another one is started, the bank must answer: without it, each would end where it begins.
+    pub(super) async fn go_on_decided(
+        &self,
+        record: &Record,
+        charge_id: &ChargeId,
+    ) -> Result<Done, String> {
+        match self.parts.executions.find(charge_id, record.attempt).await {
+            Ok(Some(execution)) => self.after(record, charge_id, execution).await,
+            Ok(None) => match self.bank_answers(charge_id).await {
+                Ok(()) => match self.start(record, charge_id, record.attempt).await {
+                    Ok(Started::Now) => self.started(record).await,
+                    Ok(Started::Already) => Ok(Done::Later),
+                    Err(reason) => self.trouble(record, reason).await,
+                },
+                Err(reason) => self.without_bank(record, reason).await,
+            },
+            Err(error) => self.trouble(record, error.to_string()).await,
+        }
+    }
+
+    async fn started(&self, record: &Record) -> Result<Done, String> {
+        self.put_off(record, super::MINUTE, Noted::Nothing).await?;
+        Ok(Done::Started)
     }
 
     /// Starts the execution of an attempt.
@@ -60,17 +92,32 @@ impl Run<'_> {
         started.map_err(text)
     }
 
+    /// Whether the bank answers to the question that every execution begins with.
+    async fn bank_answers(&self, charge_id: &ChargeId) -> Result<(), String> {
+        self.key().await?;
+        self.bank.inquire(charge_id).await.map(drop).map_err(text)
+    }
+
+    /// The bank does not answer, or does not know the charge by this key: whatever has failed, another attempt would fail, too.
+    async fn without_bank(&self, record: &Record, reason: String) -> Result<Done, String> {
+        let since = trouble_since(record, self.now);
+        if let Some(kind) = told(record, "BankUnavailable", since, self.now) {
+            self.tell(kind, None, "BankUnavailable", self.now - since);
+        }
+        self.trouble(record, reason).await
+    }
+
     /// An execution of this attempt was started before.
-    async fn after(&self, record: &Record, charge_id: &ChargeId) -> Result<Done, String> {
+    async fn after(
+        &self,
+        record: &Record,
+        charge_id: &ChargeId,
+        execution: Execution,
+    ) -> Result<Done, String> {
         let name = execution_name(charge_id, record.attempt);
-        let found = self.parts.executions.find(charge_id, record.attempt).await;
-        let Some(execution) = found.map_err(text)? else {
-            // AWS forgot it just now: the name is free.
-            return Ok(Done::Later);
-        };
         let ended_at = execution.ended_at.unwrap_or(self.now);
-        match turn::after(execution.standing.clone()) {
-            Turn::Running => self.running(record, &name, &execution).await,
+        match turn::after(execution.standing) {
+            Turn::Running => self.running(record, &name, execution.started_at).await,
             Turn::Person(error) => {
                 let stands_for = (self.now - ended_at).max(0);
                 self.tell(Kind::Definite, Some(&name), &error, stands_for);
@@ -79,22 +126,18 @@ impl Run<'_> {
                 Ok(Done::Stands)
             }
             Turn::NextAttempt(error) => {
-                let since = record.trouble_since.unwrap_or(ended_at);
-                if let Some(kind) = told(record, &error, since, self.now) {
-                    self.tell(kind, Some(&name), &error, self.now - since);
+                if record.outcome.is_some()
+                    && let Err(reason) = self.bank_answers(charge_id).await
+                {
+                    return self.without_bank(record, reason).await;
                 }
-                self.next_attempt(record, charge_id, since).await
+                self.next_attempt(record, charge_id, &name, &error).await
             }
         }
     }
 
-    async fn running(
-        &self,
-        record: &Record,
-        name: &str,
-        execution: &Execution,
-    ) -> Result<Done, String> {
-        let pause = as_long_as_since(execution.started_at, self.now);
+    async fn running(&self, record: &Record, name: &str, started_at: i64) -> Result<Done, String> {
+        let pause = as_long_as_since(started_at, self.now);
         self.put_off(record, pause, Noted::Nothing).await?;
         let Some(since) = overdue_since(record, self.now) else {
             return Ok(Done::Running);
@@ -108,22 +151,36 @@ impl Run<'_> {
         Ok(Done::Stands)
     }
 
-    /// Counts the attempt that ended, and starts the next one. Whoever dies between the two leaves a record that is due again.
+    /// Counts the attempt that ended with this error, and starts the next one. Whoever dies between the two leaves a record
+    /// that is due again.
     async fn next_attempt(
         &self,
         record: &Record,
         charge_id: &ChargeId,
-        trouble_since: i64,
+        name: &str,
+        error: &str,
     ) -> Result<Done, String> {
+        let since = trouble_since(record, self.now);
         let records = &self.parts.checkouts.records;
-        let again_at = self.now + as_long_as_since(trouble_since, self.now);
-        let counted = records.count_attempt(record, trouble_since, again_at).await;
+        let again_at = self.now + as_long_as_since(since, self.now);
+        let counted = records.count_attempt(record, since, again_at).await;
+        // An index may be behind: only what is counted was so.
         let Some(attempt) = counted.map_err(text)? else {
             return Ok(Done::Later);
         };
+        if let Some(kind) = told(record, error, since, self.now) {
+            self.tell(kind, Some(name), error, self.now - since);
+        }
         self.start(record, charge_id, attempt).await?;
         Ok(Done::Restarted)
     }
+}
+
+/// Since when there is the trouble that keeps the payment from going on: what was in the way of the bank's decision does not
+/// count for what comes after it. Trouble that is seen for the first time begins now.
+fn trouble_since(record: &Record, now: i64) -> i64 {
+    let since = record.trouble_since.unwrap_or(now);
+    since.max(record.decided_at.unwrap_or(since))
 }
 
 /// Whether a person is told of an attempt that failed for a technical reason, though the system goes on by itself; and as
@@ -192,6 +249,22 @@ mod tests {
         }
         let told = told(&paid, SHOP_IS_AWAY, NOW, NOW + DAY);
         assert_eq!(told, Some(Kind::Shop));
+    }
+
+    #[test]
+    fn trouble_before_the_decision_does_not_count_after_it() {
+        let at_decision = ("decidedAt", at(NOW - 60));
+        let before = ("troubleSince", n(NOW - 2 * HOUR));
+        for (attributes, since) in [
+            (vec![], NOW),
+            (vec![before.clone()], NOW - 2 * HOUR),
+            (vec![before, at_decision.clone()], NOW - 60),
+            (vec![at_decision], NOW),
+        ] {
+            let mut attributes = attributes;
+            attributes.push(("outcome", s("paid")));
+            assert_eq!(trouble_since(&record(&attributes), NOW), since);
+        }
     }
 
     #[test]

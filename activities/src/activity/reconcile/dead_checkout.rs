@@ -6,7 +6,7 @@
 use futures_util::future::join_all;
 
 use super::pending::Word;
-use super::{DAY, Done, HOUR, MINUTE, Run, age, text};
+use super::{DAY, Done, HOUR, MINUTE, Run, age, lacking, text};
 use crate::bank::BankError;
 use crate::domain::charge::Charge;
 use crate::domain::ids::ReferenceOrder;
@@ -28,11 +28,10 @@ const ORPHAN_AGAIN_AFTER: i64 = DAY;
 impl Run<'_> {
     /// Looks for the charge of a dead checkout.
     pub(super) async fn find_charge(&self, record: &Record) -> Result<Done, String> {
-        let age = age(record, self.now)?;
-        let reference = record
-            .reference_order
-            .as_ref()
-            .ok_or("the record has neither charge nor reference")?;
+        let age = age(record, self.now);
+        let Some(reference) = &record.reference_order else {
+            return self.unreadable(&lacking(record, "chargeId")).await;
+        };
         let key = match self.key().await {
             Ok(key) => key,
             Err(reason) => return self.trouble(record, reason).await,
@@ -56,6 +55,9 @@ impl Run<'_> {
             Ok(Some(charge)) if is_of(record, &charge, livemode) => {
                 return self.adopt(record, &charge, livemode).await;
             }
+            Ok(Some(charge)) if is_of_another_mode(record, &charge, livemode) => {
+                ByReference::NotAnswered("its answer is of the other mode".to_owned())
+            }
             Ok(Some(_)) => ByReference::Differs,
             Ok(None) => ByReference::None,
             Err(error @ BankError::Refused { .. }) => ByReference::Refused(error.to_string()),
@@ -65,16 +67,28 @@ impl Run<'_> {
             }
             Err(error @ BankError::Unavailable(_)) => ByReference::NotAnswered(error.to_string()),
         };
+        if !matches!(by_reference, ByReference::NotAnswered(_)) {
+            self.bank_answered.set(true);
+        }
         let found = match (by_reference, not_answered) {
             (ByReference::Differs, _) => ByReference::Differs,
             (_, Some(reason)) => ByReference::NotAnswered(reason),
             (by_reference, None) => by_reference,
         };
-        let unanswered_for = record.trouble_since.map_or(0, |since| self.now - since);
-        let trusted = self.parts.finds_by_reference && key.made(record);
+        // While the bank answers to nothing it is an outage, however long it lasts.
+        let unanswered_for = match record.trouble_since {
+            Some(since) if self.bank_answered.get() => self.now - since,
+            _ => 0,
+        };
+        let trusted = self.parts.finds_by_reference && key.surely_made(record);
         match without_charge(found, named, trusted, age, unanswered_for) {
             Next::LookIn(seconds) => self.put_off(record, seconds, Noted::Answered).await,
             Next::Failed(reason) => self.trouble(record, reason).await,
+            // Asked with another key meanwhile, as after one that was refused.
+            Next::NeverCharged if !self.asks_with_the_key_of(record).await => {
+                self.trouble(record, "the bank's key has changed meanwhile".to_owned())
+                    .await
+            }
             Next::NeverCharged => {
                 let closed = self.parts.checkouts.close_never_charged(record, reference);
                 Ok(if closed.await.map_err(text)? {
@@ -86,6 +100,12 @@ impl Run<'_> {
             }
             Next::Person(reason) => self.orphan(record, reference, &reason).await,
         }
+    }
+
+    /// Whether the bank is asked with the key that the record's checkout used, as far as can be told now.
+    async fn asks_with_the_key_of(&self, record: &Record) -> bool {
+        let now = self.bank.fingerprint().await.ok();
+        now.is_some() && now == record.bank_key
     }
 
     async fn adopt(
@@ -184,6 +204,10 @@ fn without_charge(
         ByReference::Differs => {
             because("the bank's charge is over another amount, currency or mode")
         }
+        // For a day it may be an outage, whatever its status.
+        ByReference::Refused(reason) if finds_by_reference && age < CERTAIN_AFTER => {
+            Next::Failed(reason)
+        }
         ByReference::Refused(reason) if finds_by_reference => Next::Person(reason),
         // For a day it may be an outage. What never gets an answer after that is no outage.
         ByReference::NotAnswered(reason) if unanswered_for >= CERTAIN_AFTER => Next::Person(reason),
@@ -204,6 +228,15 @@ fn is_of(record: &Record, charge: &Charge, livemode: bool) -> bool {
     with_charge(record, charge)
         .payment()
         .is_some_and(|payment| charge.judge(&payment.expected(livemode)).is_ok())
+}
+
+/// Whether this charge is the record's but for the mode: then the key is another one.
+fn is_of_another_mode(record: &Record, charge: &Charge, livemode: bool) -> bool {
+    let with_charge = with_charge(record, charge);
+    let judged = with_charge
+        .payment()
+        .map(|payment| charge.judge(&payment.expected(livemode)).map(drop));
+    matches!(judged, Some(Err(mismatch)) if mismatch.is_of_the_mode())
 }
 
 fn with_charge(record: &Record, charge: &Charge) -> Record {
@@ -253,8 +286,10 @@ mod tests {
         let refused = || ByReference::Refused("400".to_owned());
         let next = |trusted, age| without_charge(refused(), !NAMED, trusted, age, 0);
         assert_eq!(next(!TRUSTED, 5 * MINUTE), Next::LookIn(15 * MINUTE));
-        assert!(matches!(next(!TRUSTED, DAY), Next::Person(_)));
-        assert!(matches!(next(TRUSTED, 5 * MINUTE), Next::Person(_)));
+        assert!(matches!(next(TRUSTED, 5 * MINUTE), Next::Failed(_)));
+        for trusted in [TRUSTED, !TRUSTED] {
+            assert!(matches!(next(trusted, DAY), Next::Person(_)));
+        }
     }
 
     #[test]

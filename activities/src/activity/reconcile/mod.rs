@@ -11,6 +11,7 @@ mod dead_checkout;
 mod pending;
 pub mod turn;
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -41,8 +42,8 @@ const RECORDS_AT_MOST: usize = 10_000;
 /// How many records that need the bank are looked at side by side: with a bank that takes half a second, all shards together
 /// ask it some 2,000 times a second.
 const ASKING_AT_ONCE: usize = 128;
-/// How many records that need no bank are looked at side by side.
-const OTHERS_AT_ONCE: usize = 8;
+/// How many others are looked at side by side: those that the bank has decided.
+const OTHERS_AT_ONCE: usize = 32;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -52,6 +53,8 @@ const DAY: i64 = 24 * HOUR;
 const ABANDONED_AFTER: i64 = 7 * DAY;
 /// When what stands for a person is looked at again for the first time, and at the latest.
 const STANDS_AGAIN_AFTER: (i64, i64) = (15 * MINUTE, DAY);
+/// When a record that cannot be read is looked at, and told of, again.
+const UNREADABLE_AGAIN_AFTER: i64 = 6 * HOUR;
 
 /// What the schedule says.
 #[derive(Debug, Default, Deserialize)]
@@ -130,6 +133,11 @@ impl Key {
             .as_ref()
             .is_none_or(|key| *key == self.fingerprint)
     }
+
+    /// Whether the record says that its charge was asked for with this key.
+    fn surely_made(&self, record: &Record) -> bool {
+        record.bank_key.as_ref() == Some(&self.fingerprint)
+    }
 }
 
 /// One run: whom it asks, and at what time it looks.
@@ -140,6 +148,8 @@ struct Run<'a> {
     key: OnceCell<Result<Key, String>>,
     begun: Instant,
     now: i64,
+    /// Whether the bank has answered to anything in this run.
+    bank_answered: Cell<bool>,
 }
 
 /// Looks at every open record that is due, of one shard or of all. A record or a shard that something goes wrong with stops
@@ -152,6 +162,7 @@ pub async fn reconcile(parts: &Parts, input: &Input) -> Report {
         key: OnceCell::new(),
         begun,
         now: clock::now_seconds(),
+        bank_answered: Cell::new(false),
     };
     let shards = match input.shard {
         Some(shard) => shard..shard.saturating_add(1),
@@ -176,7 +187,7 @@ impl Run<'_> {
         key.await.as_ref().map_err(Clone::clone)
     }
 
-    /// Looks at what is due in a shard. What needs no bank goes beside what does, and waits for none of it.
+    /// Looks at what is due in a shard. What the bank has decided goes beside what it has not, and waits for none of it.
     async fn shard(&self, shard: u8) -> Report {
         let mut report = Report {
             shards: 1,
@@ -276,11 +287,14 @@ impl Run<'_> {
     }
 
     async fn settle(&self, record: &Record) -> Result<Done, String> {
+        if record.open_since.is_none() {
+            return self.unreadable(&lacking(record, "openSince")).await;
+        }
         match record.payment() {
             Some(payment) if record.outcome.is_none() => {
                 self.ask_about(record, &payment.charge_id).await
             }
-            Some(payment) => self.go_on(record, &payment.charge_id).await,
+            Some(payment) => self.go_on_decided(record, &payment.charge_id).await,
             None => self.find_charge(record).await,
         }
     }
@@ -296,7 +310,7 @@ impl Run<'_> {
             "a payment needs a person"
         );
         let records = &self.parts.checkouts.records;
-        let put_off = records.put_off_unreadable(record, self.now + STANDS_AGAIN_AFTER.1);
+        let put_off = records.put_off_unreadable(record, self.now + UNREADABLE_AGAIN_AFTER);
         put_off.await.map_err(text)?;
         Ok(Done::Stands)
     }
@@ -371,15 +385,21 @@ fn due_at(record: &Result<Record, Unreadable>) -> i64 {
 }
 
 /// The record's age in seconds.
-fn age(record: &Record, now: i64) -> Result<i64, String> {
-    let since = record.open_since.ok_or_else(|| {
-        TableError::Unreadable {
+fn age(record: &Record, now: i64) -> i64 {
+    now - record.open_since.unwrap_or(now)
+}
+
+/// A record that lacks what it cannot be looked after without.
+fn lacking(record: &Record, attribute: &'static str) -> Unreadable {
+    Unreadable {
+        key: record.key.clone(),
+        look_again_at: record.look_again_at,
+        order_id: Some(record.order_id.clone()),
+        error: TableError::Unreadable {
             table: "card-payment-record",
-            attribute: "openSince",
-        }
-        .to_string()
-    })?;
-    Ok(now - since)
+            attribute,
+        },
+    }
 }
 
 impl Report {

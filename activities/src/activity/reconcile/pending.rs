@@ -48,12 +48,13 @@ impl Run<'_> {
             Ok(key) => key,
             Err(reason) => return self.trouble(record, reason).await,
         };
-        let age = age(record, self.now)?;
+        let age = age(record, self.now);
         let Some(payment) = record.payment() else {
             return Ok(Done::Later);
         };
         let word = match self.bank.inquire(charge_id).await {
             Ok(charge) => {
+                self.bank_answered.set(true);
                 let word = Word::of(&charge, &payment, key.livemode);
                 if let Word::UnknownState = word {
                     charge.log_unknown_state();
@@ -81,7 +82,10 @@ impl Run<'_> {
             }
             Word::Undecided if age > ABANDONED_AFTER => self.give_up(record, &payment, age).await,
             Word::Undecided | Word::UnknownState => {
-                self.put_off(record, look_again_after(age), Noted::Answered)
+                let pause = look_again_after(age);
+                // What the bank has signed it will say, too, when its copies have come along.
+                let latest = if record.paid_notified { HOUR } else { DAY };
+                self.put_off(record, pause.min(latest), Noted::Answered)
                     .await
             }
         }
@@ -128,13 +132,20 @@ impl Run<'_> {
     async fn give_up(&self, record: &Record, payment: &Payment, age: i64) -> Result<Done, String> {
         if record.paid_notified {
             // It has signed that it holds the money, and says now that nothing was decided.
-            self.tell(
-                Kind::Definite,
-                None,
-                "OutcomeConflict",
-                age - ABANDONED_AFTER,
-            );
-            self.put_off(record, DAY, Noted::Answered).await?;
+            if record
+                .trouble_since
+                .is_none_or(|since| self.now - since < HOUR)
+            {
+                return self
+                    .trouble(
+                        record,
+                        "the bank has signed a decision that it does not tell".to_owned(),
+                    )
+                    .await;
+            }
+            let stands_for = age - ABANDONED_AFTER;
+            self.tell(Kind::Definite, None, "OutcomeConflict", stands_for);
+            self.put_off(record, DAY, Noted::Nothing).await?;
             return Ok(Done::Stands);
         }
         let Checkouts {

@@ -1,5 +1,7 @@
 //! Payments that nobody called back for, and checkouts that died: what reconciliation makes of them.
 
+use payment3_activities::bank::GatewaySecret;
+use payment3_bank::{PUBLIC_KEY, SECRET_KEY};
 use payment3_local::random;
 use payment3_local::shopper::{self, CARD_APPROVED};
 use serde_json::{Value, json};
@@ -9,6 +11,14 @@ use crate::support::{NEW_USER_PATH, TestApp, assert_closed, charge_on};
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
+
+/// What records hold of the sandbox bank's key.
+fn bank_key() -> String {
+    let secret =
+        json!({"url": "https://gateway.example", "b2c": format!("{PUBLIC_KEY}:{SECRET_KEY}")});
+    let secret = GatewaySecret::parse(&secret.to_string()).expect("a secret");
+    secret.fingerprint()
+}
 
 impl TestApp {
     /// The record of a checkout that died before it stored a charge; not due yet.
@@ -22,6 +32,7 @@ impl TestApp {
             "orderId": order.order_id, "ownerId": order.owner_id, "amountSatang": 150_000, "currency": "THB",
             "referenceOrder": reference, "saveCard": true, "outcome": "pending", "status": false, "attempt": 0,
             "openShard": 3, "lookAgainAt": i64::from(u32::MAX), "openSince": "2026-01-01T00:00:00Z",
+            "bankKey": bank_key(),
         });
         self.put_record(&record).await;
         (record, order)
@@ -277,6 +288,43 @@ async fn a_payment_that_was_given_up_pays_when_the_bank_decides_after_all() {
         assert_eq!(record["closedAs"], "paid", "{how}");
         assert_eq!(app.told(&order).await, ["payment.succeeded"], "{how}");
     }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_payment_that_is_given_up_under_an_execution_is_open_when_the_bank_has_authorised_it() {
+    let app = TestApp::connect().await;
+    let order = app.order().await;
+    let page = app.check_out(&order, CARD_APPROVED).await;
+    let charge = charge_on(&page);
+    let key = app.key_of(&charge).await;
+    // The execution has looked the record up. Then it is given up, and the shopper passes 3-D Secure after all.
+    let payment = app
+        .call("lookup-record", &json!({"chargeId": charge}))
+        .await
+        .expect("a payment");
+    app.make_older(&key, 8 * DAY).await;
+    app.reconcile().await;
+    assert_eq!(app.record(&charge).await["closedAs"], "abandoned");
+    shopper::authenticate(&page).await.expect("the bank's page");
+    let now = jiff::Timestamp::now().as_second();
+    let decision = json!({
+        "payment": payment, "outcome": "paid", "transactionState": "Authorized", "askedAt": now,
+    });
+    let first = app.call("record-outcome", &decision).await;
+    assert_eq!(first, Err("TransactionConflict".to_owned()));
+    app.call("record-outcome", &decision)
+        .await
+        .expect("recorded");
+    // The execution dies here. The record is open, so that somebody comes back to it.
+    let record = app.read_record(&key).await;
+    assert!(record["openShard"].is_number(), "{record}");
+    assert_eq!(record["outcome"], "paid");
+    app.make_older(&key, 8 * DAY).await;
+    app.reconcile().await;
+    app.execution(&charge).await;
+    assert_eq!(app.payment_of(&order).await["paymentId"], charge.as_str());
+    assert_closed(&app.record(&charge).await);
 }
 
 #[tokio::test]

@@ -358,6 +358,18 @@ async fn real_clients(running: Running) -> Result<()> {
 /// One after the other: they stop and starve what the others need. In an environment of their own: what other tests left open
 /// or broken, the runbook's commands would find, too.
 async fn runbook(interrupt: &mut Interrupt) -> Result<()> {
+    // First whether every promise and every command of the page has its test: that needs no environment.
+    let package = env!("CARGO_PKG_NAME");
+    let page = [
+        "test",
+        "--package",
+        package,
+        "--test",
+        "runbook",
+        "--",
+        "document::",
+    ];
+    interrupt.or(cargo(&page)).await?;
     let options = Options {
         directory: workspace::local_dir().join("test-runbook"),
         branch: "runbook".to_owned(),

@@ -1,7 +1,5 @@
 //! Whether the condition of a deployed alarm is met: asked of the local AWS by what the alarm itself names.
 
-use payment3_local::aws::Aws;
-use payment3_local::executions::Executions;
 use payment3_local::outputs::Outputs;
 use serde_json::{Value, json};
 
@@ -112,20 +110,5 @@ impl Alarm {
         let found = call(&self.outputs, target, &body).await;
         let points = found["Datapoints"].as_array().expect("points").iter();
         self.assert_reached(points.filter_map(|point| point["Sum"].as_f64()).sum());
-    }
-
-    /// Asserts that this execution ended with the status which the alarm counts.
-    pub(crate) async fn assert_met_by_an_execution(&self, metric: &str, status: &str, name: &str) {
-        let watched = (self.text("Namespace"), self.text("MetricName"));
-        assert_eq!(watched, ("AWS/States", metric));
-        let machine = self.description["Dimensions"][0]["Value"].as_str();
-        assert_eq!(machine, Some(self.outputs.state_machine_arn.as_str()));
-        let aws = Aws::at(&self.outputs.aws_endpoint);
-        let executions = Executions::of(&aws, &self.outputs.state_machine_arn);
-        let found = executions.find(name).await.expect("executions");
-        assert_eq!(
-            found.map(|execution| execution.status).as_deref(),
-            Some(status)
-        );
     }
 }

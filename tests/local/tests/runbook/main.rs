@@ -7,8 +7,11 @@ mod api;
 mod branches;
 mod conditions;
 mod document;
+mod helpers;
 mod lines;
 mod shell;
+mod standing;
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]
 #[path = "../e2e/support.rs"]
 mod support;
+mod tools;

@@ -1,10 +1,16 @@
 //! Whether the condition of a deployed alarm is met: asked of the local AWS by what the alarm itself names.
 
+use std::time::Duration;
+
 use payment3_local::outputs::Outputs;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::api::call;
 use crate::lines::{counts, number};
+
+/// How long log lines may take until they are found.
+const LOGS_WITHIN: Duration = Duration::from_secs(15);
 
 /// Every alarm of a branch.
 pub(crate) async fn deployed_alarms(outputs: &Outputs) -> Vec<Value> {
@@ -60,7 +66,15 @@ impl Alarm {
 
     /// Asserts that the metric which this alarm watches, got as the deployed metric filters get it, reaches the threshold.
     pub(crate) async fn assert_met_in_the_logs(&self) {
-        self.assert_reached(self.value_in_the_logs().await);
+        // A function's lines come a moment after its answer.
+        let give_up = Instant::now() + LOGS_WITHIN;
+        let threshold = self.description["Threshold"].as_f64().expect("threshold");
+        let mut value = self.value_in_the_logs().await;
+        while value < threshold && Instant::now() < give_up {
+            sleep(Duration::from_millis(500)).await;
+            value = self.value_in_the_logs().await;
+        }
+        self.assert_reached(value);
     }
 
     /// What the metric filters make of the log lines since the watch began: the sum, or the largest, as the alarm says.

@@ -1,5 +1,6 @@
 //! What happens around a payment while it stands, and how it is looked at.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use payment3_local::executions::ExecutionReport;
 use payment3_local::faults::matrix::shorten_waits;
 use payment3_local::http::client;
@@ -258,11 +259,23 @@ pub(crate) async fn write_line(app: &TestApp, group: &str, line: &Value) {
 }
 
 impl TestApp {
-    /// Has reconciliation look at a charge's payment now, whenever it would by itself.
+    /// Has reconciliation look at a charge's payment now, whenever it would by itself. One that is closed stays so.
     pub(crate) async fn make_due(&self, charge: &str) {
         let key = self.key_of(charge).await;
-        self.change_record(&key, "SET lookAgainAt = :past", &[(":past", json!(1))])
-            .await;
+        let update = self.aws.dynamodb.update_item();
+        let update = update
+            .table_name(self.table("card-payment-record"))
+            .key("tokenId", AttributeValue::S(key))
+            .update_expression("SET lookAgainAt = :past")
+            .condition_expression("attribute_exists(openShard)")
+            .expression_attribute_values(":past", AttributeValue::N("1".into()));
+        match update.send().await {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_conditional_check_failed_exception()) => {}
+            update => drop(update.expect("changed")),
+        }
     }
 
     /// In how many seconds reconciliation looks at a charge's payment the next time.

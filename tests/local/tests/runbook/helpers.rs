@@ -143,7 +143,8 @@ impl TestApp {
 }
 
 /// The record of a checkout that died two days ago before it stored a charge, and for which the bank is still being asked.
-pub(crate) async fn dead_checkout(app: &TestApp, order: &Order) -> (String, String) {
+/// Reconciliation looks at it from `due` on, in seconds since 1970.
+pub(crate) async fn dead_checkout(app: &TestApp, order: &Order, due: i64) -> (String, String) {
     let token = shopper::card_token(&app.outputs, CARD_APPROVED)
         .await
         .expect("token");
@@ -154,7 +155,7 @@ pub(crate) async fn dead_checkout(app: &TestApp, order: &Order) -> (String, Stri
         "tokenId": key, "token": token,
         "orderId": order.order_id, "ownerId": order.owner_id, "amountSatang": 150_000, "currency": "THB",
         "referenceOrder": reference, "saveCard": true, "outcome": "pending", "status": false, "attempt": 0,
-        "openShard": 3, "lookAgainAt": 1, "openSince": since.to_string(),
+        "openShard": 3, "lookAgainAt": due, "openSince": since.to_string(),
     }))
     .await;
     let asked = json!({

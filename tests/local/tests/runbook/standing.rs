@@ -569,10 +569,10 @@ async fn orphan_checkout() {
     let app = TestApp::connect().await;
     // By the reference, or by an id that somebody named.
     let order = app.order().await;
-    let (token, reference) = dead_checkout(&app, &order).await;
+    let (token, reference) = dead_checkout(&app, &order, 1).await;
     let found = app.charge_at_the_bank(&token, &reference).await;
     let named_order = app.order().await;
-    let (named_token, named_reference) = dead_checkout(&app, &named_order).await;
+    let (named_token, named_reference) = dead_checkout(&app, &named_order, 1).await;
     let named = app.charge_at_the_bank(&named_token, &named_reference).await;
     let named_charge = named.charge_id().expect("charge");
     let key = app.look.key_of_token(&named_token).expect("a token");
@@ -594,7 +594,7 @@ async fn orphan_checkout() {
     let order = app.order().await;
     let mut dead = Vec::new();
     for _ in 0..3 {
-        let (token, reference) = dead_checkout(&app, &order).await;
+        let (token, reference) = dead_checkout(&app, &order, 1).await;
         let key = app.look.key_of_token(&token).expect("a token");
         dead.push((key, token, reference));
     }

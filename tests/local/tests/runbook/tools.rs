@@ -11,6 +11,8 @@ use crate::document::{block, promised};
 use crate::helpers::{Function, compact, dead_checkout, sent_again};
 use crate::support::{TestApp, charge_on};
 
+/// A moment at which no run of the schedule looks at what is due.
+const NOT_DUE: i64 = 9_999_999_999;
 /// How long a payment may take to come to its end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -172,7 +174,7 @@ async fn other_cards_of_an_order_wait_for_a_dead_checkout_until_it_is_closed() {
     ]);
     let app = TestApp::connect().await;
     let order = app.order().await;
-    let (token, reference) = dead_checkout(&app, &order).await;
+    let (token, reference) = dead_checkout(&app, &order, NOT_DUE).await;
     let key = app.look.key_of_token(&token).expect("a token");
     let refused = shopper::checkout(&app.outputs, &order, CARD_APPROVED).await;
     let refused = format!("{:#}", refused.expect_err("it waits"));
@@ -191,7 +193,7 @@ async fn other_cards_of_an_order_wait_for_a_dead_checkout_until_it_is_closed() {
 
     // Half an hour ends it by itself.
     let order = app.order().await;
-    let (token, _) = dead_checkout(&app, &order).await;
+    let (token, _) = dead_checkout(&app, &order, NOT_DUE).await;
     let ago = jiff::Timestamp::now().as_second() - 30 * 60;
     let row = ("orderId", order.order_id.as_str());
     app.change_item(

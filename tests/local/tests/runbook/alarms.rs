@@ -558,7 +558,7 @@ async fn every_alarm_tells_the_topic_with_its_link() {
     let app = TestApp::connect().await;
     let queue = listening_queue(&app).await;
     let alarms = deployed_alarms(&app.outputs).await;
-    assert_eq!(alarms.len(), 33);
+    assert_eq!(alarms.len(), 35);
     for alarm in &alarms {
         // From the other side first: what rings already would not ring again.
         let silence = alarm["TreatMissingData"] == "breaching";

@@ -96,9 +96,20 @@ impl Alarm {
 
     async fn values_of(&self, filter: &Value) -> Vec<f64> {
         let pattern = filter["filterPattern"].as_str().expect("pattern");
-        let value = filter["metricTransformations"][0]["metricValue"]
-            .as_str()
-            .expect("value");
+        let transformation = &filter["metricTransformations"][0];
+        let value = transformation["metricValue"].as_str().expect("value");
+        // A metric that is told apart: the alarm watches the lines of its own dimensions.
+        let own = self.description["Dimensions"].as_array();
+        let conditions: Vec<_> = own
+            .into_iter()
+            .flatten()
+            .map(|own| {
+                let name = own["Name"].as_str().expect("a name");
+                let field = transformation["dimensions"][name].as_str();
+                let field = field.expect("a dimension of the metric");
+                format!("{{ {field} = {} }}", own["Value"])
+            })
+            .collect();
         // Asked without a pattern, for the local AWS takes every JSON pattern to match everything.
         let body = json!({"logGroupName": filter["logGroupName"], "startTime": self.since});
         let found = call(&self.outputs, "Logs_20140328.FilterLogEvents", &body).await;
@@ -106,6 +117,7 @@ impl Alarm {
         events
             .filter_map(|event| event["message"].as_str())
             .filter(|line| counts(pattern, line))
+            .filter(|line| conditions.iter().all(|condition| counts(condition, line)))
             .map(|line| match value.parse() {
                 Ok(constant) => constant,
                 Err(_) => number(value, line),

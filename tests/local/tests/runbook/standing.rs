@@ -68,7 +68,7 @@ async fn an_outage_needs_nobody() {
 
     // It is tried again and again, and nobody is called for an hour.
     app.make_due(charge).await;
-    assert!(!app.rings("payment-stands").await);
+    assert!(!app.rings("payment-stands-technical").await);
     let failed = app.execution(&format!("{charge}-1")).await;
     assert_eq!(failed.status, "FAILED", "{failed:?}");
     let since = app.record(charge).await["troubleSince"].clone();
@@ -81,7 +81,7 @@ async fn an_outage_needs_nobody() {
     )
     .await;
     app.make_due(charge).await;
-    assert!(app.rings("payment-stands").await);
+    assert!(app.rings("payment-stands-technical").await);
     let failed = app.execution(&format!("{charge}-2")).await;
     assert_eq!(failed.status, "FAILED", "{failed:?}");
     let pause = app.looked_at_in(charge).await;
@@ -141,7 +141,7 @@ async fn what_only_a_person_can_decide_rings_until_it_is_closed() {
     for _ in 0..2 {
         app.make_due(charge).await;
         app.make_due(&left).await;
-        assert!(app.rings("payment-stands").await);
+        assert!(app.rings("payment-stands-definite").await);
         let pause = app.looked_at_in(charge).await;
         assert!((0..=DAY).contains(&pause), "{pause}");
     }
@@ -168,7 +168,7 @@ async fn what_only_a_person_can_decide_rings_until_it_is_closed() {
     assert_closed(&app.record(charge).await);
     assert_eq!(app.shown(&paid.order).await, "reversed");
     assert!(!shell.run("See what stands", "see").contains(charge));
-    assert!(!app.rings("payment-stands").await);
+    assert!(!app.rings("payment-stands-definite").await);
     assert_eq!(sent_again(&app, &shell, charge).await, ["payment.reversed"]);
     let bank = app.look.bank_charge(charge).await.expect("the bank");
     assert_eq!(bank["transaction_state"], "Voided", "{bank}");
@@ -218,7 +218,7 @@ async fn one_that_somebody_aborted_stands_until_it_is_started_again() {
     let charge = paid.charge_id();
     app.fails_to_be_told(&paid).await;
     app.make_due(charge).await;
-    assert!(app.rings("payment-stands").await);
+    assert!(app.rings("payment-stands-definite").await);
     let shell = app.shell_for(charge);
     let seen = shell.run("payment-stands", "see");
     assert!(seen.contains("\"because\":\"Aborted\""), "{seen}");
@@ -250,7 +250,7 @@ async fn a_shop_that_was_away_for_days_is_told_by_itself() {
     )
     .await;
     app.make_due(charge).await;
-    assert!(app.rings("payment-stands").await);
+    assert!(app.rings("payment-stands-shop").await);
     let seen = app.shell_for(charge).run("payment-stands", "see");
     assert!(seen.contains("\"kind\":\"shop\""), "{seen}");
     assert_failed(
@@ -478,7 +478,7 @@ async fn a_charge_that_the_bank_has_not_known_for_a_day_stands() {
     app.reconcile().await;
     assert_failed(&app.execution(&unknown).await, "ChargeMismatch");
     app.make_due(&unknown).await;
-    assert!(app.rings("payment-stands").await);
+    assert!(app.rings("payment-stands-definite").await);
     // The bank confirms that it has none.
     let shell = app.shell_for(&unknown).with("MONEY", "declined");
     shell.run("Close by hand", "close");
@@ -521,7 +521,7 @@ async fn unknown_state() {
         app.make_older(&app.key_of(payment.charge_id()).await, 8 * DAY)
             .await;
     }
-    assert!(app.rings("payment-stands").await);
+    assert!(app.rings("payment-stands-definite").await);
     let seen_standing = shell.run("payment-stands", "see");
     for payment in &payments {
         let charge = payment.charge_id();
@@ -550,7 +550,7 @@ async fn unknown_state() {
     let checked = shell.run("unknown-state", "check");
     assert!(checked.starts_with("returned\tNone\t2"), "{checked}");
     app.reconcile().await;
-    assert!(!app.rings("payment-stands").await);
+    assert!(!app.rings("payment-stands-definite").await);
 }
 
 #[tokio::test]

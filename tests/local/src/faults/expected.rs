@@ -55,7 +55,7 @@ const ADDS_CARD: &str = "add-card";
 const READS_ADDRESS: usize = 3;
 
 /// The rules. In all of them the shopper saw errors only, and left without having passed 3-D Secure.
-const RULES: [Rule; 4] = [
+const RULES: [Rule; 5] = [
     Rule {
         holds: |_, spoilt| {
             spoilt.is(CHECKOUT, "TransactWriteItems")
@@ -91,6 +91,16 @@ const RULES: [Rule; 4] = [
         },
         end: End::Abandoned,
         because: "what checkout needs was away for longer than the shopper tried to get to 3-D Secure",
+    },
+    Rule {
+        holds: |flow, spoilt| {
+            spoilt.step.call.function == CHECKOUT
+                && spoilt.after_charge
+                && spoilt.fault == Fault::Away
+                && flow == Flow::WithoutThreeDs
+        },
+        end: End::Paid,
+        because: "the bank had decided without the shopper, who left",
     },
 ];
 

@@ -20,6 +20,9 @@ const RUNS: usize = 12;
 /// How long a payment is waited for between two runs.
 const BETWEEN_RUNS: Duration = Duration::from_secs(10);
 
+/// How many executions whoever posts may start within minutes while the bank has decided nothing.
+const EXECUTIONS_AT_MOST: usize = 3;
+
 /// How far a victim's payment has come when it is attacked.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
@@ -298,7 +301,11 @@ impl Victim {
             (_, Some(_)) => {}
             (_, None) => found.push("the payment is never due".to_owned()),
         }
-        for name in app.executions_of(&self.charge).await {
+        let executions = app.executions_of(&self.charge).await;
+        if executions.len() > EXECUTIONS_AT_MOST {
+            found.push(format!("{} executions", executions.len()));
+        }
+        for name in executions {
             let execution = app.execution(&name).await;
             let asked = |state: &&str| {
                 matches!(

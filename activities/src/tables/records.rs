@@ -10,7 +10,7 @@
 //! | `resolution` | what we did about it: `orderPaid`, or `reversing` and then `reversed`. Each excludes the other, by condition |
 //! | `refundAskedAt` | when the bank was asked for a refund, one moment for each request that may have taken effect: without one, a refund at the bank is not ours |
 //! | `status` | whether `outcome` is `paid`: what readers of the former layout look at |
-//! | `attempt` | how many executions ended without settling the payment: at `AwaitBank`, or failed for a technical reason |
+//! | `attempt` | how many names of executions are used up: of those that ended without settling the payment, at `AwaitBank` or for a technical reason, and one each time the record was opened again |
 //! | `openShard`, `lookAgainAt` | the sparse index of open records; both gone once closed |
 //! | `notifiedCharges`, `returnedCharges` | while no charge is stored: those that the bank's signed notifications, or browsers that came back, named. Hints only |
 //! | `unknownSince` | since when the bank has not known the charge, in seconds since 1970; absent where its last answer was another one |
@@ -127,7 +127,7 @@ pub struct Record {
     pub outcome: Option<Outcome>,
     /// What we did about it.
     pub resolution: Option<Resolution>,
-    /// How many executions ended without settling the payment.
+    /// How many names of executions are used up: of those that did not settle the payment, and at each reopening.
     pub attempt: u32,
     /// When reconciliation looks next, in seconds since 1970.
     pub look_again_at: i64,
@@ -609,8 +609,9 @@ impl Records {
     }
 
     /// Opens a declined record again, closed or not, because the bank has authorised its charge after all: it is pending, as
-    /// for any other callback, and an attempt is counted, so that there is a name for another execution. `None` when the record is not what was read: somebody
-    /// else was first, or the bank's yes is recorded by now.
+    /// for any other callback, and an attempt is counted, so that there is a name for another execution. What is decided next
+    /// is dated anew. `None` when the record is not what was read: somebody else was first, or the bank's yes is recorded by
+    /// now.
     ///
     /// # Errors
     /// [`TableError`].
@@ -621,7 +622,7 @@ impl Records {
             .update_if(
                 "open the declined payment record again",
                 record.key.as_str(),
-                "SET outcome = :pending, attempt = :next, openShard = :shard, lookAgainAt = :now, paidNotifiedAt = :now REMOVE closedAt, closedAs",
+                "SET outcome = :pending, attempt = :next, openShard = :shard, lookAgainAt = :now, paidNotifiedAt = :now REMOVE closedAt, closedAs, decidedAt",
                 "outcome = :declined AND attempt = :read AND attribute_exists(chargeId)",
                 [
                     (":next", Some(n(next))),
@@ -939,7 +940,8 @@ impl Records {
             [
                 (":counted", Some(counted)),
                 (":read", read),
-                (":latest", Some(n(latest))),
+                (":latest", latest),
+                (":look", Some(n(record.look_again_at))),
                 (":attempt", Some(n(record.attempt))),
                 (":pending", Some(s("pending"))),
             ],

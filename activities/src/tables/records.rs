@@ -18,7 +18,7 @@
 //! | `bankKey` | which of the bank's keys made the charge ([`crate::bank::GatewaySecret::fingerprint`]): what another key does not know proves nothing |
 //! | `returnStarts`, `returnAskedAt` | when browsers' returns last started a further execution, and last had the bank asked: what bounds them |
 //! | `openSince`, `closedAt`, `closedAs` | when and as what |
-//! | `origin`, `sourceTable`, `sourceLayout` | for a record that was first the former system's, or master's ([`super::sources`]) |
+//! | `origin`, `sourceTable`, `sourceLayout`, `sourceKey` | for a record that was first the former system's, or master's ([`super::sources`]) |
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;

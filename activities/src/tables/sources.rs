@@ -101,6 +101,8 @@ pub struct Foreign {
     pub callback: Option<String>,
     charge_id: ChargeId,
     key: RecordKey,
+    /// The original's own key: in the old layout the card token.
+    source_key: String,
     handled_by: Option<String>,
     /// Absent only where the system that made the record has closed it.
     token: Option<CardToken>,
@@ -139,9 +141,11 @@ impl Foreign {
             Some(token) => token.record_key(),
             None => RecordKey::stored(id.to_owned()),
         };
+        let source_key = id.to_owned();
         let owner = identifier(&item, "ownerId").or_else(|| identifier(&item, "userId"));
         Ok(Self {
             origin,
+            source_key,
             order_id: identifier(&item, "orderId")
                 .and_then(|id| OrderId::new(id).ok())
                 .ok_or_else(|| missing("orderId"))?,
@@ -219,6 +223,9 @@ impl Foreign {
                 "sourceLayout".into(),
                 s(if self.old_layout { "old" } else { "current" }),
             ),
+            // Closing removes `token`, and a copy that is opened again has to find its original. An old one has the token for
+            // its key, in clear, in a table that the same functions read: no new secret stays here.
+            ("sourceKey".into(), s(&self.source_key)),
         ]);
         if let Some(token) = &self.token {
             item.insert("token".into(), s(token.expose()));
@@ -390,10 +397,11 @@ impl Sources {
     }
 
     /// For the transaction that records an outcome: the claim and the same outcome where the record came from. Holds
-    /// unless another stack was first. `None` for a record of our own.
+    /// unless another stack was first. `None` for a record of our own, and where the original is gone.
     ///
     /// # Errors
-    /// [`TableError`].
+    /// [`TableError`]; [`TableError::Unreadable`] for a copy that does not say where its original is: without the claim two
+    /// stacks would work on one payment.
     pub async fn source_update(
         &self,
         key: &RecordKey,
@@ -402,13 +410,7 @@ impl Sources {
         let Some(copy) = self.own.item(key.as_str()).await? else {
             return Ok(None);
         };
-        let old_layout = string(&copy, "sourceLayout") == Some("old");
-        let source_key = if old_layout {
-            string(&copy, "token")
-        } else {
-            Some(key.as_str())
-        };
-        let (Some(table), Some(source_key)) = (string(&copy, "sourceTable"), source_key) else {
+        let Some((table, source_key, old_layout)) = original(&copy, key)? else {
             return Ok(None);
         };
         // A record in our layout leaves the index of open ones: what is left to do is done here.
@@ -434,6 +436,29 @@ impl Sources {
         }
         Ok(Some(transact_update(update)))
     }
+}
+
+/// Where the original of a copy is: its table, its key there, and whether it has the old layout. `None` for a record that is no
+/// copy.
+fn original<'a>(
+    copy: &'a Item,
+    key: &'a RecordKey,
+) -> Result<Option<(&'a str, &'a str, bool)>, TableError> {
+    let Some(table) = string(copy, "sourceTable") else {
+        return Ok(None);
+    };
+    let old_layout = string(copy, "sourceLayout") == Some("old");
+    // Copies made before there was a `sourceKey` have their token until they are closed.
+    let source_key = match string(copy, "sourceKey") {
+        Some(source_key) => Some(source_key),
+        None if old_layout => string(copy, "token"),
+        None => Some(key.as_str()),
+    };
+    let source_key = source_key.ok_or(TableError::Unreadable {
+        table: TABLE,
+        attribute: "sourceKey",
+    })?;
+    Ok(Some((table, source_key, old_layout)))
 }
 
 /// What an old record lacks is taken from its order.
@@ -585,6 +610,37 @@ mod tests {
             let read = Record::read(&copy).unwrap();
             assert_eq!(read.bank_key.as_deref(), bank_key, "{of_this_layout}");
         }
+    }
+
+    #[test]
+    fn a_copy_finds_its_original_without_its_token_too() {
+        let owner = OwnerId::new("usr_1").unwrap();
+        let total = Satang::new(150_000).unwrap();
+        let mut of_master = old(&[("outcome", s("pending")), ("sourceKey", s("masters-own"))]);
+        of_master.insert("tokenId".into(), s("masters-key"));
+        for (item, source_key, is_old) in [
+            (old(&[]), "tokn_test_obviously_fake", true),
+            (of_master, "masters-key", false),
+        ] {
+            let foreign = Foreign::read(item, Origin::Borrowed).unwrap();
+            let mut copy = foreign.copy(&owner, total, "the-table");
+            copy.remove("token");
+            let found = original(&copy, &foreign.key).unwrap();
+            assert_eq!(found, Some(("the-table", source_key, is_old)));
+
+            // Made before there was a key of the original.
+            copy.remove("sourceKey");
+            let found = original(&copy, &foreign.key);
+            if is_old {
+                let error = found.unwrap_err();
+                assert!(error.to_string().contains("`sourceKey`"), "{error}");
+                copy.insert("token".into(), s(source_key));
+            }
+            let found = original(&copy, &foreign.key).unwrap();
+            assert_eq!(found, Some(("the-table", source_key, is_old)));
+        }
+        let own = old(&[("outcome", s("pending"))]);
+        assert_eq!(original(&own, &RecordKey::stored("k".into())), Ok(None));
     }
 
     #[test]

@@ -70,7 +70,7 @@ export const LOG_METRICS = {
   Refusals: { meaning: "Requests that the functions refused", functions: ["cardtoken", "callback"], lines: [[event("refusal")]], by: { code: "$.code" } },
   PaymentStands: {
     meaning: "Times that a person was told of a payment which does not go on without one, by who can end it: a judgement, a repair of this system, or the shop; told again about once a day",
-    functions: ["reconcile", "callback"],
+    functions: ["reconcile", "callback", "lookup-record"],
     lines: [[error("PaymentStands")]],
     by: { kind: "$.kind" },
   },
@@ -104,10 +104,10 @@ export const LOG_METRICS = {
     lines: [[error("OrderUnreadable")]],
   },
   OrphanCheckout: { meaning: "Checkouts of which the bank cannot say whether it charged", functions: ["reconcile"], lines: [[error("OrphanCheckout")]] },
-  OrphanCharge: { meaning: "Authorised charges that no record knows", functions: ["callback"], lines: [[error("OrphanCharge")]] },
+  OrphanCharge: { meaning: "Authorised charges that no record knows, or of which another stack that handles them does not say so", functions: ["callback"], lines: [[error("OrphanCharge")]] },
   UnknownState: {
     meaning: "Answers of the bank with a state, or a state beside a status, that is not known here",
-    functions: ["inquire-charge", "reconcile", "reverse-charge"],
+    functions: ["inquire-charge", "callback", "reconcile", "reverse-charge"],
     lines: [[error("UnknownState")]],
   },
   RefusalNeedsPerson: { meaning: "Orders that refuse a payment which this system must not reverse by itself", functions: ["pay-order"], lines: [[error("RefusalNeedsPerson")]] },

@@ -127,7 +127,7 @@ describe("a payment that stands", () => {
     return found;
   };
 
-  test("rings when reconciliation or a callback first says so, whatever failed executions there are", () => {
+  test("rings when reconciliation, a callback or an execution first says so, whatever failed executions there are", () => {
     for (const kind of ["definite", "technical", "shop"]) {
       const { MetricName, Dimensions, Statistic, Period, EvaluationPeriods, Threshold } = alarm(`payment-stands-${kind}`);
       assert.deepEqual(

@@ -29,7 +29,7 @@ use crate::tables::checkouts::Checkouts;
 use crate::tables::hints::{self, Hinted};
 use crate::tables::orders::Orders;
 use crate::tables::records::{Hint, Record};
-use crate::tables::sources::{Found, Sources, TakeOverError};
+use crate::tables::sources::{Foreign, Found, Sources, TakeOverError};
 
 /// Within which time the bank must say whether it has decided, while a browser waits.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
@@ -230,12 +230,24 @@ async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError
         status: notification.status,
         request_id: request.request_context.request_id.as_deref(),
     };
+    let authorised = notification.says_paid();
     let started = match open_here(parts, &message, &found).await {
-        Ok(Some(record)) if notification.says_paid() => {
-            start_authorised(parts, &message, record).await
+        Ok(Here::Open(record)) if authorised => start_authorised(parts, &message, *record).await,
+        Ok(Here::Open(record)) => start_signed(parts, &message, *record).await,
+        // The other stack may have closed it, or never come to it: nobody would be told of the money.
+        Ok(Here::Elsewhere(foreign)) if authorised && !foreign.knows_authorisation() => {
+            tracing::error!(
+                error = "OrphanCharge",
+                "the bank has authorised a charge of which the stack that handles it does not say so"
+            );
+            return Err(cannot_now());
         }
-        Ok(Some(record)) => start_signed(parts, &message, record).await,
-        Ok(None) => Ok(()),
+        // An execution of it may have failed long ago, and the bank says something new.
+        Ok(Here::Stands(error, started)) if authorised || started == Started::Now => {
+            error.log_if_it_stands(Some(&execution_name(charge_id, 0)));
+            Ok(())
+        }
+        Ok(Here::Elsewhere(_) | Here::Stands(..)) => Ok(()),
         Err(error) => Err(error),
     };
     started.map_err(|error| {
@@ -292,42 +304,43 @@ impl Message<'_> {
     }
 }
 
+/// What of a payment is in our own table.
+enum Here<'a> {
+    /// Its record: our own, or the copy of a foreign one.
+    Open(Box<Record>),
+    /// Nothing: another stack works on it, or has done with it.
+    Elsewhere(&'a Foreign),
+    /// Nothing: the foreign record cannot be copied. An execution shows in the console what stands in the way.
+    Stands(TakeOverError, Started),
+}
+
 /// The payment's record in our own table; a foreign one is copied there first, so that it stands in the index of open
-/// records before anything of it runs. `None` where nothing is left to do with it here.
+/// records before anything of it runs.
 ///
 /// # Errors
 /// [`NotStarted`] where it could not be copied now.
-async fn open_here(
+async fn open_here<'a>(
     parts: &Parts,
     message: &Message<'_>,
-    found: &Found,
-) -> Result<Option<Record>, NotStarted> {
+    found: &'a Found,
+) -> Result<Here<'a>, NotStarted> {
     let foreign = match found {
-        Found::Own(record) => return Ok(Some((**record).clone())),
-        Found::Foreign(foreign) if foreign.is_done() => return Ok(None),
+        Found::Own(record) => return Ok(Here::Open(record.clone())),
+        Found::Foreign(foreign) if foreign.is_done() => return Ok(Here::Elsewhere(foreign)),
         Found::Foreign(foreign) => foreign,
     };
     let error = match parts.sources.take_over(foreign, &parts.orders).await {
-        Ok(copy) => return Ok(Some(copy)),
+        Ok(copy) => return Ok(Here::Open(Box::new(copy))),
         Err(TakeOverError::Table(error @ TableError::Unavailable { .. })) => {
             return Err(error.into());
         }
         Err(error) => error,
     };
-    // It shows in the console what stands in the way. The name can be used once only, and so it is told once.
     let started = parts.executions.start(&message.input(None), 0).await?;
-    if let (Started::Now, Some(because)) = (started, error.needs_person()) {
-        tracing::error!(
-            error = "PaymentStands",
-            kind = "definite",
-            name = execution_name(message.charge_id, 0),
-            because,
-            standsFor = 0,
-            reason = %error,
-            "the record of another system cannot be copied: compare it with the bank's portal"
-        );
-    }
-    Ok(None)
+    Ok(match error {
+        TakeOverError::HandledElsewhere => Here::Elsewhere(foreign),
+        error => Here::Stands(error, started),
+    })
 }
 
 /// What a browser's return may do for a payment.
@@ -376,8 +389,13 @@ async fn start_by_return(
     found: &Found,
 ) -> Result<(), NotStarted> {
     let mut record = match open_here(parts, message, found).await {
-        Ok(Some(record)) => record,
-        Ok(None) => return Ok(()),
+        Ok(Here::Open(record)) => *record,
+        // The name can be used once only, and so it is told once.
+        Ok(Here::Stands(error, Started::Now)) => {
+            error.log_if_it_stands(Some(&execution_name(message.charge_id, 0)));
+            return Ok(());
+        }
+        Ok(Here::Elsewhere(_) | Here::Stands(_, Started::Already)) => return Ok(()),
         // Nobody else comes back to a record that is not copied: the execution tries that for longer.
         Err(error) => {
             tracing::error!(reason = %error, "the record of another system could not be copied now");
@@ -630,7 +648,8 @@ fn not_stored_yet() -> ApiError {
     )
 }
 
-/// Nothing is lost: the record is open, and reconciliation comes back to it. One that cannot be read is told to the shop.
+/// Nothing is lost where the record is in our table: it is open, and reconciliation comes back to it. To a foreign one that is
+/// not copied only another return or notification comes back. One that cannot be read is told to the shop.
 fn unavailable(error: TableError) -> ApiError {
     if !error.log_is_definite() {
         return cannot_now();

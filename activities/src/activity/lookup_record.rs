@@ -150,7 +150,11 @@ async fn find(parts: &Parts, input: &Input) -> Result<Record, LookupError> {
             "done by the system that made it".into(),
         )),
         Some(Found::Foreign(foreign)) => {
-            Ok(parts.sources.take_over(&foreign, &parts.orders).await?)
+            let copied = parts.sources.take_over(&foreign, &parts.orders).await;
+            if let Err(error) = &copied {
+                error.log_if_it_stands(None);
+            }
+            Ok(copied?)
         }
     }
 }

@@ -177,6 +177,17 @@ impl Foreign {
         self.done
     }
 
+    /// Whether the system that made it has written down that the bank authorised the charge: it goes on with that, or has.
+    #[must_use]
+    pub fn knows_authorisation(&self) -> bool {
+        if self.old_layout {
+            self.done
+        } else {
+            matches!(string(&self.item, "outcome"), Some("paid" | "returned"))
+                || self.item.contains_key("resolution")
+        }
+    }
+
     /// Whether the system that made it says that the order is paid by its charge.
     fn is_paid(&self) -> bool {
         if self.old_layout {
@@ -266,6 +277,23 @@ impl TakeOverError {
             Self::Table(error @ TableError::Unreadable { .. }) => Some(error.name()),
             Self::Table(TableError::Unavailable { .. }) | Self::HandledElsewhere => None,
         }
+    }
+
+    /// Tells a person of a payment that stands because its record cannot be copied: reconciliation has none to tell of.
+    /// `execution` is the one that shows it in the console, where it is not this very one.
+    pub(crate) fn log_if_it_stands(&self, execution: Option<&str>) {
+        let Some(because) = self.needs_person() else {
+            return;
+        };
+        tracing::error!(
+            error = "PaymentStands",
+            kind = "definite",
+            name = execution,
+            because,
+            standsFor = 0,
+            reason = %self,
+            "the record of another system cannot be copied: compare it with the bank's portal"
+        );
     }
 }
 
@@ -641,6 +669,34 @@ mod tests {
         }
         let own = old(&[("outcome", s("pending"))]);
         assert_eq!(original(&own, &RecordKey::stored("k".into())), Ok(None));
+    }
+
+    #[test]
+    fn an_authorisation_is_known_where_the_other_system_has_written_it_down() {
+        for (set, knows) in [
+            (vec![("status", AttributeValue::Bool(true))], true),
+            (vec![("status", AttributeValue::Bool(false))], false),
+            (vec![("handledBy", s("x"))], false),
+            (
+                vec![("outcome", s("pending")), ("handledBy", s("x"))],
+                false,
+            ),
+            (
+                vec![("outcome", s("declined")), ("closedAt", s("x"))],
+                false,
+            ),
+            (vec![("outcome", s("paid"))], true),
+            (
+                vec![("outcome", s("paid")), ("resolution", s("orderPaid"))],
+                true,
+            ),
+            (
+                vec![("outcome", s("returned")), ("resolution", s("reversed"))],
+                true,
+            ),
+        ] {
+            assert_eq!(read(&set).knows_authorisation(), knows, "{set:?}");
+        }
     }
 
     #[test]

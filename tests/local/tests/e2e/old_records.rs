@@ -1,16 +1,21 @@
 //! Records that this stack's checkout did not make: the former system's, in every type it wrote, and master's.
 
+use std::sync::Arc;
+
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType,
 };
+use payment3_local::http::FORM;
 use payment3_local::logs;
 use payment3_local::random;
 use payment3_local::shop::Order;
 use payment3_local::shopper::{self, CARD_APPROVED, ReturnForm};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 
+use crate::authorisations::signed;
 use crate::lossy::refuses;
 use crate::support::{NEW_USER_PATH, TOTAL, TestApp};
 
@@ -54,6 +59,17 @@ impl TestApp {
             .expect("token");
         let form = self.charge_at_the_bank(&token, &random::digits(12)).await;
         OldPayment { order, token, form }
+    }
+
+    /// The lines of a function's log about this payment that count as this error.
+    async fn said(&self, old: &OldPayment, function: &str, error: &str) -> Vec<Value> {
+        let lines = logs::lines_with(&self.outputs, function, old.charge()).await;
+        lines
+            .expect("the log")
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter(|line: &Value| line["error"] == error)
+            .collect()
     }
 
     async fn copy_of(&self, old: &OldPayment) -> Value {
@@ -326,13 +342,7 @@ async fn an_old_charge_whose_token_made_another_charge_here_fails_in_place() {
     app.assert_untouched(&other).await;
     // A person is told, once, however often somebody returns.
     app.return_with(&old.form).await;
-    let lines = logs::lines_with(&app.outputs, "callback", old.charge()).await;
-    let told: Vec<Value> = lines
-        .expect("the log")
-        .iter()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .filter(|line: &Value| line["error"] == "PaymentStands")
-        .collect();
+    let told = app.said(&old, "callback", "PaymentStands").await;
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(
         (&told[0]["kind"], &told[0]["because"], &told[0]["name"]),
@@ -343,6 +353,137 @@ async fn an_old_charge_whose_token_made_another_charge_here_fails_in_place() {
         ),
         "{told:?}"
     );
+    let told = app.said(&old, "lookup-record", "PaymentStands").await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["kind"], "definite", "{told:?}");
+    // What the bank has signed is told each time: whoever was told of a return may have thought nothing of it.
+    for times in [2, 3] {
+        assert_eq!(app.post_notification(signed(old.charge())).await, 200);
+        let told = app.said(&old, "callback", "PaymentStands").await;
+        assert_eq!(told.len(), times, "{told:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn an_authorisation_of_what_another_stack_handles_is_answered_when_that_stack_knows() {
+    let app = TestApp::connect().await;
+    app.master_table().await;
+    for done in [
+        json!({"amount": TOTAL, "handledBy": "another-branch"}),
+        json!({
+            "outcome": "declined", "closedAs": "abandoned", "closedAt": "2026-11-01T00:00:00Z", "ownerId": "usr_1",
+            "amountSatang": 150_000,
+        }),
+    ] {
+        let old = app.old_payment().await;
+        let mut item = old.item(done);
+        app.put(MASTER, &item).await;
+        assert_eq!(app.post_notification(signed(old.charge())).await, 503);
+        let told = app.said(&old, "callback", "OrphanCharge").await;
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(app.read(MASTER, &old.token).await, item);
+
+        if item.get("outcome").is_some() {
+            item["outcome"] = json!("paid");
+        } else {
+            item["status"] = json!(true);
+        }
+        app.put(MASTER, &item).await;
+        assert_eq!(app.post_notification(signed(old.charge())).await, 200);
+        let told = app.said(&old, "callback", "OrphanCharge").await;
+        assert_eq!(told.len(), 1, "{told:?}");
+        let copy = app.look.record_by_token(&old.token).await;
+        assert_eq!(copy.expect("table"), None);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn an_old_record_that_is_copied_by_many_at_once_is_one_payment() {
+    let app = Arc::new(TestApp::connect().await);
+    let table = app.table("card-payment-record");
+    let old = app.old_payment().await;
+    app.put(&table, &old.item(json!({}))).await;
+    let returned = format!("objectId={}&status=true", old.charge());
+    let mut posts = JoinSet::new();
+    for number in 0..10 {
+        let (app, returned, signed) = (app.clone(), returned.clone(), signed(old.charge()));
+        posts.spawn(async move {
+            if number % 2 == 0 {
+                app.post_callback(FORM, returned).await.status
+            } else {
+                app.post_notification(signed).await
+            }
+        });
+    }
+    // A notification that met another write again and again is sent again by the bank.
+    for status in posts.join_all().await {
+        assert!([303, 200, 503].contains(&status), "{status}");
+    }
+    let execution = app.execution(old.charge()).await;
+    assert_eq!(execution.states(), NEW_USER_PATH, "{execution:?}");
+    assert_eq!(app.executions_of(old.charge()).await, [old.charge()]);
+    assert_eq!(app.payment_of(&old.order).await["paymentId"], old.charge());
+    assert_eq!(app.told(&old.order).await, ["payment.succeeded"]);
+    assert_eq!(app.read(&table, &old.token).await["status"], true);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn the_copy_of_an_old_record_that_is_opened_again_still_claims_the_original() {
+    let app = TestApp::connect().await;
+    let table = app.table("card-payment-record");
+    let fails = refuses(
+        &app.outputs.aws_endpoint,
+        "StartExecution",
+        1000,
+        "StateMachineDoesNotExist",
+    );
+    for (closed_as, by) in [
+        ("abandoned", "POST /callback"),
+        ("abandoned", "POST /notify"),
+        ("declined", "POST /notify"),
+    ] {
+        let old = app.old_payment().await;
+        let item = old.item(json!({"amount": TOTAL}));
+        app.put(&table, &item).await;
+        let returned = format!("objectId={}&status=true", old.charge());
+        app.post_at(&fails, "POST /callback", returned.clone())
+            .await;
+        let key = app.copy_of(&old).await["tokenId"].clone();
+        let key = key.as_str().expect("key");
+        let update = "SET outcome = :declined, closedAs = :as, closedAt = :as, decidedAt = :long_ago REMOVE openShard, lookAgainAt, #token";
+        let words = [
+            (":declined", json!("declined")),
+            (":as", json!(closed_as)),
+            (":long_ago", json!("2026-11-01T00:00:00Z")),
+        ];
+        app.change_record(key, update, &words).await;
+
+        if by == "POST /callback" {
+            assert_eq!(app.return_with(&old.form).await.status, 303);
+        } else {
+            assert_eq!(app.post_notification(signed(old.charge())).await, 200);
+        }
+        let execution = app.execution(&format!("{}-1", old.charge())).await;
+        assert!(
+            execution.has_succeeded(),
+            "{closed_as}, {by}: {execution:?}"
+        );
+        let payment = app.payment_of(&old.order).await;
+        assert_eq!(payment["paymentId"], old.charge(), "{closed_as}, {by}");
+        let copy = app.copy_of(&old).await;
+        assert!(copy["decidedAt"].as_str() > Some("2026-11-02"), "{copy}");
+        let mut expected = item;
+        expected["status"] = json!(true);
+        expected["handledBy"] = json!(app.outputs.branch);
+        assert_eq!(
+            app.read(&table, &old.token).await,
+            expected,
+            "{closed_as}, {by}"
+        );
+    }
 }
 
 #[tokio::test]

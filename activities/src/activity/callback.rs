@@ -464,43 +464,64 @@ async fn ask(
     let Some(record) = own.get(&record.key).await? else {
         return Ok(());
     };
-    let waits = record.is_abandoned() || (!record.is_closed() && record.outcome.is_none());
-    if !waits || !has_decided(&parts.bank, &record).await {
+    if !record.is_abandoned() && (record.is_closed() || record.outcome.is_some()) {
         return Ok(());
     }
-    let attempt = if record.is_abandoned() {
-        let Some(attempt) = own.reopen_abandoned(&record).await? else {
-            return Ok(());
-        };
-        tracing::warn!(attempt, "a payment that was given up is opened again");
-        attempt
-    } else {
-        own.look_after_a_start(&record, now).await?;
-        record.attempt
+    let word = ask_bank(&parts.bank, &record).await;
+    if word == Word::Undecided {
+        return Ok(());
+    }
+    if !record.is_abandoned() {
+        if word == Word::Decided {
+            start_attempt(parts, message, &record).await?;
+        }
+        return Ok(());
+    }
+    let Some(attempt) = own.reopen_abandoned(&record).await? else {
+        return Ok(());
     };
-    let input = message.input(Some(&record.key));
-    log_start(parts.executions.start(&input, attempt).await?, attempt);
+    tracing::warn!(attempt, "a payment that was given up is opened again");
+    // Of a state that is not known here, reconciliation tells a person as long as it lasts: an execution would just wait.
+    if word == Word::Decided {
+        let input = message.input(Some(&record.key));
+        log_start(parts.executions.start(&input, attempt).await?, attempt);
+    }
     Ok(())
 }
 
-/// Whether an execution would not just wait for the bank: it has decided, or its charge is not the record's, which a person has
-/// to see. No answer is none.
-async fn has_decided(bank: &Bank, record: &Record) -> bool {
+/// What the bank's word means for a return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    /// It has decided, or its charge is not the record's, which a person has to see.
+    Decided,
+    /// It says something that is not known here: money may have moved.
+    UnknownState,
+    /// An execution would just wait for it; no answer is none.
+    Undecided,
+}
+
+async fn ask_bank(bank: &Bank, record: &Record) -> Word {
     let Some(payment) = record.payment() else {
-        return false;
+        return Word::Undecided;
     };
     let asked: Result<_, BankError> = async {
         let livemode = bank.livemode().await?;
         let charge = bank.within(ASK_WITHIN).inquire(&payment.charge_id).await?;
-        Ok(charge.judge(&payment.expected(livemode)))
+        Ok((charge.judge(&payment.expected(livemode)), charge))
     }
     .await;
     match asked {
-        Ok(Ok(verdict)) => matches!(verdict, Verdict::Decided(_)),
-        Ok(Err(mismatch)) => !mismatch.is_of_the_mode(),
+        Ok((Ok(Verdict::Decided(_)), _)) => Word::Decided,
+        Ok((Ok(Verdict::Unknown), charge)) => {
+            charge.log_unknown_state();
+            Word::UnknownState
+        }
+        Ok((Ok(Verdict::Pending), _)) => Word::Undecided,
+        Ok((Err(mismatch), _)) if mismatch.is_of_the_mode() => Word::Undecided,
+        Ok((Err(_), _)) => Word::Decided,
         Err(error) => {
             tracing::warn!(reason = %error, "the bank could not be asked for a return");
-            false
+            Word::Undecided
         }
     }
 }

@@ -421,9 +421,8 @@ async fn start_by_return(
             Turn::Counted => {
                 let counted = unless_conflict(own.count_return_start(&record, now).await)?;
                 if counted == Some(true) {
-                    let input = message.input(Some(&record.key));
-                    let started = parts.executions.start(&input, record.attempt).await?;
-                    log_start(started, record.attempt);
+                    // The count has seen to the next look.
+                    start_once(parts, message, &record).await?;
                     return Ok(());
                 }
             }
@@ -598,12 +597,29 @@ async fn start_attempt(
     record: &Record,
 ) -> Result<Started, NotStarted> {
     let own = parts.sources.own();
-    if record.outcome.is_none()
-        && let Err(error) = own.look_after_a_start(record, clock::now_seconds()).await
-    {
-        // Better started than not: LookupRecord sees to it, too.
-        tracing::warn!(reason = %error, "the next look at the payment stays late");
+    let looks = own.look_before_a_start(record, clock::now_seconds()).await;
+    let brought_forward = left_if_late(looks);
+    let started = start_once(parts, message, record).await?;
+    // Not before: a name that is used up starts nothing, and whoever posts returns must not put a payment off.
+    if started == Started::Now && !brought_forward {
+        left_if_late(own.look_after_a_start(record, clock::now_seconds()).await);
     }
+    Ok(started)
+}
+
+/// Better started than not: LookupRecord sees to the next look, too.
+fn left_if_late(looks: Result<bool, TableError>) -> bool {
+    looks.unwrap_or_else(|error| {
+        tracing::warn!(reason = %error, "the next look at the payment may stay late");
+        false
+    })
+}
+
+async fn start_once(
+    parts: &Parts,
+    message: &Message<'_>,
+    record: &Record,
+) -> Result<Started, NotStarted> {
     let input = message.input(Some(&record.key));
     let started = parts.executions.start(&input, record.attempt).await?;
     log_start(started, record.attempt);

@@ -225,6 +225,11 @@ impl Record {
             .is_none_or(|asked| asked <= now - RETURN_ASKS_EVERY)
     }
 
+    /// Whether the next look comes after `now`, and in time for an execution that is started then.
+    fn looks_in_time(&self, now: i64) -> bool {
+        (now + 1..=now + FIRST_LOOK_AFTER).contains(&self.look_again_at)
+    }
+
     fn recent_return_starts(&self, now: i64) -> impl Iterator<Item = i64> {
         let started = self.return_starts.iter().copied();
         started.filter(move |at| *at > now - RETURN_STARTS_WITHIN)
@@ -869,14 +874,51 @@ impl Records {
         .await
     }
 
-    /// Before an execution of an open, pending record is started: the next look is in five minutes at most, so that an
-    /// execution that fails is found. Writes only where a later one stands; whether it did.
+    /// Before an execution of an open record is started: the next look is in five minutes at most, so that an execution that
+    /// fails is found. Writes only where a later one stands, since whoever calls this may start nothing: no look is put off.
+    /// Whether it wrote.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn look_before_a_start(&self, record: &Record, now: i64) -> Result<bool, TableError> {
+        let latest = now + FIRST_LOOK_AFTER;
+        if record.look_again_at <= latest {
+            return Ok(false);
+        }
+        self.update_if(
+            "have the payment record looked at earlier",
+            record.key.as_str(),
+            "SET lookAgainAt = :latest",
+            "attribute_exists(openShard) AND lookAgainAt > :latest",
+            [(":latest", Some(n(latest)))],
+        )
+        .await
+    }
+
+    /// Once an execution of an open record was started: the next look is in five minutes at most. One that is due already is
+    /// set, too, and not left: a reconciliation that has just read the record, and asked the bank before this start, would put
+    /// the record off for up to a day. Its write loses then. Whether it wrote: not where another attempt was counted, or
+    /// somebody else has set another look that comes in time.
     ///
     /// # Errors
     /// [`TableError`].
     pub async fn look_after_a_start(&self, record: &Record, now: i64) -> Result<bool, TableError> {
         let latest = now + FIRST_LOOK_AFTER;
-        self.bring_forward(record, latest, latest).await
+        if record.looks_in_time(now) {
+            return Ok(false);
+        }
+        self.update_if(
+            "have the payment record looked at after a start",
+            record.key.as_str(),
+            "SET lookAgainAt = :latest",
+            "attribute_exists(openShard) AND attempt = :attempt AND (lookAgainAt = :read OR lookAgainAt > :latest)",
+            [
+                (":latest", Some(n(latest))),
+                (":attempt", Some(n(record.attempt))),
+                (":read", Some(n(record.look_again_at))),
+            ],
+        )
+        .await
     }
 
     /// Has reconciliation look at an open, pending record soon. Writes only where no look is due soon anyway.
@@ -884,26 +926,17 @@ impl Records {
     /// # Errors
     /// [`TableError`].
     pub async fn look_soon(&self, record: &Record, now: i64) -> Result<bool, TableError> {
-        self.bring_forward(record, now + SOON, now).await
-    }
-
-    async fn bring_forward(
-        &self,
-        record: &Record,
-        later_than: i64,
-        to: i64,
-    ) -> Result<bool, TableError> {
-        if record.look_again_at <= later_than {
+        if record.look_again_at <= now + SOON {
             return Ok(false);
         }
         self.update_if(
-            "have the payment record looked at earlier",
+            "have the payment record looked at soon",
             record.key.as_str(),
-            "SET lookAgainAt = :to",
+            "SET lookAgainAt = :now",
             "attribute_exists(openShard) AND outcome = :pending AND lookAgainAt > :late",
             [
-                (":to", Some(n(to))),
-                (":late", Some(n(later_than))),
+                (":now", Some(n(now))),
+                (":late", Some(n(now + SOON))),
                 (":pending", Some(s("pending"))),
             ],
         )
@@ -924,18 +957,19 @@ impl Records {
         } else {
             ("returnStarts = :read", Some(AttributeValue::L(read)))
         };
-        let latest = now + FIRST_LOOK_AFTER;
-        let (and_set, look) = if record.look_again_at > latest {
-            (", lookAgainAt = :latest", "lookAgainAt > :latest")
+        let (and_set, latest) = if record.looks_in_time(now) {
+            ("", None)
         } else {
-            ("", "lookAgainAt <= :latest")
+            let latest = now + FIRST_LOOK_AFTER;
+            (", lookAgainAt = :latest", Some(n(latest)))
         };
         self.update_if(
             "count the return in the payment record",
             record.key.as_str(),
             &format!("SET returnStarts = :counted{and_set}"),
             &format!(
-                "attribute_exists(openShard) AND outcome = :pending AND attempt = :attempt AND {as_read} AND {look}"
+                "attribute_exists(openShard) AND outcome = :pending AND attempt = :attempt AND {as_read} \
+                 AND lookAgainAt = :look"
             ),
             [
                 (":counted", Some(counted)),
@@ -993,7 +1027,7 @@ impl Records {
             .update_if(
                 "open the abandoned payment record again",
                 record.key.as_str(),
-                "SET outcome = :pending, attempt = :next, openShard = :shard, lookAgainAt = :now REMOVE closedAt, closedAs",
+                "SET outcome = :pending, attempt = :next, openShard = :shard, lookAgainAt = :now REMOVE closedAt, closedAs, decidedAt",
                 "closedAs = :abandoned AND attempt = :read",
                 [
                     (":pending", Some(s("pending"))),

@@ -33,6 +33,30 @@ pub(crate) fn refuses(
     times: usize,
     error: &'static str,
 ) -> Aws {
+    let body = format!(r#"{{"__type":"com.amazonaws#{error}","message":"refused"}}"#);
+    answers(endpoint, operation, times, "400 Bad Request", body)
+}
+
+/// Clients of this AWS, which says of every execution that it is started, and starts none.
+pub(crate) fn starts_in_vain(endpoint: &str) -> Aws {
+    let body = r#"{"executionArn":"arn:aws:states:ap-southeast-1:000000000000:execution:none:none","startDate":1}"#;
+    answers(
+        endpoint,
+        "StartExecution",
+        usize::MAX,
+        "200 OK",
+        body.to_owned(),
+    )
+}
+
+/// Clients of this AWS, where the first `times` calls of `operation` are answered so and nothing is done for them.
+fn answers(
+    endpoint: &str,
+    operation: &'static str,
+    times: usize,
+    status: &'static str,
+    body: String,
+) -> Aws {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let aws = endpoint.trim_start_matches("http://").to_owned();
@@ -40,26 +64,26 @@ pub(crate) fn refuses(
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let server = TcpStream::connect(&aws).expect("the local AWS");
-            let left = left.clone();
+            let (left, body) = (left.clone(), body.clone());
             carry_unless(client, server, move |request| {
-                let refused = request.contains(operation)
+                let answered = request.contains(operation)
                     && left
                         .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
                             left.checked_sub(1)
                         })
                         .is_ok();
-                refused.then_some(error)
+                answered.then(|| (status, body.clone()))
             });
         }
     });
     Aws::at(&format!("http://{address}"))
 }
 
-/// Carries a connection's bytes there and back, until a request is to be answered with an error.
+/// Carries a connection's bytes there and back, until a request is to be answered here.
 fn carry_unless(
     client: TcpStream,
     server: TcpStream,
-    refused: impl Fn(&str) -> Option<&'static str> + Send + 'static,
+    answer: impl Fn(&str) -> Option<(&'static str, String)> + Send + 'static,
 ) {
     let copy = |stream: &TcpStream| stream.try_clone().expect("a copy");
     let (mut asking, mut asked) = (copy(&client), copy(&server));
@@ -68,10 +92,9 @@ fn carry_unless(
     thread::spawn(move || {
         let mut bytes = [0; 65536];
         while let Ok(length @ 1..) = asking.read(&mut bytes) {
-            if let Some(error) = refused(&String::from_utf8_lossy(&bytes[..length])) {
-                let body = format!(r#"{{"__type":"com.amazonaws#{error}","message":"refused"}}"#);
+            if let Some((status, body)) = answer(&String::from_utf8_lossy(&bytes[..length])) {
                 let answer = format!(
-                    "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\n\
+                    "HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.0\r\n\
                      content-length: {}\r\nconnection: close\r\n\r\n{body}",
                     body.len()
                 );

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use payment3_bank::Dialect;
 use payment3_local::http::FORM;
+use payment3_local::logs;
+use payment3_local::random;
 use payment3_local::shopper::{self, CARD_APPROVED};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::lossy::refuses;
+use crate::lossy::{refuses, starts_in_vain};
 use crate::support::{NEW_USER_PATH, TestApp, charge_on};
 
 /// More calls than a test makes.
@@ -58,7 +61,7 @@ async fn the_next_look_at_a_payment_whose_return_could_start_nothing_is_soon() {
         assert_eq!(counted, attempt, "{record}");
         assert_eq!(app.executions_of(&charge).await, [""; 0], "{attempt}");
 
-        // A look that is due before stays where it is.
+        // A look that comes before stays where it is.
         let look = record["lookAgainAt"].as_i64().expect("open") - 200;
         let values = [(":look", json!(look))];
         app.change_record(&key, "SET lookAgainAt = :look", &values)
@@ -71,6 +74,99 @@ async fn the_next_look_at_a_payment_whose_return_could_start_nothing_is_soon() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_payment_that_is_due_is_followed_up_once_an_execution_was_started_and_not_before() {
+    let app = TestApp::connect().await;
+    let fails = refuses(
+        &app.outputs.aws_endpoint,
+        "StartExecution",
+        EVERY,
+        "StateMachineDoesNotExist",
+    );
+    for attempt in [0, 1] {
+        let page = app.check_out(&app.order().await, CARD_APPROVED).await;
+        let charge = charge_on(&page);
+        let key = app.key_of(&charge).await;
+        app.hide_from_reconciliation(&key).await;
+        let due = now() - 20;
+        app.change_record(
+            &key,
+            "SET attempt = :attempt, lookAgainAt = :due",
+            &[(":attempt", json!(attempt)), (":due", json!(due))],
+        )
+        .await;
+        if attempt == 0 {
+            // Anybody can post as many of these as he likes: none puts the payment off.
+            app.post_at(&fails, "POST /callback", returns(&charge))
+                .await;
+            assert_eq!(app.read_record(&key).await["lookAgainAt"], due);
+        }
+        // Nothing but the return writes to the record.
+        let starts = starts_in_vain(&app.outputs.aws_endpoint);
+        let answer = app
+            .post_at(&starts, "POST /callback", returns(&charge))
+            .await;
+        assert_eq!(answer.status_code, 303, "{attempt}: {answer:?}");
+        let record = app.read_record(&key).await;
+        assert!(
+            (290..=300).contains(&due_in(&record)),
+            "{attempt}: {record}"
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn an_execution_that_a_person_starts_is_followed_up_whatever_is_decided() {
+    let app = TestApp::connect().await;
+    for outcome in ["pending", "paid"] {
+        for look in [now() + DAY, now() - 20] {
+            let page = app.check_out(&app.order().await, CARD_APPROVED).await;
+            let charge = charge_on(&page);
+            let key = app.key_of(&charge).await;
+            app.hide_from_reconciliation(&key).await;
+            let values = [(":outcome", json!(outcome)), (":look", json!(look))];
+            app.change_record(&key, "SET outcome = :outcome, lookAgainAt = :look", &values)
+                .await;
+            let input = json!({"chargeId": charge, "recordKey": key});
+            app.call("lookup-record", &input).await.expect("a payment");
+            let record = app.read_record(&key).await;
+            assert!((280..=300).contains(&due_in(&record)), "{record}");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_return_of_what_was_given_up_opens_it_for_a_state_that_nobody_knows() {
+    let app = TestApp::connect().await;
+    let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    let charge = paid.charge_id();
+    let key = app.key_of(charge).await;
+    app.speak(charge, Dialect::UnknownState).await;
+    let update = "SET outcome = :declined, closedAs = :abandoned, closedAt = :abandoned, decidedAt = :abandoned REMOVE openShard, lookAgainAt";
+    let words = [
+        (":declined", json!("declined")),
+        (":abandoned", json!("abandoned")),
+    ];
+    app.change_record(&key, update, &words).await;
+
+    app.return_with(&paid.form).await;
+    // Open again, for reconciliation to tell of as long as it lasts.
+    let record = app.read_record(&key).await;
+    assert!(record["openShard"].is_number(), "{record}");
+    for gone in ["closedAs", "closedAt", "decidedAt"] {
+        assert!(record.get(gone).is_none(), "{gone}: {record}");
+    }
+    let lines = logs::lines_with(&app.outputs, "callback", charge).await;
+    let told = lines.expect("the log");
+    assert!(
+        told.iter().any(|line| line.contains("\"UnknownState\"")),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
 async fn a_return_beyond_the_third_asks_the_bank_and_goes_on_when_it_has_decided() {
     let app = TestApp::connect().await;
     for given_up in [false, true] {
@@ -78,6 +174,7 @@ async fn a_return_beyond_the_third_asks_the_bank_and_goes_on_when_it_has_decided
         let page = app.check_out(&order, CARD_APPROVED).await;
         let charge = charge_on(&page);
         let key = app.key_of(&charge).await;
+        app.hide_from_reconciliation(&key).await;
         let at = now();
         app.change_record(
             &key,
@@ -144,6 +241,7 @@ async fn returns_that_come_at_once_start_one_execution() {
     let page = app.check_out(&app.order().await, CARD_APPROVED).await;
     let charge = charge_on(&page);
     let key = app.key_of(&charge).await;
+    app.hide_from_reconciliation(&key).await;
     app.change_record(&key, "SET attempt = :one", &[(":one", json!(1))])
         .await;
     let mut posts = JoinSet::new();

@@ -25,7 +25,7 @@ const ORDER: &str = "482500007436";
 const OWNER: &str = "usr_123";
 
 /// What records of this system hold besides their keys. An old item may use a word of these for something else.
-const WORDS: [&str; 42] = [
+const WORDS: [&str; 43] = [
     "token",
     "redirectUrl",
     "referenceOrder",
@@ -42,6 +42,7 @@ const WORDS: [&str; 42] = [
     "origin",
     "sourceTable",
     "sourceLayout",
+    "sourceKey",
     "handledBy",
     "decidedAt",
     "orderPaidAt",

@@ -104,7 +104,7 @@ pub const BREAKAGES: [Breakage; 5] = [
         name: "an attempt that failed is not counted, and its name is burnt",
         file: "activities/src/activity/reconcile/attempts.rs",
         change: Change::Replace {
-            this: "self.next_attempt(record, charge_id, since).await",
+            this: "self.next_attempt(record, charge_id, &name, &error).await",
             by: "self.put_off(record, super::MINUTE, Noted::Nothing).await?; Ok(Done::Running)",
         },
         flows: &[Flow::NewUser],

@@ -280,7 +280,7 @@ async fn a_card_that_cannot_be_saved_calls_nobody() {
     promised(&["A card that could not be saved rings nothing and closes with `card: \"failed\"`."]);
     let app = TestApp::connect().await;
     let definition = app.with_short_waits().await;
-    let quiet = Alarm::watch(&app.outputs, "payment-stands").await;
+    let quiet = Alarm::watch(&app.outputs, "payment-stands-technical").await;
     let paid = app.paying().await;
     app.starve("ensure-kbank-user").await;
     app.return_with(&paid.form).await;

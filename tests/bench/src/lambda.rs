@@ -186,8 +186,7 @@ impl Lambda {
         std::mem::take(&mut lock(&self.0.book))
     }
 
-    /// Whether invocations from the local AWS are turned away: its schedule starts reconciliation every five minutes, also while
-    /// one function is measured alone.
+    /// Whether invocations from the local AWS are turned away: nothing may run while one function is measured alone.
     pub fn hold(&self, held: bool) {
         self.0.held.store(held, Ordering::Relaxed);
     }

@@ -68,7 +68,10 @@ const RULES: [Rule; 5] = [
     Rule {
         holds: |_, spoilt| {
             spoilt.is(CHECKOUT, CHARGE)
-                && matches!(spoilt.fault, Fault::Error | Fault::KilledBefore)
+                && matches!(
+                    spoilt.fault,
+                    Fault::Refused | Fault::Error | Fault::KilledBefore
+                )
         },
         end: End::NotCharged,
         because: "nobody can know that the bank did nothing, and a token is never charged twice",
@@ -261,7 +264,7 @@ mod tests {
         assert!(!is_right(&unknown, &ended(Some(End::Paid), true)));
         for (call, after_charge, fault) in [
             ((CHECKOUT, CHARGE), false, Fault::Lost),
-            ((CHECKOUT, CHARGE), false, Fault::Refused),
+            ((CHECKOUT, CHARGE), false, Fault::Throttled),
             ((CHECKOUT, "TransactWriteItems"), true, Fault::KilledAfter),
             (("pay-order", "GetItem"), true, Fault::Away),
         ] {

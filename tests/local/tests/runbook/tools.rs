@@ -275,6 +275,8 @@ async fn payments_that_met_a_wrong_secret_go_on_when_it_is_repaired() {
 
     app.put_secret(&app.outputs.gateway_secret_arn, &right)
         .await;
+    // A process whose key is refused fetches it anew: five times at once, and then once in ten seconds.
+    tokio::time::sleep(Duration::from_secs(11)).await;
     for charge in charges {
         app.make_due(charge).await;
     }

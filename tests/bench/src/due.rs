@@ -1,5 +1,6 @@
-//! Many due payments at once: how many of them reconciliation looks at in a second, and how long one waits among them for
-//! which there is something to do. With a bank that takes its time, and with one that does not answer at all.
+//! Many due payments at once: how many of them reconciliation looks at in a second, and how long one waits among them that the
+//! bank has decided, and whose execution is to be started: until it is, or, where the bank does not answer, until it was looked
+//! at. With a bank that takes its time, and with one that does not answer at all.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -88,10 +89,10 @@ struct Measured<'a> {
 impl Measured<'_> {
     async fn with(&self, name: &str, how: How, away: &Away) -> Result<()> {
         let keys = self.make_due().await?;
-        let charge = self.make_one_to_go_on_with().await?;
+        let one = self.make_one_to_go_on_with().await?;
         away.take(Service::Bank, how)?;
         let begun = Instant::now();
-        let waiting = tokio::spawn(delay_of(self.outputs.clone(), charge, begun));
+        let waiting = tokio::spawn(delay_of(self.outputs.clone(), one, begun));
         let (mut seen, mut runs, mut working) = (0, 0, Duration::ZERO);
         loop {
             let run = Instant::now();
@@ -149,7 +150,7 @@ impl Measured<'_> {
     }
 
     /// A payment that the bank had decided before, and whose execution is to be started: due after all others.
-    async fn make_one_to_go_on_with(&self) -> Result<String> {
+    async fn make_one_to_go_on_with(&self) -> Result<Value> {
         let mut item = pending(self.outputs).await?;
         item["outcome"] = json!("paid");
         item["lookAgainAt"] = json!(jiff::Timestamp::now().as_second() - 1);
@@ -157,8 +158,7 @@ impl Measured<'_> {
         let request = json!({"TableName": table, "Item": typed(&item)});
         let endpoint = &self.outputs.aws_endpoint;
         json_api::call(endpoint, "DynamoDB_20120810.PutItem", &request).await?;
-        let charge = item["chargeId"].as_str();
-        Ok(charge.context("a charge")?.to_owned())
+        Ok(item)
     }
 
     /// One round of reconciliation, as the schedule runs it; how many looks it took.
@@ -203,14 +203,20 @@ impl Measured<'_> {
     }
 }
 
-/// How long it takes until a charge's execution is started.
-async fn delay_of(outputs: Outputs, charge: String, begun: Instant) -> Result<Duration> {
-    let executions = Executions::of(&Aws::at(&outputs.aws_endpoint), &outputs.state_machine_arn);
-    while executions.find(&charge).await?.is_none() {
-        ensure!(begun.elapsed() < PATIENCE, "{charge} was never started");
+/// How long it takes until a payment's execution is started, or the payment is put off.
+async fn delay_of(outputs: Outputs, one: Value, begun: Instant) -> Result<Duration> {
+    let aws = Aws::at(&outputs.aws_endpoint);
+    let executions = Executions::of(&aws, &outputs.state_machine_arn);
+    let look = Inspector::new(&aws, &outputs);
+    let charge = one["chargeId"].as_str().context("a charge")?;
+    loop {
+        let record = look.record_by_charge(charge).await?.unwrap_or_default();
+        if executions.find(charge).await?.is_some() || record["lookAgainAt"] != one["lookAgainAt"] {
+            return Ok(begun.elapsed());
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{charge} was never looked at");
         sleep(Duration::from_millis(50)).await;
     }
-    Ok(begun.elapsed())
 }
 
 /// A charge at the bank that waits for 3-D Secure, and its record.

@@ -7,9 +7,10 @@ use crate::service::{CONNECT, Service};
 use crate::world::Call;
 
 /// What is called by so few events of a function that they open the connection themselves: the bank's key by the first card of
-/// an owner, Step Functions where reconciliation finds something to do.
-const LEFT_TO_EVENTS: [(&str, Service); 2] = [
+/// an owner, and where a payment is due that reconciliation asks the bank about; Step Functions where it finds something to do.
+const LEFT_TO_EVENTS: [(&str, Service); 3] = [
     ("ensure-kbank-user", Service::Secrets),
+    ("reconcile", Service::Secrets),
     ("reconcile", Service::States),
 ];
 

@@ -679,18 +679,9 @@ impl Records {
     /// # Errors
     /// [`TableError`].
     pub async fn put_off_unreadable(&self, record: &Unreadable, at: i64) -> Result<(), TableError> {
-        self.update_if(
-            "put the payment record off",
-            record.key.as_str(),
-            "SET lookAgainAt = :at",
-            "attribute_exists(openShard) AND lookAgainAt = :read",
-            [
-                (":at", Some(n(at))),
-                (":read", Some(n(record.look_again_at))),
-            ],
-        )
-        .await
-        .map(|_| ())
+        let read = record.look_again_at;
+        self.put_off_as_read(&record.key, read, "SET lookAgainAt = :at", at, None)
+            .await
     }
 
     /// Puts an open record off, and notes what was seen, unless somebody woke it up since it was read.
@@ -719,15 +710,28 @@ impl Records {
                 Some(record.unknown_since),
             ),
         };
+        let since = since.map(|since| since.unwrap_or(now));
+        self.put_off_as_read(&record.key, record.look_again_at, update, at, since)
+            .await
+    }
+
+    async fn put_off_as_read(
+        &self,
+        key: &RecordKey,
+        read: i64,
+        update: &str,
+        at: i64,
+        since: Option<i64>,
+    ) -> Result<(), TableError> {
         self.update_if(
             "put the payment record off",
-            record.key.as_str(),
+            key.as_str(),
             update,
             "attribute_exists(openShard) AND lookAgainAt = :read",
             [
                 (":at", Some(n(at))),
-                (":read", Some(n(record.look_again_at))),
-                (":since", since.map(|since| n(since.unwrap_or(now)))),
+                (":read", Some(n(read))),
+                (":since", since.map(n)),
             ],
         )
         .await

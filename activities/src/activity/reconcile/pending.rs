@@ -3,7 +3,6 @@
 
 use super::super::inquire_charge::{MAY_BE_UNKNOWN_FOR, UNKNOWN_IS_TOLD_AFTER, log_unknown_charge};
 use super::{ABANDONED_AFTER, DAY, Done, HOUR, Kind, MINUTE, Run, age, text};
-use crate::bank::BankError;
 use crate::domain::charge::{Charge, Verdict};
 use crate::domain::ids::ChargeId;
 use crate::domain::payment::{Payment, Purpose};
@@ -62,14 +61,12 @@ impl Run<'_> {
                 word
             }
             Err(error) if error.says_unknown() => Word::UnknownCharge,
-            Err(
-                error @ (BankError::Refused { .. }
-                | BankError::Unavailable(_)
-                | BankError::NotTaken(_)),
-            ) => {
-                return self.trouble(record, error.to_string()).await;
-            }
+            // Any other refusal of a mere question says nothing about the charge.
+            Err(error) => return self.trouble(record, error.to_string()).await,
         };
+        if matches!(word, Word::UnknownCharge) && age >= UNKNOWN_IS_TOLD_AFTER {
+            log_unknown_charge();
+        }
         match word {
             Word::Act => self.go_on(record, charge_id).await,
             Word::UnknownCharge if key.made(record) => self.unknown(record, charge_id, age).await,
@@ -99,9 +96,6 @@ impl Run<'_> {
         charge_id: &ChargeId,
         age: i64,
     ) -> Result<Done, String> {
-        if age >= UNKNOWN_IS_TOLD_AFTER {
-            log_unknown_charge();
-        }
         let since = record.unknown_since.unwrap_or(self.now);
         if self.now - since >= MAY_BE_UNKNOWN_FOR {
             return self.go_on(record, charge_id).await;
@@ -113,9 +107,6 @@ impl Run<'_> {
     /// Another key made the charge: that this one does not know it says something of the keys alone. The right one is waited
     /// for; for a payment that would be given up by now, a person has to look.
     async fn unknown_to_another_key(&self, record: &Record, age: i64) -> Result<Done, String> {
-        if age >= UNKNOWN_IS_TOLD_AFTER {
-            log_unknown_charge();
-        }
         if age > ABANDONED_AFTER {
             self.tell(Kind::Definite, None, "ChargeUnknown", age - ABANDONED_AFTER);
             self.put_off(record, DAY, Noted::Nothing).await?;

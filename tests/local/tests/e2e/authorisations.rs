@@ -13,7 +13,7 @@ use payment3_local::shopper::CARD_APPROVED;
 use serde_json::{Value, json};
 
 use crate::hostile::sign;
-use crate::lossy::refuses;
+use crate::lossy::{refuses, starts_nothing};
 use crate::support::{TestApp, assert_closed};
 
 /// More calls than a test makes.
@@ -95,12 +95,7 @@ fn assert_durable(record: &Value, how: &str) {
 #[ignore = "needs the local environment: cargo local test e2e"]
 async fn an_authorisation_is_kept_and_pays_though_its_execution_could_not_be_started() {
     let app = TestApp::connect().await;
-    let aws = refuses(
-        &app.outputs.aws_endpoint,
-        "StartExecution",
-        EVERY,
-        "StateMachineDoesNotExist",
-    );
+    let aws = starts_nothing(&app.outputs.aws_endpoint);
     let mut kept = Vec::new();
     for (how, stage) in STAGES {
         let (charge, key) = app.authorised(stage).await;

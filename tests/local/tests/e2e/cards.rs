@@ -10,7 +10,7 @@ use payment3_local::shopper::{self, CARD_APPROVED, OTHER_CARD_APPROVED};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Authenticated, TestApp, assert_closed, charge_on};
+use crate::support::{Authenticated, TestApp, assert_closed};
 
 impl TestApp {
     /// Runs a payment on the definition with shortened waits, and without the function of one state.
@@ -80,21 +80,19 @@ async fn an_order_is_paid_and_closed_though_its_card_cannot_be_saved() {
 async fn a_verifications_baht_goes_back_though_its_card_cannot_be_saved() {
     let app = TestApp::connect().await;
     let order = shopper::verification_of(&random::id("usr_"));
-    let page = app.check_out(&order, CARD_APPROVED).await;
-    let charge = charge_on(&page);
-    let form = shopper::authenticate(&page).await.expect("the bank's page");
-    let verified = Authenticated { order, form };
+    let verified = app.authenticated_for(&order, CARD_APPROVED).await;
+    let charge = verified.charge_id();
     let execution = app.run_without("EnsureKBankUser", &verified).await;
     let output = execution.output.as_ref().expect("an output");
     assert_eq!(output["result"], "verified", "{output}");
     assert_eq!(output["card"], "failed", "{output}");
-    let record = app.record(&charge).await;
+    let record = app.record(charge).await;
     assert_closed(&record);
     assert_eq!(record["closedAs"], "verified", "{record}");
-    let at_the_bank = app.look.bank_charge(&charge).await.expect("charge");
+    let at_the_bank = app.look.bank_charge(charge).await.expect("charge");
     assert_eq!(at_the_bank["transaction_state"], "Voided");
-    assert_eq!(app.told_of(&charge).await, ["card.failed"]);
-    app.assert_counted(&charge).await;
+    assert_eq!(app.told_of(charge).await, ["card.failed"]);
+    app.assert_counted(charge).await;
 }
 
 #[tokio::test]
@@ -102,23 +100,21 @@ async fn a_verifications_baht_goes_back_though_its_card_cannot_be_saved() {
 async fn the_shop_is_told_of_a_verified_card_by_the_next_attempt_where_it_was_away() {
     let app = TestApp::connect().await;
     let order = shopper::verification_of(&random::id("usr_"));
-    let page = app.check_out(&order, CARD_APPROVED).await;
-    let charge = charge_on(&page);
-    let form = shopper::authenticate(&page).await.expect("the bank's page");
-    let verified = Authenticated { order, form };
+    let verified = app.authenticated_for(&order, CARD_APPROVED).await;
+    let charge = verified.charge_id();
     // The baht is back, and nobody could be told.
     let execution = app.run_without("NotifyCard", &verified).await;
     assert_eq!(execution.status, "FAILED", "{execution:?}");
-    assert_eq!(app.record(&charge).await["resolution"], "reversed");
-    assert_eq!(app.told_of(&charge).await, [""; 0]);
+    assert_eq!(app.record(charge).await["resolution"], "reversed");
+    assert_eq!(app.told_of(charge).await, [""; 0]);
 
-    let next = app.start_by_hand(&charge).await;
+    let next = app.start_by_hand(charge).await;
     assert_eq!(next.status, "SUCCEEDED", "{next:?}");
     let output = next.output.as_ref().expect("an output");
     let expected =
         json!({"result": "verified", "orderId": "ADDCARD", "notified": true, "card": "saved"});
     assert_eq!(*output, expected);
-    assert_eq!(app.record(&charge).await["closedAs"], "verified");
-    assert_eq!(app.told_of(&charge).await, ["card.saved"]);
+    assert_eq!(app.record(charge).await["closedAs"], "verified");
+    assert_eq!(app.told_of(charge).await, ["card.saved"]);
     assert_eq!(app.saved_cards(&verified.order.owner_id).await, Some(1));
 }

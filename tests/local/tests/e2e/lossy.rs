@@ -37,6 +37,16 @@ pub(crate) fn refuses(
     answers(endpoint, operation, times, "400 Bad Request", body)
 }
 
+/// Clients of this AWS, which starts no execution.
+pub(crate) fn starts_nothing(endpoint: &str) -> Aws {
+    refuses(
+        endpoint,
+        "StartExecution",
+        usize::MAX,
+        "StateMachineDoesNotExist",
+    )
+}
+
 /// Clients of this AWS, which says of every execution that it is started, and starts none.
 pub(crate) fn starts_in_vain(endpoint: &str) -> Aws {
     let body = r#"{"executionArn":"arn:aws:states:ap-southeast-1:000000000000:execution:none:none","startDate":1}"#;

@@ -10,11 +10,9 @@ use payment3_local::shopper::{self, CARD_APPROVED};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::lossy::{refuses, starts_in_vain};
+use crate::lossy::{starts_in_vain, starts_nothing};
 use crate::support::{NEW_USER_PATH, TestApp, charge_on};
 
-/// More calls than a test makes.
-const EVERY: usize = 1000;
 const DAY: i64 = 24 * 60 * 60;
 
 fn now() -> i64 {
@@ -34,12 +32,7 @@ fn due_in(record: &Value) -> i64 {
 #[ignore = "needs the local environment: cargo local test e2e"]
 async fn the_next_look_at_a_payment_whose_return_could_start_nothing_is_soon() {
     let app = TestApp::connect().await;
-    let fails = refuses(
-        &app.outputs.aws_endpoint,
-        "StartExecution",
-        EVERY,
-        "StateMachineDoesNotExist",
-    );
+    let fails = starts_nothing(&app.outputs.aws_endpoint);
     for attempt in [0, 1] {
         let page = app.check_out(&app.order().await, CARD_APPROVED).await;
         let charge = charge_on(&page);
@@ -76,12 +69,7 @@ async fn the_next_look_at_a_payment_whose_return_could_start_nothing_is_soon() {
 #[ignore = "needs the local environment: cargo local test e2e"]
 async fn a_payment_that_is_due_is_followed_up_once_an_execution_was_started_and_not_before() {
     let app = TestApp::connect().await;
-    let fails = refuses(
-        &app.outputs.aws_endpoint,
-        "StartExecution",
-        EVERY,
-        "StateMachineDoesNotExist",
-    );
+    let fails = starts_nothing(&app.outputs.aws_endpoint);
     for attempt in [0, 1] {
         let page = app.check_out(&app.order().await, CARD_APPROVED).await;
         let charge = charge_on(&page);

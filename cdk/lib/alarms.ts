@@ -121,7 +121,7 @@ function rings({ settings, logMetrics, stateMachineArn, throttledRequests, faile
     "outcome-conflict": { meaning: "The bank contradicts what it said before, or what was done about it.", metric: logged("OutcomeConflict") },
     "order-unreadable": { meaning: "A shopper cannot pay an order, or a payment cannot be read, before the shop corrects what is stored.", metric: logged("OrderUnreadable") },
     "orphan-checkout": { meaning: "The bank cannot say whether a checkout was charged.", metric: logged("OrphanCheckout") },
-    "orphan-charge": { meaning: "The bank has authorised a charge that no record knows.", metric: logged("OrphanCharge") },
+    "orphan-charge": { meaning: "The bank has authorised a charge that no record knows, or that another stack handles and knows nothing of.", metric: logged("OrphanCharge") },
     "unknown-state": { meaning: "The bank answers with a state that is not known here: it may mean that money moved.", metric: logged("UnknownState") },
     "refusal-needs-person": { meaning: "A paid charge whose order refuses it, and which must not be reversed without a person.", metric: logged("RefusalNeedsPerson") },
     "notifications-refused": { meaning: "The shop refuses events for good: it does not know of payments.", metric: logged("NotificationsRefused") },

@@ -625,11 +625,11 @@ mod tests {
         for (address, page) in [
             (
                 r#"https://bank.example/3ds?a=1&b=2&returnUrl=https://x.example/?c=3&d='4""#,
-                include_str!("../../../tests/clients/redirect/return-url.html"),
+                include_str!("../../../tests/e2e/clients/redirect/return-url.html"),
             ),
             (
                 "https://bank.example/it's/url=1?a&copy;&not_paid=1&copy=2#&#65;",
-                include_str!("../../../tests/clients/redirect/references.html"),
+                include_str!("../../../tests/e2e/clients/redirect/references.html"),
             ),
         ] {
             let bank = [Url::parse(address).unwrap().origin()];

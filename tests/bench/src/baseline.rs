@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use payment3_local::{prerequisites, python, workspace};
+use payment3_harness::workspace;
+use payment3_stack::{prerequisites, python};
 
 use crate::front;
 use crate::payment::{Shopfront, System};

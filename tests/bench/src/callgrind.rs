@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use payment3_local::workspace;
+use payment3_harness::workspace;
 
 use crate::figures::Case;
 use crate::programs::Shipped;

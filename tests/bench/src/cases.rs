@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use payment3_local::aws::Aws;
-use payment3_local::operator::Operator;
-use payment3_local::random;
-use payment3_local::shopper::{self, CARD_APPROVED, Next};
+use payment3_harness::aws::Aws;
+use payment3_harness::operator::Operator;
+use payment3_harness::random;
+use payment3_harness::shopper::{self, CARD_APPROVED, Next};
 
 use crate::figures::Case;
 use crate::payment::{self, Played, Shopfront, Step, System};
@@ -53,7 +53,7 @@ pub async fn beside(stage: &Stage, front: &Shopfront) -> Result<Vec<Step>> {
     let order = payment::order_of(outputs, &owner).await?;
     let charge = check_out(front, &order).await?;
     let url = format!("{}/checkstatus/{}", outputs.api_url, order.order_id);
-    let answer = payment3_local::http::client().get(url).send().await?;
+    let answer = payment3_harness::http::client().get(url).send().await?;
     ensure!(answer.status() == 200, "the status is not told");
     let operator = Operator::of(&Aws::at(&outputs.aws_endpoint), outputs);
     operator.come_back_to(&charge).await?;
@@ -80,7 +80,7 @@ pub async fn beside(stage: &Stage, front: &Shopfront) -> Result<Vec<Step>> {
 }
 
 /// Pays as far as the bank's page, and does not come back.
-async fn check_out(front: &Shopfront, order: &payment3_local::shop::Order) -> Result<String> {
+async fn check_out(front: &Shopfront, order: &payment3_harness::shop_api::Order) -> Result<String> {
     let checkout = shopper::checkout(front.outputs(), order, CARD_APPROVED).await?;
     let Next::ThreeDs(page) = checkout.next else {
         anyhow::bail!("checkout did not lead to the bank's page");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use payment3_local::process::Tool;
+use payment3_stack::process::Tool;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, CustomExtension, DnType,
     IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,

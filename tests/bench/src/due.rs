@@ -6,16 +6,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use payment3_local::aws::Aws;
-use payment3_local::environment::{Between, Environment, Options};
-use payment3_local::executions::Executions;
-use payment3_local::faults::away::{Away, How, Service};
-use payment3_local::http::client;
-use payment3_local::inspect::Inspector;
-use payment3_local::interrupt::Interrupt;
-use payment3_local::outputs::Outputs;
-use payment3_local::shopper::{self, CARD_APPROVED, OTHER_CARD_APPROVED};
-use payment3_local::{json_api, random, steps, workspace};
+use payment3_harness::away::{Away, How, Service};
+use payment3_harness::aws::Aws;
+use payment3_harness::executions::Executions;
+use payment3_harness::http::client;
+use payment3_harness::inspect::Inspector;
+use payment3_harness::outputs::Outputs;
+use payment3_harness::shopper::{self, CARD_APPROVED, OTHER_CARD_APPROVED};
+use payment3_harness::{json_api, random, workspace};
+use payment3_stack::environment::{Between, Environment, Options};
+use payment3_stack::interrupt::Interrupt;
+use payment3_stack::steps;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -195,7 +196,7 @@ impl Measured<'_> {
     /// How many records are due now.
     async fn due(&self) -> Result<usize> {
         let aws = Aws::at(&self.outputs.aws_endpoint);
-        let open = payment3_local::operator::Operator::of(&aws, self.outputs);
+        let open = payment3_harness::operator::Operator::of(&aws, self.outputs);
         let now = jiff::Timestamp::now().as_second();
         let open = open.open().await?;
         // What was put off for a minute counts as looked at.

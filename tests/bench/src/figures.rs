@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use axum::body::Bytes;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
-use payment3_local::workspace;
+use payment3_harness::workspace;
 
 use crate::lambda::median;
 use crate::payment::Step;

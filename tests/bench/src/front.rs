@@ -84,7 +84,7 @@ fn event(method: &Method, uri: &Uri, headers: &HeaderMap, body: &str) -> Bytes {
                 "sourceIp": "127.0.0.1",
                 "userAgent": "shopper",
             },
-            "requestId": payment3_local::random::digits(16),
+            "requestId": payment3_harness::random::digits(16),
             "routeKey": route,
             "stage": "$default",
             "time": now.to_string(),

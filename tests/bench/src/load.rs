@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use payment3_local::environment::Environment;
-use payment3_local::faults::caller::{self, short_name};
-use payment3_local::faults::scenario::{Begun, Flow, Stage as Scenario};
-use payment3_local::faults::scope::Scopes;
-use payment3_local::interrupt::Interrupt;
-use payment3_local::{steps, workspace};
+use payment3_harness::caller::{self, short_name};
+use payment3_harness::scenario::{Begun, Flow, Stage as Scenario};
+use payment3_harness::scope::Scopes;
+use payment3_harness::workspace;
+use payment3_stack::environment::Environment;
+use payment3_stack::interrupt::Interrupt;
+use payment3_stack::steps;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -132,7 +133,7 @@ async fn one_process(stage: &Stage, case: &Case) -> Result<()> {
 
 /// Many shoppers at once.
 async fn burst(interrupt: &mut Interrupt) -> Result<()> {
-    let options = payment3_local::environment::Options {
+    let options = payment3_stack::environment::Options {
         directory: workspace::local_dir().join("bench-load"),
         branch: "load".to_owned(),
         ..options()

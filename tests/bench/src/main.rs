@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use payment3_bench::{due, load, measure};
-use payment3_local::interrupt::Interrupt;
+use payment3_stack::interrupt::Interrupt;
 
 /// Measures what the functions cost.
 #[derive(Debug, Parser)]

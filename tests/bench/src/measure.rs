@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::body::Bytes;
-use payment3_local::interrupt::Interrupt;
-use payment3_local::steps;
+use payment3_stack::interrupt::Interrupt;
+use payment3_stack::steps;
 
 use crate::chain::Chain;
 use crate::figures::{self, Case, Figures, Size};

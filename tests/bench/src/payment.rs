@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use payment3_local::faults::caller::short_name;
-use payment3_local::inspect::Inspector;
-use payment3_local::outputs::Outputs;
-use payment3_local::random;
-use payment3_local::shop::{NewOrder, Order};
-use payment3_local::shopper::{self, CARD_APPROVED, Next, OTHER_CARD_APPROVED};
+use payment3_harness::caller::short_name;
+use payment3_harness::inspect::Inspector;
+use payment3_harness::outputs::Outputs;
+use payment3_harness::random;
+use payment3_harness::shop_api::{NewOrder, Order};
+use payment3_harness::shopper::{self, CARD_APPROVED, Next, OTHER_CARD_APPROVED};
 use serde_json::Value;
 
 use crate::lambda::Invocation;

@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use payment3_local::process::Tool;
-use payment3_local::{functions, steps, workspace};
+use payment3_harness::workspace;
+use payment3_stack::process::Tool;
+use payment3_stack::{functions, steps};
 
 use crate::sandbox::Program;
 

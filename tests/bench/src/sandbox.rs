@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
-use payment3_local::process::create_log;
+use payment3_stack::process::create_log;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -316,7 +316,7 @@ fn headers() -> HeaderMap {
     [
         (
             "lambda-runtime-aws-request-id",
-            payment3_local::random::digits(20),
+            payment3_harness::random::digits(20),
         ),
         (
             "lambda-runtime-deadline-ms",

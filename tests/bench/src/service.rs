@@ -4,7 +4,7 @@ use std::fmt;
 
 use hyper::Method;
 use hyper::header::HeaderMap;
-use payment3_local::faults::call::{Target, operation};
+use payment3_harness::call::{Target, operation};
 use serde_json::Value;
 
 /// Who is called. Each has a door of its own, as each has an address of its own on AWS: a function needs one connection for

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use payment3_local::aws::{ACCESS_KEY, Aws, REGION};
-use payment3_local::elsewhere::Elsewhere;
-use payment3_local::environment::{Between, Environment, Options};
-use payment3_local::executions::Executions;
-use payment3_local::inspect::Inspector;
-use payment3_local::interrupt::Interrupt;
-use payment3_local::outputs::Outputs;
-use payment3_local::workspace;
+use payment3_harness::aws::{ACCESS_KEY, Aws, REGION};
+use payment3_harness::elsewhere::Elsewhere;
+use payment3_harness::executions::Executions;
+use payment3_harness::inspect::Inspector;
+use payment3_harness::outputs::Outputs;
+use payment3_harness::workspace;
+use payment3_stack::environment::{Between, Environment, Options};
+use payment3_stack::interrupt::Interrupt;
 use serde_json::Value;
 
 use crate::bill::DEPLOYED_MB;
@@ -146,7 +146,7 @@ impl Stage {
             "{}/2015-03-31/functions/{function}/configuration",
             self.outputs.aws_endpoint
         );
-        let answer = payment3_local::http::client().get(url).send().await?;
+        let answer = payment3_harness::http::client().get(url).send().await?;
         let configuration: Value = answer.error_for_status()?.json().await?;
         ensure!(
             configuration["MemorySize"] == DEPLOYED_MB,

@@ -14,9 +14,9 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use payment3_local::faults::caller::Caller;
-use payment3_local::forward::{WholeAnswer, WholeRequest};
-use payment3_local::outside::Outside;
+use payment3_harness::caller::Caller;
+use payment3_harness::forward::{WholeAnswer, WholeRequest};
+use payment3_harness::outside::Outside;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OnceCell;
@@ -106,7 +106,7 @@ impl World {
     pub async fn open(directory: &Path, logs: &Path) -> Result<Self> {
         let certificates = Certificates::make(directory, logs).await?;
         let state = Arc::new(State {
-            http: payment3_local::http::builder()
+            http: payment3_harness::http::builder()
                 .build()
                 .context("no HTTP client for the doors")?,
             real: OnceLock::new(),

@@ -1,13 +1,12 @@
-//! The pages in a real browser: the tests of `tests/browser`, run by Node against a running environment.
+//! The pages in a real browser: the tests of `tests/e2e/browser`, run by Node against a running environment.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-
-use crate::node::BROWSER_TESTS;
-use crate::outputs;
-use crate::process::Tool;
-use crate::{steps, workspace};
+use payment3_harness::{outputs, workspace};
+use payment3_stack::node::BROWSER_TESTS;
+use payment3_stack::process::Tool;
+use payment3_stack::steps;
 
 /// Tells the tests which browser to start.
 const BROWSER_VARIABLE: &str = "PAYMENT3_CHROMIUM";

@@ -2,9 +2,8 @@
 //! `deny.toml`.
 
 use anyhow::Result;
-
-use crate::cargo_programs::CARGO_DENY;
-use crate::process::Tool;
+use payment3_stack::cargo_programs::CARGO_DENY;
+use payment3_stack::process::Tool;
 
 /// Checks everything but the advisories, whose database is not in a package registry.
 ///

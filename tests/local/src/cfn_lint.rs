@@ -1,14 +1,14 @@
 //! cfn-lint: holds a template against what CloudFormation documents of every resource. What it looks at is
-//! decided in `tests/cfn/cfnlintrc.yaml`.
+//! decided in `tests/stack/cfn/cfnlintrc.yaml`.
 
 use std::path::Path;
 
 use anyhow::Result;
-
-use crate::lock::Lock;
-use crate::process::Tool;
-use crate::python::CFN_LINT;
-use crate::{prerequisites, workspace};
+use payment3_harness::workspace;
+use payment3_stack::lock::Lock;
+use payment3_stack::prerequisites;
+use payment3_stack::process::Tool;
+use payment3_stack::python::CFN_LINT;
 
 /// Installs it, if it is not there.
 ///
@@ -27,7 +27,7 @@ pub async fn install(logs: &Path) -> Result<()> {
 pub async fn run(templates: &Path) -> Result<()> {
     Tool::new(CFN_LINT.program("cfn-lint"))
         .args(["--config-file"])
-        .args([workspace::root().join("tests/cfn/cfnlintrc.yaml")])
+        .args([workspace::root().join("tests/stack/cfn/cfnlintrc.yaml")])
         .args(["--template"])
         .args([templates])
         .shown()

@@ -3,10 +3,9 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use payment3_bank::{CARDS, Dialect, Manner, SandboxCard};
-
-use crate::faults::scenario::Flow;
-use crate::faults::scope::Fault;
-use crate::shopper::CARD_APPROVED;
+use payment3_harness::scenario::Flow;
+use payment3_harness::scope::Fault;
+use payment3_harness::shopper::CARD_APPROVED;
 
 /// Runs the whole payment system on this machine, pays with it, and tests it.
 #[derive(Debug, Parser)]

@@ -1,14 +1,14 @@
-//! The merchant's published SDK and the reference verifier of webhooks, against a running environment: `tests/clients`.
+//! The merchant's published SDK and the reference verifier of webhooks, against a running environment: `tests/e2e/clients`.
 
 use std::path::Path;
 
 use anyhow::Result;
-
-use crate::lock::Lock;
-use crate::outputs::FILE_VARIABLE;
-use crate::process::Tool;
-use crate::python::CLIENTS;
-use crate::{prerequisites, workspace};
+use payment3_harness::outputs::FILE_VARIABLE;
+use payment3_harness::workspace;
+use payment3_stack::lock::Lock;
+use payment3_stack::prerequisites;
+use payment3_stack::process::Tool;
+use payment3_stack::python::CLIENTS;
 
 /// Installs them, if they are not there.
 ///
@@ -27,7 +27,7 @@ pub async fn install(logs: &Path) -> Result<()> {
 pub async fn run(outputs_file: &Path) -> Result<()> {
     Tool::new(CLIENTS.program("python"))
         .args(["-m", "unittest", "--verbose"])
-        .current_dir(workspace::root().join("tests/clients"))
+        .current_dir(workspace::root().join("tests/e2e/clients"))
         .env(FILE_VARIABLE, outputs_file)
         .env("NO_PROXY", "127.0.0.1,localhost")
         // The sources stay as they are checked out.

@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
+use payment3_harness::graph::{DONE, Edge, Graph};
 use serde_json::Value;
-
-use crate::graph::{DONE, Edge, Graph};
 
 /// The line of the README under which the chart stands.
 const BEGIN: &str = "<!-- drawn from statemachine/payment.asl.json by `cargo local diagram` -->";

@@ -5,10 +5,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-
-use crate::cargo_programs::CARGO_FUZZ;
-use crate::process::Tool;
-use crate::workspace;
+use payment3_harness::workspace;
+use payment3_stack::cargo_programs::CARGO_FUZZ;
+use payment3_stack::process::Tool;
 
 /// The longest input, in bytes: more than the longest body that is read.
 const MAX_LENGTH: &str = "-max_len=9000";

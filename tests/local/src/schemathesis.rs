@@ -1,19 +1,18 @@
 //! schemathesis: sends the API what docs/openapi.yaml allows and what it forbids, and holds every answer against it.
-//! What is sent and looked at is decided in `tests/api/schemathesis.toml`.
+//! What is sent and looked at is decided in `tests/e2e/api/schemathesis.toml`.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-
-use crate::lock::Lock;
-use crate::outputs::Outputs;
-use crate::prerequisites;
-use crate::process::Tool;
-use crate::python::SCHEMATHESIS;
-use crate::shop::NewOrder;
-use crate::shopper::{self, CARD_APPROVED, Next};
-use crate::{random, workspace};
+use payment3_harness::outputs::Outputs;
+use payment3_harness::shop_api::NewOrder;
+use payment3_harness::shopper::{self, CARD_APPROVED, Next};
+use payment3_harness::{random, workspace};
+use payment3_stack::lock::Lock;
+use payment3_stack::prerequisites;
+use payment3_stack::process::Tool;
+use payment3_stack::python::SCHEMATHESIS;
 
 /// Installs it, if it is not there.
 ///
@@ -37,7 +36,7 @@ pub async fn run(outputs: &Outputs, directory: &Path) -> Result<()> {
     write_dictionary(&directory.join("charges.dict"), &charge)?;
     Tool::new(SCHEMATHESIS.program("schemathesis"))
         .args(["--config-file"])
-        .args([workspace::root().join("tests/api/schemathesis.toml")])
+        .args([workspace::root().join("tests/e2e/api/schemathesis.toml")])
         .args(["run"])
         .args([workspace::api_document()])
         .args(["--url", &outputs.api_url])

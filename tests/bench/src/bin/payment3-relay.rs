@@ -21,7 +21,7 @@ async fn main() -> Result<(), Error> {
     let address = std::fs::read_to_string(file)?;
     let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME")?;
     let url = format!("{}/{function}", address.trim());
-    let http = payment3_local::http::builder().build()?;
+    let http = payment3_harness::http::builder().build()?;
     let relay = async |event: LambdaEvent<Value>| {
         let answer = http.post(&url).json(&event.payload).send().await;
         let answer = answer.map_err(|error| broken(&error))?;

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use clap::ValueEnum;
+use payment3_stack::process::Tool;
 
 use crate::cli::{Bench, BenchPart};
-use crate::process::Tool;
 
 /// Measures, in a package of its own: its release builds and its load are nobody else's business.
 ///

@@ -3,8 +3,9 @@
 use std::fs;
 
 use anyhow::{Context, Result};
+use payment3_harness::workspace;
 
-use crate::{diagram, workspace};
+use crate::diagram;
 
 /// Draws the state machine into the README.
 ///

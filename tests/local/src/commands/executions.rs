@@ -1,14 +1,14 @@
 //! `cargo local executions`.
 
 use anyhow::{Result, anyhow};
+use payment3_harness::aws::Aws;
+use payment3_harness::executions::{ExecutionReport, Executions, seconds};
+use payment3_harness::outputs::Outputs;
+use payment3_harness::overview::{Line, Overview, Wish};
 use serde::Serialize;
 
 use super::{path, watch};
-use crate::aws::Aws;
 use crate::cli;
-use crate::executions::{ExecutionReport, Executions, seconds};
-use crate::outputs::Outputs;
-use crate::overview::{Line, Overview, Wish};
 
 /// Lists the executions, or shows one.
 ///

@@ -1,12 +1,12 @@
 //! `cargo local fuzz`.
 
 use anyhow::Result;
+use payment3_harness::workspace;
+use payment3_stack::cargo_programs::CARGO_FUZZ;
+use payment3_stack::interrupt::Interrupt;
 
-use crate::cargo_programs::CARGO_FUZZ;
 use crate::cli::Fuzz;
 use crate::fuzz::{self, Minutes};
-use crate::interrupt::Interrupt;
-use crate::workspace;
 
 /// Fuzzes one target or each in turn, until something is found or the time is over.
 ///

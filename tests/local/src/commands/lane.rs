@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use payment3_harness::workspace;
+use payment3_stack::process::Tool;
 use tokio::task::JoinHandle;
 
 use super::test::name;
 use super::verdicts::Verdict;
 use crate::cli::Part;
-use crate::process::Tool;
-use crate::workspace;
 
 /// Parts that run one after the other, beside whatever else runs. When it is dropped, the command that runs is ended; what that
 /// had started finishes its step.

@@ -1,9 +1,8 @@
 //! Prints an execution's path.
 
+use payment3_harness::executions::{ExecutionReport, seconds};
+use payment3_harness::history::Visit;
 use serde_json::Value;
-
-use crate::executions::{ExecutionReport, seconds};
-use crate::history::Visit;
 
 /// The path as a table: state, time of entry, duration, and what went wrong.
 pub(super) fn lines(report: &ExecutionReport) -> Vec<String> {

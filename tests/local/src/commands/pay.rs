@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use payment3_bank::{CARDS, Dialect, Manner};
+use payment3_harness::aws::Aws;
+use payment3_harness::executions::{ExecutionReport, Executions, seconds};
+use payment3_harness::inspect::Inspector;
+use payment3_harness::operator::Operator;
+use payment3_harness::outputs::Outputs;
+use payment3_harness::random;
+use payment3_harness::shop_api::{NewOrder, Order};
+use payment3_harness::shopper::{self, Next, ReturnForm};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::sleep;
 
 use super::path;
-use crate::aws::Aws;
 use crate::cli::{Pay, Spoil, ThreeDs};
-use crate::executions::{ExecutionReport, Executions, seconds};
-use crate::inspect::Inspector;
-use crate::operator::Operator;
-use crate::outputs::Outputs;
-use crate::random;
-use crate::shop::{NewOrder, Order};
-use crate::shopper::{self, Next, ReturnForm};
 
 /// How long to wait for the execution.
 const PATIENCE: Duration = Duration::from_secs(60);

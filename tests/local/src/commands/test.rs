@@ -6,24 +6,23 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use payment3_bank::Dialect;
+use payment3_faults::broken::{self, BREAKAGES, Breakage, DIALECT_BREAKAGES, DialectBreakage};
+use payment3_faults::matrix::{self, Report, Run, Selection};
+use payment3_faults::outage;
+use payment3_harness::outputs::Outputs;
+use payment3_harness::outside::Outside;
+use payment3_harness::{outputs, workspace};
+use payment3_stack::cargo_programs::CARGO_DENY;
+use payment3_stack::environment::{Between, Environment, Notifications, Options, State};
+use payment3_stack::interrupt::{Interrupt, Interrupted};
+use payment3_stack::process::Tool;
+use payment3_stack::{deploy, functions, node, prerequisites, steps};
 
-use crate::cargo_programs::CARGO_DENY;
 use crate::cli::{BenchPart, Part, Test};
 use crate::commands::bench;
 use crate::commands::lane::Lane;
 use crate::commands::verdicts::Verdicts;
-use crate::environment::{Between, Environment, Notifications, Options, State};
-use crate::faults::broken::{self, BREAKAGES, Breakage, DIALECT_BREAKAGES, DialectBreakage};
-use crate::faults::matrix::{self, Report, Run, Selection};
-use crate::faults::outage;
-use crate::interrupt::{Interrupt, Interrupted};
-use crate::outputs::Outputs;
-use crate::outside::Outside;
-use crate::process::Tool;
-use crate::{
-    browser, cargo_deny, cfn_lint, clients, deploy, functions, node, outputs, prerequisites,
-    schemathesis, steps, workspace,
-};
+use crate::{browser, cargo_deny, cfn_lint, clients, schemathesis};
 
 /// The branch of the environment that the tests have for themselves.
 const BRANCH: &str = "e2e";
@@ -45,6 +44,11 @@ const FIRST_TO_WAIT: Part = Part::E2e;
 const ON_DEMAND: [Part; 4] = [Part::Flows, Part::Dialects, Part::Faults, Part::Broken];
 /// How many end-to-end tests run side by side: each mostly waits.
 const THREADS: &str = "4";
+
+/// The package of the tests against an environment.
+const E2E_PACKAGE: &str = "payment3-e2e";
+/// Tells them where this program is: they try its commands.
+const PROGRAM_VARIABLE: &str = "PAYMENT3_LOCAL";
 
 /// The end-to-end tests but for those that are a part of their own.
 const OTHERS: [&str; 6] = [
@@ -359,11 +363,10 @@ async fn real_clients(running: Running) -> Result<()> {
 /// or broken, the runbook's commands would find, too.
 async fn runbook(interrupt: &mut Interrupt) -> Result<()> {
     // First whether every promise and every command of the page has its test: that needs no environment.
-    let package = env!("CARGO_PKG_NAME");
     let page = [
         "test",
         "--package",
-        package,
+        E2E_PACKAGE,
         "--test",
         "runbook",
         "--",
@@ -562,10 +565,14 @@ impl Running {
     /// The tests in `tests/<target>` that need an environment.
     fn tests(&self, target: &str, arguments: &[&str]) -> Tool {
         Tool::cargo()
-            .args(["test", "--package", env!("CARGO_PKG_NAME"), "--test"])
+            .args(["test", "--package", E2E_PACKAGE, "--test"])
             .args([target, "--", "--ignored"])
             .args(arguments)
             .env(outputs::FILE_VARIABLE, &self.outputs_file)
+            .env(
+                PROGRAM_VARIABLE,
+                std::env::current_exe().unwrap_or_default(),
+            )
             // The assertions say what was wrong; a backtrace through the runtime would bury that.
             .env("RUST_BACKTRACE", "0")
     }

@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use payment3_harness::workspace;
+use payment3_stack::environment::{Between, Environment, Notifications, Options, State};
+use payment3_stack::interrupt::Interrupt;
+use payment3_stack::steps;
 
 use crate::cli::Up;
-use crate::environment::{Between, Environment, Notifications, Options, State};
-use crate::interrupt::Interrupt;
-use crate::{steps, workspace};
 
 /// Starts the environment, and runs it until Ctrl-C or SIGTERM.
 ///

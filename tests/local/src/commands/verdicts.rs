@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use payment3_stack::interrupt::Interrupted;
 
 use super::test::name;
 use crate::cli::Part;
-use crate::interrupt::Interrupted;
 
 /// What came of one part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
+use payment3_harness::executions::Executions;
 use serde::Serialize;
 use tokio::time::sleep;
 
 use super::path;
 use crate::cli;
-use crate::executions::Executions;
 
 /// How long to wait between two looks.
 const POLL: Duration = Duration::from_millis(500);

@@ -1,0 +1,255 @@
+//! The requests that provoke the documented answers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use payment3_bank::SECRET_KEY;
+use payment3_harness::aws::Aws;
+use payment3_harness::executions::Executions;
+use payment3_harness::http::{FORM, client, form};
+use payment3_harness::outputs::Outputs;
+use payment3_harness::random;
+use payment3_harness::shop_api::{NewOrder, Order};
+use payment3_harness::shopper::{self, CARD_APPROVED, Next, ReturnForm};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::document::Documented;
+
+const TOTAL: &str = "1500.00";
+/// How long a payment may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Form = BTreeMap<String, String>;
+
+/// Makes requests to the API of an environment, and what has to be there for them.
+pub(crate) struct Requests {
+    outputs: Outputs,
+    executions: Executions,
+}
+
+impl Requests {
+    pub(crate) fn new(outputs: &Outputs) -> Self {
+        let aws = Aws::at(&outputs.aws_endpoint);
+        Self {
+            executions: Executions::of(&aws, &outputs.state_machine_arn),
+            outputs: outputs.clone(),
+        }
+    }
+
+    /// A request that the API must answer so. Whoever documents another answer adds its request here.
+    pub(crate) async fn provoking(&self, answer: &Documented<'_>) -> Option<RequestBuilder> {
+        let (status, code) = (answer.status, answer.code.as_deref());
+        match answer.operation.as_str() {
+            "POST /cardpayment" => self.checkout("/cardpayment", status, code).await,
+            "POST /cardtoken" => self.checkout("/cardtoken", status, code).await,
+            "POST /callback" => self.callback(Method::POST, status, code).await,
+            "GET /callback" => self.callback(Method::GET, status, code).await,
+            "POST /notify" => self.notify(status, code).await,
+            "GET /checkstatus/{orderId}" => self.check_status(status, code).await,
+            _ => None,
+        }
+    }
+
+    async fn checkout(
+        &self,
+        path: &str,
+        status: u16,
+        code: Option<&str>,
+    ) -> Option<RequestBuilder> {
+        let fields = match (status, code) {
+            (200, None) | (503, Some("UNAVAILABLE")) => self.form().await,
+            (400, Some("MISSING_FIELD")) => with(self.form().await, "token", ""),
+            (400, Some("INVALID_INPUT")) => with(self.form().await, "grandTotal", "1500.01"),
+            (402, Some("DECLINED")) => {
+                let unknown = random::id("tokn_test_");
+                with(self.form().await, "token", &unknown)
+            }
+            (404, Some("NOT_FOUND")) => with(self.form().await, "userId", "usr_somebody_else"),
+            (409, Some("ORDER_NOT_PAYABLE")) => self.form_for(&self.paid().await).await,
+            (409, Some("TOKEN_USED")) => {
+                let used = self.form().await;
+                self.submit(&used).await;
+                with(self.form().await, "token", &used["token"])
+            }
+            (409, Some("PAYMENT_BEING_CHECKED")) => {
+                let order = self.order().await;
+                let lost = self.form_for(&order).await;
+                self.have_bank_fail(&lost, "error").await;
+                let answer = shopper::post_checkout(&self.outputs, &lost).await;
+                assert_eq!(answer.expect("an answer").status, 503);
+                self.form_for(&order).await
+            }
+            (503, Some("BANK_UNAVAILABLE")) => {
+                let form = self.form().await;
+                self.have_bank_fail(&form, "busy").await;
+                form
+            }
+            (503, Some("PAYMENT_BEING_CHECKED")) => {
+                let form = self.form().await;
+                self.have_bank_fail(&form, "error").await;
+                form
+            }
+            _ => return None,
+        };
+        Some(self.post(path, FORM, encoded(&fields)))
+    }
+
+    async fn callback(
+        &self,
+        method: Method,
+        status: u16,
+        code: Option<&str>,
+    ) -> Option<RequestBuilder> {
+        let genuine = self.returned().await;
+        let fields = match (status, code) {
+            (303, None) | (503, Some("UNAVAILABLE")) | (425, Some("TOO_EARLY")) => genuine,
+            (400, Some("MISSING_FIELD")) => genuine.with("objectId", ""),
+            (400, Some("INVALID_INPUT")) => genuine.with("id", "chrg_test_of_somebody_else"),
+            (404, Some("NOT_FOUND")) => genuine.with("objectId", &random::id("chrg_test_")),
+            _ => return None,
+        }
+        .fields;
+        let request = if method == Method::GET {
+            let address = format!("{}/callback?{}", self.outputs.api_url, encoded(&fields));
+            client().get(address)
+        } else {
+            self.post("/callback", FORM, encoded(&fields))
+        };
+        Some(match status {
+            425 => request.header("sec-purpose", "prefetch"),
+            _ => request,
+        })
+    }
+
+    async fn notify(&self, status: u16, code: Option<&str>) -> Option<RequestBuilder> {
+        let returned = self.returned().await;
+        let charge = returned.charge_id().expect("the form names the charge");
+        let body = match (status, code) {
+            (200, None) | (503, Some("UNAVAILABLE")) => notification(charge, SECRET_KEY),
+            (400, Some("MISSING_FIELD")) => json!({"id": charge}),
+            (400, Some("INVALID_INPUT")) => json!([charge]),
+            (401, Some("INVALID_CHECKSUM")) => notification(charge, "skey_test_of_somebody_else"),
+            (404, Some("NOT_FOUND")) => notification(&random::id("chrg_test_"), SECRET_KEY),
+            _ => return None,
+        };
+        Some(self.post("/notify", "application/json", body.to_string()))
+    }
+
+    async fn check_status(&self, status: u16, code: Option<&str>) -> Option<RequestBuilder> {
+        let order = match (status, code) {
+            (200, None) | (503, Some("UNAVAILABLE")) => {
+                let form = self.form().await;
+                self.submit(&form).await;
+                form["orderId"].clone()
+            }
+            (404, Some("NOT_FOUND")) => random::digits(12),
+            _ => return None,
+        };
+        Some(client().get(format!("{}/checkstatus/{order}", self.outputs.api_url)))
+    }
+
+    fn post(&self, path: &str, content_type: &str, body: String) -> RequestBuilder {
+        client()
+            .post(format!("{}{path}", self.outputs.api_url))
+            .header("content-type", content_type)
+            .body(body)
+    }
+
+    async fn order(&self) -> Order {
+        let new = NewOrder {
+            owner_id: random::id("usr_"),
+            grand_total: TOTAL.to_owned(),
+            order_id: None,
+            email: None,
+            recipient: None,
+        };
+        shopper::order(&self.outputs, &new)
+            .await
+            .expect("the shop takes the order")
+    }
+
+    /// The checkout form of a new order.
+    async fn form(&self) -> Form {
+        self.form_for(&self.order().await).await
+    }
+
+    async fn form_for(&self, order: &Order) -> Form {
+        let token = shopper::card_token(&self.outputs, CARD_APPROVED)
+            .await
+            .expect("the bank gives a token");
+        shopper::checkout_form(&self.outputs, order, &token)
+    }
+
+    async fn submit(&self, form: &Form) -> Next {
+        shopper::submit_checkout(&self.outputs, form)
+            .await
+            .expect("the checkout is accepted")
+    }
+
+    /// What the browser brings back from 3-D Secure for a new order.
+    async fn returned(&self) -> ReturnForm {
+        self.return_of(&self.order().await).await
+    }
+
+    async fn return_of(&self, order: &Order) -> ReturnForm {
+        let form = self.form_for(order).await;
+        let Next::ThreeDs(page) = self.submit(&form).await else {
+            panic!("not sent to the bank")
+        };
+        shopper::authenticate(&page).await.expect("the bank's page")
+    }
+
+    /// An order that is paid.
+    async fn paid(&self) -> Order {
+        let order = self.order().await;
+        let form = self.return_of(&order).await;
+        shopper::return_to_shop(&form)
+            .await
+            .expect("the callback answers");
+        let charge = form.charge_id().expect("the form names the charge");
+        let execution = self.executions.wait_for(charge, PATIENCE).await;
+        assert!(execution.expect("it ends").has_succeeded());
+        order
+    }
+
+    /// The bank fails the charge of this form, without effect.
+    async fn have_bank_fail(&self, form: &Form, kind: &str) {
+        let response = client()
+            .post(format!("{}/sandbox/faults", self.outputs.bank_url))
+            .json(&json!({"operation": "create_charge", "kind": kind, "times": 1, "token": form["token"]}))
+            .send()
+            .await
+            .expect("the bank answers");
+        assert!(response.status().is_success(), "{response:?}");
+    }
+}
+
+fn with(mut form: Form, field: &str, value: &str) -> Form {
+    form.insert(field.to_owned(), value.to_owned());
+    form
+}
+
+fn encoded(fields: &Form) -> String {
+    form(
+        fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    )
+}
+
+/// The notification of an authorised charge, signed with `key`.
+fn notification(charge: &str, key: &str) -> Value {
+    let signed = format!("{charge}{TOTAL}00THBsuccessAuthorized{key}");
+    json!({
+        "id": charge,
+        "object": "charge",
+        "amount": 1500.0,
+        "currency": "THB",
+        "status": "success",
+        "transaction_state": "Authorized",
+        "failure_code": null,
+        "checksum": hex::encode(Sha256::digest(signed)),
+    })
+}

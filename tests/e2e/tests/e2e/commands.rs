@@ -1,0 +1,201 @@
+//! `cargo local pay` and `cargo local executions`, and that the AWS command line tells the same.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+
+use payment3_harness::aws::{ACCESS_KEY, REGION};
+use payment3_harness::random;
+use payment3_harness::shopper::CARD_APPROVED;
+use serde_json::Value;
+
+use crate::support::{NEW_USER_PATH, TestApp};
+
+/// The program behind `cargo local`.
+fn program() -> Command {
+    let program = std::env::var_os("PAYMENT3_LOCAL");
+    Command::new(program.expect("PAYMENT3_LOCAL: run this with `cargo local test e2e`"))
+}
+
+fn cargo_local(arguments: &[&str]) -> Output {
+    program()
+        .args(arguments)
+        .output()
+        .expect("the program runs")
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_str(&text(output)).expect("JSON")
+}
+
+fn states(path: &Value) -> Vec<&str> {
+    path.as_array()
+        .expect("a path")
+        .iter()
+        .map(|visit| visit["state"].as_str().expect("a state's name"))
+        .collect()
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn pay_shows_the_path_and_what_came_of_it() {
+    let output = text(&cargo_local(&["pay", "--amount", "249.50"]));
+    let mut rest = output.as_str();
+    for state in NEW_USER_PATH {
+        let at = rest
+            .find(state)
+            .unwrap_or_else(|| panic!("no {state} in order in:\n{output}"));
+        rest = &rest[at + state.len()..];
+    }
+    for line in [
+        "paid by chrg_",
+        "1 saved card",
+        "payment.succeeded (verified",
+    ] {
+        assert!(rest.contains(line), "{output}");
+    }
+}
+
+/// What a scenario prints, in this order.
+fn pays(arguments: &[&str], expected: &[&str]) {
+    let output = text(&cargo_local(&[&["pay"], arguments].concat()));
+    let mut rest = output.as_str();
+    for part in expected {
+        let at = rest
+            .find(part)
+            .unwrap_or_else(|| panic!("pay {arguments:?}: no `{part}` in order in:\n{output}"));
+        rest = &rest[at + part.len()..];
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn pay_plays_what_the_bank_may_do() {
+    const PAID: &str = "order          paid by chrg_";
+    const UNPAID: &str = "order          not paid";
+    const TOLD: &str = "was told payment.failed (verified";
+    pays(&["--card", "declined"], &["status=false", UNPAID, TOLD]);
+    pays(&["--card", "approved-at-once"], &["(no 3DS)", PAID]);
+    pays(&["--card", "declined-at-once"], &["(no 3DS)", UNPAID, TOLD]);
+    pays(
+        &["--card", "slow"],
+        &["InquireCharge", "retries", "ChargePending", PAID],
+    );
+    pays(
+        &["--card", "callback-lost"],
+        &["the callback is lost", "SUCCEEDED", PAID],
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn pay_plays_what_the_shopper_may_do() {
+    const PAID: &str = "order          paid by chrg_";
+    pays(
+        &["--add-card", "--no-save-card"],
+        &[
+            "order ADDCARD of usr_",
+            "1.00 THB",
+            "a card was verified",
+            "was told card.saved",
+        ],
+    );
+    pays(
+        &["--three-ds", "fail"],
+        &["status=false", "order          not paid"],
+    );
+    pays(&["--three-ds", "leave"], &["left: the payment waits"]);
+    pays(&["--callbacks", "3"], &["→ 303", "→ 303", "→ 303", PAID]);
+    pays(&["--callbacks", "0"], &["the callback is lost", PAID]);
+    pays(&["--late", "1"], &["late by 1 s", "→ 303", PAID]);
+    pays(&["--spoil", "total"], &["refused: 400", "grandTotal"]);
+    pays(&["--spoil", "user"], &["refused: 404", "orderId"]);
+    pays(&["--spoil", "merchant"], &["refused: 400", "mid"]);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn executions_are_watched_as_they_change() {
+    let app = TestApp::connect().await;
+    let mut watch = program()
+        .args(["executions", "--watch", "--json", "--limit", "1000"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    app.return_with(&paid.form).await;
+    let lines = BufReader::new(watch.stdout.take().expect("piped"));
+    let end = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(&line.expect("a line")).expect("JSON"))
+        .find(|change| change["name"] == paid.charge_id() && change["status"] == "SUCCEEDED");
+    watch.kill().expect("it still watches");
+    watch.wait().expect("it ends");
+    assert_eq!(end.expect("told")["state"], "CloseRecord");
+
+    let path = text(&cargo_local(&["executions", paid.charge_id(), "--watch"]));
+    let states: Vec<_> = path
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|word| *word != paid.charge_id())
+        .collect();
+    assert_eq!(states, NEW_USER_PATH);
+    assert!(path.ends_with("SUCCEEDED\n"), "{path}");
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn executions_and_the_aws_command_line_tell_the_same_path() {
+    let app = TestApp::connect().await;
+    let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    app.return_with(&paid.form).await;
+    let execution = app.execution(paid.charge_id()).await;
+
+    let ours = json(&cargo_local(&["executions", paid.charge_id(), "--json"]));
+    assert_eq!(states(&ours["path"]), NEW_USER_PATH);
+
+    let history = Command::new(&app.outputs.aws_cli)
+        .args([
+            "--endpoint-url",
+            &app.outputs.aws_endpoint,
+            "--region",
+            REGION,
+        ])
+        .args(["stepfunctions", "get-execution-history", "--output", "json"])
+        .args(["--execution-arn", &execution.arn])
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", ACCESS_KEY)
+        .output()
+        .expect("the AWS command line runs");
+    let theirs = json(&history);
+    let entered: Vec<&str> = theirs["events"]
+        .as_array()
+        .expect("events")
+        .iter()
+        .filter_map(|event| event["stateEnteredEventDetails"]["name"].as_str())
+        .collect();
+    assert_eq!(entered, NEW_USER_PATH);
+
+    // Nobody who reads the history learns the card token.
+    let token = paid.form.field("token").expect("token");
+    assert!(!text(&history).contains(token));
+
+    // It is found by its order, whatever was executed since.
+    let find = [
+        "--find",
+        &paid.order.order_id,
+        "--outcome",
+        "paid",
+        "--json",
+    ];
+    let listed = json(&cargo_local(&[&["executions"], &find[..]].concat()));
+    let lines = listed.as_array().expect("a list");
+    assert_eq!(lines.len(), 1, "{listed}");
+    assert_eq!(lines[0]["name"], paid.charge_id());
+    assert_eq!(lines[0]["status"], "SUCCEEDED");
+    assert_eq!(lines[0]["lastState"], "CloseRecord");
+}

@@ -1,0 +1,201 @@
+//! The table of flows in the dialects of the bank. Each dialect changes nothing in what happens, or has the payment wait
+//! untouched until the bank speaks otherwise.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use payment3_bank::Dialect;
+use payment3_harness::json_api;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::flows::{FLOWS, Flow, check};
+use crate::support::TestApp;
+
+/// Says which cells are tried: all of them, or those of these dialects (their names, with commas). A cover where it is absent.
+const WHICH_VARIABLE: &str = "PAYMENT3_DIALECTS";
+/// How many cells are tried side by side: each mostly waits.
+const SIDE_BY_SIDE: usize = 16;
+
+/// A row in a dialect.
+#[derive(Clone, Copy)]
+struct Cell {
+    row: usize,
+    dialect: Dialect,
+}
+
+impl Cell {
+    fn flow(self) -> &'static Flow {
+        &FLOWS[self.row]
+    }
+
+    fn name(self) -> String {
+        format!("{} | {}", self.flow().name, self.dialect)
+    }
+
+    /// Whether it belongs to the cover that every run tries: the rows that the dialect can touch, and for each dialect two
+    /// further ones, so that every row meets some dialects.
+    fn is_in_the_cover(self) -> bool {
+        let place = Dialect::ALL.iter().position(|known| *known == self.dialect);
+        let place = place.unwrap_or_default();
+        let drawn = [place * 5, place * 5 + 8].map(|drawn| drawn % FLOWS.len());
+        drawn.contains(&self.row) || self.is_touched()
+    }
+
+    /// Whether this row is the simplest one in which the dialect differs.
+    fn is_touched(self) -> bool {
+        let flow = self.flow();
+        match self.dialect {
+            Dialect::ReversalsRefused
+            | Dialect::ReversalsFail
+            | Dialect::ReversalsAnswerEmpty
+            | Dialect::ReversalsEmpty
+            | Dialect::PageInOutage => flow.name.contains("the order is gone"),
+            Dialect::FailWithPreAuthorized
+            | Dialect::FailWithInitialized
+            | Dialect::DeclinesNotNotified => flow.is_declined() && self.row < 4,
+            _ => self.row == 0,
+        }
+    }
+}
+
+/// The cells to try, and how they were chosen.
+fn cells(which: Option<&str>) -> (Vec<Cell>, String) {
+    let all = || {
+        Dialect::ALL
+            .iter()
+            .flat_map(|&dialect| (0..FLOWS.len()).map(move |row| Cell { row, dialect }))
+    };
+    let (cells, chosen): (Vec<_>, _) = match which {
+        None => (
+            all().filter(|cell| cell.is_in_the_cover()).collect(),
+            "a cover; all of them with `cargo local test dialects`".to_owned(),
+        ),
+        Some("all") => (all().collect(), "all of them".to_owned()),
+        Some(names) => {
+            let named: Vec<Dialect> = names
+                .split(',')
+                .map(|name| name.parse().expect("a dialect"))
+                .collect();
+            let cells = all().filter(|cell| named.contains(&cell.dialect));
+            (cells.collect(), format!("those in {names}"))
+        }
+    };
+    let size = format!(
+        "{} rows × {} dialects = {} cells; {}: {}",
+        FLOWS.len(),
+        Dialect::ALL.len(),
+        FLOWS.len() * Dialect::ALL.len(),
+        cells.len(),
+        chosen
+    );
+    (cells, size)
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test dialects"]
+async fn every_flow_is_the_same_in_every_dialect_or_waits() {
+    let which = std::env::var(WHICH_VARIABLE).ok();
+    let (cells, size) = cells(which.as_deref());
+    println!("\n{size}");
+    let app = Arc::new(TestApp::connect().await);
+    let begun = Instant::now();
+    let since = jiff::Timestamp::now().as_millisecond();
+    let turns = Arc::new(Semaphore::new(SIDE_BY_SIDE));
+    let mut running = JoinSet::new();
+    for &cell in &cells {
+        let (app, turns) = (Arc::clone(&app), Arc::clone(&turns));
+        running.spawn(async move {
+            let _turn = turns.acquire_owned().await;
+            // A task of its own: one that panics is one cell.
+            let played = tokio::spawn(async move { check(&app, cell.flow(), cell.dialect).await });
+            (cell, played.await.map_err(said))
+        });
+    }
+    let (mut failed, mut unknown) = (Vec::new(), BTreeSet::new());
+    while let Some(done) = running.join_next().await {
+        match done.expect("the cells catch their own panics") {
+            (cell, Ok(charge)) => {
+                let flow = cell.flow();
+                if !flow.is_declined() && flow.decides_nothing_in(cell.dialect) {
+                    unknown.insert(charge);
+                }
+            }
+            (cell, Err(problem)) => failed.push(format!("{}: {problem}", cell.name())),
+        }
+    }
+    failed.sort();
+    for cell in &failed {
+        println!("not whole: {cell}");
+    }
+    println!(
+        "{} cells, {} not whole, {:.0} s",
+        cells.len(),
+        failed.len(),
+        begun.elapsed().as_secs_f64()
+    );
+    assert!(failed.is_empty(), "not whole:\n{}", failed.join("\n"));
+    app.assert_told_as_unknown(&unknown, since).await;
+}
+
+/// What a panic said, in one line.
+fn said(error: tokio::task::JoinError) -> String {
+    let text = match error.try_into_panic() {
+        Ok(payload) => match payload.downcast::<String>() {
+            Ok(text) => *text,
+            Err(_) => "it panicked".to_owned(),
+        },
+        Err(error) => error.to_string(),
+    };
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+impl TestApp {
+    /// Each charge of which the bank said something unknown stands in the log, where the alarm counts it.
+    async fn assert_told_as_unknown(&self, charges: &BTreeSet<String>, since: i64) {
+        let group = format!(
+            "/aws/lambda/payment3-inquire-charge-{}",
+            self.outputs.branch
+        );
+        let mut untold = charges.clone();
+        let mut page = Value::Null;
+        loop {
+            let mut body = json!({"logGroupName": group, "startTime": since});
+            if page.is_string() {
+                body["nextToken"] = page;
+            }
+            let target = "Logs_20140328.FilterLogEvents";
+            let found = json_api::call(&self.outputs.aws_endpoint, target, &body).await;
+            let found = found.expect("the logs");
+            for line in found["events"].as_array().into_iter().flatten() {
+                let line = line["message"].as_str().unwrap_or_default();
+                if line.contains("\"UnknownState\"") {
+                    untold.retain(|charge| !line.contains(charge.as_str()));
+                }
+            }
+            page = found["nextToken"].clone();
+            if !page.is_string() {
+                break;
+            }
+        }
+        assert!(untold.is_empty(), "no line tells of {untold:?}");
+    }
+}
+
+#[test]
+fn the_cover_has_every_dialect_and_every_row() {
+    let (cells, _) = cells(None);
+    let dialects: BTreeSet<_> = cells.iter().map(|cell| cell.dialect).collect();
+    let rows: BTreeSet<_> = cells.iter().map(|cell| cell.row).collect();
+    assert_eq!(dialects.len(), Dialect::ALL.len());
+    assert_eq!(rows.len(), FLOWS.len());
+    // And what a refund's answer says is looked at.
+    assert!(
+        cells
+            .iter()
+            .any(|cell| cell.dialect == Dialect::ReversalsEmpty
+                && cell.flow().name == "refused: the order is gone, and the bank has settled")
+    );
+}

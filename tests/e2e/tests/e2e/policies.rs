@@ -1,0 +1,158 @@
+//! Whose card is saved, by the policy of the deployment: the same definition with each value of `SaveCardPolicy`.
+
+use payment3_harness::aws::{ACCOUNT, REGION};
+use payment3_harness::executions::{ExecutionReport, Executions};
+use payment3_harness::shopper::{self, CARD_APPROVED, CARD_DECLINED, Next};
+use payment3_harness::workspace;
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+
+/// What stands in the definition for each function, and the function's name without branch.
+const FUNCTIONS: [(&str, &str); 9] = [
+    ("ParseCallbackFunction", "parse-callback"),
+    ("LookupRecordFunction", "lookup-record"),
+    ("InquireChargeFunction", "inquire-charge"),
+    ("RecordOutcomeFunction", "record-outcome"),
+    ("PayOrderFunction", "pay-order"),
+    ("NotifyFunction", "notify"),
+    ("EnsureKBankUserFunction", "ensure-kbank-user"),
+    ("AddCardFunction", "add-card"),
+    ("ReverseChargeFunction", "reverse-charge"),
+];
+
+impl TestApp {
+    /// The definition as it would be deployed in the environment under a policy.
+    pub(crate) fn definition(&self, policy: &str) -> Value {
+        let mut definition =
+            std::fs::read_to_string(workspace::state_machine_file()).expect("definition");
+        let branch = &self.outputs.branch;
+        for (placeholder, function) in FUNCTIONS {
+            let arn =
+                format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:payment3-{function}-{branch}");
+            definition = definition.replace(&format!("${{{placeholder}}}"), &arn);
+        }
+        definition = definition
+            .replace(
+                "${CardPaymentRecordTable}",
+                &self.table("card-payment-record"),
+            )
+            .replace("${SaveCardPolicy}", policy);
+        assert!(
+            !definition.contains("${"),
+            "a placeholder is new: name it in this test"
+        );
+        serde_json::from_str(&definition).expect("JSON")
+    }
+
+    /// Deploys a definition beside the state machine of the environment. Answers its ARN.
+    pub(crate) async fn deploy_beside(&self, name: &str, definition: &Value) -> String {
+        let deployed = self
+            .aws
+            .sfn
+            .describe_state_machine()
+            .state_machine_arn(&self.outputs.state_machine_arn)
+            .send()
+            .await
+            .expect("described");
+        self.aws
+            .sfn
+            .create_state_machine()
+            .name(name)
+            .definition(definition.to_string())
+            .role_arn(deployed.role_arn())
+            .send()
+            .await
+            .expect("created")
+            .state_machine_arn()
+            .to_owned()
+    }
+
+    /// Runs a payment on another state machine than the callback starts.
+    pub(crate) async fn run_on(&self, machine: &str, charge: &str) -> ExecutionReport {
+        self.aws
+            .sfn
+            .start_execution()
+            .state_machine_arn(machine)
+            .name(charge)
+            .input(json!({"chargeId": charge}).to_string())
+            .send()
+            .await
+            .expect("started");
+        Executions::of(&self.aws, machine)
+            .wait_for(charge, std::time::Duration::from_secs(90))
+            .await
+            .expect("an execution that ends")
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn each_policy_saves_the_cards_that_it_names() {
+    let app = TestApp::connect().await;
+    for (policy, rows) in [
+        // (card, ticked "save card", is the user ensured, is the card saved)
+        (
+            "every-order",
+            [
+                (CARD_APPROVED, "true", true, true),
+                (CARD_APPROVED, "false", true, true),
+                (CARD_DECLINED, "true", true, false),
+            ],
+        ),
+        (
+            "paid-only",
+            [
+                (CARD_APPROVED, "true", true, true),
+                (CARD_APPROVED, "false", true, true),
+                (CARD_DECLINED, "true", false, false),
+            ],
+        ),
+        (
+            "consented",
+            [
+                (CARD_APPROVED, "true", true, true),
+                (CARD_APPROVED, "false", false, false),
+                (CARD_DECLINED, "true", false, false),
+            ],
+        ),
+    ] {
+        let name = format!("policy-{policy}");
+        let machine = app.deploy_beside(&name, &app.definition(policy)).await;
+        for (card, ticked, ensured, saved) in rows {
+            let row = format!("{policy}, {card}, saveCard={ticked}");
+            let order = app.order().await;
+            let token = shopper::card_token(&app.outputs, card)
+                .await
+                .expect("token");
+            let mut form = shopper::checkout_form(&app.outputs, &order, &token);
+            form.insert("saveCard".into(), ticked.into());
+            let next = shopper::submit_checkout(&app.outputs, &form)
+                .await
+                .expect("accepted");
+            let Next::ThreeDs(page) = next else {
+                panic!("{row}: {next:?}")
+            };
+            // What the return says of saving is the bank's echo, and never decides.
+            let back = shopper::authenticate(&page).await.expect("the bank's page");
+            let execution = app
+                .run_on(&machine, back.charge_id().expect("charge"))
+                .await;
+            assert_eq!(execution.status, "SUCCEEDED", "{row}: {execution:?}");
+            assert_eq!(
+                execution.states().contains(&"EnsureKBankUser"),
+                ensured,
+                "{row}"
+            );
+            let cards = app.saved_cards(&order.owner_id).await;
+            assert_eq!(cards, saved.then_some(1), "{row}");
+            let output = execution.output.unwrap_or(Value::Null);
+            let card = match (ensured, saved) {
+                (_, true) => "saved",
+                (true, false) => "refused",
+                (false, false) => "notSaved",
+            };
+            assert_eq!(output["card"], card, "{row}: {output}");
+        }
+    }
+}

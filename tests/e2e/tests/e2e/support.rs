@@ -1,0 +1,570 @@
+//! What every test needs: the running environment, fresh orders, and the steps of a payment.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use payment3_bank::Dialect;
+use payment3_harness::aws::Aws;
+use payment3_harness::elsewhere::Elsewhere;
+use payment3_harness::executions::{ExecutionReport, Executions};
+use payment3_harness::http::client;
+use payment3_harness::inspect::Inspector;
+use payment3_harness::operator::Operator;
+use payment3_harness::outputs::{FILE_VARIABLE, Outputs};
+use payment3_harness::shop_api::{NewOrder, Order, ReceivedEvent};
+use payment3_harness::shopper::{self, Answer, Next, ReturnForm};
+use payment3_harness::whole::{self, Subject};
+use payment3_harness::{items, random};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use url::Url;
+
+/// How long an execution may take: far more than it should, as the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How long to wait between two looks at a record.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// More executions than the tests make.
+const ALL: usize = 10_000;
+
+/// The total of every order, unless a test says otherwise.
+pub(crate) const TOTAL: &str = "1500.00";
+
+/// The path of a first payment.
+pub(crate) const NEW_USER_PATH: [&str; 12] = [
+    "ParseCallback",
+    "LookupRecord",
+    "InquireCharge",
+    "RecordOutcome",
+    "Outcome",
+    "PayOrder",
+    "NotifySuccess",
+    "SaveCardPolicy",
+    "EnsureKBankUser",
+    "UserExisted",
+    "CardHandled",
+    "CloseRecord",
+];
+
+/// The payment system under test.
+pub(crate) struct TestApp {
+    pub(crate) outputs: Outputs,
+    pub(crate) look: Inspector,
+    pub(crate) aws: Aws,
+    executions: Executions,
+    operator: Operator,
+    elsewhere: Elsewhere,
+}
+
+/// A shopper back from the bank: the order, and the form that the bank's page makes the browser post.
+pub(crate) struct Authenticated {
+    pub(crate) order: Order,
+    pub(crate) form: ReturnForm,
+}
+
+/// The charge that a 3DS page of the bank is about.
+pub(crate) fn charge_on(page: &Url) -> String {
+    shopper::charge_of(page).expect("the bank's page names the charge")
+}
+
+impl Authenticated {
+    pub(crate) fn charge_id(&self) -> &str {
+        self.form.charge_id().expect("the form names the charge")
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        self.form.field("token").expect("the form has the token")
+    }
+}
+
+impl TestApp {
+    /// Connects to the environment that `cargo local test e2e` started.
+    pub(crate) async fn connect() -> Self {
+        assert!(
+            std::env::var_os(FILE_VARIABLE).is_some(),
+            "{FILE_VARIABLE} is not set: run these tests by `cargo local test e2e`"
+        );
+        let outputs = Outputs::of_running(&Outputs::file())
+            .await
+            .expect("the environment runs");
+        let aws = Aws::at(&outputs.aws_endpoint);
+        Self {
+            look: Inspector::new(&aws, &outputs),
+            executions: Executions::of(&aws, &outputs.state_machine_arn),
+            operator: Operator::of(&aws, &outputs),
+            elsewhere: Elsewhere::of(&aws, &outputs),
+            aws,
+            outputs,
+        }
+    }
+
+    /// A new order of a new customer.
+    pub(crate) async fn order(&self) -> Order {
+        self.order_of(&random::id("usr_")).await
+    }
+
+    /// A new order of this customer.
+    pub(crate) async fn order_of(&self, owner_id: &str) -> Order {
+        let new = NewOrder {
+            owner_id: owner_id.to_owned(),
+            grand_total: TOTAL.to_owned(),
+            order_id: None,
+            email: None,
+            recipient: None,
+        };
+        shopper::order(&self.outputs, &new)
+            .await
+            .expect("the shop takes the order")
+    }
+
+    /// Checks out with a 3DS card, up to the bank's page.
+    pub(crate) async fn check_out(&self, order: &Order, card: &str) -> Url {
+        let token = shopper::card_token(&self.outputs, card)
+            .await
+            .expect("the bank takes the card");
+        self.check_out_with(order, token).await
+    }
+
+    /// As [`TestApp::check_out`], of a payment of which the bank speaks in this dialect.
+    pub(crate) async fn check_out_in(&self, dialect: Dialect, order: &Order, card: &str) -> Url {
+        let token = shopper::card_token_in(&self.outputs, card, dialect)
+            .await
+            .expect("the bank takes the card");
+        self.check_out_with(order, token).await
+    }
+
+    /// As [`TestApp::check_out`], with a token at hand.
+    pub(crate) async fn check_out_with(&self, order: &Order, token: String) -> Url {
+        let checkout = shopper::checkout_with(&self.outputs, order, token)
+            .await
+            .expect("the checkout is accepted");
+        match checkout.next {
+            Next::ThreeDs(page) => page,
+            Next::Shop(landing) => panic!("the browser went to {landing} without 3DS"),
+        }
+    }
+
+    /// Checks out and passes 3DS, up to the return, for a new order of this customer.
+    pub(crate) async fn authenticated(&self, owner_id: &str, card: &str) -> Authenticated {
+        let order = self.order_of(owner_id).await;
+        self.authenticated_for(&order, card).await
+    }
+
+    /// Checks out and passes 3DS, up to the return, for an order.
+    pub(crate) async fn authenticated_for(&self, order: &Order, card: &str) -> Authenticated {
+        let page = self.check_out(order, card).await;
+        let form = shopper::authenticate(&page)
+            .await
+            .expect("the bank's page answers");
+        Authenticated {
+            order: order.clone(),
+            form,
+        }
+    }
+
+    /// Charges a card straight at the bank, past our checkout, and passes 3-D Secure.
+    pub(crate) async fn charge_at_the_bank(&self, token: &str, reference: &str) -> ReturnForm {
+        let charge: Value = client()
+            .post(format!("{}/card/v2/charge", self.outputs.bank_url))
+            .header("x-api-key", payment3_bank::SECRET_KEY)
+            .json(&json!({
+                "amount": TOTAL, "currency": "THB", "description": "past our checkout", "source_type": "card", "mode": "token",
+                "token": token, "reference_order": reference,
+            }))
+            .send()
+            .await
+            .expect("the bank answers")
+            .json()
+            .await
+            .expect("JSON");
+        let page = Url::parse(charge["redirect_url"].as_str().expect("3-D Secure")).expect("a URL");
+        shopper::authenticate(&page).await.expect("the bank's page")
+    }
+
+    /// Posts the return form as the browser does.
+    pub(crate) async fn return_with(&self, form: &ReturnForm) -> Answer {
+        shopper::return_to_shop(form)
+            .await
+            .expect("the callback answers")
+    }
+
+    /// Posts anything to the callback.
+    pub(crate) async fn post_callback(
+        &self,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let url = format!("{}/callback", self.outputs.api_url);
+        shopper::post_callback(&url, content_type, body)
+            .await
+            .expect("the callback answers")
+    }
+
+    /// Posts a notification; the answer's status.
+    pub(crate) async fn post_notification(&self, body: String) -> u16 {
+        let url = format!("{}/notify", self.outputs.api_url);
+        let answer = shopper::post_callback(&url, "application/json", body)
+            .await
+            .expect("an answer");
+        answer.status
+    }
+
+    /// Where the callback must send the browser.
+    pub(crate) fn landing(&self, order: &Order, status: &str) -> String {
+        format!(
+            "{}/thankyou?orderId={}&status={status}&amount={TOTAL}",
+            self.outputs.shop_url, order.order_id
+        )
+    }
+
+    /// Waits for the execution of a charge to end.
+    pub(crate) async fn execution(&self, charge_id: &str) -> ExecutionReport {
+        self.executions
+            .wait_for(charge_id, PATIENCE)
+            .await
+            .expect("an execution that ends")
+    }
+
+    /// One execution by its name, as far as it came.
+    pub(crate) async fn find_execution(&self, name: &str) -> Option<ExecutionReport> {
+        self.executions
+            .find(name)
+            .await
+            .expect("Step Functions answers")
+    }
+
+    /// Waits until the record of this key is closed; whether it is.
+    pub(crate) async fn until_closed(&self, key: &str, patience: Duration) -> bool {
+        let give_up = Instant::now() + patience;
+        while self.read_record(key).await.get("closedAt").is_none() {
+            if Instant::now() > give_up {
+                return false;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        true
+    }
+
+    /// Starts a charge's saga as a person does, beside whatever ran for it, and waits for the end.
+    pub(crate) async fn start_by_hand(&self, charge_id: &str) -> ExecutionReport {
+        let name = self.operator.restart(charge_id).await.expect("started");
+        self.execution(&name).await
+    }
+
+    /// Runs reconciliation once, as its schedule does, and returns its report.
+    pub(crate) async fn reconcile(&self) -> Value {
+        let run = self.operator.reconcile().await.expect("invoked");
+        run.unwrap_or_else(|error| panic!("reconcile died: {error}"))
+    }
+
+    /// Makes a record due, as if its checkout were this many seconds ago.
+    pub(crate) async fn make_older(&self, key: &str, seconds: i64) {
+        let made = self.operator.make_older(key, seconds).await;
+        made.expect("changed");
+    }
+
+    /// Starts an execution under a name of one's own, with any input.
+    pub(crate) async fn start_by_hand_as(&self, name: &str, input: &Value) {
+        self.aws
+            .sfn
+            .start_execution()
+            .state_machine_arn(&self.outputs.state_machine_arn)
+            .name(name)
+            .input(input.to_string())
+            .send()
+            .await
+            .expect("started");
+    }
+
+    /// Calls a function by its kebab name, as Step Functions does; `Err` is the name of the error that it fails with.
+    pub(crate) async fn call(&self, function: &str, input: &Value) -> Result<Value, String> {
+        let url = format!(
+            "{}/2015-03-31/functions/payment3-{function}-{}/invocations",
+            self.outputs.aws_endpoint, self.outputs.branch
+        );
+        let answer = client().post(url).json(input).send().await.expect("called");
+        let failed = answer.headers().contains_key("x-amz-function-error");
+        let output: Value = answer.json().await.expect("JSON");
+        if failed {
+            return Err(output["errorType"].as_str().expect("a name").to_owned());
+        }
+        Ok(output)
+    }
+
+    /// The names of all executions of a charge.
+    pub(crate) async fn executions_of(&self, charge_id: &str) -> Vec<String> {
+        self.executions
+            .list(None, ALL)
+            .await
+            .expect("the list of executions")
+            .into_iter()
+            .map(|summary| summary.name)
+            .filter(|name| name.starts_with(charge_id))
+            .collect()
+    }
+
+    /// The `payment` of an order, as stored.
+    pub(crate) async fn payment_of(&self, order: &Order) -> Value {
+        let item = self
+            .look
+            .order(&order.order_id)
+            .await
+            .expect("the order table answers")
+            .expect("the order is there");
+        item["data"]["payment"].clone()
+    }
+
+    /// The record of a charge.
+    pub(crate) async fn record(&self, charge_id: &str) -> Value {
+        self.look
+            .record_by_charge(charge_id)
+            .await
+            .expect("the record table answers")
+            .expect("the record is there")
+    }
+
+    /// The key of a charge's record.
+    pub(crate) async fn key_of(&self, charge_id: &str) -> String {
+        let record = self.record(charge_id).await;
+        record["tokenId"].as_str().expect("key").to_owned()
+    }
+
+    /// How many cards the bank's customer of this owner holds; none without a customer.
+    pub(crate) async fn saved_cards(&self, owner_id: &str) -> Option<usize> {
+        let mapping = self
+            .look
+            .mapping(owner_id)
+            .await
+            .expect("the mapping table answers")?;
+        let customer_id = mapping["kbank_id"].as_str()?;
+        let customer = self
+            .look
+            .bank_customer(customer_id)
+            .await
+            .expect("the bank knows its customer");
+        Some(customer["cards"].as_array().expect("cards").len())
+    }
+
+    /// The kinds of the events that the shop got about an order; every one must be verified and accepted.
+    pub(crate) async fn told(&self, order: &Order) -> Vec<String> {
+        let events = self
+            .look
+            .shop_events(&order.order_id)
+            .await
+            .expect("the shop answers");
+        events.iter().for_each(assert_accepted);
+        events.iter().map(|event| event.kind().to_owned()).collect()
+    }
+
+    /// The kinds of the events that the shop got about a charge; every one must be verified and accepted.
+    pub(crate) async fn told_of(&self, charge_id: &str) -> Vec<String> {
+        let events = self
+            .look
+            .shop_events_of_charge(charge_id)
+            .await
+            .expect("the shop answers");
+        events.iter().for_each(assert_accepted);
+        events.iter().map(|event| event.kind().to_owned()).collect()
+    }
+
+    /// Has the bank settle a charge, as its nightly batch does.
+    pub(crate) async fn settle(&self, charge_id: &str) {
+        self.elsewhere.settle(charge_id).await.expect("settled");
+    }
+
+    /// Has the bank send the notification of what a charge is now, and waits for our answer.
+    pub(crate) async fn notify(&self, charge_id: &str) -> Value {
+        self.elsewhere.notify(charge_id).await.expect("sent")
+    }
+
+    /// Has the bank speak of a charge in this dialect from now on.
+    pub(crate) async fn speak(&self, charge_id: &str, dialect: Dialect) {
+        let spoken = self.elsewhere.speak(charge_id, dialect).await;
+        spoken.expect("the bank changes its dialect");
+    }
+
+    /// Deletes an order, as the shop may.
+    pub(crate) async fn remove_order(&self, order_id: &str) {
+        let deleted = self.elsewhere.delete_order(order_id).await;
+        deleted.expect("deleted");
+    }
+
+    /// Changes one field of an order's `data`, as the shop may.
+    pub(crate) async fn change_order(&self, order_id: &str, field: &str, value: &Value) {
+        self.aws
+            .dynamodb
+            .update_item()
+            .table_name(self.table("order"))
+            .key("orderId", AttributeValue::S(order_id.to_owned()))
+            .update_expression("SET #data.#field = :value")
+            .expression_attribute_names("#data", "data")
+            .expression_attribute_names("#field", field)
+            .expression_attribute_values(":value", items::from_json(value))
+            .send()
+            .await
+            .expect("changed");
+    }
+
+    /// Changes a payment's record behind the system's back.
+    pub(crate) async fn change_record(&self, key: &str, update: &str, values: &[(&str, Value)]) {
+        self.change_item("card-payment-record", ("tokenId", key), update, values)
+            .await;
+    }
+
+    /// Keeps reconciliation away from an open record: it is in a shard that nobody looks at. Tests beside this one reconcile all
+    /// others.
+    pub(crate) async fn hide_from_reconciliation(&self, key: &str) {
+        let nowhere = [(":nowhere", json!(99))];
+        self.change_record(key, "SET openShard = :nowhere", &nowhere)
+            .await;
+    }
+
+    /// Changes an item of a table (by its kebab name) behind the system's back.
+    pub(crate) async fn change_item(
+        &self,
+        table: &str,
+        (key, of): (&str, &str),
+        update: &str,
+        values: &[(&str, Value)],
+    ) {
+        let values = values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), items::from_json(value)))
+            .collect();
+        self.aws
+            .dynamodb
+            .update_item()
+            .table_name(self.table(table))
+            .key(key, AttributeValue::S(of.to_owned()))
+            .update_expression(update)
+            .set_expression_attribute_names(
+                // One of DynamoDB's reserved words.
+                update
+                    .contains("#token")
+                    .then(|| HashMap::from([("#token".to_owned(), "token".to_owned())])),
+            )
+            .set_expression_attribute_values(
+                Some(values).filter(|values: &HashMap<_, _>| !values.is_empty()),
+            )
+            .send()
+            .await
+            .expect("changed");
+    }
+
+    /// Writes an item into a table.
+    pub(crate) async fn put(&self, table: &str, item: &Value) {
+        self.aws
+            .dynamodb
+            .put_item()
+            .table_name(table)
+            .set_item(Some(items::item_from_json(item.as_object().expect("item"))))
+            .send()
+            .await
+            .expect("written");
+    }
+
+    /// Reads an item by its `tokenId`; null when there is none.
+    pub(crate) async fn read(&self, table: &str, key: &str) -> Value {
+        let output = self
+            .aws
+            .dynamodb
+            .get_item()
+            .table_name(table)
+            .key("tokenId", AttributeValue::S(key.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .expect("read");
+        output.item().map_or(Value::Null, items::to_json)
+    }
+
+    /// Deletes an item by its `tokenId`.
+    pub(crate) async fn delete(&self, table: &str, key: &str) {
+        self.aws
+            .dynamodb
+            .delete_item()
+            .table_name(table)
+            .key("tokenId", AttributeValue::S(key.to_owned()))
+            .send()
+            .await
+            .expect("deleted");
+    }
+
+    /// Writes a record as it is.
+    pub(crate) async fn put_record(&self, record: &Value) {
+        self.put(&self.table("card-payment-record"), record).await;
+    }
+
+    /// Reads a record by its key.
+    pub(crate) async fn read_record(&self, key: &str) -> Value {
+        self.read(&self.table("card-payment-record"), key).await
+    }
+
+    /// The full name of a table.
+    pub(crate) fn table(&self, kebab: &str) -> String {
+        self.outputs.table(kebab).expect("a table").to_owned()
+    }
+
+    /// Asserts that a charge paid its order, once, and that everything is closed.
+    pub(crate) async fn assert_paid(&self, paid: &Authenticated) {
+        let charge_id = paid.charge_id();
+        let payment = self.payment_of(&paid.order).await;
+        assert_eq!(payment["isPaid"], true, "{payment}");
+        assert_eq!(payment["paymentId"], charge_id, "{payment}");
+        let log = payment["paymentLog"].as_array().map(Vec::len);
+        assert_eq!(log, Some(1), "{payment}");
+
+        let record = self.record(charge_id).await;
+        assert_eq!(record["outcome"], "paid", "{record}");
+        assert_eq!(record["resolution"], "orderPaid", "{record}");
+        assert_closed(&record);
+
+        let outcomes = self.look.outcomes(charge_id).await.expect("outcomes");
+        assert_eq!(outcomes.len(), 1, "{outcomes:?}");
+        assert_eq!(outcomes[0]["outcome"], "paid");
+        assert_eq!(self.told(&paid.order).await, ["payment.succeeded"]);
+    }
+
+    /// Asserts that nothing happened for a charge but its checkout.
+    pub(crate) async fn assert_untouched(&self, pending: &Authenticated) {
+        let charge_id = pending.charge_id();
+        assert_eq!(self.executions_of(charge_id).await, [""; 0]);
+        assert_eq!(self.payment_of(&pending.order).await["isPaid"], false);
+        let outcomes = self.look.outcomes(charge_id).await.expect("outcomes");
+        assert!(outcomes.is_empty(), "{outcomes:?}");
+        assert_eq!(self.told(&pending.order).await, [""; 0]);
+        assert_eq!(self.saved_cards(&pending.order.owner_id).await, None);
+    }
+}
+
+/// Asserts that a record is closed and left the index of open ones.
+pub(crate) fn assert_closed(record: &Value) {
+    assert!(record["closedAt"].is_string(), "{record}");
+    for open in ["openShard", "lookAgainAt"] {
+        assert!(record.get(open).is_none(), "{record}");
+    }
+}
+
+fn assert_accepted(event: &ReceivedEvent) {
+    assert!(event.verified, "{event:?}");
+    assert_eq!(event.answered, 204, "{event:?}");
+}
+
+/// What is judged together: the payments of one customer.
+pub(crate) fn subject(payments: &[&Authenticated]) -> Subject {
+    let mut order_ids: Vec<_> = payments
+        .iter()
+        .map(|paid| paid.order.order_id.clone())
+        .filter(|id| id != whole::VERIFICATION)
+        .collect();
+    order_ids.dedup();
+    Subject {
+        owner_id: payments[0].order.owner_id.clone(),
+        order_ids,
+        tokens: payments
+            .iter()
+            .map(|paid| paid.token().to_owned())
+            .collect(),
+        orphans_allowed: 0,
+    }
+}

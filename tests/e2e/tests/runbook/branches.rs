@@ -1,0 +1,183 @@
+//! Several branches in one account: each pays its own, and one that goes leaves the others whole.
+
+use payment3_harness::aws::Aws;
+use payment3_harness::executions::Executions;
+use payment3_harness::http::FORM;
+use payment3_harness::inspect::Inspector;
+use payment3_harness::outputs::Outputs;
+use payment3_harness::shop_api::NewOrder;
+use payment3_harness::shopper::{self, CARD_APPROVED, Next};
+use payment3_harness::{items, random};
+use payment3_stack::beside::Beside;
+
+use serde_json::{Value, json};
+
+use crate::api::{call, lambda};
+use crate::conditions::deployed_alarms;
+use crate::support::{TOTAL, TestApp};
+
+/// Pays an order of a branch through its own API, and returns order and charge.
+async fn pay(outputs: &Outputs) -> (String, String) {
+    let new = NewOrder {
+        owner_id: random::id("usr_"),
+        grand_total: TOTAL.to_owned(),
+        order_id: None,
+        email: None,
+        recipient: None,
+    };
+    let order = shopper::order(outputs, &new).await.expect("an order");
+    let checkout = shopper::checkout(outputs, &order, CARD_APPROVED)
+        .await
+        .expect("a checkout");
+    let Next::ThreeDs(page) = checkout.next else {
+        panic!("no 3-D Secure");
+    };
+    let form = shopper::authenticate(&page).await.expect("the bank's page");
+    let charge = form.charge_id().expect("charge").to_owned();
+    // The bank's one merchant account calls back to one branch; this is that call for the others.
+    let url = format!("{}/callback", outputs.api_url);
+    let body = format!("objectId={charge}&status=true");
+    let answer = shopper::post_callback(&url, FORM, body)
+        .await
+        .expect("a callback");
+    assert_eq!(answer.status, 303, "{answer:?}");
+    let aws = Aws::at(&outputs.aws_endpoint);
+    let execution = Executions::of(&aws, &outputs.state_machine_arn)
+        .wait_for(&charge, std::time::Duration::from_secs(90))
+        .await
+        .expect("an execution that ends");
+    assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
+    let look = Inspector::new(&aws, outputs);
+    let item = look
+        .order(&order.order_id)
+        .await
+        .expect("table")
+        .expect("order");
+    assert_eq!(item["data"]["payment"]["paymentId"], charge.as_str());
+    let events = look.shop_events(&order.order_id).await.expect("the shop");
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(
+        events[0].verified && events[0].answered == 204,
+        "{events:?}"
+    );
+    (order.order_id, charge)
+}
+
+/// Whether anything in the tables or executions of a branch speaks of a payment.
+async fn knows(outputs: &Outputs, (order, charge): &(String, String)) -> bool {
+    let aws = Aws::at(&outputs.aws_endpoint);
+    for table in outputs.tables.values() {
+        let scan = aws
+            .dynamodb
+            .scan()
+            .table_name(table)
+            .send()
+            .await
+            .expect("scanned");
+        for item in scan.items() {
+            let text = items::to_json(item).to_string();
+            if text.contains(order.as_str()) || text.contains(charge.as_str()) {
+                return true;
+            }
+        }
+    }
+    let executions = Executions::of(&aws, &outputs.state_machine_arn);
+    executions.find(charge).await.expect("executions").is_some()
+}
+
+/// Every name of a branch's resources that are there.
+async fn remains(outputs: &Outputs) -> Vec<String> {
+    let functions = lambda(outputs, reqwest::Method::GET, "", None).await;
+    let sources = [
+        (functions, "/Functions", "FunctionName"),
+        (
+            call(outputs, "DynamoDB_20120810.ListTables", &json!({})).await,
+            "/TableNames",
+            "",
+        ),
+        (
+            call(outputs, "Logs_20140328.DescribeLogGroups", &json!({})).await,
+            "/logGroups",
+            "logGroupName",
+        ),
+        (
+            call(outputs, "AWSStepFunctions.ListStateMachines", &json!({})).await,
+            "/stateMachines",
+            "name",
+        ),
+        (
+            call(outputs, "AWSEvents.ListRules", &json!({})).await,
+            "/Rules",
+            "Name",
+        ),
+        (
+            call(outputs, "secretsmanager.ListSecrets", &json!({})).await,
+            "/SecretList",
+            "Name",
+        ),
+        (json!(deployed_alarms(outputs).await), "", "AlarmName"),
+    ];
+    let suffix = format!("-{}", outputs.branch);
+    let mut names = Vec::new();
+    for (answer, list, field) in sources {
+        let found = answer.pointer(list).and_then(Value::as_array);
+        let found = found.unwrap_or_else(|| panic!("no {list} in {answer}"));
+        let of_branch = found
+            .iter()
+            .map(|one| if field.is_empty() { one } else { &one[field] })
+            .map(|name| name.as_str().expect("name"))
+            .filter(|name| name.ends_with(&suffix));
+        // Of different kinds, resources may share a name.
+        names.extend(of_branch.map(|name| format!("{list} {name}")));
+    }
+    names.sort();
+    names
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn branches_pay_side_by_side_and_one_that_goes_leaves_the_others_whole() {
+    let app = TestApp::connect().await;
+    let master = Beside::deploy(&app.outputs, "master")
+        .await
+        .expect("deployed");
+    let feature = Beside::deploy(&app.outputs, "feature/one")
+        .await
+        .expect("deployed");
+    let all = [&app.outputs, &master.outputs, &feature.outputs];
+    let mut names = Vec::new();
+    for outputs in all {
+        names.extend(remains(outputs).await);
+    }
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count, "branches share resources");
+
+    let paid = [pay(all[0]).await, pay(all[1]).await, pay(all[2]).await];
+    for (branch, outputs) in all.iter().enumerate() {
+        for (payer, payment) in paid.iter().enumerate() {
+            assert_eq!(
+                knows(outputs, payment).await,
+                branch == payer,
+                "{} and {payment:?}",
+                outputs.branch
+            );
+        }
+    }
+
+    let gone = feature.outputs.clone();
+    let before = [remains(&app.outputs).await, remains(&master.outputs).await];
+    feature.destroy().await.expect("destroyed");
+    assert_eq!(remains(&gone).await, [""; 0]);
+    let after = [remains(&app.outputs).await, remains(&master.outputs).await];
+    assert_eq!(after, before);
+    for (outputs, payment) in [(&app.outputs, &paid[0]), (&master.outputs, &paid[1])] {
+        assert!(
+            knows(outputs, payment).await,
+            "{} lost a payment",
+            outputs.branch
+        );
+        pay(outputs).await;
+    }
+}

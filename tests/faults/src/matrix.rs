@@ -1,0 +1,395 @@
+//! Every call × every fault × every flow.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use payment3_harness::audit::audit;
+use payment3_harness::aws::Aws;
+use payment3_harness::expected::{Expected, Spoilt};
+use payment3_harness::outputs::Outputs;
+use payment3_harness::scenario::{Flow, Played, Stage, Start};
+use payment3_harness::scope::{Fault, Scopes, Step};
+use payment3_harness::shorten::shorten;
+use payment3_harness::visible::{self, Seen};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+/// How many payments run side by side: most of their time they wait.
+const SIDE_BY_SIDE: usize = 18;
+/// After how many cells a line says how far the run is.
+const PROGRESS_EVERY: usize = 100;
+/// How often a cell is played at most, until its call is made.
+const PLAYS: usize = 3;
+/// The call that only a new process makes.
+const FETCHES_SECRET: &str = "GetSecretValue";
+/// The call that asks the bank for the charge.
+const CHARGES: &str = "POST charge";
+
+/// Which part of the matrix is run.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// These flows.
+    pub flows: Vec<Flow>,
+    /// These faults.
+    pub faults: Vec<Fault>,
+    /// Only calls whose name contains this.
+    pub calls: Option<String>,
+    /// Whether new processes are tried too, whose first call fetches a secret.
+    pub cold: bool,
+}
+
+impl Selection {
+    /// The whole matrix.
+    pub fn everything() -> Self {
+        Self {
+            flows: Flow::ALL.to_vec(),
+            faults: Fault::ALL.to_vec(),
+            calls: None,
+            cold: true,
+        }
+    }
+
+    /// What every run of the tests has time for: the faults that leave an effect nobody knows of, in the flows that save
+    /// cards and move money.
+    pub fn short() -> Self {
+        Self {
+            flows: vec![Flow::NewUser, Flow::KnownUser, Flow::Verification],
+            faults: vec![Fault::Lost, Fault::KilledAfter],
+            calls: None,
+            cold: false,
+        }
+    }
+
+    fn has(&self, step: &Step) -> bool {
+        self.calls
+            .as_ref()
+            .is_none_or(|part| step.to_string().contains(part))
+    }
+}
+
+/// A run of the matrix.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// What is run.
+    pub selection: Selection,
+    /// Whether the first cell that is not whole ends it.
+    pub stop_at_first: bool,
+}
+
+/// One fault at one call of one flow.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Cell {
+    flow: Flow,
+    cold: bool,
+    /// Where the call stands in the flow.
+    place: usize,
+    step: Step,
+    /// Whether the bank is asked for the charge before it.
+    after_charge: bool,
+    fault: Fault,
+}
+
+impl Cell {
+    fn spoilt(&self) -> Spoilt<'_> {
+        Spoilt {
+            step: &self.step,
+            after_charge: self.after_charge,
+            fault: self.fault,
+        }
+    }
+}
+
+impl std::fmt::Display for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{} | {} | {}]", self.flow, self.step, self.fault)
+    }
+}
+
+/// What a run of the matrix found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// How many cells were tried.
+    pub cells: usize,
+    /// The cells that did not end whole, by name, with the reason.
+    pub broken: Vec<String>,
+    /// What the logs, the histories and the list of executions lack, or should not hold.
+    unwelcome: Vec<String>,
+    took: BTreeMap<Cell, Duration>,
+    executions: Vec<Seen>,
+}
+
+/// Shortens the deployed definition's waits.
+///
+/// # Errors
+/// The local AWS refuses.
+pub async fn shorten_waits(outputs: &Outputs) -> Result<()> {
+    let aws = Aws::at(&outputs.aws_endpoint);
+    let arn = &outputs.state_machine_arn;
+    let machine = aws.sfn.describe_state_machine().state_machine_arn(arn);
+    let machine = machine.send().await.context("cannot read the definition")?;
+    let definition: Value =
+        serde_json::from_str(machine.definition()).context("the definition is JSON")?;
+    aws.sfn
+        .update_state_machine()
+        .state_machine_arn(arn)
+        .definition(shorten(&definition).to_string())
+        .send()
+        .await
+        .map(drop)
+        .context("cannot shorten the definition's waits")
+}
+
+/// Runs the selected part and prints it as a table.
+///
+/// # Errors
+/// A flow does not work without a fault, or the environment breaks. A cell that is not whole is no error here.
+pub async fn run(outputs: &Outputs, scopes: &Scopes, run: &Run) -> Result<Report> {
+    let Run {
+        selection,
+        stop_at_first,
+    } = run;
+    let stop_at_first = *stop_at_first;
+    let begun = Instant::now();
+    shorten_waits(outputs).await?;
+    let stage = Stage::new(outputs, scopes);
+    let mut report = Report::default();
+    let mut cells = Vec::new();
+    for &flow in &selection.flows {
+        let steps = match steps(&stage, flow, Start::Warm).await? {
+            Ok(steps) => steps,
+            Err(finding) => {
+                report.broken.push(finding);
+                if stop_at_first {
+                    return Ok(report);
+                }
+                continue;
+            }
+        };
+        let own = steps.into_iter().enumerate();
+        // A process that happens to be new fetches a secret: those calls have cells of their own.
+        let own = own.filter(|(_, step)| step.call.operation != FETCHES_SECRET);
+        cells.extend(cells_of(selection, flow, false, own));
+    }
+    println!(
+        "{} flows, {} faults: {} cells",
+        selection.flows.len(),
+        selection.faults.len(),
+        cells.len()
+    );
+    try_all(&stage, cells, SIDE_BY_SIDE, stop_at_first, &mut report).await?;
+    let found = stop_at_first && !report.broken.is_empty();
+    if selection.cold && !found {
+        let cells = cold_cells(&stage, selection).await?;
+        println!("new processes: {} cells more", cells.len());
+        // One after the other: which process fetches a secret for which payment cannot be told.
+        try_all(&stage, cells, 1, stop_at_first, &mut report).await?;
+    }
+    report.print(&selection.faults, begun.elapsed());
+    if !stop_at_first {
+        let audit = audit(outputs, stage.take_used()).await?;
+        println!("{audit}");
+        report.unwelcome = audit.findings;
+        let aws = Aws::at(&outputs.aws_endpoint);
+        let shown = visible::check_all(&aws, outputs, &report.executions).await?;
+        println!(
+            "{} executions: {} wrong in the list of all, or calling a person",
+            report.executions.len(),
+            shown.len()
+        );
+        report.unwelcome.extend(shown);
+    }
+    Ok(report)
+}
+
+/// The calls of a flow without a fault; or what is not whole even so.
+async fn steps(stage: &Stage, flow: Flow, start: Start) -> Result<Result<Vec<Step>, String>> {
+    let played = stage.play(flow, start, None).await?;
+    Ok(if played.findings.is_whole() {
+        Ok(played.steps)
+    } else {
+        Err(format!("[{flow} | no fault]: {}", played.findings))
+    })
+}
+
+fn cells_of(
+    selection: &Selection,
+    flow: Flow,
+    cold: bool,
+    steps: impl Iterator<Item = (usize, Step)>,
+) -> Vec<Cell> {
+    let mut charged = false;
+    steps
+        .map(|(place, step)| {
+            let after_charge = charged;
+            charged |= step.call.operation == CHARGES;
+            (place, step, after_charge)
+        })
+        .filter(|(_, step, _)| selection.has(step))
+        .flat_map(|(place, step, after_charge)| {
+            selection.faults.iter().map(move |&fault| Cell {
+                flow,
+                cold,
+                place,
+                step: step.clone(),
+                after_charge,
+                fault,
+            })
+        })
+        .collect()
+}
+
+/// The fetching of the secrets: once for every function, in the first flow that uses it.
+async fn cold_cells(stage: &Stage, selection: &Selection) -> Result<Vec<Cell>> {
+    let mut cells = Vec::new();
+    let mut seen = BTreeSet::new();
+    for &flow in &selection.flows {
+        let steps = steps(stage, flow, Start::Cold).await?;
+        let steps = steps.map_err(anyhow::Error::msg)?;
+        let new: Vec<_> = steps
+            .into_iter()
+            .enumerate()
+            // A second one is another process's first: whether that is needed, chance decides.
+            .filter(|(_, step)| step.call.operation == FETCHES_SECRET && step.nth == 1)
+            .filter(|(_, step)| seen.insert(step.clone()))
+            .collect();
+        cells.extend(cells_of(selection, flow, true, new.into_iter()));
+    }
+    Ok(cells)
+}
+
+async fn try_all(
+    stage: &Stage,
+    cells: Vec<Cell>,
+    side_by_side: usize,
+    stop_at_first: bool,
+    report: &mut Report,
+) -> Result<()> {
+    let mut running = JoinSet::new();
+    let mut waiting = cells.into_iter();
+    let mut done = 0;
+    loop {
+        while running.len() < side_by_side {
+            let Some(cell) = waiting.next() else { break };
+            let stage = stage.clone();
+            running.spawn(async move {
+                let played = play(&stage, &cell).await;
+                (cell, played)
+            });
+        }
+        let Some(next) = running.join_next().await else {
+            return Ok(());
+        };
+        let (cell, played) = next.context("a cell broke")?;
+        report.add(cell, played);
+        done += 1;
+        if done % PROGRESS_EVERY == 0 {
+            println!("  {done} cells tried, {} not whole", report.broken.len());
+        }
+        if stop_at_first && !report.broken.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// Plays a cell until its fault has struck. On a machine that is too slow a shopper may see time-outs only and leave; then
+/// nothing was tried.
+async fn play(stage: &Stage, cell: &Cell) -> Result<Played> {
+    let start = if cell.cold { Start::Cold } else { Start::Warm };
+    let spoilt = Some(cell.spoilt());
+    let may_leave = Expected::of(cell.flow, spoilt).lets_the_shopper_leave();
+    let mut played = stage.play(cell.flow, start, spoilt).await?;
+    for _ in 1..PLAYS {
+        let went_its_way = played.struck && (may_leave || !played.left);
+        if went_its_way || (!played.left && !played.findings.is_whole()) {
+            break;
+        }
+        println!("  {cell}: the call was not made, or the shopper left; once more");
+        played = stage.play(cell.flow, start, spoilt).await?;
+    }
+    Ok(played)
+}
+
+impl Report {
+    fn add(&mut self, cell: Cell, played: Result<Played>) {
+        self.cells += 1;
+        let problem = match played {
+            Ok(mut played) => {
+                self.executions.append(&mut played.executions);
+                self.took.insert(cell.clone(), played.took);
+                if !played.struck {
+                    let made: Vec<_> = played.steps.iter().map(Step::to_string).collect();
+                    Some(format!("the call was not made, but: {}", made.join(", ")))
+                } else if !played.findings.is_whole() {
+                    Some(played.findings.to_string())
+                } else {
+                    None
+                }
+            }
+            Err(error) => Some(format!("did not come to an end: {error:#}")),
+        };
+        if let Some(problem) = problem {
+            println!("  NOT WHOLE {cell}: {problem}");
+            self.broken.push(format!("{cell}: {problem}"));
+        }
+    }
+
+    /// Seconds from the fault to the end, for every call and fault.
+    fn print(&self, faults: &[Fault], took: Duration) {
+        let mut rows: BTreeMap<(Flow, bool, usize, &Step), BTreeMap<Fault, Duration>> =
+            BTreeMap::new();
+        for (cell, took) in &self.took {
+            rows.entry((cell.flow, cell.cold, cell.place, &cell.step))
+                .or_default()
+                .insert(cell.fault, *took);
+        }
+        let mut flow = None;
+        for ((of, cold, _, step), cells) in rows {
+            if flow != Some((of, cold)) {
+                flow = Some((of, cold));
+                let new = if cold { ", new processes" } else { "" };
+                print!("\n{:52}", format!("{of}{new}"));
+                faults.iter().for_each(|fault| print!(" {fault:>13}"));
+                println!();
+            }
+            print!("  {:50}", step.to_string());
+            for fault in faults {
+                match cells.get(fault) {
+                    Some(took) => print!(" {:>11.1} s", took.as_secs_f64()),
+                    None => print!(" {:>13}", "-"),
+                }
+            }
+            println!();
+        }
+        println!();
+        for broken in &self.broken {
+            println!("NOT WHOLE {broken}");
+        }
+        let longest = self.took.iter().max_by_key(|(_, took)| **took);
+        println!(
+            "{} cells, {} whole, in {:.0} s; the longest to wholeness: {}",
+            self.cells,
+            self.cells.saturating_sub(self.broken.len()),
+            took.as_secs_f64(),
+            longest.map_or_else(
+                || "none".to_owned(),
+                |(cell, took)| format!("{:.1} s, {cell}", took.as_secs_f64())
+            )
+        );
+    }
+
+    /// Fails unless every cell ended whole, and what was written down of it is as it must be.
+    ///
+    /// # Errors
+    /// One did not, or none was tried; or logs and histories lack an order or hold what they must not.
+    pub fn verdict(&self) -> Result<()> {
+        ensure!(self.cells > 0, "no cell was tried: nothing is named so");
+        if !self.broken.is_empty() {
+            bail!("{} cells did not end whole", self.broken.len());
+        }
+        if !self.unwelcome.is_empty() {
+            bail!("of what was written down: {}", self.unwelcome.join("\n"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! What tests act and look with: the shopper, the operator, the inspector, the invariants, and the proxy that spoils calls.
+
+pub mod audit;
+pub mod away;
+pub mod aws;
+pub mod call;
+pub mod caller;
+pub mod elsewhere;
+pub mod executions;
+pub mod expected;
+pub mod forward;
+pub mod graph;
+pub mod history;
+pub mod http;
+pub mod inspect;
+pub mod items;
+pub mod json_api;
+pub mod logs;
+pub mod operator;
+pub mod outputs;
+pub mod outside;
+pub mod overview;
+pub mod proxy;
+pub mod random;
+pub mod redact;
+pub mod scenario;
+pub mod scope;
+pub mod shop_api;
+pub mod shopper;
+pub mod shorten;
+pub mod visible;
+pub mod whole;
+pub mod workspace;

@@ -1,0 +1,661 @@
+//! The flows, played to their end: the shopper, the bank and the schedule, all as patient as they are in life. Nobody here
+//! knows which call is spoilt, and there is nobody who starts anything again by hand.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use payment3_activities::domain::ids::ChargeId;
+use payment3_activities::executions::execution_name;
+use url::Url;
+
+use crate::audit::Used;
+use crate::aws::Aws;
+use crate::caller;
+use crate::elsewhere::Elsewhere;
+use crate::expected::{Expected, Spoilt};
+use crate::inspect::Inspector;
+use crate::operator::Operator;
+use crate::outputs::Outputs;
+use crate::scope::{Fault, Scope, Scopes, Step};
+use crate::shop_api::{NewOrder, Order, Recipient};
+use crate::shopper::{
+    self, CARD_APPROVED, CARD_DECLINED, CARD_WITHOUT_3DS, Next, OTHER_CARD_APPROVED, ReturnForm,
+};
+use crate::visible::{self, Seen};
+use crate::whole::{self, End, Findings, Subject};
+use crate::{logs, random};
+
+/// How long an execution may take: a late call to the bank alone takes 15 s, and what is retried takes it again.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// How often a shopper sends the same form before giving up.
+const FORM_TRIES: usize = 3;
+/// How often a browser or the bank repeats a call that failed.
+const CALL_TRIES: usize = 3;
+
+/// Which of the updates of ensure-kbank-user saves the customer; the first is the claim.
+const NOTES_CUSTOMER: usize = 2;
+
+const MINUTE: i64 = 60;
+const DAY: i64 = 24 * 60 * MINUTE;
+/// How old the payment is at each round of reconciliation: first the schedule comes back to it, in the end it is so old that
+/// it must be closed.
+const AGES: [i64; 6] = [
+    6 * MINUTE,
+    31 * MINUTE,
+    DAY + MINUTE,
+    DAY + 10 * MINUTE,
+    8 * DAY,
+    9 * DAY,
+];
+
+/// What happens, up to the point where nothing more comes by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Flow {
+    /// Flow 1: a new user pays, and the browser returns.
+    NewUser,
+    /// The same, and the bank notifies instead of the browser.
+    Notified,
+    /// Flow 2: a known user pays with another card.
+    KnownUser,
+    /// Flow 3: the card is declined.
+    Declined,
+    /// Flow 4: a new user verifies a card (`ADDCARD`).
+    Verification,
+    /// The order is deleted while the shopper is at the bank: void.
+    OrderGone,
+    /// The same, and the bank has settled: refund.
+    OrderGoneSettled,
+    /// Two cards pay one order at the same time; the faults are the first one's.
+    TwoCards,
+    /// The bank decides at once, without 3-D Secure.
+    WithoutThreeDs,
+    /// Neither the browser nor the bank calls back.
+    NothingCalledBack,
+    /// Somebody calls back twice before the shopper has passed 3-D Secure, while the first one's execution waits for the bank.
+    EarlyCallback,
+}
+
+impl Flow {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::NewUser,
+        Self::Notified,
+        Self::KnownUser,
+        Self::Declined,
+        Self::Verification,
+        Self::OrderGone,
+        Self::OrderGoneSettled,
+        Self::TwoCards,
+        Self::WithoutThreeDs,
+        Self::NothingCalledBack,
+        Self::EarlyCallback,
+    ];
+
+    fn card(self) -> &'static str {
+        match self {
+            Self::KnownUser => OTHER_CARD_APPROVED,
+            Self::Declined => CARD_DECLINED,
+            Self::WithoutThreeDs => CARD_WITHOUT_3DS,
+            _ => CARD_APPROVED,
+        }
+    }
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NewUser => "1 new user",
+            Self::Notified => "1 new user, notified",
+            Self::KnownUser => "2 known user",
+            Self::Declined => "3 declined",
+            Self::Verification => "4 verification",
+            Self::OrderGone => "order gone",
+            Self::OrderGoneSettled => "order gone, settled",
+            Self::TwoCards => "two cards",
+            Self::WithoutThreeDs => "without 3-D Secure",
+            Self::NothingCalledBack => "nothing called back",
+            Self::EarlyCallback => "early callback",
+        })
+    }
+}
+
+/// What the functions' processes have behind them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Earlier payments: they hold the secrets already.
+    Warm,
+    /// Nothing: they are new, and fetch the secrets first. Only one payment at a time can be watched so.
+    Cold,
+}
+
+/// How a flow came out.
+#[derive(Debug)]
+pub struct Played {
+    /// The calls that were made.
+    pub steps: Vec<Step>,
+    /// Whether the planned fault struck.
+    pub struck: bool,
+    /// Whether the shopper saw errors only, and left.
+    pub left: bool,
+    /// What is not as it must be in the end.
+    pub findings: Findings,
+    /// The executions of all its payments.
+    pub executions: Vec<Seen>,
+    /// From the fault, or the start where none was planned, until everything was at its end.
+    pub took: Duration,
+}
+
+/// Plays flows in one environment.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    aws: Aws,
+    outputs: Outputs,
+    look: Inspector,
+    operator: Operator,
+    elsewhere: Elsewhere,
+    scopes: Scopes,
+    used: Arc<Mutex<Used>>,
+}
+
+/// A flow that is about to be played.
+pub struct Begun {
+    flow: Flow,
+    payment: Payment,
+    /// A known user's first payment.
+    earlier: Option<Payment>,
+    /// Another card for the same order, back from the bank.
+    rival: Option<(Payment, ReturnForm)>,
+    subject: Subject,
+    /// Whether a customer whom nothing points at is told of by the owner's next payment only.
+    orphan_is_found_later: bool,
+}
+
+/// One payment on its way.
+struct Payment {
+    order: Order,
+    token: String,
+    key: String,
+}
+
+impl Stage {
+    /// Plays in the environment with these outputs, behind a proxy that watches these payments.
+    pub fn new(outputs: &Outputs, scopes: &Scopes) -> Self {
+        let aws = Aws::at(&outputs.aws_endpoint);
+        Self {
+            look: Inspector::new(&aws, outputs),
+            operator: Operator::of(&aws, outputs),
+            elsewhere: Elsewhere::of(&aws, outputs),
+            aws,
+            outputs: outputs.clone(),
+            scopes: scopes.clone(),
+            used: Arc::default(),
+        }
+    }
+
+    /// What all payments until now used.
+    pub fn take_used(&self) -> Used {
+        std::mem::take(&mut self.used())
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Plays a flow to its end, with one fault or none, and judges how it ended.
+    ///
+    /// # Errors
+    /// Something is wrong that is no finding: an environment that does not answer, an execution that does not end.
+    pub async fn play(
+        &self,
+        flow: Flow,
+        start: Start,
+        spoilt: Option<Spoilt<'_>>,
+    ) -> Result<Played> {
+        let mut begun = self.begin(flow).await?;
+        let scope = self.watch(&begun, start);
+        if start == Start::Cold {
+            for function in caller::running(&self.outputs.branch) {
+                function.kill()?;
+            }
+        }
+        let started = Instant::now();
+        if let Some(spoilt) = spoilt {
+            scope.plan(spoilt.step.clone(), spoilt.fault);
+            begun.subject.orphans_allowed = usize::from(may_orphan_a_customer(spoilt));
+            begun.orphan_is_found_later = spoilt.fault == Fault::Away;
+        }
+        let rival_pays = async {
+            match &begun.rival {
+                Some((payment, form)) => {
+                    self.call_back(form).await;
+                    self.finish_payment(payment, || {}).await
+                }
+                None => Ok(()),
+            }
+        };
+        let pays = async {
+            let shopper = self.pay(&begun).await?;
+            // What is away comes back once nothing goes on any more: the next round of reconciliation must do.
+            self.finish_payment(&begun.payment, || scope.heal()).await?;
+            Ok(shopper)
+        };
+        let (shopper, ()) = tokio::try_join!(pays, rival_pays)?;
+        let (steps, struck) = (scope.steps(), scope.struck());
+        let took = struck.unwrap_or(started).elapsed();
+        let mut findings = self.examine(&begun).await?;
+        begun.judge(&Expected::of(flow, spoilt), &mut findings);
+        let mut executions = Vec::new();
+        for ended in findings.ended.clone() {
+            let seen = visible::check(&self.aws, &self.outputs, &ended, &mut findings).await?;
+            executions.extend(seen);
+        }
+        Ok(Played {
+            steps,
+            struck: struck.is_some(),
+            left: shopper == Shopper::Left,
+            findings,
+            executions,
+            took,
+        })
+    }
+
+    /// Everything before the payment: the order, the card, a known user's first payment.
+    ///
+    /// # Errors
+    /// The environment does not answer.
+    pub async fn begin(&self, flow: Flow) -> Result<Begun> {
+        let owner = random::id("usr_");
+        let mut subject = Subject {
+            owner_id: owner.clone(),
+            ..Subject::default()
+        };
+        let mut earlier = None;
+        if flow == Flow::KnownUser {
+            let first = Begun {
+                flow: Flow::NewUser,
+                payment: self.payment(&owner, CARD_APPROVED, Flow::NewUser).await?,
+                earlier: None,
+                rival: None,
+                subject: Subject::default(),
+                orphan_is_found_later: false,
+            };
+            subject.add(&first.payment);
+            self.pay(&first).await?;
+            self.finish(&first).await?;
+            earlier = Some(first.payment);
+        }
+        let payment = self.payment(&owner, flow.card(), flow).await?;
+        subject.add(&payment);
+        let rival = match flow {
+            Flow::TwoCards => Some(self.rival(&payment, &mut subject).await?),
+            _ => None,
+        };
+        Ok(Begun {
+            flow,
+            payment,
+            earlier,
+            rival,
+            subject,
+            orphan_is_found_later: false,
+        })
+    }
+
+    /// Lets the schedule bring a payment to its end.
+    ///
+    /// # Errors
+    /// The environment does not answer, or an execution does not end.
+    pub async fn finish(&self, begun: &Begun) -> Result<()> {
+        self.finish_payment(&begun.payment, || {}).await
+    }
+
+    /// Whether nothing is left to do for a payment.
+    ///
+    /// # Errors
+    /// The environment does not answer.
+    pub async fn is_over(&self, begun: &Begun) -> Result<bool> {
+        self.is_closed(&begun.payment).await
+    }
+
+    /// What became of a payment, in its record's words: `orderPaid`, `reversed` or what it was closed as.
+    ///
+    /// # Errors
+    /// The environment does not answer.
+    pub async fn end_of(&self, begun: &Begun) -> Result<String> {
+        let record = self.look.record_by_token(&begun.payment.token).await?;
+        let word = |field: &str| record.as_ref()?[field].as_str().map(str::to_owned);
+        let end = word("resolution").or_else(|| word("closedAs"));
+        Ok(end.unwrap_or_else(|| "no end".to_owned()))
+    }
+
+    /// Looks at what a payment left.
+    ///
+    /// # Errors
+    /// The environment does not answer.
+    pub async fn examine(&self, begun: &Begun) -> Result<Findings> {
+        let mut findings = whole::examine(&self.look, &begun.subject).await?;
+        if findings.orphans > 0
+            && !begun.orphan_is_found_later
+            && !self.orphan_is_logged(&begun.payment).await?
+        {
+            findings.note("an orphan customer at the bank of which no log speaks");
+        }
+        Ok(findings)
+    }
+
+    async fn orphan_is_logged(&self, payment: &Payment) -> Result<bool> {
+        let record = self.look.record_by_token(&payment.token).await?;
+        let charge = record
+            .as_ref()
+            .and_then(|record| record["chargeId"].as_str());
+        let lines = logs::lines_with(&self.outputs, "ensure-kbank-user", "orphan customer").await?;
+        Ok(charge.is_some_and(|charge| lines.iter().any(|line| line.contains(charge))))
+    }
+
+    /// Which flow it is.
+    pub fn flow_of(begun: &Begun) -> Flow {
+        begun.flow
+    }
+
+    /// The bank's charge of a payment, once its record has it.
+    ///
+    /// # Errors
+    /// The environment does not answer.
+    pub async fn charge_of(&self, begun: &Begun) -> Result<Option<String>> {
+        let record = self.look.record_by_token(&begun.payment.token).await?;
+        let charge = record
+            .as_ref()
+            .and_then(|record| record["chargeId"].as_str());
+        Ok(charge.map(str::to_owned))
+    }
+
+    /// Watches a payment.
+    pub fn watch(&self, begun: &Begun, start: Start) -> Scope {
+        let payment = &begun.payment;
+        let mut ids = vec![payment.token.clone(), payment.key.clone()];
+        // Two payments of one order are told apart by their charges alone.
+        if begun.rival.is_none() {
+            ids.push(payment.order.owner_id.clone());
+            if !is_verification(&payment.order) {
+                ids.push(payment.order.order_id.clone());
+            }
+        }
+        if start == Start::Cold {
+            ids.push(self.outputs.gateway_secret_arn.clone());
+            ids.push(self.outputs.shop_webhook_secret_arn.clone());
+        }
+        self.scopes.watch(ids)
+    }
+
+    async fn payment(&self, owner: &str, card: &str, flow: Flow) -> Result<Payment> {
+        let order = match flow {
+            Flow::Verification => shopper::verification_of(owner),
+            _ => self.order(owner).await?,
+        };
+        self.payment_of(order, card).await
+    }
+
+    async fn payment_of(&self, order: Order, card: &str) -> Result<Payment> {
+        let token = shopper::card_token(&self.outputs, card).await?;
+        self.used().payment(&order.order_id, &token);
+        Ok(Payment {
+            order,
+            key: self.look.key_of_token(&token)?,
+            token,
+        })
+    }
+
+    async fn order(&self, owner: &str) -> Result<Order> {
+        let recipient = recipient();
+        let email = format!("{}@shopper.example", random::id("somebody-"));
+        self.used().person(&email, &recipient);
+        let new = NewOrder {
+            owner_id: owner.to_owned(),
+            grand_total: "1500.00".to_owned(),
+            order_id: None,
+            email: Some(email),
+            recipient: Some(recipient),
+        };
+        shopper::order(&self.outputs, &new).await
+    }
+
+    /// Another card for the same order, up to its return from the bank.
+    async fn rival(
+        &self,
+        payment: &Payment,
+        subject: &mut Subject,
+    ) -> Result<(Payment, ReturnForm)> {
+        let rival = self
+            .payment_of(payment.order.clone(), OTHER_CARD_APPROVED)
+            .await?;
+        subject.add(&rival);
+        let page = match self.check_out(&rival).await? {
+            Some(Next::ThreeDs(page)) => page,
+            other => bail!("the rival's checkout led to {other:?}"),
+        };
+        let form = shopper::authenticate(&page).await?;
+        Ok((rival, form))
+    }
+
+    /// The shopper's part, and the bank's notification.
+    ///
+    /// # Errors
+    /// The bank does not answer.
+    pub async fn pay(&self, begun: &Begun) -> Result<Shopper> {
+        match self.check_out(&begun.payment).await? {
+            None => return Ok(Shopper::Left),
+            Some(Next::ThreeDs(page)) => {
+                let form = self.pass_the_bank(begun, &page).await?;
+                self.come_back(begun, &form).await?;
+            }
+            // Decided without 3-D Secure: the browser is back in the shop.
+            Some(Next::Shop(_)) => {}
+        }
+        Ok(Shopper::Paid)
+    }
+
+    /// The shopper's part up to the moment at which the bank sends them back. `None` where they are back already, as without
+    /// 3-D Secure, or saw errors only and left.
+    ///
+    /// # Errors
+    /// The bank does not answer.
+    pub async fn go_to_the_bank(&self, begun: &Begun) -> Result<Option<ReturnForm>> {
+        match self.check_out(&begun.payment).await? {
+            Some(Next::ThreeDs(page)) => self.pass_the_bank(begun, &page).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// 3-D Secure, and what happens to the order and the charge meanwhile.
+    async fn pass_the_bank(&self, begun: &Begun, page: &Url) -> Result<ReturnForm> {
+        let Begun { payment, flow, .. } = begun;
+        if *flow == Flow::EarlyCallback {
+            self.call_back_early(page).await?;
+        }
+        let form = shopper::authenticate(page).await?;
+        match flow {
+            Flow::OrderGone => self.elsewhere.delete_order(&payment.order.order_id).await?,
+            Flow::OrderGoneSettled => {
+                self.elsewhere.delete_order(&payment.order.order_id).await?;
+                self.elsewhere.settle(form.charge_id()?).await?;
+            }
+            _ => {}
+        }
+        Ok(form)
+    }
+
+    /// The bank sends the shopper back, or notifies: only one of the two, as which of them comes first would decide which
+    /// calls are made.
+    ///
+    /// # Errors
+    /// The bank does not answer.
+    pub async fn come_back(&self, begun: &Begun, form: &ReturnForm) -> Result<()> {
+        match begun.flow {
+            Flow::NothingCalledBack => {}
+            Flow::Notified => self.notify(form.charge_id()?).await?,
+            _ => self.call_back(form).await,
+        }
+        Ok(())
+    }
+
+    /// Sends the form, and the same form again while the answer is an error.
+    async fn check_out(&self, payment: &Payment) -> Result<Option<Next>> {
+        let form = shopper::checkout_form(&self.outputs, &payment.order, &payment.token);
+        for _ in 0..FORM_TRIES {
+            if let Ok(next) = shopper::submit_checkout(&self.outputs, &form).await {
+                return Ok(Some(next));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The browser posts the return; when it gets an error, the shopper reloads.
+    async fn call_back(&self, form: &ReturnForm) {
+        for _ in 0..CALL_TRIES {
+            if let Ok(answer) = shopper::return_to_shop(form).await
+                && answer.status < 500
+            {
+                break;
+            }
+        }
+    }
+
+    async fn call_back_early(&self, page: &Url) -> Result<()> {
+        let charge = shopper::charge_of(page)?;
+        let form = ReturnForm {
+            action: format!("{}/callback", self.outputs.api_url),
+            fields: [("objectId", charge.as_str()), ("status", "true")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        };
+        // While the first one's execution asks the bank again and again.
+        self.call_back(&form).await;
+        self.call_back(&form).await;
+        self.operator.end_of(&charge, PATIENCE).await.map(drop)
+    }
+
+    /// The bank notifies, and again while it gets no 200.
+    async fn notify(&self, charge_id: &str) -> Result<()> {
+        for _ in 0..CALL_TRIES {
+            let sent = self.elsewhere.notify(charge_id).await?;
+            if sent["answer"] == 200 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The schedule, until the record is closed or nothing helps. `at_rest` is called whenever nothing goes on.
+    async fn finish_payment(&self, payment: &Payment, at_rest: impl Fn()) -> Result<()> {
+        for age in AGES {
+            self.wait_for_executions(payment).await?;
+            if self.is_closed(payment).await? {
+                return Ok(());
+            }
+            at_rest();
+            self.operator.make_older(&payment.key, age).await?;
+            // A run that died is followed by the next one: its record stays due.
+            self.operator.reconcile().await?.ok();
+        }
+        self.wait_for_executions(payment).await
+    }
+
+    /// Waits for whatever runs.
+    async fn wait_for_executions(&self, payment: &Payment) -> Result<()> {
+        let Some(record) = self.look.record_by_token(&payment.token).await? else {
+            return Ok(());
+        };
+        let Some(charge) = record["chargeId"].as_str() else {
+            return Ok(());
+        };
+        let id = ChargeId::new(charge).context("the record's charge is none")?;
+        let attempts = record["attempt"]
+            .as_u64()
+            .and_then(|attempt| attempt.try_into().ok());
+        // An execution counts its attempt while it ends, so that one more may have been started since.
+        for attempt in 0..=attempts.unwrap_or(0) + 1 {
+            let name = execution_name(&id, attempt);
+            self.operator.end_of(&name, PATIENCE).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is left to do: the record is closed, or there never was one.
+    async fn is_closed(&self, payment: &Payment) -> Result<bool> {
+        let record = self.look.record_by_token(&payment.token).await?;
+        Ok(record.is_none_or(|record| record["closedAt"].is_string()))
+    }
+}
+
+/// How the shopper fared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shopper {
+    /// Did everything, and is back in the shop or on the way there.
+    Paid,
+    /// Saw errors only at checkout, and left.
+    Left,
+}
+
+impl Begun {
+    /// Judges how all of its payments ended; `expected` is the end of the one that is played.
+    pub fn judge(&self, expected: &Expected, findings: &mut Findings) {
+        let earlier = Expected::of(Flow::NewUser, None);
+        let rival = Expected::of_rival();
+        for ended in findings.ended.clone() {
+            let is = |payment: Option<&Payment>| {
+                payment.is_some_and(|payment| payment.token == ended.token)
+            };
+            let expected = if is(self.earlier.as_ref()) {
+                &earlier
+            } else if is(self.rival.as_ref().map(|(payment, _)| payment)) {
+                &rival
+            } else {
+                expected
+            };
+            expected.judge(&ended, findings);
+        }
+        if self.rival.is_some() {
+            let ended = findings.ended.iter();
+            let paid = ended.filter(|ended| ended.end == Some(End::Paid)).count();
+            findings.check(paid == 1, || format!("{paid} of two cards paid the order"));
+        }
+    }
+}
+
+/// Somebody who is like nobody else.
+fn recipient() -> Recipient {
+    let number = random::digits(9);
+    Recipient {
+        name: format!("Somsri Madeup-{number}"),
+        phone: format!("+66-00-{number}"),
+        address: format!("99/{number} Soi Nowhere, Watthana, Bangkok"),
+        postcode: "10110".to_owned(),
+    }
+}
+
+impl Subject {
+    fn add(&mut self, payment: &Payment) {
+        if !is_verification(&payment.order) && !self.order_ids.contains(&payment.order.order_id) {
+            self.order_ids.push(payment.order.order_id.clone());
+        }
+        self.tokens.push(payment.token.clone());
+    }
+}
+
+/// The bank has no way to ask for a customer whose creation was not answered; nor has a process that dies between the
+/// answer and its note of it, or cannot write it. The last is told of by the owner's next payment: nothing took the claim over.
+fn may_orphan_a_customer(spoilt: Spoilt<'_>) -> bool {
+    let Spoilt { step, fault, .. } = spoilt;
+    let is = |operation, nth| {
+        step.call.function == "ensure-kbank-user"
+            && step.call.operation == operation
+            && step.nth == nth
+    };
+    (is("POST customer", 1) && fault.loses_the_answer())
+        || (is("UpdateItem", NOTES_CUSTOMER) && matches!(fault, Fault::KilledBefore | Fault::Away))
+}
+
+fn is_verification(order: &Order) -> bool {
+    order.order_id == whole::VERIFICATION
+}

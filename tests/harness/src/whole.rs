@@ -1,0 +1,649 @@
+//! Whether the world is whole: every charge that the bank authorised has paid its order or went back, never both, and
+//! orders, records, cards and events all tell the same.
+//!
+//! One check for every test that breaks something. It looks at the bank, at the tables and at what the shop was told, and
+//! believes none of them alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::inspect::{BankToken, Inspector};
+use crate::shop_api::ReceivedEvent;
+
+/// The event of a card that could not be saved.
+const CARD_FAILED: &str = "card.failed";
+/// What stands instead of an order id where a card is verified.
+pub const VERIFICATION: &str = "ADDCARD";
+
+/// What one customer of the shop did: it is judged together, as the payments share orders and the bank's customer.
+#[derive(Debug, Clone, Default)]
+pub struct Subject {
+    /// The shop's customer.
+    pub owner_id: String,
+    /// Every order that was paid, or tried to be.
+    pub order_ids: Vec<String>,
+    /// Every card token that was sent to checkout.
+    pub tokens: Vec<String>,
+    /// How many customers at the bank nothing may point at: one for every answer to a new customer that was lost, as the
+    /// bank has no way to ask.
+    pub orphans_allowed: usize,
+}
+
+/// How a payment ended. The bank's charge and the order tell it: what else speaks of the payment must say the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// Its charge paid the order.
+    Paid,
+    /// The bank had authorised it for an order, and the money went back.
+    Reversed,
+    /// The bank declined it.
+    Declined,
+    /// It verified a card, and the baht went back.
+    Verified,
+    /// The shopper never finished it at the bank: it was given up.
+    Abandoned,
+    /// The bank made no charge.
+    NotCharged,
+}
+
+impl End {
+    /// What a record is closed as that ended so.
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Paid => &["paid"],
+            // The second where the bank was found to have given the money back already.
+            Self::Reversed => &["reversed", "returned"],
+            Self::Declined => &["declined"],
+            Self::Verified => &["verified"],
+            Self::Abandoned => &["abandoned"],
+            Self::NotCharged => &["never-charged", "not-charged", "refused"],
+        }
+    }
+}
+
+/// How one payment ended, and what says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Its card token.
+    pub token: String,
+    /// Its end; none for a charge that is authorised and neither paid nor went back.
+    pub end: Option<End>,
+    /// Whether the owner's customer at the bank holds its card.
+    pub card_saved: bool,
+    /// Whether the shop was told that its card is not saved.
+    pub card_failed: bool,
+    /// Its charge, if the bank made one.
+    pub charge: Option<String>,
+    /// What its record was closed as.
+    pub closed_as: Option<String>,
+    /// The number of the attempt that its record counts.
+    pub attempt: u32,
+}
+
+/// What is not whole; nothing when it is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings {
+    problems: Vec<String>,
+    /// The customers at the bank that no mapping names.
+    pub orphans: usize,
+    /// How each payment ended, in the order of the subject's tokens.
+    pub ended: Vec<Ended>,
+}
+
+impl Findings {
+    /// Whether nothing was found.
+    pub fn is_whole(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Adds one that was found elsewhere.
+    pub fn note(&mut self, finding: impl Into<String>) {
+        self.problems.push(finding.into());
+    }
+
+    pub(crate) fn check(&mut self, holds: bool, finding: impl FnOnce() -> String) {
+        if !holds {
+            self.note(finding());
+        }
+    }
+}
+
+impl std::fmt::Display for Findings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.problems.as_slice() {
+            [] => f.write_str("whole"),
+            findings => f.write_str(&findings.join("; ")),
+        }
+    }
+}
+
+/// Panics unless the world is whole.
+///
+/// # Panics
+/// With every finding; or when the world cannot be looked at.
+pub async fn assert_world_is_whole(look: &Inspector, subject: &Subject) {
+    let findings = examine(look, subject)
+        .await
+        .unwrap_or_else(|error| panic!("the world cannot be looked at: {error:#}"));
+    assert!(findings.is_whole(), "the world is not whole: {findings}");
+}
+
+/// Looks at everything a subject's payments left, and says what is not whole. Everything must be at its end: a record that
+/// is open is a finding.
+///
+/// # Errors
+/// The world cannot be looked at.
+pub async fn examine(look: &Inspector, subject: &Subject) -> Result<Findings> {
+    let world = World::look(look, subject).await?;
+    let mut findings = Findings::default();
+    for order_id in &subject.order_ids {
+        world.check_order(order_id, &mut findings);
+        world.check_shown(order_id, &mut findings);
+    }
+    for payment in &world.payments {
+        world.check_payment(payment, &mut findings);
+    }
+    world.check_customer(subject, &mut findings);
+    findings.ended = world.ended();
+    Ok(findings)
+}
+
+/// Everything about a subject, read once.
+struct World {
+    orders: BTreeMap<String, Order>,
+    payments: Vec<Payment>,
+    mapping: Option<Value>,
+    /// The bank's customers that hold any of the subject's cards, by their id.
+    customers: BTreeMap<String, Value>,
+}
+
+struct Order {
+    item: Option<Value>,
+    /// The row of the table check-status.
+    check_status: Option<Value>,
+    /// What `/checkstatus` answers.
+    shown: Option<Value>,
+}
+
+/// A card token and what became of it.
+struct Payment {
+    token: String,
+    record: Option<Value>,
+    charge: Option<Charge>,
+    /// More than one charge with one token, which the bank excludes.
+    charges: usize,
+    events: Vec<ReceivedEvent>,
+    outcomes: Vec<Value>,
+    holders: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Charge {
+    id: String,
+    state: String,
+    amount: String,
+    order_id: String,
+}
+
+impl Charge {
+    fn read(charge: &Value) -> Self {
+        let text = |field: &str| charge[field].as_str().unwrap_or_default().to_owned();
+        Self {
+            id: text("id"),
+            state: text("transaction_state"),
+            // A number or a string, as the bank likes.
+            amount: baht(&charge["amount"]),
+            order_id: text("ref_1"),
+        }
+    }
+
+    /// The bank holds the shopper's money for us.
+    fn is_authorised(&self) -> bool {
+        matches!(self.state.as_str(), "Authorized" | "Settled")
+    }
+
+    fn is_returned(&self) -> bool {
+        matches!(self.state.as_str(), "Voided" | "Refund Sent")
+    }
+
+    /// The shopper has not been through 3-D Secure.
+    fn is_waiting(&self) -> bool {
+        self.state == "Pre-Authorized"
+    }
+
+    fn is_verification(&self) -> bool {
+        self.order_id == VERIFICATION
+    }
+}
+
+impl World {
+    async fn look(look: &Inspector, subject: &Subject) -> Result<Self> {
+        let mut orders = BTreeMap::new();
+        for id in &subject.order_ids {
+            let order = Order {
+                item: look.order(id).await?,
+                check_status: look.check_status(id).await?,
+                shown: look.shown_status(id).await?,
+            };
+            orders.insert(id.clone(), order);
+        }
+        let mut payments = Vec::new();
+        let mut customers = BTreeMap::new();
+        for token in &subject.tokens {
+            let at_bank = look.bank_token(token).await?;
+            for customer in &at_bank.customers {
+                let id = customer["id"].as_str().unwrap_or_default();
+                customers.insert(id.to_owned(), customer.clone());
+            }
+            payments.push(Payment::look(look, token, at_bank).await?);
+        }
+        Ok(Self {
+            orders,
+            payments,
+            mapping: look.mapping(&subject.owner_id).await?,
+            customers,
+        })
+    }
+
+    /// An order is paid once, by an authorised charge of the same amount.
+    fn check_order(&self, order_id: &str, findings: &mut Findings) {
+        let order = &self.orders[order_id];
+        let Some(payment) = order.item.as_ref().map(|item| &item["data"]["payment"]) else {
+            return;
+        };
+        if payment["isPaid"] != true {
+            return;
+        }
+        let by = payment["paymentId"].as_str().unwrap_or_default();
+        let Some(charge) = self.charge(by) else {
+            // Paid by something that is not the subject's: then none of its charges may have.
+            return;
+        };
+        findings.check(charge.is_authorised(), || {
+            format!("order paid by charge {by}, which is {}", charge.state)
+        });
+        findings.check(charge.order_id == order_id, || {
+            format!("order paid by charge {by} of another order")
+        });
+        check_shape(order_id, payment, findings);
+        let total = baht(&payment["grandTotal"]);
+        findings.check(charge.amount == total, || {
+            format!(
+                "order over {total} paid by charge {by} over {}",
+                charge.amount
+            )
+        });
+        let log = payment["paymentLog"].as_array().map_or(0, Vec::len);
+        findings.check(log == 1, || {
+            format!("the order's payment log has {log} entries")
+        });
+    }
+
+    /// Apps are told how the order's payments ended: that it is paid, or the end of one that failed.
+    fn check_shown(&self, order_id: &str, findings: &mut Findings) {
+        let order = &self.orders[order_id];
+        if self.is_paid_by_another(order) {
+            return;
+        }
+        let charges = || {
+            self.payments
+                .iter()
+                .filter_map(|payment| payment.charge.as_ref())
+                .filter(|charge| charge.order_id == order_id)
+        };
+        let named = order
+            .check_status
+            .as_ref()
+            .and_then(|row| row["chargeId"].as_str());
+        let paid = charges().find(|charge| self.pays(charge));
+        let right = match (paid, named) {
+            (Some(charge), _) => Some((charge, "paid")),
+            (None, Some(id)) => charges()
+                .find(|charge| charge.id == id)
+                .zip(self.charge(id).and_then(|charge| self.failed_as(charge))),
+            (None, None) => None,
+        };
+        let told = order.shown.as_ref().map(|shown| {
+            let text = |field: &str| shown[field].as_str().unwrap_or_default().to_owned();
+            (text("status"), text("amount"))
+        });
+        let must = right.map(|(charge, status)| (status.to_owned(), charge.amount.clone()));
+        let none_was_made = charges().next().is_none();
+        // Under an id with a slash the API has no such address: only strangers send one.
+        let as_told = told == must || order_id.contains('/');
+        findings.check(as_told && (must.is_some() || none_was_made), || {
+            format!("apps are told {told:?} of order {order_id}, and not {must:?}")
+        });
+        findings.check(right.is_none_or(|(charge, _)| named == Some(&charge.id)), || {
+            format!("the check status of order {order_id} names charge {named:?}, not the one that paid")
+        });
+    }
+
+    /// What apps are told of a charge that did not pay.
+    fn failed_as(&self, charge: &Charge) -> Option<&'static str> {
+        match self.end_of(charge)? {
+            End::Reversed | End::Verified => Some("reversed"),
+            End::Declined | End::Abandoned => Some("declined"),
+            End::Paid | End::NotCharged => None,
+        }
+    }
+
+    /// How each payment ended.
+    fn ended(&self) -> Vec<Ended> {
+        let ended = |payment: &Payment| {
+            let text = |field: &str| payment.record.as_ref()?[field].as_str().map(str::to_owned);
+            let attempt = payment
+                .record
+                .as_ref()
+                .and_then(|record| record["attempt"].as_u64());
+            let charge = payment.charge.as_ref();
+            Ended {
+                token: payment.token.clone(),
+                end: charge.map_or(Some(End::NotCharged), |charge| self.end_of(charge)),
+                card_saved: self.holds_card(payment),
+                card_failed: payment.told(CARD_FAILED),
+                charge: charge.map(|charge| charge.id.clone()),
+                closed_as: text("closedAs"),
+                attempt: attempt
+                    .and_then(|attempt| attempt.try_into().ok())
+                    .unwrap_or(0),
+            }
+        };
+        self.payments.iter().map(ended).collect()
+    }
+
+    fn end_of(&self, charge: &Charge) -> Option<End> {
+        if self.pays(charge) {
+            return Some(End::Paid);
+        }
+        match (
+            charge.is_returned(),
+            charge.is_authorised(),
+            charge.is_verification(),
+        ) {
+            (true, _, true) => Some(End::Verified),
+            (true, _, false) => Some(End::Reversed),
+            (false, true, _) => None,
+            (false, false, _) if charge.is_waiting() => Some(End::Abandoned),
+            (false, false, _) => Some(End::Declined),
+        }
+    }
+
+    /// Whether the customer whom the owner's mapping names holds the payment's card.
+    fn holds_card(&self, payment: &Payment) -> bool {
+        let mapped = self.mapped();
+        payment.holders.iter().any(|id| Some(id.as_str()) == mapped)
+    }
+
+    fn mapped(&self) -> Option<&str> {
+        self.mapping.as_ref()?["kbank_id"].as_str()
+    }
+
+    fn check_payment(&self, payment: &Payment, findings: &mut Findings) {
+        findings.check(payment.charges <= 1, || {
+            format!("{} charges with one token", payment.charges)
+        });
+        match &payment.charge {
+            Some(charge) => self.check_charge(payment, charge, findings),
+            None => check_uncharged(payment, findings),
+        }
+    }
+
+    fn check_charge(&self, payment: &Payment, charge: &Charge, findings: &mut Findings) {
+        let id = &charge.id;
+        let pays = self.pays(charge);
+        if charge.is_authorised() {
+            findings.check(pays, || {
+                format!(
+                    "charge {id} is {} and neither paid nor went back",
+                    charge.state
+                )
+            });
+        }
+        let Some(record) = &payment.record else {
+            findings.note(format!("charge {id} has no record"));
+            return;
+        };
+        check_closed(record, findings);
+        if let (Some(end), Some(closed_as)) = (self.end_of(charge), record["closedAs"].as_str()) {
+            findings.check(end.words().contains(&closed_as), || {
+                format!("charge {id} ended as {end:?}, and its record is closed as {closed_as}")
+            });
+        }
+        findings.check(record["chargeId"] == id.as_str(), || {
+            format!("the record of charge {id} names {}", record["chargeId"])
+        });
+        let resolution = record["resolution"].as_str();
+        findings.check((resolution == Some("orderPaid")) == pays, || {
+            format!("charge {id}: the record says {resolution:?}, the order says paid = {pays}")
+        });
+        let outcome = record["outcome"].as_str().unwrap_or_default();
+        // The note of a reversal may be missing: then a later attempt heard of it from the bank.
+        let went_back = resolution == Some("reversed") || outcome == "returned";
+        findings.check(went_back == charge.is_returned(), || {
+            format!(
+                "charge {id}: the record says {outcome} and {resolution:?}, the bank {}",
+                charge.state
+            )
+        });
+        let fits = match outcome {
+            "paid" => charge.is_authorised() || charge.is_returned(),
+            "returned" => charge.is_returned(),
+            "declined" => !charge.is_authorised() && !charge.is_returned(),
+            _ => false,
+        };
+        findings.check(fits, || {
+            format!(
+                "charge {id}: the record says {outcome}, the bank {}",
+                charge.state
+            )
+        });
+        let abandoned = record["closedAs"] == "abandoned";
+        let noted = payment.outcomes.iter().any(|row| row["outcome"] == outcome);
+        findings.check(noted || abandoned, || {
+            format!("charge {id}: no row for its outcome {outcome}")
+        });
+        let card_failed = payment.told(CARD_FAILED);
+        let mut expected = BTreeSet::from([match (outcome, charge.is_verification()) {
+            ("paid" | "returned", true) if !card_failed => "card.saved",
+            (_, true) => CARD_FAILED,
+            ("paid", false) if pays => "payment.succeeded",
+            ("paid" | "returned", false) => "payment.reversed",
+            (_, false) => "payment.failed",
+        }]);
+        if abandoned {
+            expected.clear();
+        }
+        // Beside what became of the payment: the card of this order could not be saved.
+        if card_failed {
+            expected.insert(CARD_FAILED);
+        }
+        check_events(id, &payment.events, &expected, findings);
+        let settled = pays || (charge.is_verification() && charge.is_returned());
+        findings.check(!settled || card_failed || self.holds_card(payment), || {
+            format!("the card of charge {id} is not with the owner's customer, and nobody was told")
+        });
+    }
+
+    /// One customer at the bank, whom the mapping names, and who holds no card twice.
+    fn check_customer(&self, subject: &Subject, findings: &mut Findings) {
+        let mapped = self.mapped();
+        let orphans = self
+            .customers
+            .keys()
+            .filter(|id| Some(id.as_str()) != mapped)
+            .count();
+        findings.orphans = orphans;
+        findings.check(orphans <= subject.orphans_allowed, || {
+            format!("{orphans} customers at the bank that no mapping names")
+        });
+        for customer in self.customers.values() {
+            let cards: Vec<_> = customer["cards"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|card| card["id"].as_str().unwrap_or_default())
+                .collect();
+            let different: BTreeSet<_> = cards.iter().collect();
+            findings.check(different.len() == cards.len(), || {
+                "a card is saved twice with one customer".into()
+            });
+        }
+    }
+
+    /// Whether something that is not the subject's has paid an order.
+    fn is_paid_by_another(&self, order: &Order) -> bool {
+        let payment = order.item.as_ref().map(|item| &item["data"]["payment"]);
+        payment.is_some_and(|payment| {
+            let by = payment["paymentId"].as_str().unwrap_or_default();
+            payment["isPaid"] == true && self.charge(by).is_none()
+        })
+    }
+
+    fn pays(&self, charge: &Charge) -> bool {
+        self.orders.get(&charge.order_id).is_some_and(|order| {
+            order.item.as_ref().is_some_and(|item| {
+                let payment = &item["data"]["payment"];
+                payment["isPaid"] == true && payment["paymentId"] == charge.id.as_str()
+            })
+        })
+    }
+
+    fn charge(&self, id: &str) -> Option<&Charge> {
+        self.payments
+            .iter()
+            .filter_map(|payment| payment.charge.as_ref())
+            .find(|charge| charge.id == id)
+    }
+}
+
+impl Payment {
+    async fn look(look: &Inspector, token: &str, at_bank: BankToken) -> Result<Self> {
+        let charge = at_bank.charges.first().map(Charge::read);
+        let (events, outcomes) = match &charge {
+            Some(charge) => (
+                look.shop_events_of_charge(&charge.id).await?,
+                look.outcomes(&charge.id).await?,
+            ),
+            None => Default::default(),
+        };
+        Ok(Self {
+            token: token.to_owned(),
+            record: look.record_by_token(token).await?,
+            charges: at_bank.charges.len(),
+            charge,
+            events,
+            outcomes,
+            holders: at_bank
+                .customers
+                .iter()
+                .filter_map(|customer| customer["id"].as_str().map(str::to_owned))
+                .collect(),
+        })
+    }
+}
+
+impl Payment {
+    fn told(&self, kind: &str) -> bool {
+        self.events.iter().any(|event| event.kind() == kind)
+    }
+}
+
+/// The payment of a paid order has the fields that the merchant's published schema allows, each of its type, and says what
+/// was paid and when.
+fn check_shape(order_id: &str, payment: &Value, findings: &mut Findings) {
+    for (field, value) in payment.as_object().into_iter().flatten() {
+        let fits = match field.as_str() {
+            "isPaid" => value.is_boolean(),
+            "status" | "remark" | "gbpReferenceNo" => value.is_string(),
+            "paymentId" | "paymentMethod" => value.is_string() || value.is_null(),
+            "paymentDate" => value.is_number() || value.is_null(),
+            "paymentLog" => value
+                .as_array()
+                .is_some_and(|log| log.iter().all(Value::is_string)),
+            "timestamp" | "subTotal" | "shippingAmount" | "expressFeeAmount" | "discountAmount"
+            | "grandTotal" | "totalPaid" => value.is_number(),
+            _ => false,
+        };
+        findings.check(fits, || {
+            format!("order {order_id}: the shop's schema does not allow {field} = {value}")
+        });
+    }
+    let total = baht(&payment["grandTotal"]);
+    let paid = baht(&payment["totalPaid"]);
+    findings.check(paid == total, || {
+        format!("order {order_id} over {total} says that {paid} was paid")
+    });
+    for time in ["paymentDate", "timestamp"] {
+        let seconds = payment[time].as_i64().unwrap_or_default();
+        let age = jiff::Timestamp::now().as_second() - seconds;
+        findings.check((-60..86_400).contains(&age), || {
+            format!("order {order_id} has {time} = {}", payment[time])
+        });
+    }
+}
+
+/// A checkout without a charge is closed, and claims none.
+fn check_uncharged(payment: &Payment, findings: &mut Findings) {
+    let Some(record) = &payment.record else {
+        return;
+    };
+    check_closed(record, findings);
+    let closed_as = record["closedAs"].as_str().unwrap_or_default();
+    findings.check(End::NotCharged.words().contains(&closed_as), || {
+        format!("the bank made no charge, and the record is closed as {closed_as:?}")
+    });
+}
+
+fn check_closed(record: &Value, findings: &mut Findings) {
+    let key = record["tokenId"].as_str().unwrap_or_default();
+    let key = key.get(..8).unwrap_or(key);
+    findings.check(record["closedAt"].is_string(), || {
+        format!(
+            "record {key}… is open: outcome {}, resolution {}, attempt {}",
+            record["outcome"], record["resolution"], record["attempt"]
+        )
+    });
+    for open in ["openShard", "lookAgainAt", "token"] {
+        let closed = record["closedAt"].is_string();
+        findings.check(!closed || record.get(open).is_none(), || {
+            format!("record {key}… is closed and still has {open}")
+        });
+    }
+}
+
+/// The shop was told what happened and nothing else: each of it at least once, under one id.
+fn check_events(
+    id: &str,
+    events: &[ReceivedEvent],
+    expected: &BTreeSet<&str>,
+    findings: &mut Findings,
+) {
+    findings.check(events.iter().all(|event| event.verified), || {
+        format!("charge {id}: an event that does not verify")
+    });
+    let kinds: BTreeSet<&str> = events.iter().map(ReceivedEvent::kind).collect();
+    let ids: BTreeSet<&str> = events.iter().map(|event| event.id.as_str()).collect();
+    findings.check(kinds == *expected, || {
+        format!("charge {id}: the shop was told {kinds:?}, not {expected:?}")
+    });
+    findings.check(ids.len() == kinds.len(), || {
+        format!("charge {id}: {} ids for {} events", ids.len(), kinds.len())
+    });
+    let accepted = events.iter().any(|event| event.answered == 204);
+    findings.check(accepted || expected.is_empty(), || {
+        format!("charge {id}: no event was accepted")
+    });
+}
+
+/// An amount with two decimals, whether it came as a number or as text.
+fn baht(amount: &Value) -> String {
+    let text = match amount {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    payment3_activities::domain::money::Satang::parse_shop(&text)
+        .map_or(text, |satang| satang.to_string())
+}

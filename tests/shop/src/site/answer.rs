@@ -1,0 +1,48 @@
+//! How `/api` answers when something is wrong: `{"error": …}` with what to do, for the page to show.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use payment3_harness::redact;
+use serde_json::json;
+
+/// What is wrong.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    status: StatusCode,
+    message: String,
+}
+
+impl Wrong {
+    /// There is no such thing.
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            message: message.into(),
+        }
+    }
+
+    /// The request asks for what there is not, or what cannot be.
+    pub(super) fn refused(message: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            message: message.into(),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Wrong {
+    fn from(error: anyhow::Error) -> Self {
+        Self {
+            status: StatusCode::BAD_GATEWAY,
+            message: format!("{error:#}"),
+        }
+    }
+}
+
+impl IntoResponse for Wrong {
+    fn into_response(self) -> Response {
+        let body = json!({"error": redact::text(&self.message)});
+        (self.status, Json(body)).into_response()
+    }
+}

@@ -1,0 +1,97 @@
+//! The site of the local environment, for a browser: the demo shop's pages, and what the state machine did.
+//!
+//! The pages are plain files in `tests/shop/ui`, read at every request: an edit shows when the page is loaded again. What they
+//! show comes as JSON from `/api`, without card tokens. Everything is for this machine alone ([`guard`]).
+
+mod answer;
+mod api;
+mod assets;
+mod checkstatus;
+mod directory;
+mod executions;
+mod guard;
+mod pages;
+mod payments;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::middleware;
+use payment3_harness::aws::Aws;
+use payment3_harness::inspect::Inspector;
+use payment3_harness::operator::Operator;
+use payment3_harness::outputs::Outputs;
+use tokio::net::TcpListener;
+
+use crate::Shop;
+
+use directory::Directory;
+use executions::Watch;
+
+/// The demo shop with its pages, and the pages around it.
+pub struct Site {
+    shop: Shop,
+    parts: Parts,
+}
+
+/// What the routes share.
+#[derive(Clone)]
+struct Parts {
+    outputs: Arc<Outputs>,
+    look: Inspector,
+    directory: Directory,
+    watch: Watch,
+    operator: Operator,
+}
+
+impl Site {
+    /// The site of the environment with these outputs.
+    ///
+    /// # Errors
+    /// The deployment lacks a table.
+    pub fn new(shop: Shop, aws: &Aws, outputs: &Outputs) -> Result<Self> {
+        let look = Inspector::new(aws, outputs);
+        Ok(Self {
+            shop,
+            parts: Parts {
+                directory: Directory::of(aws, outputs)?,
+                watch: Watch::of(aws, outputs),
+                operator: Operator::of(aws, outputs),
+                look,
+                outputs: Arc::new(outputs.clone()),
+            },
+        })
+    }
+
+    /// Serves it until `shutdown` completes.
+    ///
+    /// # Errors
+    /// The listener fails.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<()> {
+        axum::serve(listener, self.router())
+            .with_graceful_shutdown(shutdown)
+            .await
+            .context("the demo shop cannot serve")
+    }
+
+    fn router(self) -> Router {
+        let policy = guard::policy(&self.parts.outputs);
+        Router::new()
+            .merge(pages::routes())
+            .merge(api::routes())
+            .with_state(self.parts)
+            .merge(self.shop.router())
+            .merge(assets::routes())
+            .layer(middleware::from_fn_with_state(
+                policy,
+                guard::answer_headers,
+            ))
+            .layer(middleware::from_fn(guard::only_from_here))
+    }
+}

@@ -1,0 +1,75 @@
+//! Programs from the crates registry, each in a directory of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use payment3_harness::workspace;
+
+use crate::lock::Lock;
+use crate::process::Tool;
+use crate::stamp::{self, Fingerprint};
+use crate::steps;
+
+/// A program that `cargo install` compiles.
+#[derive(Debug, Clone, Copy)]
+pub struct CargoProgram {
+    /// Its crate, and its binary.
+    name: &'static str,
+    /// Exactly this version, with the dependencies that it was published with.
+    version: &'static str,
+}
+
+/// Checks licences, bans and sources of all crates.
+pub const CARGO_DENY: CargoProgram = CargoProgram {
+    name: "cargo-deny",
+    version: "0.20.2",
+};
+
+/// Builds and runs the fuzzer.
+pub const CARGO_FUZZ: CargoProgram = CargoProgram {
+    name: "cargo-fuzz",
+    version: "0.13.2",
+};
+
+impl CargoProgram {
+    /// The program.
+    pub fn path(&self) -> PathBuf {
+        self.home().join("bin").join(self.name)
+    }
+
+    /// Compiles it, if it is not there: some minutes, once.
+    ///
+    /// # Errors
+    /// The compilation fails.
+    pub async fn install(&self, logs: &Path) -> Result<()> {
+        let Self { name, version } = self;
+        let home = self.home();
+        let stamp_file = home.join("installed");
+        let fingerprint = Fingerprint::default().with(name, version).finish();
+        let _shared = Lock::wait(&workspace::local_dir()).await?;
+        if stamp::is_current(&stamp_file, &fingerprint) {
+            steps::skipped(name, "up to date");
+            return Ok(());
+        }
+        let build = home.join("build");
+        steps::step(name, async {
+            Tool::cargo()
+                // Unoptimised, it is there in a third of the time, and still does its work in seconds.
+                .args(["install", "--locked", "--debug", "--no-default-features"])
+                .args([&format!("{name}@{version}"), "--force", "--root"])
+                .args([&home])
+                .env("CARGO_TARGET_DIR", &build)
+                .logged(&logs.join(format!("{name}.log")))
+                .await?;
+            fs::remove_dir_all(&build)
+                .with_context(|| format!("cannot remove {}", workspace::shown(&build)))?;
+            stamp::write(&stamp_file, &fingerprint)
+        })
+        .await
+    }
+
+    fn home(&self) -> PathBuf {
+        workspace::local_dir().join(self.name)
+    }
+}

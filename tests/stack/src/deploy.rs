@@ -1,0 +1,311 @@
+//! Deploys the CDK app, unmodified, to a local AWS.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use aws_sdk_secretsmanager::error::SdkError;
+use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
+use payment3_harness::aws::{ACCESS_KEY, ACCOUNT, Aws, REGION};
+use payment3_harness::outside::Outside;
+use payment3_harness::shop_api::WEBHOOK_PATH;
+use payment3_harness::shopper::MERCHANT_ID;
+use payment3_harness::workspace;
+use serde::{Deserialize, Serialize};
+
+use crate::process::Tool;
+use crate::stamp::Fingerprint;
+use crate::{node, steps};
+
+/// The local AWS itself remembers, as a secret, what was deployed to it: that can never disagree with its state.
+const NOTE: &str = "payment3-local-deployment";
+/// What the CDK app's directory holds beside what it deploys.
+const NOT_SOURCES: [&str; 3] = ["node_modules", "cdk.out", "test"];
+/// The CDK's outputs by table, and the tables by their kebab names.
+const TABLES: [(&str, &str); 5] = [
+    ("card-payment-record", "CardPaymentRecordTable"),
+    ("credit-card-notify", "CreditCardNotifyTable"),
+    ("kbank-user-mapping", "KbankUserMappingTable"),
+    ("check-status", "CheckStatusTable"),
+    ("order", "OrderTable"),
+];
+
+/// Where browsers may be sent beside the demo shop: an app, and the real shop.
+const CALLBACK_BASES: [&str; 2] = ["yourapp://payments", "https://shop.villamarket.com"];
+
+/// Who would hear the alarms; the local AWS sends no mail.
+const ALARM_EMAIL: &str = "oncall@shop.example";
+
+/// What is deployed, and how.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The local AWS.
+    pub endpoint: String,
+    /// The context given to the CDK app, `key=value`.
+    pub context: Vec<(&'static str, String)>,
+    /// Where the built functions are.
+    pub functions: PathBuf,
+    /// Where the synthesised app goes.
+    pub directory: PathBuf,
+    /// Where the CDK's output goes.
+    pub logs: PathBuf,
+}
+
+/// What a deployment tells about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    fingerprint: String,
+    stack: String,
+    outputs: BTreeMap<String, String>,
+}
+
+impl Deployment {
+    /// One of the stack's outputs.
+    ///
+    /// # Errors
+    /// The CDK app has no such output.
+    pub fn output(&self, name: &str) -> Result<&str> {
+        self.outputs
+            .get(name)
+            .map(String::as_str)
+            .with_context(|| format!("the stack {} has no output {name}", self.stack))
+    }
+
+    /// The tables' names by their kebab names.
+    ///
+    /// # Errors
+    /// The CDK app does not tell one.
+    pub fn tables(&self) -> Result<BTreeMap<String, String>> {
+        TABLES
+            .iter()
+            .map(|(kebab, output)| Ok(((*kebab).to_owned(), self.output(output)?.to_owned())))
+            .collect()
+    }
+
+    /// The branch part of the stack's resource names.
+    pub fn branch(&self) -> &str {
+        self.stack.strip_prefix("payment3-").unwrap_or(&self.stack)
+    }
+}
+
+/// Deploys, unless the same was deployed to this very local AWS before.
+///
+/// # Errors
+/// A step of the CDK fails.
+pub async fn deploy(aws: &Aws, settings: &Settings) -> Result<Deployment> {
+    let fingerprint = fingerprint(settings)?;
+    let before = read_note(aws).await?;
+    match before {
+        Some(deployment) if deployment.fingerprint == fingerprint => {
+            steps::skipped("Deployment", "up to date");
+            return Ok(deployment);
+        }
+        Some(_) => {}
+        None => {
+            let target = format!("aws://{ACCOUNT}/{REGION}");
+            let bootstrap = cdk(settings)
+                .args(["bootstrap", &target])
+                .args(context_arguments(&settings.context));
+            steps::step(
+                "CDK bootstrap",
+                bootstrap.logged(&settings.logs.join("bootstrap.log")),
+            )
+            .await?;
+        }
+    }
+    let outputs_file = settings.directory.join("cdk-outputs.json");
+    let command = cdk(settings)
+        .args([
+            "deploy",
+            "--require-approval",
+            "never",
+            "--progress",
+            "events",
+        ])
+        .args(["--outputs-file"])
+        .args([&outputs_file])
+        .args(context_arguments(&settings.context));
+    steps::step(
+        "Deployment",
+        command.logged(&settings.logs.join("deploy.log")),
+    )
+    .await?;
+    let (stack, outputs) = read_outputs(&outputs_file)?;
+    let deployment = Deployment {
+        fingerprint,
+        stack,
+        outputs,
+    };
+    write_note(aws, &deployment).await?;
+    Ok(deployment)
+}
+
+/// Takes a deployed stack away again, with all that goes with it.
+///
+/// # Errors
+/// The CDK fails.
+pub async fn destroy(settings: &Settings) -> Result<()> {
+    let command = cdk(settings)
+        .args(["destroy", "--all", "--force"])
+        .args(context_arguments(&settings.context));
+    let log = settings.logs.join("destroy.log");
+    steps::step("Destruction", command.logged(&log)).await
+}
+
+/// The CDK app's settings for this machine. `webhook_host` is where the functions find the shop.
+pub fn context(
+    branch: &str,
+    outside: &Outside,
+    webhook_host: &str,
+    functions: &Path,
+) -> Vec<(&'static str, String)> {
+    let architecture = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let bases: Vec<&str> = std::iter::once(outside.shop.as_str())
+        .chain(CALLBACK_BASES)
+        .collect();
+    vec![
+        ("branch", branch.to_owned()),
+        ("architecture", architecture.to_owned()),
+        ("assets", functions.display().to_string()),
+        ("shopWebhookUrl", format!("{webhook_host}{WEBHOOK_PATH}")),
+        ("merchantIds", MERCHANT_ID.to_owned()),
+        ("alarmEmail", ALARM_EMAIL.to_owned()),
+        // There is one account at the sandbox bank, whatever branches call back to it.
+        (
+            "borrowMasterRecords",
+            if branch == "master" { "no" } else { "yes" }.to_owned(),
+        ),
+        // The sandbox bank does.
+        ("bankFindsByReference", "yes".to_owned()),
+        ("callbackBases", bases.join(",")),
+        ("bankRedirectOrigins", outside.bank.clone()),
+    ]
+}
+
+/// The context of the CDK app as command line arguments.
+pub fn context_arguments(context: &[(&str, String)]) -> Vec<String> {
+    context
+        .iter()
+        .flat_map(|(key, value)| ["--context".to_owned(), format!("{key}={value}")])
+        .collect()
+}
+
+fn cdk(settings: &Settings) -> Tool {
+    node::tool("cdk")
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", ACCESS_KEY)
+        .env("AWS_REGION", REGION)
+        .env("AWS_ENDPOINT_URL", &settings.endpoint)
+        .env("AWS_ENDPOINT_URL_S3", &settings.endpoint)
+        // Nothing of a developer's real AWS set-up may take part.
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env_remove("AWS_PROFILE")
+        .env_remove("AWS_DEFAULT_REGION")
+        .env_remove("AWS_SESSION_TOKEN")
+        .env("NO_PROXY", "127.0.0.1,localhost")
+        .env("CDK_DISABLE_VERSION_CHECK", "1")
+        .args(["--output"])
+        .args([settings.directory.join("cdk.out")])
+}
+
+fn fingerprint(settings: &Settings) -> Result<String> {
+    let mut fingerprint = Fingerprint::default()
+        .with_tree(&workspace::cdk_dir(), &NOT_SOURCES)?
+        .with_file(&workspace::state_machine_file())?
+        .with_tree_times(&settings.functions)?;
+    for (key, value) in &settings.context {
+        fingerprint = fingerprint.with(key, value);
+    }
+    Ok(fingerprint.finish())
+}
+
+/// The one stack's name and outputs from what `cdk deploy --outputs-file` wrote.
+fn read_outputs(file: &Path) -> Result<(String, BTreeMap<String, String>)> {
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("cannot read {}", workspace::shown(file)))?;
+    let stacks: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not as expected", workspace::shown(file)))?;
+    stacks
+        .into_iter()
+        .next()
+        .ok_or_else(|| anyhow!("the CDK app deployed no stack with outputs"))
+}
+
+async fn read_note(aws: &Aws) -> Result<Option<Deployment>> {
+    let answer = aws.secrets.get_secret_value().secret_id(NOTE).send().await;
+    let note = match answer {
+        Ok(note) => note,
+        Err(SdkError::ServiceError(error)) if error.err().is_resource_not_found_exception() => {
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(
+                anyhow::Error::new(error).context("cannot ask the local AWS what is deployed")
+            );
+        }
+    };
+    // A note of another version of this tool counts as none.
+    Ok(note
+        .secret_string()
+        .and_then(|text| serde_json::from_str(text).ok()))
+}
+
+async fn write_note(aws: &Aws, deployment: &Deployment) -> Result<()> {
+    let text = serde_json::to_string(deployment).context("a deployment is plain JSON")?;
+    let put = aws
+        .secrets
+        .put_secret_value()
+        .secret_id(NOTE)
+        .secret_string(&text)
+        .send()
+        .await;
+    match put {
+        Ok(_) => Ok(()),
+        Err(SdkError::ServiceError(error))
+            if matches!(
+                error.err(),
+                PutSecretValueError::ResourceNotFoundException(_)
+            ) =>
+        {
+            let create = aws.secrets.create_secret().name(NOTE).secret_string(text);
+            create
+                .send()
+                .await
+                .map(drop)
+                .context("cannot note what is deployed")
+        }
+        Err(error) => Err(anyhow::Error::new(error).context("cannot note what is deployed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_are_read_as_the_cdk_writes_them() {
+        let file =
+            std::env::temp_dir().join(format!("payment3-outputs-{}.json", std::process::id()));
+        fs::write(
+            &file,
+            r#"{"payment3-main":{"ApiId":"abc","OrderTable":"payment3-order-main"}}"#,
+        )
+        .expect("temporary file");
+        let (stack, outputs) = read_outputs(&file).expect("well-formed");
+        let _ = fs::remove_file(file);
+        let deployment = Deployment {
+            fingerprint: String::new(),
+            stack,
+            outputs,
+        };
+        assert_eq!(deployment.branch(), "main");
+        assert_eq!(deployment.output("ApiId").expect("there"), "abc");
+        assert!(deployment.output("ApiUrl").is_err());
+    }
+}

@@ -1,0 +1,396 @@
+//! A whole payment system on this machine: local AWS, sandbox bank, demo shop, and the deployed CDK app.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use payment3_bank::{Bank, BankConfig};
+use payment3_harness::away::Away;
+use payment3_harness::aws::{Aws, REGION};
+use payment3_harness::outputs::Outputs;
+use payment3_harness::outside::Outside;
+use payment3_harness::proxy::Proxy;
+use payment3_harness::scope::Scopes;
+use payment3_harness::workspace;
+use payment3_shop::site::Site;
+use payment3_shop::{OrderBook, Shop};
+use tokio::net::TcpListener;
+
+use crate::deploy::{self, Deployment};
+use crate::interrupt::Interrupt;
+use crate::lock::Lock;
+use crate::ministack::{self, MiniStack};
+use crate::prerequisites::{self, Port, Programs};
+use crate::services::Services;
+use crate::{functions, furnish, node, python, steps};
+
+/// Which environment is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What it is called in messages: the command that starts it.
+    pub command: &'static str,
+    /// Where it keeps its state, its logs and `outputs.json`.
+    pub directory: PathBuf,
+    /// The branch that names the functions, tables and so on.
+    pub branch: String,
+    /// The local AWS's port; 0 takes any free one.
+    pub aws_port: u16,
+    /// The sandbox bank's port; 0 takes any free one.
+    pub bank_port: u16,
+    /// The demo shop's port; 0 takes any free one.
+    pub shop_port: u16,
+    /// What becomes of its state.
+    pub state: State,
+    /// When the bank sends notifications.
+    pub notifications: Notifications,
+    /// What stands between the functions and everything outside.
+    pub between: Between,
+    /// Where the built functions are.
+    pub functions: PathBuf,
+}
+
+impl Options {
+    /// An environment for tests: at any free ports, without what an earlier run left, and with nothing that happens by itself.
+    #[must_use]
+    pub fn for_tests(command: &'static str, directory: PathBuf, branch: &str) -> Self {
+        Self {
+            command,
+            directory,
+            branch: branch.to_owned(),
+            aws_port: 0,
+            bank_port: 0,
+            shop_port: 0,
+            state: State::Dropped,
+            notifications: Notifications::OnDemand,
+            between: Between::Nothing,
+            functions: workspace::functions_dir(),
+        }
+    }
+}
+
+/// What stands between the functions and everything outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Between {
+    /// Nothing.
+    Nothing,
+    /// The proxy that spoils calls, see [`payment3_local::faults`].
+    FaultProxy,
+    /// What the caller put there, at these addresses.
+    Doors(Outside),
+}
+
+/// When the sandbox bank sends notifications, and reconciliation runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notifications {
+    /// After every decision, as a bank does; every minute, as its schedule says.
+    Automatic,
+    /// When they are asked to, so that a test decides what happens and in which order.
+    OnDemand,
+}
+
+/// What becomes of an environment's state: payments, orders, deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It continues where it was stopped the last time, and saves its state when it ends.
+    Kept,
+    /// It starts with nothing, and saves its state when it ends.
+    Renewed,
+    /// It starts with nothing and saves nothing.
+    Dropped,
+}
+
+impl Options {
+    fn logs(&self) -> PathBuf {
+        self.directory.join("logs")
+    }
+
+    fn bank_file(&self) -> PathBuf {
+        self.directory.join("bank.json")
+    }
+
+    fn shop_file(&self) -> PathBuf {
+        self.directory.join("notifications.jsonl")
+    }
+}
+
+/// A running environment. [`Environment::stop`] ends it in order.
+pub struct Environment {
+    outputs: Outputs,
+    outputs_file: PathBuf,
+    ministack: MiniStack,
+    services: Services,
+    scopes: Option<Scopes>,
+    aws: ministack::Settings,
+    _lock: Lock,
+}
+
+/// What is needed before the local AWS runs.
+struct Ports {
+    aws: u16,
+    bank: TcpListener,
+    shop: TcpListener,
+}
+
+impl Ports {
+    /// Where everything is.
+    fn outside(&self) -> Result<Outside> {
+        Ok(Outside {
+            aws: format!(
+                "http://{}",
+                SocketAddr::from((Ipv4Addr::LOCALHOST, self.aws))
+            ),
+            bank: format!("http://{}", address(&self.bank)?),
+            shop: format!("http://{}", address(&self.shop)?),
+        })
+    }
+}
+
+impl Environment {
+    /// Checks the machine, builds, installs, starts, deploys and seeds.
+    ///
+    /// # Errors
+    /// A step fails or is interrupted; what was started is stopped again.
+    pub async fn start(options: Options, interrupt: &mut Interrupt) -> Result<Self> {
+        let programs = prerequisites::programs()?;
+        let lock = Lock::take(&options.directory, options.command)?;
+        let ports = open_ports(&options).await?;
+        let outputs_file = options.directory.join("outputs.json");
+        remove_if_there(&outputs_file)?;
+        interrupt.or(install(&options, &programs)).await?;
+        let mut services = Services::default();
+        let real = ports.outside()?;
+        let mut seen = real.clone();
+        let mut scopes = None;
+        match &options.between {
+            Between::Nothing => {}
+            Between::FaultProxy => {
+                let away_file = ministack::away_file(&aws_directory(&options));
+                let proxy = Proxy::listen(&real, Away::in_file(away_file)).await?;
+                seen = proxy.addresses().clone();
+                scopes = Some(proxy.scopes().clone());
+                services.spawn(proxy.serve(services.stopping()));
+            }
+            Between::Doors(doors) => seen = doors.clone(),
+        }
+        let aws = aws_settings(&options, ports.aws, &seen);
+        let ministack = interrupt.or(start_aws(&options, &aws)).await?;
+        let filling = fill(&options, ports, &real, &seen, &mut services);
+        let filled = interrupt.or(filling).await;
+        match filled.and_then(|outputs| outputs.write(&outputs_file).map(|()| outputs)) {
+            Ok(outputs) => Ok(Self {
+                outputs,
+                outputs_file,
+                ministack,
+                services,
+                scopes,
+                aws,
+                _lock: lock,
+            }),
+            Err(error) => {
+                services.stop().await;
+                // The first error is the one to tell.
+                let _ = ministack.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Its addresses and names.
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// Where everything really is, whatever stands between.
+    pub fn outside(&self) -> Outside {
+        Outside {
+            aws: self.outputs.aws_endpoint.clone(),
+            bank: self.outputs.bank_url.clone(),
+            shop: self.outputs.shop_url.clone(),
+        }
+    }
+
+    /// Where they are written to.
+    pub fn outputs_file(&self) -> &PathBuf {
+        &self.outputs_file
+    }
+
+    /// The payments that its fault proxy watches.
+    ///
+    /// # Errors
+    /// It has no fault proxy.
+    pub fn scopes(&self) -> Result<&Scopes> {
+        self.scopes
+            .as_ref()
+            .context("this environment has no fault proxy")
+    }
+
+    /// Stops the local AWS as its machine going down would, and starts it again with the state that it saved. Bank and
+    /// shop stay.
+    ///
+    /// # Errors
+    /// It does not end or start properly.
+    pub async fn restart_aws(self) -> Result<Self> {
+        self.ministack.stop().await?;
+        let ministack = MiniStack::start(self.aws.clone()).await?;
+        Ok(Self { ministack, ..self })
+    }
+
+    /// Waits until a part of it ends by itself, which none should.
+    pub async fn broken(&mut self) -> anyhow::Error {
+        tokio::select! {
+            error = self.ministack.ended() => error,
+            error = self.services.ended() => error,
+        }
+    }
+
+    /// Stops it: bank and shop first, then the local AWS, which saves its state.
+    ///
+    /// # Errors
+    /// The local AWS does not end properly.
+    pub async fn stop(self) -> Result<()> {
+        remove_if_there(&self.outputs_file)?;
+        self.services.stop().await;
+        self.ministack.stop().await
+    }
+}
+
+async fn open_ports(options: &Options) -> Result<Ports> {
+    let port = |what, flag, number| Port { what, flag, number };
+    let aws = prerequisites::listen(port("local AWS", "--aws-port", options.aws_port)).await?;
+    Ok(Ports {
+        // Given back at once, for the local AWS to take.
+        aws: address(&aws)?.port(),
+        bank: prerequisites::listen(port("sandbox bank", "--bank-port", options.bank_port)).await?,
+        shop: prerequisites::listen(port("demo shop", "--shop-port", options.shop_port)).await?,
+    })
+}
+
+/// Builds and installs what is under `target`.
+async fn install(options: &Options, programs: &Programs) -> Result<()> {
+    let logs = options.logs();
+    // Two environments may start side by side; what they share is made once.
+    let _shared = Lock::wait(&workspace::local_dir()).await?;
+    if options.functions == workspace::functions_dir() {
+        functions::build(&logs).await?;
+    }
+    python::LOCAL_AWS.install(&programs.python, &logs).await?;
+    node::CDK.install(&logs).await?;
+    node::UI.install(&logs).await
+}
+
+fn aws_settings(options: &Options, port: u16, seen: &Outside) -> ministack::Settings {
+    ministack::Settings {
+        port,
+        functions_endpoint: seen.aws.clone(),
+        directory: aws_directory(options),
+        log: options.directory.join("ministack.log"),
+        keep_state: options.state != State::Dropped,
+    }
+}
+
+fn aws_directory(options: &Options) -> PathBuf {
+    options.directory.join("aws")
+}
+
+async fn start_aws(options: &Options, settings: &ministack::Settings) -> Result<MiniStack> {
+    if options.state != State::Kept {
+        ministack::forget(&settings.directory)?;
+        remove_if_there(&options.bank_file())?;
+        remove_if_there(&options.shop_file())?;
+    }
+    steps::step("Local AWS", MiniStack::start(settings.clone())).await
+}
+
+/// Puts everything into the running local AWS, and starts what is around it.
+async fn fill(
+    options: &Options,
+    ports: Ports,
+    real: &Outside,
+    seen: &Outside,
+    services: &mut Services,
+) -> Result<Outputs> {
+    let aws = Aws::at(&real.aws);
+
+    let bank = open_bank(options)?;
+    let stopping = services.stopping();
+    services.spawn(async move {
+        bank.serve(ports.bank, stopping)
+            .await
+            .context("the sandbox bank cannot serve")
+    });
+
+    let deployment = deploy::deploy(
+        &aws,
+        &deploy::Settings {
+            endpoint: real.aws.clone(),
+            context: deploy::context(&options.branch, real, &seen.shop, &options.functions),
+            functions: options.functions.clone(),
+            directory: options.directory.clone(),
+            logs: options.logs(),
+        },
+    )
+    .await?;
+    let outputs = outputs_of(&deployment, real)?;
+
+    steps::step("Secrets, merchant account and orders", async {
+        furnish::put_gateway_secret(&aws, &outputs, &seen.bank).await?;
+        let key = furnish::webhook_key(&aws, &outputs).await?;
+        let orders = OrderBook::new(aws.dynamodb.clone(), outputs.table("order")?);
+        let shop = match options.state {
+            State::Dropped => Shop::new(orders.clone(), key),
+            State::Kept | State::Renewed => Shop::open(orders.clone(), key, &options.shop_file())?,
+        };
+        let site = Site::new(shop, &aws, &outputs)?;
+        services.spawn(site.serve(ports.shop, services.stopping()));
+        furnish::tell_bank(&outputs, options.notifications).await?;
+        if options.notifications == Notifications::OnDemand {
+            furnish::stop_schedule(&outputs).await?;
+        }
+        furnish::seed(&orders).await
+    })
+    .await?;
+    Ok(outputs)
+}
+
+fn open_bank(options: &Options) -> Result<Bank> {
+    if options.state == State::Dropped {
+        return Ok(Bank::new(BankConfig::default()));
+    }
+    let file = options.bank_file();
+    Bank::open(BankConfig::default(), &file)
+        .with_context(|| format!("the sandbox bank cannot use {}", workspace::shown(&file)))
+}
+
+/// What a deployment tells the commands and tests.
+pub(crate) fn outputs_of(deployment: &Deployment, outside: &Outside) -> Result<Outputs> {
+    let endpoint = &outside.aws;
+    let output = |name: &str| deployment.output(name).map(str::to_owned);
+    Ok(Outputs {
+        // By path: names under localhost do not resolve everywhere.
+        api_url: format!("{endpoint}/_aws/execute-api/{}", output("ApiId")?),
+        aws_endpoint: endpoint.clone(),
+        region: REGION.to_owned(),
+        bank_url: outside.bank.clone(),
+        shop_url: outside.shop.clone(),
+        branch: deployment.branch().to_owned(),
+        state_machine_arn: output("StateMachineArn")?,
+        gateway_secret_arn: output("GatewaySecretArn")?,
+        shop_webhook_secret_arn: output("ShopWebhookSecretArn")?,
+        tables: deployment.tables()?,
+        aws_cli: python::aws(),
+    })
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr> {
+    listener.local_addr().context("a listener has an address")
+}
+
+fn remove_if_there(file: &PathBuf) -> Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(anyhow::Error::new(error)
+                .context(format!("cannot remove {}", workspace::shown(file))))
+        }
+        _ => Ok(()),
+    }
+}

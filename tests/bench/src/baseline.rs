@@ -7,11 +7,11 @@ use anyhow::Result;
 use payment3_harness::workspace;
 use payment3_stack::{prerequisites, python};
 
-use crate::front;
+use crate::api_gateway;
 use crate::payment::{Shopfront, System};
 use crate::programs::Shipped;
 use crate::sandbox::Program;
-use crate::stage::{Stage, full_name, logs};
+use crate::testbed::{Testbed, full_name, logs};
 
 /// What stands where ours have their branch.
 const BRANCH: &str = "baseline";
@@ -28,7 +28,7 @@ const FUNCTIONS: [(&str, &str); 5] = [
 ///
 /// # Errors
 /// Their packages cannot be installed.
-pub async fn stand_beside(stage: &Stage, shipped: &Shipped) -> Result<Shopfront> {
+pub async fn stand_beside(stage: &Testbed, shipped: &Shipped) -> Result<Shopfront> {
     let programs = prerequisites::programs()?;
     python::BASELINE.install(&programs.python, &logs()).await?;
     // They read what ours read, under the same names.
@@ -48,7 +48,7 @@ pub async fn stand_beside(stage: &Stage, shipped: &Shipped) -> Result<Shopfront>
             settings: settings.clone(),
         });
     }
-    let api_url = front::serve(&stage.lambda, |path| match path {
+    let api_url = api_gateway::serve(&stage.lambda, |path| match path {
         "/cardpayment" => Some(function("cardtoken")),
         "/callback" => Some(function("callback")),
         _ => None,

@@ -7,9 +7,9 @@ use payment3_harness::workspace;
 
 use crate::figures::Case;
 use crate::programs::Shipped;
+use crate::recording_proxy::RecordingProxy;
 use crate::sandbox::Sandbox;
-use crate::stage::logs;
-use crate::world::World;
+use crate::testbed::logs;
 
 /// How many events are given beyond the first, to tell what one of them takes.
 const LATER: u32 = 10;
@@ -35,7 +35,7 @@ pub struct Instructions {
 /// # Errors
 /// A function does not run under valgrind.
 pub async fn of(
-    world: &World,
+    world: &RecordingProxy,
     shipped: &Shipped,
     cases: &[Case],
 ) -> Result<Option<Vec<Instructions>>> {
@@ -48,7 +48,7 @@ pub async fn of(
     }
     let nothing = Case {
         function: "does nothing".to_owned(),
-        program: shipped.floor(),
+        program: shipped.noop(),
         event: axum::body::Bytes::from_static(b"{}"),
         calls: Vec::new(),
     };
@@ -71,7 +71,7 @@ pub async fn of(
 }
 
 /// Millions of instructions of a process that has this many events and is ended then.
-async fn count(world: &World, case: &Case, events: u32) -> Result<f64> {
+async fn count(world: &RecordingProxy, case: &Case, events: u32) -> Result<f64> {
     let directory = workspace::local_dir().join("bench/callgrind");
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", workspace::shown(&directory)))?;

@@ -10,13 +10,13 @@ use payment3_harness::shopper::{self, CARD_APPROVED, Next};
 
 use crate::figures::Case;
 use crate::payment::{self, Played, Shopfront, Step, System};
-use crate::stage::Stage;
+use crate::testbed::Testbed;
 
 /// A case for each function that ran in these payments, and of ours for those that run beside them.
 ///
 /// # Errors
 /// A payment does not come to its end.
-pub async fn of(stage: &Stage, front: &Shopfront, played: &[Played]) -> Result<Vec<Case>> {
+pub async fn of(stage: &Testbed, front: &Shopfront, played: &[Played]) -> Result<Vec<Case>> {
     let mut steps: BTreeMap<String, Step> = BTreeMap::new();
     let beside = match front.system {
         System::Saga => beside(stage, front).await?,
@@ -45,7 +45,7 @@ pub async fn of(stage: &Stage, front: &Shopfront, played: &[Played]) -> Result<V
 ///
 /// # Errors
 /// One of them does not come to its end.
-pub async fn beside(stage: &Stage, front: &Shopfront) -> Result<Vec<Step>> {
+pub async fn beside(stage: &Testbed, front: &Shopfront) -> Result<Vec<Step>> {
     let outputs = front.outputs();
     let owner = random::id("usr_");
     payment::forget(stage);
@@ -65,7 +65,7 @@ pub async fn beside(stage: &Stage, front: &Shopfront) -> Result<Vec<Step>> {
 
     let order = payment::order_of(outputs, &owner).await?;
     let charge = check_out(front, &order).await?;
-    stage.elsewhere.delete_order(&order.order_id).await?;
+    stage.counterparties.delete_order(&order.order_id).await?;
     operator.come_back_to(&charge).await?;
     let report = stage
         .executions

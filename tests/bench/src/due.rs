@@ -16,12 +16,12 @@ use payment3_harness::shopper::{self, CARD_APPROVED, OTHER_CARD_APPROVED};
 use payment3_harness::{json_api, random, workspace};
 use payment3_stack::environment::{Between, Environment, Options};
 use payment3_stack::interrupt::Interrupt;
-use payment3_stack::steps;
+use payment3_stack::progress;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::stage::options;
+use crate::testbed::options;
 
 /// How many payments are due.
 const DUE: usize = 2_000;
@@ -62,7 +62,7 @@ pub async fn run(functions: Option<PathBuf>, alone: bool, interrupt: &mut Interr
     };
     let mut environment = Environment::start(options, interrupt).await?;
     let outputs = environment.outputs().clone();
-    let away = environment.scopes()?.away().clone();
+    let away = environment.fault_plans()?.away().clone();
     let work = async {
         for (name, how) in BANKS {
             Measured {
@@ -78,7 +78,7 @@ pub async fn run(functions: Option<PathBuf>, alone: bool, interrupt: &mut Interr
         result = interrupt.or(work) => result,
         error = environment.broken() => Err(error),
     };
-    let stopped = steps::step("Stopping", environment.stop()).await;
+    let stopped = progress::step("Stopping", environment.stop()).await;
     result.and(stopped)
 }
 

@@ -11,9 +11,9 @@ use payment3_harness::workspace;
 
 use crate::lambda::median;
 use crate::payment::Step;
+use crate::recording_proxy::{Call, RecordingProxy};
 use crate::sandbox::{Cost, Outcome, Program, Sandbox};
 use crate::service::CONNECT;
-use crate::world::{Call, World};
 
 /// How many processes are started to take medians from.
 const STARTS: usize = 15;
@@ -90,7 +90,7 @@ pub struct Figures {
 ///
 /// # Errors
 /// The function fails, or asks for something that it did not ask for in the payment.
-pub async fn measure(world: &World, case: &Case, logs: &Path) -> Result<Figures> {
+pub async fn measure(world: &RecordingProxy, case: &Case, logs: &Path) -> Result<Figures> {
     world.take_unanswered();
     world.replay(&case.calls);
     let result = measure_replayed(world, case, logs)
@@ -104,7 +104,7 @@ pub async fn measure(world: &World, case: &Case, logs: &Path) -> Result<Figures>
     result.with_context(|| format!("{} cannot be measured", case.function))
 }
 
-async fn measure_replayed(world: &World, case: &Case, logs: &Path) -> Result<Figures> {
+async fn measure_replayed(world: &RecordingProxy, case: &Case, logs: &Path) -> Result<Figures> {
     let alone = without_aws(&case.program);
     let mut starts_alone = Vec::new();
     let mut starts = Vec::new();

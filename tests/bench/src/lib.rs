@@ -5,27 +5,27 @@
 //! is everything outside, behind doors with TLS that see every call. [`stage`] puts them around the local environment, and
 //! [`payment`] plays payments on it.
 
+pub mod api_gateway;
 pub mod baseline;
-pub mod bill;
 pub mod callgrind;
 pub mod cases;
 pub mod certificates;
-pub mod chain;
+pub mod cost;
 pub mod cpu;
+pub mod critical_path;
 pub mod due;
 pub mod figures;
-pub mod front;
 pub mod lambda;
 pub mod limits;
 pub mod load;
 pub mod measure;
 pub mod memory;
-pub mod openings;
 pub mod payment;
+pub mod preconnect;
 pub mod programs;
+pub mod recording_proxy;
 pub mod report;
 pub mod sandbox;
 pub mod service;
-pub mod stage;
 pub mod table;
-pub mod world;
+pub mod testbed;

@@ -17,7 +17,7 @@ pub const STATES_NEW_USER: usize = 12;
 /// States entered by Flow 2.
 pub const STATES_KNOWN_USER: usize = 13;
 /// The processor's time of a start without connecting, in times of that of a function that does nothing.
-pub const START_TO_FLOOR: f64 = 3.0;
+pub const START_TO_NOOP: f64 = 3.0;
 /// The processor's time of a start without connecting, as a part of that of a function in Python.
 pub const START_TO_BASELINE: f64 = 1.0 / 50.0;
 /// The processor's time of a first event and its one connection, wherever that is opened, in milliseconds.
@@ -35,7 +35,7 @@ pub struct Line {
     /// What it is; of functions the worst, which is named.
     pub measured: String,
     /// The same of the function that does nothing, where it has it.
-    pub floor: String,
+    pub noop: String,
     /// The same of the baseline, where it has it.
     pub baseline: String,
     /// Whether it is within its limit.
@@ -66,7 +66,7 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(["figure", "at most", "measured", "floor", "baseline", ""]);
+        let mut table = Table::new(["figure", "at most", "measured", "no-op", "baseline", ""]);
         for line in &self.0 {
             let word = match (line.holds, line.judged) {
                 (true, true) => "ok",
@@ -78,7 +78,7 @@ impl fmt::Display for Verdict {
                 line.figure.clone(),
                 line.at_most.clone(),
                 line.measured.clone(),
-                line.floor.clone(),
+                line.noop.clone(),
                 line.baseline.clone(),
                 word.to_owned(),
             ]);
@@ -96,7 +96,7 @@ mod tests {
             figure: format!("{holds} {judged}"),
             at_most: String::new(),
             measured: String::new(),
-            floor: String::new(),
+            noop: String::new(),
             baseline: String::new(),
             holds,
             judged,

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use payment3_harness::caller::{self, short_name};
-use payment3_harness::scenario::{Begun, Flow, Stage as Scenario};
-use payment3_harness::scope::Scopes;
+use payment3_harness::fault_plan::FaultPlans;
+use payment3_harness::peer_process::{self, short_name};
+use payment3_harness::scenario::{Begun, Flow, Testbed as Scenario};
 use payment3_harness::workspace;
 use payment3_stack::environment::Environment;
 use payment3_stack::interrupt::Interrupt;
-use payment3_stack::steps;
+use payment3_stack::progress;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -24,7 +24,7 @@ use crate::payment::{self, Shopfront, System};
 use crate::programs::Shipped;
 use crate::report::mb;
 use crate::sandbox::Sandbox;
-use crate::stage::{Stage, full_name, logs, options};
+use crate::testbed::{Testbed, full_name, logs, options};
 
 /// How many payments the burst has.
 const PAYMENTS: usize = 2000;
@@ -64,7 +64,7 @@ pub async fn run(interrupt: &mut Interrupt) -> Result<()> {
 
 /// Every callback through one process, with everything outside answering as it did once.
 async fn callbacks(shipped: &Shipped, interrupt: &mut Interrupt) -> Result<()> {
-    let stage = Stage::start(shipped, interrupt).await?;
+    let stage = Testbed::start(shipped, interrupt).await?;
     let work = async {
         let front = Shopfront::new(System::Saga, &stage.outputs, &stage.outputs.api_url);
         stage.lambda.starts(Start::Cold);
@@ -74,11 +74,11 @@ async fn callbacks(shipped: &Shipped, interrupt: &mut Interrupt) -> Result<()> {
         one_process(&stage, &Case::of(step, program)).await
     };
     let result = interrupt.or(work).await;
-    let stopped = steps::step("Stopping", stage.stop()).await;
+    let stopped = progress::step("Stopping", stage.stop()).await;
     result.and(stopped)
 }
 
-async fn one_process(stage: &Stage, case: &Case) -> Result<()> {
+async fn one_process(stage: &Testbed, case: &Case) -> Result<()> {
     println!("\n### One callback, {CALLBACKS} times through one process\n");
     stage.world.replay(&case.calls);
     stage.world.take_unanswered();
@@ -140,13 +140,13 @@ async fn burst(interrupt: &mut Interrupt) -> Result<()> {
     };
     let mut environment = Environment::start(options, interrupt).await?;
     let outputs = environment.outputs().clone();
-    let scenario = Scenario::new(&outputs, &Scopes::default());
+    let scenario = Scenario::new(&outputs, &FaultPlans::default());
     let work = pay_all(&scenario, &outputs.branch);
     let result = tokio::select! {
         result = interrupt.or(work) => result,
         error = environment.broken() => Err(error),
     };
-    let stopped = steps::step("Stopping", environment.stop()).await;
+    let stopped = progress::step("Stopping", environment.stop()).await;
     result.and(stopped)
 }
 
@@ -277,7 +277,7 @@ async fn watch(branch: String, done: Arc<AtomicUsize>, seen: Arc<Mutex<Vec<Proce
 
 fn processes(branch: &str) -> Processes {
     let mut functions = Processes::new();
-    for process in caller::running(branch) {
+    for process in peer_process::running(branch) {
         // One that ended meanwhile has no memory.
         let Ok(memory) = Memory::of(process.pid()) else {
             continue;

@@ -6,17 +6,17 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::body::Bytes;
 use payment3_stack::interrupt::Interrupt;
-use payment3_stack::steps;
+use payment3_stack::progress;
 
-use crate::chain::Chain;
+use crate::critical_path::CriticalPath;
 use crate::figures::{self, Case, Figures, Size};
 use crate::lambda::Start;
 use crate::limits::Verdict;
-use crate::openings::Openings;
 use crate::payment::{self, Flow, Played, Shopfront, System};
+use crate::preconnect::Preconnections;
 use crate::programs::Shipped;
 use crate::report;
-use crate::stage::{Stage, logs};
+use crate::testbed::{Testbed, logs};
 use crate::{baseline, callgrind, cases};
 
 /// How often each kind of payment is played.
@@ -59,7 +59,7 @@ pub struct Counts {
     /// One payment of each flow, with warm functions.
     pub warm: [Played; 2],
     /// The connections that do not fit the events, where every process was new.
-    pub openings: Openings,
+    pub openings: Preconnections,
 }
 
 /// Measures everything, prints it, and says what is over its limit.
@@ -68,17 +68,17 @@ pub struct Counts {
 /// Something cannot be measured, or a payment does not come to its end.
 pub async fn everything(interrupt: &mut Interrupt) -> Result<Verdict> {
     let shipped = interrupt.or(Shipped::build(&logs())).await?;
-    let stage = Stage::start(&shipped, interrupt).await?;
+    let stage = Testbed::start(&shipped, interrupt).await?;
     let work = async {
         let ours = Shopfront::new(System::Saga, &stage.outputs, &stage.outputs.api_url);
         let theirs = baseline::stand_beside(&stage, &shipped).await?;
         let saga = measure(&stage, &ours).await?;
         let baseline = measure(&stage, &theirs).await?;
-        let floor = measure_floor(&stage, &shipped).await?;
+        let noop = measure_noop(&stage, &shipped).await?;
         let counts = count(&stage, &shipped, &ours).await?;
         let instructions = callgrind::of(&stage.world, &shipped, &saga.cases).await?;
-        let verdict = report::everything(&saga, &baseline, &floor, &counts)?;
-        report::print(&saga, &baseline, &floor, &counts, instructions.as_deref())?;
+        let verdict = report::everything(&saga, &baseline, &noop, &counts)?;
+        report::print(&saga, &baseline, &noop, &counts, instructions.as_deref())?;
         Ok(verdict)
     };
     finish(interrupt.or(work).await, stage).await
@@ -90,7 +90,7 @@ pub async fn everything(interrupt: &mut Interrupt) -> Result<Verdict> {
 /// As [`everything`].
 pub async fn counts(interrupt: &mut Interrupt) -> Result<Verdict> {
     let shipped = interrupt.or(Shipped::build(&logs())).await?;
-    let stage = Stage::start(&shipped, interrupt).await?;
+    let stage = Testbed::start(&shipped, interrupt).await?;
     let work = async {
         let ours = Shopfront::new(System::Saga, &stage.outputs, &stage.outputs.api_url);
         let counts = count(&stage, &shipped, &ours).await?;
@@ -100,18 +100,18 @@ pub async fn counts(interrupt: &mut Interrupt) -> Result<Verdict> {
     finish(interrupt.or(work).await, stage).await
 }
 
-async fn finish(result: Result<Verdict>, stage: Stage) -> Result<Verdict> {
-    let stopped = steps::step("Stopping", stage.stop()).await;
+async fn finish(result: Result<Verdict>, stage: Testbed) -> Result<Verdict> {
+    let stopped = progress::step("Stopping", stage.stop()).await;
     let verdict = result?;
     stopped.map(|()| verdict)
 }
 
-async fn measure(stage: &Stage, front: &Shopfront) -> Result<Measured> {
+async fn measure(stage: &Testbed, front: &Shopfront) -> Result<Measured> {
     let name = match front.system {
         System::Saga => "The functions",
         System::Baseline => "The baseline",
     };
-    let payments = steps::step(&format!("{name}: payments"), async {
+    let payments = progress::step(&format!("{name}: payments"), async {
         let mut payments = Payments::new();
         for cold in [true, false] {
             for bank in BANK_TAKES {
@@ -122,7 +122,7 @@ async fn measure(stage: &Stage, front: &Shopfront) -> Result<Measured> {
     })
     .await?;
     let cases = cases_of(stage, front, &payments).await?;
-    let functions = steps::step(&format!("{name}, each by itself"), async {
+    let functions = progress::step(&format!("{name}, each by itself"), async {
         let mut functions = Vec::new();
         for case in &cases {
             functions.push(figures::measure(&stage.world, case, &logs()).await?);
@@ -138,7 +138,7 @@ async fn measure(stage: &Stage, front: &Shopfront) -> Result<Measured> {
 }
 
 async fn play_often(
-    stage: &Stage,
+    stage: &Testbed,
     front: &Shopfront,
     cold: bool,
     bank: Duration,
@@ -166,7 +166,7 @@ async fn play_often(
 }
 
 /// Each function with what it did when it was new.
-async fn cases_of(stage: &Stage, front: &Shopfront, payments: &Payments) -> Result<Vec<Case>> {
+async fn cases_of(stage: &Testbed, front: &Shopfront, payments: &Payments) -> Result<Vec<Case>> {
     let cold: Vec<Played> = payments
         .iter()
         .filter(|(manner, _)| manner.cold && manner.bank.is_zero())
@@ -178,18 +178,18 @@ async fn cases_of(stage: &Stage, front: &Shopfront, payments: &Payments) -> Resu
     cases
 }
 
-async fn measure_floor(stage: &Stage, shipped: &Shipped) -> Result<Figures> {
+async fn measure_noop(stage: &Testbed, shipped: &Shipped) -> Result<Figures> {
     let case = Case {
         function: "does nothing".to_owned(),
-        program: shipped.floor(),
+        program: shipped.noop(),
         event: Bytes::from_static(b"{}"),
         calls: Vec::new(),
     };
     figures::measure(&stage.world, &case, &logs()).await
 }
 
-async fn count(stage: &Stage, shipped: &Shipped, front: &Shopfront) -> Result<Counts> {
-    steps::step("Counts and sizes", async {
+async fn count(stage: &Testbed, shipped: &Shipped, front: &Shopfront) -> Result<Counts> {
+    progress::step("Counts and sizes", async {
         let mut sizes = BTreeMap::new();
         for (name, bootstrap) in &shipped.bootstraps {
             sizes.insert(name.clone(), Size::of(bootstrap)?);
@@ -217,7 +217,7 @@ async fn count(stage: &Stage, shipped: &Shipped, front: &Shopfront) -> Result<Co
             sizes,
             peaks_kib,
             warm,
-            openings: Openings::of(steps),
+            openings: Preconnections::of(steps),
         })
     })
     .await
@@ -228,7 +228,7 @@ impl Counts {
     ///
     /// # Errors
     /// A function of the chain did not run.
-    pub fn chain(&self, chain: Chain) -> Result<Vec<String>> {
+    pub fn chain(&self, chain: CriticalPath) -> Result<Vec<String>> {
         chain.of(&self.warm[0])
     }
 }

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use payment3_harness::caller::short_name;
 use payment3_harness::inspect::Inspector;
 use payment3_harness::outputs::Outputs;
+use payment3_harness::peer_process::short_name;
 use payment3_harness::random;
 use payment3_harness::shop_api::{NewOrder, Order};
 use payment3_harness::shopper::{self, CARD_APPROVED, Next, OTHER_CARD_APPROVED};
 use serde_json::Value;
 
 use crate::lambda::Invocation;
+use crate::recording_proxy::Call;
 use crate::service::{CONNECT, Service, Writes};
-use crate::stage::Stage;
-use crate::world::Call;
+use crate::testbed::Testbed;
 
 /// How long an execution may take.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -173,7 +173,7 @@ impl Shopfront {
 ///
 /// # Errors
 /// A payment does not come to its end.
-pub async fn play_both(stage: &Stage, front: &Shopfront) -> Result<[Played; 2]> {
+pub async fn play_both(stage: &Testbed, front: &Shopfront) -> Result<[Played; 2]> {
     let owner = random::id("usr_");
     let first = play(stage, front, Flow::NewUser, &owner, CARD_APPROVED).await?;
     let second = play(stage, front, Flow::KnownUser, &owner, OTHER_CARD_APPROVED).await?;
@@ -181,7 +181,7 @@ pub async fn play_both(stage: &Stage, front: &Shopfront) -> Result<[Played; 2]> 
 }
 
 async fn play(
-    stage: &Stage,
+    stage: &Testbed,
     front: &Shopfront,
     flow: Flow,
     owner: &str,
@@ -258,7 +258,7 @@ pub async fn pay(outputs: &Outputs, order: &Order, card: &str) -> Result<String>
 }
 
 /// Leaves out what was done until now.
-pub fn forget(stage: &Stage) {
+pub fn forget(stage: &Testbed) {
     stage.lambda.take_book();
     stage.world.take_calls();
 }
@@ -268,7 +268,7 @@ pub fn forget(stage: &Stage) {
 ///
 /// # Errors
 /// A call was made while no function ran.
-pub fn steps_until_now(stage: &Stage) -> Result<Vec<Step>> {
+pub fn steps_until_now(stage: &Testbed) -> Result<Vec<Step>> {
     let (mut book, mut calls) = (stage.lambda.take_book(), stage.world.take_calls());
     book.sort_by_key(|invocation| invocation.begun);
     calls.sort_by_key(|call| call.begun);

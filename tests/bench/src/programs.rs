@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use payment3_harness::workspace;
 use payment3_stack::process::Tool;
-use payment3_stack::{functions, steps};
+use payment3_stack::{functions, progress};
 
 use crate::sandbox::Program;
 
 /// The package of the function that does nothing.
-const FLOOR: &str = "payment3-floor";
+const NOOP: &str = "payment3-noop";
 /// The relay, a binary of this package.
 const RELAY: &str = "payment3-relay";
 /// The file beside a relay that tells it where the harness is.
@@ -25,7 +25,7 @@ pub struct Shipped {
     /// Each function's `bootstrap`.
     pub bootstraps: BTreeMap<String, PathBuf>,
     /// The function that does nothing.
-    pub floor: PathBuf,
+    pub noop: PathBuf,
 }
 
 impl Shipped {
@@ -42,22 +42,22 @@ impl Shipped {
             let name = entry.file_name().to_string_lossy().into_owned();
             bootstraps.insert(name, entry.path().join("bootstrap"));
         }
-        let floor = steps::step("The function that does nothing", async {
-            let build = Tool::cargo().args(["build", "--release", "--package", FLOOR]);
-            let manifest = workspace::root().join("tests/bench/floor/Cargo.toml");
-            let log = logs.join("build-floor.log");
+        let noop = progress::step("The function that does nothing", async {
+            let build = Tool::cargo().args(["build", "--release", "--package", NOOP]);
+            let manifest = workspace::root().join("tests/bench/noop/Cargo.toml");
+            let log = logs.join("build-noop.log");
             let mut built = functions::binaries(build, &manifest, &log).await?;
-            built.remove(FLOOR).context("the floor is a binary")
+            built.remove(NOOP).context("the no-op is a binary")
         })
         .await?;
-        Ok(Self { bootstraps, floor })
+        Ok(Self { bootstraps, noop })
     }
 
     /// The function that does nothing, as a program.
-    pub fn floor(&self) -> Program {
+    pub fn noop(&self) -> Program {
         Program {
-            name: FLOOR.to_owned(),
-            executable: self.floor.clone(),
+            name: NOOP.to_owned(),
+            executable: self.noop.clone(),
             arguments: Vec::new(),
             directory: workspace::root(),
             settings: BTreeMap::new(),
@@ -75,7 +75,7 @@ pub async fn lay_out_relays(
     directory: &Path,
     logs: &Path,
 ) -> Result<()> {
-    steps::step("Relays", async {
+    progress::step("Relays", async {
         let build = Tool::cargo().args(["build", "--package", env!("CARGO_PKG_NAME")]);
         let build = build.args(["--bin", RELAY]);
         let manifest = workspace::root().join("tests/bench/Cargo.toml");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::callgrind::Instructions;
-use crate::chain::Chain;
+use crate::critical_path::CriticalPath;
 use crate::figures::Figures;
 use crate::lambda::median;
 use crate::limits::{self, Line, Verdict};
@@ -13,7 +13,7 @@ use crate::measure::{Counts, Manner, Measured};
 use crate::payment::{Flow, Played};
 use crate::service::Service;
 use crate::table::Table;
-use crate::{bill, bill::DEPLOYED_MB, limits::PEAK_KIB};
+use crate::{cost, cost::DEPLOYED_MB, limits::PEAK_KIB};
 
 /// The sizes of a function's memory that bills are reckoned for, in MB.
 const MEMORY_MB: [u32; 3] = [128, 256, 512];
@@ -38,14 +38,14 @@ pub fn counts(counts: &Counts) -> Result<Verdict> {
 pub fn everything(
     saga: &Measured,
     baseline: &Measured,
-    floor: &Figures,
+    noop: &Figures,
     counts: &Counts,
 ) -> Result<Verdict> {
     let mut verdict = Verdict::default();
-    for line in time_lines(saga, baseline, floor) {
+    for line in time_lines(saga, baseline, noop) {
         verdict.add(line);
     }
-    for line in count_lines(counts, Some((saga, baseline, floor)))? {
+    for line in count_lines(counts, Some((saga, baseline, noop)))? {
         verdict.add(line);
     }
     verdict.add(billed_line(saga, baseline)?);
@@ -61,7 +61,7 @@ fn worst<'a, T: Ord>(
         .max_by_key(|function| figure(function))
 }
 
-fn time_lines(saga: &Measured, baseline: &Measured, floor: &Figures) -> Vec<Line> {
+fn time_lines(saga: &Measured, baseline: &Measured, noop: &Figures) -> Vec<Line> {
     let mut lines = Vec::new();
     let start = |function: &Figures| function.start_alone.cpu;
     let quickest_baseline = baseline.functions.iter().map(start).min();
@@ -71,19 +71,19 @@ fn time_lines(saga: &Measured, baseline: &Measured, floor: &Figures) -> Vec<Line
             figure: format!("CPU of a start without connecting, {at_most}"),
             at_most: format!("{} ms", millis(than.mul_f64(limit))),
             measured: format!("{} ms ({})", millis(ours), slowest.function),
-            floor: format!(
+            noop: format!(
                 "{} ms ({:.1}×)",
-                millis(floor.start_alone.cpu),
-                ratio(ours, floor.start_alone.cpu)
+                millis(noop.start_alone.cpu),
+                ratio(ours, noop.start_alone.cpu)
             ),
             baseline: format!("{} ms (1/{:.0})", millis(theirs), ratio(theirs, ours)),
             holds: ours <= than.mul_f64(limit),
             judged: false,
         };
         lines.push(line(
-            limits::START_TO_FLOOR,
-            floor.start_alone.cpu,
-            "3× the floor".to_owned(),
+            limits::START_TO_NOOP,
+            noop.start_alone.cpu,
+            "3× the no-op".to_owned(),
         ));
         lines.push(line(
             limits::START_TO_BASELINE,
@@ -110,7 +110,7 @@ fn time_lines(saga: &Measured, baseline: &Measured, floor: &Figures) -> Vec<Line
             figure: "CPU of a first event and its one TLS connection".to_owned(),
             at_most: format!("{:.1} ms", limits::FIRST_EVENT_MS),
             measured: format!("{} ms ({})", millis(first(slowest)), slowest.function),
-            floor: format!("{} ms", millis(first(floor))),
+            noop: format!("{} ms", millis(first(noop))),
             baseline: theirs.map_or(NOT_THERE.to_owned(), |theirs| {
                 format!(
                     "{} ms ({}, {} connections)",
@@ -155,7 +155,7 @@ fn count_lines(
             figure: "peak memory, any function".to_owned(),
             at_most: format!("{} MB", mb(PEAK_KIB)),
             measured: format!("{} MB ({function})", mb(kib)),
-            floor: others.map_or_else(none, |(.., floor)| format!("{} MB", mb(floor.peak_kib.1))),
+            noop: others.map_or_else(none, |(.., noop)| format!("{} MB", mb(noop.peak_kib.1))),
             baseline: theirs.map_or_else(none, |kib| format!("{} MB", mb(kib))),
             holds: kib <= PEAK_KIB,
             judged: true,
@@ -167,7 +167,7 @@ fn count_lines(
             figure: "zip, any function".to_owned(),
             at_most: format!("{} MB", megabytes(limits::ZIP_BYTES)),
             measured: format!("{} MB ({function})", megabytes(size.zip)),
-            floor: none(),
+            noop: none(),
             baseline: none(),
             holds: size.zip <= limits::ZIP_BYTES,
             judged: true,
@@ -176,12 +176,12 @@ fn count_lines(
     let chains = [
         (
             "calls one after the other, callback to answer (warm, own record)",
-            Chain::ToAnswer,
+            CriticalPath::ToAnswer,
             limits::CALLS_TO_ANSWER,
         ),
         (
             "calls one after the other, callback to order paid (warm, own record)",
-            Chain::ToPaid,
+            CriticalPath::ToPaid,
             limits::CALLS_TO_PAID,
         ),
     ];
@@ -191,7 +191,7 @@ fn count_lines(
             figure: figure.to_owned(),
             at_most: at_most.to_string(),
             measured: calls.to_string(),
-            floor: none(),
+            noop: none(),
             baseline: none(),
             // None at all would mean that the doors saw nothing.
             holds: (1..=at_most).contains(&calls),
@@ -216,7 +216,7 @@ fn count_lines(
                 [] => "0".to_owned(),
                 ref named => format!("{} ({})", named.len(), named.join(", ")),
             },
-            floor: none(),
+            noop: none(),
             baseline: none(),
             holds: amiss.is_empty(),
             judged: true,
@@ -229,7 +229,7 @@ fn count_lines(
             figure: format!("StateEntered events, {}", played.flow.name()),
             at_most: at_most.to_string(),
             measured: states.to_string(),
-            floor: none(),
+            noop: none(),
             baseline: none(),
             holds: (1..=at_most).contains(&states),
             judged: true,
@@ -249,7 +249,7 @@ fn billed_line(saga: &Measured, baseline: &Measured) -> Result<Line> {
         ),
         at_most: "1/10 of the baseline".to_owned(),
         measured: format!("{ours} ms"),
-        floor: NOT_THERE.to_owned(),
+        noop: NOT_THERE.to_owned(),
         baseline: format!("{theirs} ms (1/{:.1})", 1.0 / ratio),
         holds: ratio <= limits::BILLED_TO_BASELINE,
         judged: false,
@@ -262,7 +262,7 @@ fn billed(measured: &Measured, flow: Flow, cold: bool, bank: Duration, mb: u32) 
     median(
         played
             .iter()
-            .map(|played| bill::billed_payment(played, bank, mb)),
+            .map(|played| cost::billed_payment(played, bank, mb)),
     )
 }
 
@@ -273,15 +273,15 @@ fn billed(measured: &Measured, flow: Flow, cold: bool, bank: Duration, mb: u32) 
 pub fn print(
     saga: &Measured,
     baseline: &Measured,
-    floor: &Figures,
+    noop: &Figures,
     counts: &Counts,
     instructions: Option<&[Instructions]>,
 ) -> Result<()> {
-    let functions = std::iter::once(floor).chain(&saga.functions);
+    let functions = std::iter::once(noop).chain(&saga.functions);
     println!("\n### Each function by itself\n");
-    println!("{}", functions_table(functions, floor));
+    println!("{}", functions_table(functions, noop));
     println!("### The baseline's functions\n");
-    println!("{}", functions_table(&baseline.functions, floor));
+    println!("{}", functions_table(&baseline.functions, noop));
     print_counts(counts)?;
     match instructions {
         Some(instructions) => println!("### Instructions\n\n{}", instructions_table(instructions)),
@@ -292,11 +292,11 @@ pub fn print(
     Ok(())
 }
 
-fn functions_table<'a>(functions: impl IntoIterator<Item = &'a Figures>, floor: &Figures) -> Table {
+fn functions_table<'a>(functions: impl IntoIterator<Item = &'a Figures>, noop: &Figures) -> Table {
     let mut table = Table::new([
         "function",
         "start, CPU ms",
-        "× floor",
+        "× no-op",
         "connecting, CPU ms",
         "both ms",
         "first, CPU ms",
@@ -316,7 +316,7 @@ fn functions_table<'a>(functions: impl IntoIterator<Item = &'a Figures>, floor: 
             millis(function.start_alone.cpu),
             format!(
                 "{:.1}",
-                ratio(function.start_alone.cpu, floor.start_alone.cpu)
+                ratio(function.start_alone.cpu, noop.start_alone.cpu)
             ),
             millis(function.connecting()),
             millis(function.start.wall),
@@ -394,7 +394,7 @@ fn payments_table(saga: &Measured, baseline: &Measured) -> Result<Table> {
             }
             let cents = played
                 .iter()
-                .map(|played| bill::price_per_million(played, manner.bank, DEPLOYED_MB))
+                .map(|played| cost::price_per_million(played, manner.bank, DEPLOYED_MB))
                 .map(|price| Ok((price? * 100.0).round() as u64))
                 .collect::<Result<Vec<_>>>()?;
             cells.push(format!("{:.2}", as_f64(median(cents)?) / 100.0));
@@ -422,8 +422,8 @@ pub fn print_counts(counts: &Counts) -> Result<()> {
     }
     println!("{table}");
     for (chain, what) in [
-        (Chain::ToAnswer, "From the callback to its answer"),
-        (Chain::ToPaid, "From the callback to the paid order"),
+        (CriticalPath::ToAnswer, "From the callback to its answer"),
+        (CriticalPath::ToPaid, "From the callback to the paid order"),
     ] {
         println!("{what}, one call after the other:");
         for (place, call) in counts.chain(chain)?.iter().enumerate() {

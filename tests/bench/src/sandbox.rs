@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, SetOnce, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::bill::DEPLOYED_MB;
+use crate::cost::DEPLOYED_MB;
 use crate::cpu::CpuClock;
 use crate::memory::Memory;
 

@@ -7,10 +7,10 @@ use anyhow::{Context, Result, bail, ensure};
 use payment3_harness::audit::audit;
 use payment3_harness::aws::Aws;
 use payment3_harness::expected::{Expected, Spoilt};
+use payment3_harness::fast_retries::shorten;
+use payment3_harness::fault_plan::{Fault, FaultPlans, Step};
 use payment3_harness::outputs::Outputs;
-use payment3_harness::scenario::{Flow, Played, Stage, Start};
-use payment3_harness::scope::{Fault, Scopes, Step};
-use payment3_harness::shorten::shorten;
+use payment3_harness::scenario::{Flow, Played, Start, Testbed};
 use payment3_harness::visible::{self, Seen};
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -123,7 +123,7 @@ pub struct Report {
 ///
 /// # Errors
 /// The local AWS refuses.
-pub async fn shorten_waits(outputs: &Outputs) -> Result<()> {
+pub async fn use_fast_retries(outputs: &Outputs) -> Result<()> {
     let aws = Aws::at(&outputs.aws_endpoint);
     let arn = &outputs.state_machine_arn;
     let machine = aws.sfn.describe_state_machine().state_machine_arn(arn);
@@ -144,15 +144,15 @@ pub async fn shorten_waits(outputs: &Outputs) -> Result<()> {
 ///
 /// # Errors
 /// A flow does not work without a fault, or the environment breaks. A cell that is not whole is no error here.
-pub async fn run(outputs: &Outputs, scopes: &Scopes, run: &Run) -> Result<Report> {
+pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Result<Report> {
     let Run {
         selection,
         stop_at_first,
     } = run;
     let stop_at_first = *stop_at_first;
     let begun = Instant::now();
-    shorten_waits(outputs).await?;
-    let stage = Stage::new(outputs, scopes);
+    use_fast_retries(outputs).await?;
+    let stage = Testbed::new(outputs, fault_plans);
     let mut report = Report::default();
     let mut cells = Vec::new();
     for &flow in &selection.flows {
@@ -203,7 +203,7 @@ pub async fn run(outputs: &Outputs, scopes: &Scopes, run: &Run) -> Result<Report
 }
 
 /// The calls of a flow without a fault; or what is not whole even so.
-async fn steps(stage: &Stage, flow: Flow, start: Start) -> Result<Result<Vec<Step>, String>> {
+async fn steps(stage: &Testbed, flow: Flow, start: Start) -> Result<Result<Vec<Step>, String>> {
     let played = stage.play(flow, start, None).await?;
     Ok(if played.findings.is_whole() {
         Ok(played.steps)
@@ -240,7 +240,7 @@ fn cells_of(
 }
 
 /// The fetching of the secrets: once for every function, in the first flow that uses it.
-async fn cold_cells(stage: &Stage, selection: &Selection) -> Result<Vec<Cell>> {
+async fn cold_cells(stage: &Testbed, selection: &Selection) -> Result<Vec<Cell>> {
     let mut cells = Vec::new();
     let mut seen = BTreeSet::new();
     for &flow in &selection.flows {
@@ -259,7 +259,7 @@ async fn cold_cells(stage: &Stage, selection: &Selection) -> Result<Vec<Cell>> {
 }
 
 async fn try_all(
-    stage: &Stage,
+    stage: &Testbed,
     cells: Vec<Cell>,
     side_by_side: usize,
     stop_at_first: bool,
@@ -294,7 +294,7 @@ async fn try_all(
 
 /// Plays a cell until its fault has struck. On a machine that is too slow a shopper may see time-outs only and leave; then
 /// nothing was tried.
-async fn play(stage: &Stage, cell: &Cell) -> Result<Played> {
+async fn play(stage: &Testbed, cell: &Cell) -> Result<Played> {
     let start = if cell.cold { Start::Cold } else { Start::Warm };
     let spoilt = Some(cell.spoilt());
     let may_leave = Expected::of(cell.flow, spoilt).lets_the_shopper_leave();

@@ -12,20 +12,20 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_sfn::types::ExecutionStatus;
 use payment3_harness::away::{How, Service};
 use payment3_harness::aws::Aws;
-use payment3_harness::caller;
 use payment3_harness::executions::{Executions, Summary};
+use payment3_harness::fault_plan::FaultPlans;
 use payment3_harness::logs;
 use payment3_harness::operator::Operator;
 use payment3_harness::outputs::Outputs;
-use payment3_harness::scenario::{Begun, Flow, Stage, Start};
-use payment3_harness::scope::Scopes;
+use payment3_harness::peer_process;
+use payment3_harness::scenario::{Begun, Flow, Start, Testbed};
 use payment3_harness::shopper::ReturnForm;
 use payment3_stack::environment::Environment;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::matrix::shorten_waits;
+use crate::matrix::use_fast_retries;
 
 /// How many payments are on their way.
 const PAYMENTS: usize = 20;
@@ -100,7 +100,7 @@ const FOR_A_PERSON: [&str; 8] = [
 pub async fn run(environment: Environment) -> Result<Environment> {
     let begun = Instant::now();
     let scene = Scene::of(&environment)?;
-    shorten_waits(&scene.outputs).await?;
+    use_fast_retries(&scene.outputs).await?;
     for (service, how) in OUTAGES {
         scene.without(service, how).await?;
     }
@@ -121,24 +121,24 @@ type OnTheirWay = Vec<(Arc<Begun>, Option<ReturnForm>)>;
 struct Scene {
     outputs: Outputs,
     aws: Aws,
-    stage: Stage,
+    stage: Testbed,
     operator: Operator,
     executions: Executions,
-    scopes: Scopes,
+    fault_plans: FaultPlans,
 }
 
 impl Scene {
     fn of(environment: &Environment) -> Result<Self> {
         let outputs = environment.outputs().clone();
-        let scopes = environment.scopes()?.clone();
+        let fault_plans = environment.fault_plans()?.clone();
         let aws = Aws::at(&outputs.aws_endpoint);
         Ok(Self {
-            stage: Stage::new(&outputs, &scopes),
+            stage: Testbed::new(&outputs, &fault_plans),
             operator: Operator::of(&aws, &outputs),
             executions: Executions::of(&aws, &outputs.state_machine_arn),
             aws,
             outputs,
-            scopes,
+            fault_plans,
         })
     }
 
@@ -147,7 +147,7 @@ impl Scene {
         let payments = self.begin().await?;
         let paying = self.come_back(&payments);
         self.until_some_run().await?;
-        self.scopes.away().take(service, how)?;
+        self.fault_plans.away().take(service, how)?;
         if service == Service::SecretsManager {
             // Whoever runs has the keys already.
             self.restart_functions()?;
@@ -163,7 +163,7 @@ impl Scene {
             }
         }
         paying.await?;
-        self.scopes.away().bring_back()?;
+        self.fault_plans.away().bring_back()?;
         self.heal(&payments, MINUTES_AWAY).await
     }
 
@@ -244,7 +244,7 @@ impl Scene {
         let flows = FLOWS.iter().map(|(flow, _)| *flow).cycle().take(PAYMENTS);
         let mut begun = self.begin_flows(flows).await?;
         // Those that the bank decides at once run from their checkout on: they come last.
-        begun.sort_by_key(|payment| Stage::flow_of(payment) == Flow::WithoutThreeDs);
+        begun.sort_by_key(|payment| Testbed::flow_of(payment) == Flow::WithoutThreeDs);
         let mut tasks = JoinSet::new();
         for (place, payment) in begun.into_iter().enumerate() {
             let stage = self.stage.clone();
@@ -375,7 +375,7 @@ impl Scene {
         }
         let mut again = Vec::new();
         for (payment, _) in payments {
-            let flow = Stage::flow_of(payment);
+            let flow = Testbed::flow_of(payment);
             let end = self.stage.end_of(payment).await?;
             let expected = FLOWS
                 .iter()
@@ -406,7 +406,7 @@ impl Scene {
 
     /// A payment and its attempts, in one line.
     async fn tell(&self, payment: &Begun) -> Result<String> {
-        let flow = Stage::flow_of(payment);
+        let flow = Testbed::flow_of(payment);
         let Some(charge) = self.stage.charge_of(payment).await? else {
             return Ok(format!("{flow}: no charge"));
         };
@@ -448,7 +448,7 @@ impl Scene {
 
     /// Every function starts anew at its next call, and holds no key.
     fn restart_functions(&self) -> Result<()> {
-        for function in caller::running(&self.outputs.branch) {
+        for function in peer_process::running(&self.outputs.branch) {
             function.kill()?;
         }
         Ok(())

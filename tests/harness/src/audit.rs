@@ -13,7 +13,7 @@ use crate::executions::Executions;
 use crate::inspect::{self, Inspector};
 use crate::outputs::Outputs;
 use crate::shop_api::Recipient;
-use crate::{json_api, logs, shopper, whole};
+use crate::{invariants, json_api, logs, shopper};
 
 /// More executions than any run makes.
 const ALL: usize = 100_000;
@@ -160,7 +160,7 @@ impl Used {
     async fn orders(&self, look: &Inspector) -> Result<BTreeMap<String, BTreeSet<String>>> {
         let mut orders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (order, token) in &self.payments {
-            if order == whole::VERIFICATION {
+            if order == invariants::VERIFICATION {
                 continue;
             }
             let charges = orders.entry(order.clone()).or_default();

@@ -1,9 +1,9 @@
 //! How every payment of the matrix must end: what its flow ends with, whatever call is spoilt. The few faults that change
 //! the end honestly are rules here, each with its reason.
 
+use crate::fault_plan::{Fault, Step};
+use crate::invariants::{End, Ended, Findings};
 use crate::scenario::Flow;
-use crate::scope::{Fault, Step};
-use crate::whole::{End, Ended, Findings};
 
 /// Which call is spoilt, and how.
 #[derive(Debug, Clone, Copy)]

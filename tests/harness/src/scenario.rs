@@ -12,19 +12,19 @@ use url::Url;
 
 use crate::audit::Used;
 use crate::aws::Aws;
-use crate::caller;
-use crate::elsewhere::Elsewhere;
+use crate::counterparties::Counterparties;
 use crate::expected::{Expected, Spoilt};
+use crate::fault_plan::{Fault, FaultPlan, FaultPlans, Step};
 use crate::inspect::Inspector;
+use crate::invariants::{self, End, Findings, Subject};
 use crate::operator::Operator;
 use crate::outputs::Outputs;
-use crate::scope::{Fault, Scope, Scopes, Step};
+use crate::peer_process;
 use crate::shop_api::{NewOrder, Order, Recipient};
 use crate::shopper::{
     self, CARD_APPROVED, CARD_DECLINED, CARD_WITHOUT_3DS, Next, OTHER_CARD_APPROVED, ReturnForm,
 };
 use crate::visible::{self, Seen};
-use crate::whole::{self, End, Findings, Subject};
 use crate::{logs, random};
 
 /// How long an execution may take: a late call to the bank alone takes 15 s, and what is retried takes it again.
@@ -149,13 +149,13 @@ pub struct Played {
 
 /// Plays flows in one environment.
 #[derive(Debug, Clone)]
-pub struct Stage {
+pub struct Testbed {
     aws: Aws,
     outputs: Outputs,
     look: Inspector,
     operator: Operator,
-    elsewhere: Elsewhere,
-    scopes: Scopes,
+    counterparties: Counterparties,
+    fault_plans: FaultPlans,
     used: Arc<Mutex<Used>>,
 }
 
@@ -179,17 +179,17 @@ struct Payment {
     key: String,
 }
 
-impl Stage {
+impl Testbed {
     /// Plays in the environment with these outputs, behind a proxy that watches these payments.
-    pub fn new(outputs: &Outputs, scopes: &Scopes) -> Self {
+    pub fn new(outputs: &Outputs, fault_plans: &FaultPlans) -> Self {
         let aws = Aws::at(&outputs.aws_endpoint);
         Self {
             look: Inspector::new(&aws, outputs),
             operator: Operator::of(&aws, outputs),
-            elsewhere: Elsewhere::of(&aws, outputs),
+            counterparties: Counterparties::of(&aws, outputs),
             aws,
             outputs: outputs.clone(),
-            scopes: scopes.clone(),
+            fault_plans: fault_plans.clone(),
             used: Arc::default(),
         }
     }
@@ -216,7 +216,7 @@ impl Stage {
         let mut begun = self.begin(flow).await?;
         let scope = self.watch(&begun, start);
         if start == Start::Cold {
-            for function in caller::running(&self.outputs.branch) {
+            for function in peer_process::running(&self.outputs.branch) {
                 function.kill()?;
             }
         }
@@ -334,7 +334,7 @@ impl Stage {
     /// # Errors
     /// The environment does not answer.
     pub async fn examine(&self, begun: &Begun) -> Result<Findings> {
-        let mut findings = whole::examine(&self.look, &begun.subject).await?;
+        let mut findings = invariants::examine(&self.look, &begun.subject).await?;
         if findings.orphans > 0
             && !begun.orphan_is_found_later
             && !self.orphan_is_logged(&begun.payment).await?
@@ -371,7 +371,7 @@ impl Stage {
     }
 
     /// Watches a payment.
-    pub fn watch(&self, begun: &Begun, start: Start) -> Scope {
+    pub fn watch(&self, begun: &Begun, start: Start) -> FaultPlan {
         let payment = &begun.payment;
         let mut ids = vec![payment.token.clone(), payment.key.clone()];
         // Two payments of one order are told apart by their charges alone.
@@ -385,7 +385,7 @@ impl Stage {
             ids.push(self.outputs.gateway_secret_arn.clone());
             ids.push(self.outputs.shop_webhook_secret_arn.clone());
         }
-        self.scopes.watch(ids)
+        self.fault_plans.watch(ids)
     }
 
     async fn payment(&self, owner: &str, card: &str, flow: Flow) -> Result<Payment> {
@@ -475,10 +475,16 @@ impl Stage {
         }
         let form = shopper::authenticate(page).await?;
         match flow {
-            Flow::OrderGone => self.elsewhere.delete_order(&payment.order.order_id).await?,
+            Flow::OrderGone => {
+                self.counterparties
+                    .delete_order(&payment.order.order_id)
+                    .await?
+            }
             Flow::OrderGoneSettled => {
-                self.elsewhere.delete_order(&payment.order.order_id).await?;
-                self.elsewhere.settle(form.charge_id()?).await?;
+                self.counterparties
+                    .delete_order(&payment.order.order_id)
+                    .await?;
+                self.counterparties.settle(form.charge_id()?).await?;
             }
             _ => {}
         }
@@ -538,7 +544,7 @@ impl Stage {
     /// The bank notifies, and again while it gets no 200.
     async fn notify(&self, charge_id: &str) -> Result<()> {
         for _ in 0..CALL_TRIES {
-            let sent = self.elsewhere.notify(charge_id).await?;
+            let sent = self.counterparties.notify(charge_id).await?;
             if sent["answer"] == 200 {
                 break;
             }
@@ -657,5 +663,5 @@ fn may_orphan_a_customer(spoilt: Spoilt<'_>) -> bool {
 }
 
 fn is_verification(order: &Order) -> bool {
-    order.order_id == whole::VERIFICATION
+    order.order_id == invariants::VERIFICATION
 }

@@ -13,9 +13,9 @@ use tokio::time::sleep;
 use url::Url;
 
 use crate::http::{FORM, client, form};
+use crate::invariants::VERIFICATION;
 use crate::outputs::Outputs;
 use crate::shop_api::{NewOrder, Order};
-use crate::whole::VERIFICATION;
 
 /// A VISA sandbox card that 3DS approves.
 pub const CARD_APPROVED: &str = "4417706600005830";

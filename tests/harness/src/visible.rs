@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use crate::aws::Aws;
 use crate::executions::Executions;
+use crate::invariants::{End, Ended, Findings};
 use crate::logs;
 use crate::outputs::Outputs;
-use crate::whole::{End, Ended, Findings};
 
 /// What an attempt ends with that leaves the payment to the next one.
 const GOES_ON: [&str; 3] = ["awaitingBank", "handedOver", "alreadyProcessed"];

@@ -6,7 +6,7 @@ use anyhow::Result;
 use payment3_harness::{outputs, workspace};
 use payment3_stack::node::BROWSER_TESTS;
 use payment3_stack::process::Tool;
-use payment3_stack::steps;
+use payment3_stack::progress;
 
 /// Tells the tests which browser to start.
 const BROWSER_VARIABLE: &str = "PAYMENT3_CHROMIUM";
@@ -57,5 +57,5 @@ pub async fn run(
         }
         results.push(node.shown().await);
     }
-    steps::every(results)
+    progress::every(results)
 }

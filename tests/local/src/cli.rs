@@ -3,8 +3,8 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use payment3_bank::{CARDS, Dialect, Manner, SandboxCard};
+use payment3_harness::fault_plan::Fault;
 use payment3_harness::scenario::Flow;
-use payment3_harness::scope::Fault;
 use payment3_harness::shopper::CARD_APPROVED;
 
 /// Runs the whole payment system on this machine, pays with it, and tests it.
@@ -126,7 +126,7 @@ pub enum Part {
     /// Every fault at every call of every flow; not among the parts that run by default
     Faults,
     /// The same matrix, and the table of dialects, against deliberately broken functions: they must find each; not by default
-    Broken,
+    Mutants,
 }
 
 /// Arguments of `cargo local pay`.

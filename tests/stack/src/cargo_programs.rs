@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use payment3_harness::workspace;
 
+use crate::fingerprint::{self, Fingerprint};
 use crate::lock::Lock;
 use crate::process::Tool;
-use crate::stamp::{self, Fingerprint};
-use crate::steps;
+use crate::progress;
 
 /// A program that `cargo install` compiles.
 #[derive(Debug, Clone, Copy)]
@@ -48,12 +48,12 @@ impl CargoProgram {
         let stamp_file = home.join("installed");
         let fingerprint = Fingerprint::default().with(name, version).finish();
         let _shared = Lock::wait(&workspace::local_dir()).await?;
-        if stamp::is_current(&stamp_file, &fingerprint) {
-            steps::skipped(name, "up to date");
+        if fingerprint::is_current(&stamp_file, &fingerprint) {
+            progress::skipped(name, "up to date");
             return Ok(());
         }
         let build = home.join("build");
-        steps::step(name, async {
+        progress::step(name, async {
             Tool::cargo()
                 // Unoptimised, it is there in a third of the time, and still does its work in seconds.
                 .args(["install", "--locked", "--debug", "--no-default-features"])
@@ -64,7 +64,7 @@ impl CargoProgram {
                 .await?;
             fs::remove_dir_all(&build)
                 .with_context(|| format!("cannot remove {}", workspace::shown(&build)))?;
-            stamp::write(&stamp_file, &fingerprint)
+            fingerprint::write(&stamp_file, &fingerprint)
         })
         .await
     }

@@ -8,15 +8,15 @@ use anyhow::{Context, Result, anyhow};
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
 use payment3_harness::aws::{ACCESS_KEY, ACCOUNT, Aws, REGION};
-use payment3_harness::outside::Outside;
+use payment3_harness::endpoints::Endpoints;
 use payment3_harness::shop_api::WEBHOOK_PATH;
 use payment3_harness::shopper::MERCHANT_ID;
 use payment3_harness::workspace;
 use serde::{Deserialize, Serialize};
 
+use crate::fingerprint::Fingerprint;
 use crate::process::Tool;
-use crate::stamp::Fingerprint;
-use crate::{node, steps};
+use crate::{node, progress};
 
 /// The local AWS itself remembers, as a secret, what was deployed to it: that can never disagree with its state.
 const NOTE: &str = "payment3-local-deployment";
@@ -98,7 +98,7 @@ pub async fn deploy(aws: &Aws, settings: &Settings) -> Result<Deployment> {
     let before = read_note(aws).await?;
     match before {
         Some(deployment) if deployment.fingerprint == fingerprint => {
-            steps::skipped("Deployment", "up to date");
+            progress::skipped("Deployment", "up to date");
             return Ok(deployment);
         }
         Some(_) => {}
@@ -107,7 +107,7 @@ pub async fn deploy(aws: &Aws, settings: &Settings) -> Result<Deployment> {
             let bootstrap = cdk(settings)
                 .args(["bootstrap", &target])
                 .args(context_arguments(&settings.context));
-            steps::step(
+            progress::step(
                 "CDK bootstrap",
                 bootstrap.logged(&settings.logs.join("bootstrap.log")),
             )
@@ -126,7 +126,7 @@ pub async fn deploy(aws: &Aws, settings: &Settings) -> Result<Deployment> {
         .args(["--outputs-file"])
         .args([&outputs_file])
         .args(context_arguments(&settings.context));
-    steps::step(
+    progress::step(
         "Deployment",
         command.logged(&settings.logs.join("deploy.log")),
     )
@@ -150,13 +150,13 @@ pub async fn destroy(settings: &Settings) -> Result<()> {
         .args(["destroy", "--all", "--force"])
         .args(context_arguments(&settings.context));
     let log = settings.logs.join("destroy.log");
-    steps::step("Destruction", command.logged(&log)).await
+    progress::step("Destruction", command.logged(&log)).await
 }
 
 /// The CDK app's settings for this machine. `webhook_host` is where the functions find the shop.
 pub fn context(
     branch: &str,
-    outside: &Outside,
+    endpoints: &Endpoints,
     webhook_host: &str,
     functions: &Path,
 ) -> Vec<(&'static str, String)> {
@@ -164,7 +164,7 @@ pub fn context(
         "aarch64" => "arm64",
         other => other,
     };
-    let bases: Vec<&str> = std::iter::once(outside.shop.as_str())
+    let bases: Vec<&str> = std::iter::once(endpoints.shop.as_str())
         .chain(CALLBACK_BASES)
         .collect();
     vec![
@@ -182,7 +182,7 @@ pub fn context(
         // The sandbox bank does.
         ("bankFindsByReference", "yes".to_owned()),
         ("callbackBases", bases.join(",")),
-        ("bankRedirectOrigins", outside.bank.clone()),
+        ("bankRedirectOrigins", endpoints.bank.clone()),
     ]
 }
 

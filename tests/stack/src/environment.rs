@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use payment3_bank::{Bank, BankConfig};
 use payment3_harness::away::Away;
 use payment3_harness::aws::{Aws, REGION};
+use payment3_harness::endpoints::Endpoints;
+use payment3_harness::fault_plan::FaultPlans;
+use payment3_harness::fault_proxy::Proxy;
 use payment3_harness::outputs::Outputs;
-use payment3_harness::outside::Outside;
-use payment3_harness::proxy::Proxy;
-use payment3_harness::scope::Scopes;
 use payment3_harness::workspace;
 use payment3_shop::site::Site;
 use payment3_shop::{OrderBook, Shop};
@@ -22,7 +22,7 @@ use crate::lock::Lock;
 use crate::ministack::{self, MiniStack};
 use crate::prerequisites::{self, Port, Programs};
 use crate::services::Services;
-use crate::{functions, furnish, node, python, steps};
+use crate::{functions, node, progress, provision, python};
 
 /// Which environment is started.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ pub enum Between {
     /// The proxy that spoils calls, see [`payment3_local::faults`].
     FaultProxy,
     /// What the caller put there, at these addresses.
-    Doors(Outside),
+    Doors(Endpoints),
 }
 
 /// When the sandbox bank sends notifications, and reconciliation runs.
@@ -119,7 +119,7 @@ pub struct Environment {
     outputs_file: PathBuf,
     ministack: MiniStack,
     services: Services,
-    scopes: Option<Scopes>,
+    fault_plans: Option<FaultPlans>,
     aws: ministack::Settings,
     _lock: Lock,
 }
@@ -133,8 +133,8 @@ struct Ports {
 
 impl Ports {
     /// Where everything is.
-    fn outside(&self) -> Result<Outside> {
-        Ok(Outside {
+    fn endpoints(&self) -> Result<Endpoints> {
+        Ok(Endpoints {
             aws: format!(
                 "http://{}",
                 SocketAddr::from((Ipv4Addr::LOCALHOST, self.aws))
@@ -158,16 +158,16 @@ impl Environment {
         remove_if_there(&outputs_file)?;
         interrupt.or(install(&options, &programs)).await?;
         let mut services = Services::default();
-        let real = ports.outside()?;
+        let real = ports.endpoints()?;
         let mut seen = real.clone();
-        let mut scopes = None;
+        let mut fault_plans = None;
         match &options.between {
             Between::Nothing => {}
             Between::FaultProxy => {
                 let away_file = ministack::away_file(&aws_directory(&options));
                 let proxy = Proxy::listen(&real, Away::in_file(away_file)).await?;
                 seen = proxy.addresses().clone();
-                scopes = Some(proxy.scopes().clone());
+                fault_plans = Some(proxy.fault_plans().clone());
                 services.spawn(proxy.serve(services.stopping()));
             }
             Between::Doors(doors) => seen = doors.clone(),
@@ -182,7 +182,7 @@ impl Environment {
                 outputs_file,
                 ministack,
                 services,
-                scopes,
+                fault_plans,
                 aws,
                 _lock: lock,
             }),
@@ -201,8 +201,8 @@ impl Environment {
     }
 
     /// Where everything really is, whatever stands between.
-    pub fn outside(&self) -> Outside {
-        Outside {
+    pub fn endpoints(&self) -> Endpoints {
+        Endpoints {
             aws: self.outputs.aws_endpoint.clone(),
             bank: self.outputs.bank_url.clone(),
             shop: self.outputs.shop_url.clone(),
@@ -218,8 +218,8 @@ impl Environment {
     ///
     /// # Errors
     /// It has no fault proxy.
-    pub fn scopes(&self) -> Result<&Scopes> {
-        self.scopes
+    pub fn fault_plans(&self) -> Result<&FaultPlans> {
+        self.fault_plans
             .as_ref()
             .context("this environment has no fault proxy")
     }
@@ -278,7 +278,7 @@ async fn install(options: &Options, programs: &Programs) -> Result<()> {
     node::UI.install(&logs).await
 }
 
-fn aws_settings(options: &Options, port: u16, seen: &Outside) -> ministack::Settings {
+fn aws_settings(options: &Options, port: u16, seen: &Endpoints) -> ministack::Settings {
     ministack::Settings {
         port,
         functions_endpoint: seen.aws.clone(),
@@ -298,15 +298,15 @@ async fn start_aws(options: &Options, settings: &ministack::Settings) -> Result<
         remove_if_there(&options.bank_file())?;
         remove_if_there(&options.shop_file())?;
     }
-    steps::step("Local AWS", MiniStack::start(settings.clone())).await
+    progress::step("Local AWS", MiniStack::start(settings.clone())).await
 }
 
 /// Puts everything into the running local AWS, and starts what is around it.
 async fn fill(
     options: &Options,
     ports: Ports,
-    real: &Outside,
-    seen: &Outside,
+    real: &Endpoints,
+    seen: &Endpoints,
     services: &mut Services,
 ) -> Result<Outputs> {
     let aws = Aws::at(&real.aws);
@@ -332,9 +332,9 @@ async fn fill(
     .await?;
     let outputs = outputs_of(&deployment, real)?;
 
-    steps::step("Secrets, merchant account and orders", async {
-        furnish::put_gateway_secret(&aws, &outputs, &seen.bank).await?;
-        let key = furnish::webhook_key(&aws, &outputs).await?;
+    progress::step("Secrets, merchant account and orders", async {
+        provision::put_gateway_secret(&aws, &outputs, &seen.bank).await?;
+        let key = provision::webhook_key(&aws, &outputs).await?;
         let orders = OrderBook::new(aws.dynamodb.clone(), outputs.table("order")?);
         let shop = match options.state {
             State::Dropped => Shop::new(orders.clone(), key),
@@ -342,11 +342,11 @@ async fn fill(
         };
         let site = Site::new(shop, &aws, &outputs)?;
         services.spawn(site.serve(ports.shop, services.stopping()));
-        furnish::tell_bank(&outputs, options.notifications).await?;
+        provision::tell_bank(&outputs, options.notifications).await?;
         if options.notifications == Notifications::OnDemand {
-            furnish::stop_schedule(&outputs).await?;
+            provision::stop_schedule(&outputs).await?;
         }
-        furnish::seed(&orders).await
+        provision::seed(&orders).await
     })
     .await?;
     Ok(outputs)
@@ -362,16 +362,16 @@ fn open_bank(options: &Options) -> Result<Bank> {
 }
 
 /// What a deployment tells the commands and tests.
-pub(crate) fn outputs_of(deployment: &Deployment, outside: &Outside) -> Result<Outputs> {
-    let endpoint = &outside.aws;
+pub(crate) fn outputs_of(deployment: &Deployment, endpoints: &Endpoints) -> Result<Outputs> {
+    let endpoint = &endpoints.aws;
     let output = |name: &str| deployment.output(name).map(str::to_owned);
     Ok(Outputs {
         // By path: names under localhost do not resolve everywhere.
         api_url: format!("{endpoint}/_aws/execute-api/{}", output("ApiId")?),
         aws_endpoint: endpoint.clone(),
         region: REGION.to_owned(),
-        bank_url: outside.bank.clone(),
-        shop_url: outside.shop.clone(),
+        bank_url: endpoints.bank.clone(),
+        shop_url: endpoints.shop.clone(),
         branch: deployment.branch().to_owned(),
         state_machine_arn: output("StateMachineArn")?,
         gateway_secret_arn: output("GatewaySecretArn")?,

@@ -10,7 +10,7 @@ use payment3_harness::workspace;
 use serde::Deserialize;
 
 use crate::process::Tool;
-use crate::steps;
+use crate::progress;
 
 /// The package whose binaries are the functions.
 const PACKAGE: &str = "payment3-activities";
@@ -35,7 +35,7 @@ pub async fn build(logs: &Path) -> Result<()> {
 /// # Errors
 /// As [`build`].
 pub async fn build_shipped(logs: &Path) -> Result<()> {
-    steps::step("Lambda functions, as they are shipped", async {
+    progress::step("Lambda functions, as they are shipped", async {
         let command = Tool::cargo().args(["build", "--release", "--package", PACKAGE, "--bins"]);
         let manifest = workspace::root().join("activities/Cargo.toml");
         let built = binaries(command, &manifest, &logs.join("build-release.log")).await?;
@@ -49,7 +49,7 @@ pub async fn build_shipped(logs: &Path) -> Result<()> {
 /// # Errors
 /// As [`build`].
 pub async fn build_copy(root: &Path, target: &Path, staged: &Path, logs: &Path) -> Result<()> {
-    steps::step("Lambda functions", async {
+    progress::step("Lambda functions", async {
         let built = compile(root, target, logs).await?;
         if built.is_empty() {
             bail!("the package {PACKAGE} has no binaries: activities/src/bin is empty");

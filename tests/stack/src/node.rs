@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use payment3_harness::workspace;
 
+use crate::fingerprint::{self, Fingerprint};
 use crate::process::Tool;
-use crate::stamp::{self, Fingerprint};
-use crate::steps;
+use crate::progress;
 
 /// The packages of one `package.json`.
 #[derive(Debug, Clone, Copy)]
@@ -65,17 +65,17 @@ impl Packages {
             .with_file(&directory.join("package.json"))?
             .with_file(&directory.join("package-lock.json"))?
             .finish();
-        if stamp::is_current(&stamp_file, &fingerprint) {
-            steps::skipped(self.name, "up to date");
+        if fingerprint::is_current(&stamp_file, &fingerprint) {
+            progress::skipped(self.name, "up to date");
             return Ok(());
         }
-        steps::step(self.name, async {
+        progress::step(self.name, async {
             Tool::new("npm")
                 .args(["ci", "--no-audit", "--no-fund", "--no-progress"])
                 .current_dir(&directory)
                 .logged(&logs.join(self.log))
                 .await?;
-            stamp::write(&stamp_file, &fingerprint)
+            fingerprint::write(&stamp_file, &fingerprint)
         })
         .await
     }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use payment3_harness::workspace;
 
+use crate::fingerprint::{self, Fingerprint};
 use crate::process::Tool;
-use crate::stamp::{self, Fingerprint};
-use crate::steps;
+use crate::progress;
 
 /// Packages that are installed together, complete and pinned.
 #[derive(Debug, Clone, Copy)]
@@ -99,13 +99,13 @@ impl Packages {
             .with("python", version)
             .with("venv", venv.to_string_lossy().as_bytes())
             .finish();
-        if stamp::is_current(&stamp_file, &fingerprint) && self.program("python").exists() {
-            steps::skipped(self.name, "up to date");
+        if fingerprint::is_current(&stamp_file, &fingerprint) && self.program("python").exists() {
+            progress::skipped(self.name, "up to date");
             return Ok(());
         }
-        steps::step(self.name, async {
+        progress::step(self.name, async {
             self.fill(base, logs).await?;
-            stamp::write(&stamp_file, &fingerprint)
+            fingerprint::write(&stamp_file, &fingerprint)
         })
         .await
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use payment3_harness::executions::ExecutionReport;
+use payment3_harness::fast_retries::shorten;
 use payment3_harness::shopper::{self, CARD_APPROVED, OTHER_CARD_APPROVED};
-use payment3_harness::shorten::shorten;
 use payment3_harness::{logs, random};
 use serde_json::json;
 use tokio::time::{Instant, sleep};

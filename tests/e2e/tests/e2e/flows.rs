@@ -5,9 +5,9 @@
 //! fails, 4 a card is verified (`ADDCARD`), and the refusals of an order whose charge was authorised all the same.
 
 use payment3_bank::Dialect;
+use payment3_harness::invariants::assert_invariants;
 use payment3_harness::random;
 use payment3_harness::shopper::{self, CARD_APPROVED, CARD_DECLINED, OTHER_CARD_APPROVED};
-use payment3_harness::whole::assert_world_is_whole;
 use serde_json::{Value, json};
 
 use crate::support::{Authenticated, TestApp, assert_closed, subject};
@@ -415,7 +415,7 @@ pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> Strin
     // Another charge that paid the order is the test's own: no bank knows it.
     if flow.meanwhile != Meanwhile::OrderPaidByOther {
         let payments: Vec<_> = first.iter().chain([&done]).collect();
-        assert_world_is_whole(&app.look, &subject(&payments)).await;
+        assert_invariants(&app.look, &subject(&payments)).await;
     }
     charge.to_owned()
 }

@@ -19,12 +19,12 @@ use payment3_activities::tables::records::{Hint, NOT_CHARGED, Records};
 use payment3_activities::tables::{NotWritten, transact};
 use payment3_harness::aws::Aws;
 use payment3_harness::http::{FORM, client, form};
+use payment3_harness::invariants::{self, Subject};
 use payment3_harness::random;
 use payment3_harness::shop_api::Order;
 use payment3_harness::shopper::{
     self, Answer, CARD_APPROVED, CARD_WITHOUT_3DS, Next, OTHER_CARD_APPROVED,
 };
-use payment3_harness::whole::{self, Subject};
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
@@ -272,7 +272,7 @@ impl TestApp {
             tokens: cards.iter().map(|card| card.token.clone()).collect(),
             orphans_allowed: 0,
         };
-        whole::assert_world_is_whole(&self.look, &subject).await;
+        invariants::assert_invariants(&self.look, &subject).await;
     }
 }
 

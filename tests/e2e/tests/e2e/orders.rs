@@ -7,10 +7,10 @@ use payment3_activities::domain::money::Satang;
 use payment3_activities::tables::orders::Orders;
 use payment3_activities::tables::{NotWritten, transact};
 use payment3_harness::http::{FORM, client};
+use payment3_harness::invariants::assert_invariants;
 use payment3_harness::random;
 use payment3_harness::shop_api::Order;
 use payment3_harness::shopper::{self, CARD_APPROVED, Next};
-use payment3_harness::whole::assert_world_is_whole;
 use serde_json::{Value, json};
 
 use crate::support::{Authenticated, TestApp, subject};
@@ -99,7 +99,7 @@ async fn an_order_whose_total_is_the_noise_of_a_sum_is_paid_in_both_spellings() 
         // What the shop wrote is the shop's.
         let total = 59.699_999_999_999_996;
         assert_eq!(payment["grandTotal"], total, "{grand_total}: {payment}");
-        assert_world_is_whole(&app.look, &subject(&[&paid])).await;
+        assert_invariants(&app.look, &subject(&[&paid])).await;
     }
 }
 

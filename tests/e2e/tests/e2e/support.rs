@@ -6,15 +6,15 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use payment3_bank::Dialect;
 use payment3_harness::aws::Aws;
-use payment3_harness::elsewhere::Elsewhere;
+use payment3_harness::counterparties::Counterparties;
 use payment3_harness::executions::{ExecutionReport, Executions};
 use payment3_harness::http::client;
 use payment3_harness::inspect::Inspector;
+use payment3_harness::invariants::{self, Subject};
 use payment3_harness::operator::Operator;
 use payment3_harness::outputs::{FILE_VARIABLE, Outputs};
 use payment3_harness::shop_api::{NewOrder, Order, ReceivedEvent};
 use payment3_harness::shopper::{self, Answer, Next, ReturnForm};
-use payment3_harness::whole::{self, Subject};
 use payment3_harness::{items, random};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -53,7 +53,7 @@ pub(crate) struct TestApp {
     pub(crate) aws: Aws,
     executions: Executions,
     operator: Operator,
-    elsewhere: Elsewhere,
+    counterparties: Counterparties,
 }
 
 /// A shopper back from the bank: the order, and the form that the bank's page makes the browser post.
@@ -92,7 +92,7 @@ impl TestApp {
             look: Inspector::new(&aws, &outputs),
             executions: Executions::of(&aws, &outputs.state_machine_arn),
             operator: Operator::of(&aws, &outputs),
-            elsewhere: Elsewhere::of(&aws, &outputs),
+            counterparties: Counterparties::of(&aws, &outputs),
             aws,
             outputs,
         }
@@ -369,23 +369,26 @@ impl TestApp {
 
     /// Has the bank settle a charge, as its nightly batch does.
     pub(crate) async fn settle(&self, charge_id: &str) {
-        self.elsewhere.settle(charge_id).await.expect("settled");
+        self.counterparties
+            .settle(charge_id)
+            .await
+            .expect("settled");
     }
 
     /// Has the bank send the notification of what a charge is now, and waits for our answer.
     pub(crate) async fn notify(&self, charge_id: &str) -> Value {
-        self.elsewhere.notify(charge_id).await.expect("sent")
+        self.counterparties.notify(charge_id).await.expect("sent")
     }
 
     /// Has the bank speak of a charge in this dialect from now on.
     pub(crate) async fn speak(&self, charge_id: &str, dialect: Dialect) {
-        let spoken = self.elsewhere.speak(charge_id, dialect).await;
+        let spoken = self.counterparties.speak(charge_id, dialect).await;
         spoken.expect("the bank changes its dialect");
     }
 
     /// Deletes an order, as the shop may.
     pub(crate) async fn remove_order(&self, order_id: &str) {
-        let deleted = self.elsewhere.delete_order(order_id).await;
+        let deleted = self.counterparties.delete_order(order_id).await;
         deleted.expect("deleted");
     }
 
@@ -555,7 +558,7 @@ pub(crate) fn subject(payments: &[&Authenticated]) -> Subject {
     let mut order_ids: Vec<_> = payments
         .iter()
         .map(|paid| paid.order.order_id.clone())
-        .filter(|id| id != whole::VERIFICATION)
+        .filter(|id| id != invariants::VERIFICATION)
         .collect();
     order_ids.dedup();
     Subject {

@@ -8,7 +8,7 @@ use payment3_harness::outputs::Outputs;
 use payment3_harness::shop_api::NewOrder;
 use payment3_harness::shopper::{self, CARD_APPROVED, Next};
 use payment3_harness::{items, random};
-use payment3_stack::beside::Beside;
+use payment3_stack::second_branch::SecondBranch;
 
 use serde_json::{Value, json};
 
@@ -138,10 +138,10 @@ async fn remains(outputs: &Outputs) -> Vec<String> {
 #[ignore = "needs the local environment: cargo local test runbook"]
 async fn branches_pay_side_by_side_and_one_that_goes_leaves_the_others_whole() {
     let app = TestApp::connect().await;
-    let master = Beside::deploy(&app.outputs, "master")
+    let master = SecondBranch::deploy(&app.outputs, "master")
         .await
         .expect("deployed");
-    let feature = Beside::deploy(&app.outputs, "feature/one")
+    let feature = SecondBranch::deploy(&app.outputs, "feature/one")
         .await
         .expect("deployed");
     let all = [&app.outputs, &master.outputs, &feature.outputs];

@@ -1,7 +1,7 @@
 //! What happens around a payment while it stands, and how it is looked at.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use payment3_faults::matrix::shorten_waits;
+use payment3_faults::matrix::use_fast_retries;
 use payment3_harness::executions::ExecutionReport;
 use payment3_harness::http::client;
 use payment3_harness::random;
@@ -308,7 +308,7 @@ impl TestApp {
         let machine = self.aws.sfn.describe_state_machine();
         let machine = machine.state_machine_arn(&self.outputs.state_machine_arn);
         let deployed = machine.send().await.expect("the definition");
-        shorten_waits(&self.outputs).await.expect("shortened");
+        use_fast_retries(&self.outputs).await.expect("shortened");
         deployed.definition().to_owned()
     }
 

@@ -345,9 +345,9 @@ async fn refusal_needs_person() {
         let alarm = Alarm::watch(&app.outputs, "refusal-needs-person").await;
         let (order, _, charge) = app.old_payment().await;
         let payment = app.payment_of(&order).await;
-        let mut elsewhere = payment.clone();
-        elsewhere["isPaid"] = json!(true);
-        app.change_order(&order.order_id, "payment", &elsewhere)
+        let mut counterparties = payment.clone();
+        counterparties["isPaid"] = json!(true);
+        app.change_order(&order.order_id, "payment", &counterparties)
             .await;
         let form = format!("objectId={charge}&status=true");
         app.post_callback(FORM, form).await;
@@ -371,7 +371,7 @@ async fn refusal_needs_person() {
             "paid" => {
                 let shell = app.shell_for(&charge).with("MONEY", "paid");
                 shell.run("Close by hand", "close");
-                assert_eq!(app.payment_of(&order).await, elsewhere);
+                assert_eq!(app.payment_of(&order).await, counterparties);
                 assert_eq!(state().await, "Authorized");
             }
             _ => {
@@ -383,7 +383,7 @@ async fn refusal_needs_person() {
                 app.restarted(&printed).await;
                 assert_eq!(state().await, "Voided");
                 assert_eq!(app.told_of(&charge).await, ["payment.reversed"]);
-                assert_eq!(app.payment_of(&order).await, elsewhere);
+                assert_eq!(app.payment_of(&order).await, counterparties);
             }
         }
         let checked = shell.run("refusal-needs-person", "check");

@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use payment3_bank::Dialect;
-use payment3_faults::broken::{self, BREAKAGES, Breakage, DIALECT_BREAKAGES, DialectBreakage};
 use payment3_faults::matrix::{self, Report, Run, Selection};
+use payment3_faults::mutants::{self, DIALECT_MUTANTS, DialectMutant, MUTANTS, Mutant};
 use payment3_faults::outage;
+use payment3_harness::endpoints::Endpoints;
 use payment3_harness::outputs::Outputs;
-use payment3_harness::outside::Outside;
 use payment3_harness::{outputs, workspace};
 use payment3_stack::cargo_programs::CARGO_DENY;
 use payment3_stack::environment::{Between, Environment, Notifications, Options, State};
 use payment3_stack::interrupt::{Interrupt, Interrupted};
 use payment3_stack::process::Tool;
-use payment3_stack::{deploy, functions, node, prerequisites, steps};
+use payment3_stack::{deploy, functions, node, prerequisites, progress};
 
 use crate::cli::{BenchPart, Part, Test};
 use crate::commands::bench;
@@ -41,7 +41,7 @@ const BESIDE: [Part; 4] = [Part::Model, Part::Deps, Part::Runbook, Part::Counts]
 /// The first of the parts that mostly wait; everything that compiles much comes before it.
 const FIRST_TO_WAIT: Part = Part::E2e;
 /// What runs only when it is named: a part of another, or too long for every run.
-const ON_DEMAND: [Part; 4] = [Part::Flows, Part::Dialects, Part::Faults, Part::Broken];
+const ON_DEMAND: [Part; 4] = [Part::Flows, Part::Dialects, Part::Faults, Part::Mutants];
 /// How many end-to-end tests run side by side: each mostly waits.
 const THREADS: &str = "4";
 
@@ -158,7 +158,7 @@ async fn run_part(
         Part::Clients => shared.run(interrupt, real_clients).await,
         Part::FaultsShort => faults(chosen(Selection::short(), arguments), interrupt).await,
         Part::Faults => faults(chosen(Selection::everything(), arguments), interrupt).await,
-        Part::Broken => broken(interrupt).await,
+        Part::Mutants => mutants(interrupt).await,
         Part::Outage => outage(interrupt).await,
         Part::Browser => browser(arguments.screenshots, interrupt).await,
         Part::Runbook => runbook(interrupt).await,
@@ -233,22 +233,22 @@ async fn cdk() -> Result<()> {
             .await
     };
     // The types, by `tsc --noEmit`; then the tests, which run without them.
-    steps::every([npm("check").await, npm("unit").await, templates().await])
+    progress::every([npm("check").await, npm("unit").await, templates().await])
 }
 
 /// What the app synthesises with few settings and with all of them, and what a person deploys beside it.
 async fn templates() -> Result<()> {
     cfn_lint::install(&logs()).await?;
-    let outside = Outside {
+    let endpoints = Endpoints {
         aws: "http://127.0.0.1:4566".into(),
         bank: "http://127.0.0.1:4600".into(),
         shop: "http://127.0.0.1:4601".into(),
     };
     let functions = workspace::functions_dir();
-    let here = deploy::context(BRANCH, &outside, &outside.shop, &functions);
+    let here = deploy::context(BRANCH, &endpoints, &endpoints.shop, &functions);
     // The roles of the pipelines, which a person deploys once.
     let roles = workspace::root().join(".github/aws-roles.yaml");
-    steps::every([
+    progress::every([
         template("local", &here).await,
         template("production", &production()).await,
         cfn_lint::run(&roles).await,
@@ -350,7 +350,7 @@ async fn api(running: Running) -> Result<()> {
         schemathesis::install(&logs()).await?;
         schemathesis::run(&running.outputs, &directory().join("api")).await
     };
-    steps::every([contract, unthought_of.await])
+    progress::every([contract, unthought_of.await])
 }
 
 /// Has the merchant's own programs play every flow.
@@ -412,84 +412,84 @@ async fn faults(selection: Selection, interrupt: &mut Interrupt) -> Result<()> {
 }
 
 /// Runs the matrix against every broken copy of the functions, until it finds what is broken.
-async fn broken(interrupt: &mut Interrupt) -> Result<()> {
+async fn mutants(interrupt: &mut Interrupt) -> Result<()> {
     let mut results = Vec::new();
-    for breakage in &BREAKAGES {
-        let result = is_found(breakage, interrupt).await;
+    for mutant in &MUTANTS {
+        let result = is_found(mutant, interrupt).await;
         match result {
             Err(error) if error.is::<Interrupted>() => return Err(error),
-            result => results.push(result.context(breakage.name)),
+            result => results.push(result.context(mutant.name)),
         }
     }
-    for breakage in &DIALECT_BREAKAGES {
-        let result = broken_in_dialects(breakage, interrupt).await;
+    for mutant in &DIALECT_MUTANTS {
+        let result = mutant_in_dialects(mutant, interrupt).await;
         match result {
             Err(error) if error.is::<Interrupted>() => return Err(error),
-            result => results.push(result.context(breakage.breakage.name)),
+            result => results.push(result.context(mutant.mutant.name)),
         }
     }
-    steps::every(results)
+    progress::every(results)
 }
 
-async fn is_found(breakage: &Breakage, interrupt: &mut Interrupt) -> Result<()> {
-    let directory = broken::directory();
+async fn is_found(mutant: &Mutant, interrupt: &mut Interrupt) -> Result<()> {
+    let directory = mutants::directory();
     let functions = directory.join("lambda");
-    println!("\nBroken on purpose: {}", breakage.name);
-    let copy = breakage.make()?;
+    println!("\nBroken on purpose: {}", mutant.name);
+    let copy = mutant.make()?;
     let target = directory.join("target");
     let logs = logs();
     let built = functions::build_copy(&copy, &target, &functions, &logs);
     interrupt.or(built).await?;
     let run = Run {
-        selection: breakage.selection(),
+        selection: mutant.selection(),
         stop_at_first: true,
     };
     let report = matrix(run, functions, interrupt).await?;
     match report.broken.first() {
-        Some(cell) if cell.starts_with(breakage.shows_in) => {
+        Some(cell) if cell.starts_with(mutant.shows_in) => {
             println!("Found as it must be: {cell}");
             Ok(())
         }
         Some(cell) => bail!(
             "the matrix finds something else, and not in {}: {cell}",
-            breakage.shows_in
+            mutant.shows_in
         ),
-        None => bail!("the matrix does not find this in {}", breakage.shows_in),
+        None => bail!("the matrix does not find this in {}", mutant.shows_in),
     }
 }
 
 /// Runs the table of dialects against a broken copy of the functions: it must name the row in which it shows.
-async fn broken_in_dialects(breakage: &DialectBreakage, interrupt: &mut Interrupt) -> Result<()> {
-    println!("\nBroken on purpose: {}", breakage.breakage.name);
-    let (directory, logs) = (broken::directory(), logs());
+async fn mutant_in_dialects(mutant: &DialectMutant, interrupt: &mut Interrupt) -> Result<()> {
+    println!("\nBroken on purpose: {}", mutant.mutant.name);
+    let (directory, logs) = (mutants::directory(), logs());
     let functions = directory.join("lambda");
-    let copy = breakage.breakage.make()?;
+    let copy = mutant.mutant.make()?;
     let target = directory.join("target");
     let built = functions::build_copy(&copy, &target, &functions, &logs);
     interrupt.or(built).await?;
     let options = Options {
-        directory: workspace::local_dir().join("test-broken"),
+        directory: workspace::local_dir().join("test-mutants"),
         functions,
         ..options()
     };
     let mut own = Shared(Some(Environment::start(options, interrupt).await?));
-    let log = logs.join("broken-dialects.log");
+    let log = logs.join("mutants-dialects.log");
     let tests = |running: Running| {
         let log = log.clone();
         async move {
             let tests = running.tests("e2e", &DIALECTS);
-            let which = names_of(breakage.dialects);
+            let which = names_of(mutant.dialects);
             tests.env(DIALECTS_VARIABLE, which).captured(&log).await
         }
     };
     let passed = own.run(interrupt, tests).await.is_ok();
     own.stop().await?;
     let told = std::fs::read_to_string(&log).context("what the table said")?;
-    let row = breakage.breakage.shows_in;
+    let row = mutant.mutant.shows_in;
     if passed || !told.contains(row) {
         bail!(
             "the table of dialects does not find this: {}",
-            breakage.breakage.name
+            mutant.mutant.name
         );
     }
     println!("Found as it must be: {row}");
@@ -514,7 +514,7 @@ async fn browser(screenshots: bool, interrupt: &mut Interrupt) -> Result<()> {
         result = interrupt.or(tests) => result,
         error = environment.broken() => Err(error),
     };
-    let stopped = steps::step("Stopping", environment.stop()).await;
+    let stopped = progress::step("Stopping", environment.stop()).await;
     result.and(stopped)
 }
 
@@ -530,7 +530,7 @@ async fn outage(interrupt: &mut Interrupt) -> Result<()> {
     };
     let environment = Environment::start(options, interrupt).await?;
     let environment = interrupt.or(outage::run(environment)).await?;
-    steps::step("Stopping", environment.stop()).await
+    progress::step("Stopping", environment.stop()).await
 }
 
 /// Runs the matrix in an environment of its own, with the fault proxy in it.
@@ -544,13 +544,13 @@ async fn matrix(run: Run, functions: PathBuf, interrupt: &mut Interrupt) -> Resu
     };
     let mut environment = Environment::start(options, interrupt).await?;
     let outputs = environment.outputs().clone();
-    let scopes = environment.scopes()?.clone();
-    let cells = matrix::run(&outputs, &scopes, &run);
+    let fault_plans = environment.fault_plans()?.clone();
+    let cells = matrix::run(&outputs, &fault_plans, &run);
     let report = tokio::select! {
         report = interrupt.or(cells) => report,
         error = environment.broken() => Err(error),
     };
-    let stopped = steps::step("Stopping", environment.stop()).await;
+    let stopped = progress::step("Stopping", environment.stop()).await;
     let report = report?;
     stopped.map(|()| report)
 }
@@ -608,14 +608,14 @@ impl Shared {
         {
             // What failed may have left something behind or have broken it. The next part starts another one. The first error is
             // the one to tell.
-            let _ = steps::step("Stopping", environment.stop()).await;
+            let _ = progress::step("Stopping", environment.stop()).await;
         }
         result.with_context(|| format!("a test failed (logs are in {logs})"))
     }
 
     async fn stop(self) -> Result<()> {
         match self.0 {
-            Some(environment) => steps::step("Stopping", environment.stop()).await,
+            Some(environment) => progress::step("Stopping", environment.stop()).await,
             None => Ok(()),
         }
     }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use payment3_harness::workspace;
 use payment3_stack::environment::{Between, Environment, Notifications, Options, State};
 use payment3_stack::interrupt::Interrupt;
-use payment3_stack::steps;
+use payment3_stack::progress;
 
 use crate::cli::Up;
 
@@ -26,7 +26,7 @@ pub async fn run(arguments: Up) -> Result<()> {
         () = interrupted.wait() => None,
     };
     println!();
-    let stopped = steps::step("Stopping", environment.stop()).await;
+    let stopped = progress::step("Stopping", environment.stop()).await;
     match broken {
         Some(error) => Err(error),
         None => stopped,

@@ -4,10 +4,10 @@
 //! Not believed means: afterwards everything is as it was, or the bank was asked and has decided nothing, or what the bank
 //! says is what happened. And when all is over, the victim's own payment still comes to its end.
 
-mod elsewhere;
 mod flood;
 mod forgery;
 mod notices;
+mod other_inputs;
 mod returns;
 mod victim;
 
@@ -176,7 +176,7 @@ async fn a_signed_authorisation_that_the_bank_denies_is_left_to_a_person() {
 /// The table, by the victims that share an attack: what must change nothing is tried on one victim per stage, one after the
 /// other; everything else has a victim of its own.
 fn groups() -> Vec<(Stage, Vec<(usize, Item)>)> {
-    let table = [notices::items(), returns::items(), elsewhere::items()];
+    let table = [notices::items(), returns::items(), other_inputs::items()];
     let mut shared: BTreeMap<Stage, Vec<(usize, Item)>> = BTreeMap::new();
     let mut alone = Vec::new();
     for (number, item) in table.into_iter().flatten().enumerate() {

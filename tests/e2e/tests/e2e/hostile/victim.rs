@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use payment3_harness::http::client;
+use payment3_harness::invariants::{self, Subject};
 use payment3_harness::random;
 use payment3_harness::shop_api::{NewOrder, Order};
 use payment3_harness::shopper::{self, CARD_APPROVED, CARD_DECLINED, CARD_WITHOUT_3DS, ReturnForm};
-use payment3_harness::whole::{self, Subject};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -329,7 +329,7 @@ impl Victim {
         self.until_closed(app).await;
         self.settled(app, &[]).await;
         let mut found = Vec::new();
-        let findings = whole::examine(&app.look, &self.subject())
+        let findings = invariants::examine(&app.look, &self.subject())
             .await
             .expect("the world can be looked at");
         if !findings.is_whole() {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use payment3_activities::domain::ids::ChargeId;
 use payment3_activities::executions::execution_name;
 use payment3_harness::executions::ExecutionReport;
+use payment3_harness::invariants::{self, Subject};
 use payment3_harness::random;
-use payment3_harness::whole::{self, Subject};
 use tokio::sync::{Barrier, Semaphore};
 use tokio::task::JoinSet;
 
@@ -295,7 +295,7 @@ impl TestApp {
 
     /// Whether everything that a customer paid is whole.
     async fn whole(&self, subject: &Subject) -> Result<(), String> {
-        let findings = whole::examine(&self.look, subject)
+        let findings = invariants::examine(&self.look, subject)
             .await
             .map_err(|error| format!("the world cannot be looked at: {error:#}"))?;
         if findings.is_whole() {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use payment3_harness::invariants::Subject;
 use payment3_harness::random;
 use payment3_harness::shopper::{
     self, CARD_APPROVED, CARD_WITHOUT_3DS, Next, OTHER_CARD_APPROVED, ReturnForm,
 };
-use payment3_harness::whole::Subject;
 use tokio::time::sleep;
 
 use super::{

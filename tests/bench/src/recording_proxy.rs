@@ -14,9 +14,9 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use payment3_harness::caller::Caller;
-use payment3_harness::forward::{WholeAnswer, WholeRequest};
-use payment3_harness::outside::Outside;
+use payment3_harness::endpoints::Endpoints;
+use payment3_harness::http_forward::{WholeAnswer, WholeRequest};
+use payment3_harness::peer_process::PeerProcess;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OnceCell;
@@ -70,7 +70,7 @@ impl Call {
 }
 
 /// The doors, open until this is dropped.
-pub struct World {
+pub struct RecordingProxy {
     state: Arc<State>,
     addresses: BTreeMap<Service, String>,
     root_file: PathBuf,
@@ -80,7 +80,7 @@ pub struct World {
 struct State {
     http: reqwest::Client,
     /// Where everything really is.
-    real: OnceLock<Outside>,
+    real: OnceLock<Endpoints>,
     /// What the functions invoke each other by.
     lambda: OnceLock<Lambda>,
     bank_takes: Mutex<Duration>,
@@ -98,7 +98,7 @@ struct Replay {
 
 type Answers = HashMap<(Service, String, String), VecDeque<WholeAnswer>>;
 
-impl World {
+impl RecordingProxy {
     /// Opens the doors; their certificates go into `directory`.
     ///
     /// # Errors
@@ -149,8 +149,8 @@ impl World {
 
     /// The doors as an environment is told of them. The local AWS hands its own address to all functions, which are then told
     /// each service's door instead.
-    pub fn outside(&self) -> Outside {
-        Outside {
+    pub fn endpoints(&self) -> Endpoints {
+        Endpoints {
             aws: self.address(Service::DynamoDb).to_owned(),
             bank: self.address(Service::Bank).to_owned(),
             shop: self.address(Service::Shop).to_owned(),
@@ -158,7 +158,7 @@ impl World {
     }
 
     /// From here on, requests are passed on to these.
-    pub fn stands_before(&self, real: Outside) {
+    pub fn stands_before(&self, real: Endpoints) {
         // A second environment would need doors of its own.
         let _ = self.state.real.set(real);
     }
@@ -325,7 +325,7 @@ impl Door {
     async fn caller(&self) -> Result<i32> {
         let (peer, ours) = self.ends;
         let found = self.pid.get_or_try_init(async || {
-            tokio::task::spawn_blocking(move || Caller::behind(peer, ours))
+            tokio::task::spawn_blocking(move || PeerProcess::behind(peer, ours))
                 .await
                 .context("the look-up of a caller broke")?
                 .map(|caller| caller.pid())

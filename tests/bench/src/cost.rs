@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use crate::payment::{Played, Step, System};
+use crate::recording_proxy::Call;
 use crate::sandbox::Cost;
 use crate::service::Service;
-use crate::world::Call;
 
 /// What the CDK app gives the functions, in MB; the deployment is held against it.
 pub const DEPLOYED_MB: u32 = 256;
@@ -58,11 +58,11 @@ pub fn billed(step: &Step, bank: Duration, memory_mb: u32) -> u64 {
 fn waiting(cost: Cost, calls: &[&Call]) -> Duration {
     cost.wall
         .saturating_sub(cost.cpu)
-        .saturating_sub(outside(calls))
+        .saturating_sub(endpoints(calls))
 }
 
 /// For how long at least one of these calls was on the outside of the doors.
-fn outside(calls: &[&Call]) -> Duration {
+fn endpoints(calls: &[&Call]) -> Duration {
     let mut spans: Vec<_> = calls.iter().map(|call| (call.begun, call.ended)).collect();
     spans.sort_unstable();
     let mut sum = Duration::ZERO;

@@ -2,7 +2,7 @@
 
 /// Where the functions find what is outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outside {
+pub struct Endpoints {
     /// The AWS endpoint.
     pub aws: String,
     /// The bank.

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 use payment3_harness::aws::Aws;
+use payment3_harness::endpoints::Endpoints;
 use payment3_harness::outputs::Outputs;
-use payment3_harness::outside::Outside;
 use payment3_harness::workspace;
 use payment3_shop::site::Site;
 use payment3_shop::{OrderBook, Shop};
@@ -11,18 +11,18 @@ use tokio::net::TcpListener;
 
 use crate::deploy::{self, Settings};
 use crate::environment::outputs_of;
-use crate::furnish;
+use crate::provision;
 use crate::services::Services;
 
 /// A deployed branch, with a shop of its own and the same bank.
-pub struct Beside {
+pub struct SecondBranch {
     /// Its addresses and names.
     pub outputs: Outputs,
     settings: Settings,
     services: Services,
 }
 
-impl Beside {
+impl SecondBranch {
     /// Deploys the branch to the local AWS of a running environment.
     ///
     /// # Errors
@@ -36,23 +36,23 @@ impl Beside {
         let directory = workspace::local_dir().join(format!("test-runbook/beside-{branch}"));
         std::fs::create_dir_all(&directory)
             .with_context(|| format!("cannot create {}", workspace::shown(&directory)))?;
-        let outside = Outside {
+        let endpoints = Endpoints {
             aws: running.aws_endpoint.clone(),
             bank: running.bank_url.clone(),
             shop: shop_url,
         };
         let functions = workspace::functions_dir();
         let settings = Settings {
-            endpoint: outside.aws.clone(),
-            context: deploy::context(branch, &outside, &outside.shop, &functions),
+            endpoint: endpoints.aws.clone(),
+            context: deploy::context(branch, &endpoints, &endpoints.shop, &functions),
             functions,
             logs: directory.join("logs"),
             directory,
         };
         let deployment = deploy::deploy(&aws, &settings).await?;
-        let outputs = outputs_of(&deployment, &outside)?;
-        furnish::put_gateway_secret(&aws, &outputs, &outside.bank).await?;
-        let key = furnish::webhook_key(&aws, &outputs).await?;
+        let outputs = outputs_of(&deployment, &endpoints)?;
+        provision::put_gateway_secret(&aws, &outputs, &endpoints.bank).await?;
+        let key = provision::webhook_key(&aws, &outputs).await?;
         let orders = OrderBook::new(aws.dynamodb.clone(), outputs.table("order")?);
         let mut services = Services::default();
         let site = Site::new(Shop::new(orders, key), &aws, &outputs)?;

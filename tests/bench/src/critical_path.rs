@@ -3,18 +3,18 @@
 use anyhow::{Result, ensure};
 
 use crate::payment::{Played, Step, counted};
-use crate::world::Call;
+use crate::recording_proxy::Call;
 
 /// What is measured: from the callback's arrival to something that somebody waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Chain {
+pub enum CriticalPath {
     /// Until the browser is answered.
     ToAnswer,
     /// Until the order is paid.
     ToPaid,
 }
 
-impl Chain {
+impl CriticalPath {
     /// The functions that run in it, one after the other.
     fn functions(self) -> &'static [&'static str] {
         match self {

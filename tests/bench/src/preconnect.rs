@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::payment::Step;
+use crate::recording_proxy::Call;
 use crate::service::{CONNECT, Service};
-use crate::world::Call;
 
 /// What is called by so few events of a function that they open the connection themselves: the bank's key by the first card of
 /// an owner, and where a payment is due that reconciliation asks the bank about; Step Functions where it finds something to do.
@@ -16,14 +16,14 @@ const LEFT_TO_EVENTS: [(&str, Service); 3] = [
 
 /// What does not fit, as `function: service`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Openings {
+pub struct Preconnections {
     /// A connection was opened before an event, and nothing was called by it.
     pub unused: BTreeSet<String>,
     /// An event called a service of AWS that it had no connection to.
     pub missed: BTreeSet<String>,
 }
 
-impl Openings {
+impl Preconnections {
     /// Of runs of functions; those alone count whose process was started for them.
     pub fn of<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Self {
         let mut openings = Self::default();
@@ -88,15 +88,15 @@ mod tests {
             call(Service::Bank, 5, "POST charge"),
         ];
         let new = Step::example("callback", Some(1), calls.clone());
-        let found = Openings::of([&new]);
+        let found = Preconnections::of([&new]);
         assert_eq!(found.unused, ["callback: Step Functions".to_owned()].into());
         assert_eq!(
             found.missed,
             ["callback: Secrets Manager".to_owned()].into()
         );
         let warm = Step::example("callback", None, calls.clone());
-        assert_eq!(Openings::of([&warm]), Openings::default());
+        assert_eq!(Preconnections::of([&warm]), Preconnections::default());
         let left = Step::example("ensure-kbank-user", Some(1), calls);
-        assert!(Openings::of([&left]).missed.is_empty());
+        assert!(Preconnections::of([&left]).missed.is_empty());
     }
 }

@@ -11,12 +11,12 @@ use crate::outputs::Outputs;
 
 /// Acts as the bank and the shop do by themselves.
 #[derive(Debug, Clone)]
-pub struct Elsewhere {
+pub struct Counterparties {
     aws: Aws,
     outputs: Outputs,
 }
 
-impl Elsewhere {
+impl Counterparties {
     /// Acts in the environment with these outputs.
     pub fn of(aws: &Aws, outputs: &Outputs) -> Self {
         Self {

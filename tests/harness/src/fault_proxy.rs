@@ -19,10 +19,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::away::{Away, How, Service};
 use crate::call::{CallName, Target, operation};
-use crate::caller::{Caller, short_name};
-use crate::forward::{WholeAnswer, WholeRequest};
-use crate::outside::Outside;
-use crate::scope::{Fault, Scopes, Watched};
+use crate::endpoints::Endpoints;
+use crate::fault_plan::{Fault, FaultPlans, Watched};
+use crate::http_forward::{WholeAnswer, WholeRequest};
+use crate::peer_process::{PeerProcess, short_name};
 
 /// How long after its caller gave up a late call waits for the caller's next try, before its effect happens anyway.
 const LATE_AT_MOST: Duration = Duration::from_secs(6);
@@ -32,8 +32,8 @@ const CALLER_GIVES_UP: Duration = Duration::from_secs(35);
 /// A proxy that listens: one address for each thing outside.
 pub struct Proxy {
     doors: [(TcpListener, Door); 3],
-    scopes: Scopes,
-    addresses: Outside,
+    fault_plans: FaultPlans,
+    addresses: Endpoints,
 }
 
 /// One thing outside.
@@ -42,7 +42,7 @@ struct Door {
     target: Target,
     /// The real address.
     url: String,
-    scopes: Scopes,
+    fault_plans: FaultPlans,
     http: reqwest::Client,
 }
 
@@ -51,8 +51,8 @@ impl Proxy {
     ///
     /// # Errors
     /// There is no free port.
-    pub async fn listen(outside: &Outside, away: Away) -> Result<Self> {
-        let scopes = Scopes::with(away);
+    pub async fn listen(endpoints: &Endpoints, away: Away) -> Result<Self> {
+        let fault_plans = FaultPlans::with(away);
         // The functions' own time-outs are to count, not the proxy's.
         let http = crate::http::builder()
             .build()
@@ -65,29 +65,29 @@ impl Proxy {
             let door = Door {
                 target,
                 url: url.to_owned(),
-                scopes: scopes.clone(),
+                fault_plans: fault_plans.clone(),
                 http: http.clone(),
             };
             anyhow::Ok(((listener, door), format!("http://{address}")))
         };
-        let (aws_door, aws) = open(Target::Aws, &outside.aws).await?;
-        let (bank_door, bank) = open(Target::Bank, &outside.bank).await?;
-        let (shop_door, shop) = open(Target::Shop, &outside.shop).await?;
+        let (aws_door, aws) = open(Target::Aws, &endpoints.aws).await?;
+        let (bank_door, bank) = open(Target::Bank, &endpoints.bank).await?;
+        let (shop_door, shop) = open(Target::Shop, &endpoints.shop).await?;
         Ok(Self {
             doors: [aws_door, bank_door, shop_door],
-            addresses: Outside { aws, bank, shop },
-            scopes,
+            addresses: Endpoints { aws, bank, shop },
+            fault_plans,
         })
     }
 
     /// Its own addresses, for the functions.
-    pub fn addresses(&self) -> &Outside {
+    pub fn addresses(&self) -> &Endpoints {
         &self.addresses
     }
 
     /// The payments that it watches.
-    pub fn scopes(&self) -> &Scopes {
-        &self.scopes
+    pub fn fault_plans(&self) -> &FaultPlans {
+        &self.fault_plans
     }
 
     /// Serves until `stopping` completes.
@@ -146,7 +146,7 @@ struct Connection {
     /// The function's address, and ours.
     ends: (SocketAddr, SocketAddr),
     /// Looked up once: while a request waits, its socket is certainly there.
-    caller: OnceCell<Caller>,
+    caller: OnceCell<PeerProcess>,
 }
 
 /// The connection is closed without an answer.
@@ -168,7 +168,7 @@ impl Connection {
             }
         }
         let body = String::from_utf8_lossy(&request.body);
-        let Some(watched) = self.door.scopes.of(&request.path, &body) else {
+        let Some(watched) = self.door.fault_plans.of(&request.path, &body) else {
             return self.forward(&request).await;
         };
         if self.door.target == Target::Bank {
@@ -191,7 +191,7 @@ impl Connection {
 
     /// How what is called is away from its caller, if it is.
     async fn away(&self, request: &WholeRequest) -> Option<How> {
-        let away = self.door.scopes.away();
+        let away = self.door.fault_plans.away();
         for (function, how) in away.rules_for(self.door.target, &request.headers) {
             let Some(function) = function else {
                 return Some(how);
@@ -279,15 +279,15 @@ impl Connection {
     }
 
     async fn kill(&self) {
-        let killed = self.caller().await.and_then(Caller::kill);
+        let killed = self.caller().await.and_then(PeerProcess::kill);
         killed.expect("a function can be killed");
     }
 
-    async fn caller(&self) -> Result<&Caller> {
+    async fn caller(&self) -> Result<&PeerProcess> {
         let (peer, ours) = self.ends;
         self.caller
             .get_or_try_init(async || {
-                tokio::task::spawn_blocking(move || Caller::behind(peer, ours))
+                tokio::task::spawn_blocking(move || PeerProcess::behind(peer, ours))
                     .await
                     .context("the look-up of a caller broke")?
             })

@@ -123,7 +123,7 @@ impl std::fmt::Display for Findings {
 ///
 /// # Panics
 /// With every finding; or when the world cannot be looked at.
-pub async fn assert_world_is_whole(look: &Inspector, subject: &Subject) {
+pub async fn assert_invariants(look: &Inspector, subject: &Subject) {
     let findings = examine(look, subject)
         .await
         .unwrap_or_else(|error| panic!("the world cannot be looked at: {error:#}"));
@@ -136,7 +136,7 @@ pub async fn assert_world_is_whole(look: &Inspector, subject: &Subject) {
 /// # Errors
 /// The world cannot be looked at.
 pub async fn examine(look: &Inspector, subject: &Subject) -> Result<Findings> {
-    let world = World::look(look, subject).await?;
+    let world = RecordingProxy::look(look, subject).await?;
     let mut findings = Findings::default();
     for order_id in &subject.order_ids {
         world.check_order(order_id, &mut findings);
@@ -151,7 +151,7 @@ pub async fn examine(look: &Inspector, subject: &Subject) -> Result<Findings> {
 }
 
 /// Everything about a subject, read once.
-struct World {
+struct RecordingProxy {
     orders: BTreeMap<String, Order>,
     payments: Vec<Payment>,
     mapping: Option<Value>,
@@ -218,7 +218,7 @@ impl Charge {
     }
 }
 
-impl World {
+impl RecordingProxy {
     async fn look(look: &Inspector, subject: &Subject) -> Result<Self> {
         let mut orders = BTreeMap::new();
         for id in &subject.order_ids {

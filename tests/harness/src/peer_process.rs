@@ -17,13 +17,13 @@ const READS: usize = 50;
 
 /// A running function.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
+pub struct PeerProcess {
     pid: Pid,
     /// The function's whole name, with prefix and branch.
     pub function: String,
 }
 
-impl Caller {
+impl PeerProcess {
     /// The function at the other end of a connection: `peer` is its address, `ours` this end's. Both count, as one port may
     /// have connections to several places.
     ///
@@ -74,14 +74,14 @@ pub fn short_name(function: &str) -> &str {
 }
 
 /// Every running process of the functions of this branch.
-pub fn running(branch: &str) -> Vec<Caller> {
+pub fn running(branch: &str) -> Vec<PeerProcess> {
     let ending = format!("-{branch}");
     pids()
         .filter_map(|pid| {
             let function = function_of(pid)?;
             function
                 .ends_with(&ending)
-                .then_some(Caller { pid, function })
+                .then_some(PeerProcess { pid, function })
         })
         .collect()
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use payment3_harness::aws::{ACCESS_KEY, Aws, REGION};
-use payment3_harness::elsewhere::Elsewhere;
+use payment3_harness::counterparties::Counterparties;
 use payment3_harness::executions::Executions;
 use payment3_harness::inspect::Inspector;
 use payment3_harness::outputs::Outputs;
@@ -14,12 +14,12 @@ use payment3_stack::environment::{Between, Environment, Options};
 use payment3_stack::interrupt::Interrupt;
 use serde_json::Value;
 
-use crate::bill::DEPLOYED_MB;
+use crate::cost::DEPLOYED_MB;
 use crate::lambda::Lambda;
 use crate::programs::{self, Shipped};
+use crate::recording_proxy::RecordingProxy;
 use crate::sandbox::Program;
 use crate::service::Service;
-use crate::world::World;
 
 /// The branch of the environment that payments are measured in.
 pub const BRANCH: &str = "bench";
@@ -27,9 +27,9 @@ pub const BRANCH: &str = "bench";
 const SESSION_TOKEN_LENGTH: usize = 900;
 
 /// Everything that a measured payment needs.
-pub struct Stage {
+pub struct Testbed {
     /// The doors.
-    pub world: World,
+    pub world: RecordingProxy,
     /// The functions.
     pub lambda: Lambda,
     /// Addresses and names.
@@ -39,7 +39,7 @@ pub struct Stage {
     /// Looks at executions.
     pub executions: Executions,
     /// Does what bank and shop do by themselves.
-    pub elsewhere: Elsewhere,
+    pub counterparties: Counterparties,
     environment: Environment,
 }
 
@@ -61,31 +61,31 @@ pub fn options() -> Options {
     }
 }
 
-impl Stage {
+impl Testbed {
     /// Starts it, with these functions.
     ///
     /// # Errors
     /// A part of it cannot be started.
     pub async fn start(shipped: &Shipped, interrupt: &mut Interrupt) -> Result<Self> {
-        let world = World::open(&directory().join("certificates"), &logs()).await?;
+        let world = RecordingProxy::open(&directory().join("certificates"), &logs()).await?;
         let lambda = Lambda::new(logs());
         world.serves(&lambda);
         let relays = directory().join("relays");
         let address = lambda.serve_relays().await?;
         programs::lay_out_relays(shipped, &address, &relays, &logs()).await?;
         let options = Options {
-            between: Between::Doors(world.outside()),
+            between: Between::Doors(world.endpoints()),
             functions: relays,
             ..options()
         };
         let environment = Environment::start(options, interrupt).await?;
-        world.stands_before(environment.outside());
+        world.stands_before(environment.endpoints());
         let outputs = environment.outputs().clone();
         let aws = Aws::at(&outputs.aws_endpoint);
         let stage = Self {
             look: Inspector::new(&aws, &outputs),
             executions: Executions::of(&aws, &outputs.state_machine_arn),
-            elsewhere: Elsewhere::of(&aws, &outputs),
+            counterparties: Counterparties::of(&aws, &outputs),
             world,
             lambda,
             outputs,

@@ -27,7 +27,7 @@ pub enum Fault {
     KilledBefore,
     /// The function's process dies after the effect, without the answer.
     KilledAfter,
-    /// As [`Fault::Refused`], and so is every further call of this name until [`Scope::heal`]: it outlasts every repeat.
+    /// As [`Fault::Refused`], and so is every further call of this name until [`FaultPlan::heal`]: it outlasts every repeat.
     Away,
 }
 
@@ -85,7 +85,7 @@ impl fmt::Display for Step {
 
 /// All payments that are watched, and what is away from everybody. A call belongs to the payment whose ids stand in it.
 #[derive(Debug, Clone, Default)]
-pub struct Scopes {
+pub struct FaultPlans {
     watched: Arc<Mutex<Vec<Arc<Mutex<State>>>>>,
     away: Away,
 }
@@ -103,8 +103,8 @@ struct State {
 }
 
 /// One watched payment, for the test; it is watched until this is dropped.
-pub struct Scope {
-    all: Scopes,
+pub struct FaultPlan {
+    all: FaultPlans,
     state: Arc<Mutex<State>>,
 }
 
@@ -112,7 +112,7 @@ pub struct Scope {
 #[derive(Debug, Clone)]
 pub(super) struct Watched(Arc<Mutex<State>>);
 
-impl Scopes {
+impl FaultPlans {
     /// Nothing is watched; what is away from everybody is said elsewhere.
     pub fn with(away: Away) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl Scopes {
     }
 
     /// Watches the payment with these ids; the ids that the bank gives it are learned on the way.
-    pub fn watch(&self, ids: impl IntoIterator<Item = String>) -> Scope {
+    pub fn watch(&self, ids: impl IntoIterator<Item = String>) -> FaultPlan {
         let state = Arc::new(Mutex::new(State {
             ids: ids.into_iter().collect(),
             calls: Vec::new(),
@@ -132,7 +132,7 @@ impl Scopes {
             answered: watch::Sender::default(),
         }));
         lock(&self.watched).push(state.clone());
-        Scope {
+        FaultPlan {
             all: self.clone(),
             state,
         }
@@ -145,8 +145,8 @@ impl Scopes {
 
     /// The payment that a call belongs to.
     pub(super) fn of(&self, path: &str, body: &str) -> Option<Watched> {
-        let scopes = lock(&self.watched);
-        scopes
+        let fault_plans = lock(&self.watched);
+        fault_plans
             .iter()
             .find(|scope| {
                 lock(scope)
@@ -158,7 +158,7 @@ impl Scopes {
     }
 }
 
-impl Scope {
+impl FaultPlan {
     /// Plans the one fault.
     pub fn plan(&self, step: Step, fault: Fault) {
         lock(&self.state).planned = Some((step, fault));
@@ -201,7 +201,7 @@ impl Scope {
     }
 }
 
-impl Drop for Scope {
+impl Drop for FaultPlan {
     fn drop(&mut self) {
         lock(&self.all.watched).retain(|other| !Arc::ptr_eq(other, &self.state));
     }
@@ -270,8 +270,8 @@ mod tests {
             function: "pay-order".to_owned(),
             operation: "GetItem".to_owned(),
         };
-        let scopes = Scopes::default();
-        let scope = scopes.watch(["482500007436".to_owned()]);
+        let fault_plans = FaultPlans::default();
+        let scope = fault_plans.watch(["482500007436".to_owned()]);
         let step = Step {
             call: call.clone(),
             nth: 2,
@@ -279,7 +279,7 @@ mod tests {
         scope.plan(step, fault);
         // Nothing to end yet.
         scope.heal();
-        let watched = scopes.of("/", "482500007436").expect("watched");
+        let watched = fault_plans.of("/", "482500007436").expect("watched");
         let mut struck = Vec::new();
         for nth in 1..=6 {
             if watched.arrives(&call).is_some() {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use payment3_bank::Dialect;
+use payment3_harness::fault_plan::Fault;
 use payment3_harness::scenario::Flow;
-use payment3_harness::scope::Fault;
 use payment3_harness::workspace;
 
 use crate::matrix::Selection;
@@ -21,7 +21,7 @@ const INSTALLED: &str = "node_modules";
 
 /// A way to break the functions.
 #[derive(Debug)]
-pub struct Breakage {
+pub struct Mutant {
     /// What is broken.
     pub name: &'static str,
     file: &'static str,
@@ -49,8 +49,8 @@ enum Change {
 }
 
 /// The broken copies.
-pub const BREAKAGES: [Breakage; 5] = [
-    Breakage {
+pub const MUTANTS: [Mutant; 5] = [
+    Mutant {
         name: "an order is paid whoever has paid it meanwhile",
         file: "activities/src/tables/orders.rs",
         change: Change::Replace {
@@ -63,7 +63,7 @@ pub const BREAKAGES: [Breakage; 5] = [
         // Two cards may meet so without a fault.
         shows_in: "[two cards | ",
     },
-    Breakage {
+    Mutant {
         name: "a reversal is recorded, and the bank is not told",
         file: "activities/src/activity/reverse_charge.rs",
         change: Change::Replace {
@@ -75,7 +75,7 @@ pub const BREAKAGES: [Breakage; 5] = [
         calls: None,
         shows_in: "[order gone | no fault]",
     },
-    Breakage {
+    Mutant {
         name: "the record is stored after the charge",
         file: "activities/src/activity/cardtoken.rs",
         change: Change::Move {
@@ -88,7 +88,7 @@ pub const BREAKAGES: [Breakage; 5] = [
         calls: Some("cardtoken"),
         shows_in: "[without 3-D Secure | cardtoken: ",
     },
-    Breakage {
+    Mutant {
         name: "an order that cannot be read is taken for one that is gone",
         file: "activities/src/tables/orders.rs",
         change: Change::Replace {
@@ -100,7 +100,7 @@ pub const BREAKAGES: [Breakage; 5] = [
         calls: Some("pay-order: GetItem"),
         shows_in: "[1 new user | pay-order: GetItem | away]",
     },
-    Breakage {
+    Mutant {
         name: "an attempt that failed is not counted, and its name is burnt",
         file: "activities/src/activity/reconcile/attempts.rs",
         change: Change::Replace {
@@ -116,16 +116,16 @@ pub const BREAKAGES: [Breakage; 5] = [
 
 /// A way to break the functions that shows in the table of the bank's dialects.
 #[derive(Debug)]
-pub struct DialectBreakage {
+pub struct DialectMutant {
     /// What is broken.
-    pub breakage: Breakage,
+    pub mutant: Mutant,
     /// The dialects to play.
     pub dialects: &'static [Dialect],
 }
 
 /// The broken copies that only a dialect shows.
-pub const DIALECT_BREAKAGES: [DialectBreakage; 1] = [DialectBreakage {
-    breakage: Breakage {
+pub const DIALECT_MUTANTS: [DialectMutant; 1] = [DialectMutant {
+    mutant: Mutant {
         name: "a refund is believed without proof",
         file: "activities/src/bank/mod.rs",
         change: Change::Replace {
@@ -140,7 +140,7 @@ pub const DIALECT_BREAKAGES: [DialectBreakage; 1] = [DialectBreakage {
     dialects: &[Dialect::ReversalsEmpty],
 }];
 
-impl Breakage {
+impl Mutant {
     /// The part of the matrix in which it must show.
     pub fn selection(&self) -> Selection {
         Selection {
@@ -202,7 +202,7 @@ impl Breakage {
 
 /// Where the copies are made and built.
 pub fn directory() -> PathBuf {
-    workspace::local_dir().join("broken")
+    workspace::local_dir().join("mutants")
 }
 
 fn copy_all(from: &Path, to: &Path) -> Result<()> {
@@ -235,13 +235,11 @@ mod tests {
 
     #[test]
     fn every_breakage_fits_the_sources() {
-        let of_dialects = DIALECT_BREAKAGES
-            .iter()
-            .map(|of_dialect| &of_dialect.breakage);
-        for breakage in BREAKAGES.iter().chain(of_dialects) {
-            let text = read(&workspace::root().join(breakage.file)).expect("the source");
-            let broken = breakage.apply(&text).expect("it fits");
-            assert_ne!(broken, text, "{}", breakage.name);
+        let of_dialects = DIALECT_MUTANTS.iter().map(|of_dialect| &of_dialect.mutant);
+        for mutant in MUTANTS.iter().chain(of_dialects) {
+            let text = read(&workspace::root().join(mutant.file)).expect("the source");
+            let broken = mutant.apply(&text).expect("it fits");
+            assert_ne!(broken, text, "{}", mutant.name);
         }
     }
 }

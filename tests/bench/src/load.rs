@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use payment3_harness::fault_plan::FaultPlans;
+use payment3_harness::flow::Flow;
 use payment3_harness::peer_process::{self, short_name};
-use payment3_harness::scenario::{Begun, Flow, Testbed as Scenario};
+use payment3_harness::player::{Begun, Player};
 use payment3_harness::workspace;
 use payment3_stack::environment::Environment;
 use payment3_stack::interrupt::Interrupt;
@@ -140,8 +141,8 @@ async fn burst(interrupt: &mut Interrupt) -> Result<()> {
     };
     let mut environment = Environment::start(options, interrupt).await?;
     let outputs = environment.outputs().clone();
-    let scenario = Scenario::new(&outputs, &FaultPlans::default());
-    let work = pay_all(&scenario, &outputs.branch);
+    let player = Player::new(&outputs, &FaultPlans::default());
+    let work = pay_all(&player, &outputs.branch);
     let result = tokio::select! {
         result = interrupt.or(work) => result,
         error = environment.broken() => Err(error),
@@ -150,7 +151,7 @@ async fn burst(interrupt: &mut Interrupt) -> Result<()> {
     result.and(stopped)
 }
 
-async fn pay_all(scenario: &Scenario, branch: &str) -> Result<()> {
+async fn pay_all(player: &Player, branch: &str) -> Result<()> {
     println!("\n### {PAYMENTS} payments, {AT_ONCE} at a time\n");
     let done = Arc::new(AtomicUsize::new(0));
     let begun = Instant::now();
@@ -159,11 +160,11 @@ async fn pay_all(scenario: &Scenario, branch: &str) -> Result<()> {
     let turn = Arc::new(Semaphore::new(AT_ONCE));
     let mut shoppers = JoinSet::new();
     for flow in FLOWS.iter().copied().cycle().take(PAYMENTS) {
-        let (scenario, turn, done) = (scenario.clone(), turn.clone(), done.clone());
+        let (player, turn, done) = (player.clone(), turn.clone(), done.clone());
         shoppers.spawn(async move {
             let _turn = turn.acquire_owned().await.context("nobody closes it")?;
-            let payment = scenario.begin(flow).await?;
-            scenario.pay(&payment).await?;
+            let payment = player.begin(flow).await?;
+            player.pay(&payment).await?;
             done.fetch_add(1, Ordering::Relaxed);
             anyhow::Ok((flow, payment))
         });
@@ -178,7 +179,7 @@ async fn pay_all(scenario: &Scenario, branch: &str) -> Result<()> {
         paid.as_secs_f64(),
         rate(payments.len(), paid)
     );
-    let open = finish_all(scenario, &payments).await?;
+    let open = finish_all(player, &payments).await?;
     println!(
         "{open} payments were open then, and came to their end by their executions, by reconciliation or by hand."
     );
@@ -191,7 +192,7 @@ async fn pay_all(scenario: &Scenario, branch: &str) -> Result<()> {
         sleep(LOOK).await;
     }
     watching.abort();
-    let ends = ends(scenario, &payments).await?;
+    let ends = ends(player, &payments).await?;
     for ((flow, end), count) in &ends {
         println!("{count:6} × {flow}: {end}");
     }
@@ -215,29 +216,29 @@ async fn pay_all(scenario: &Scenario, branch: &str) -> Result<()> {
 }
 
 /// Brings what is still open to its end, as executions, the schedule and the person on call do; how many that were.
-async fn finish_all(scenario: &Scenario, payments: &[(Flow, Begun)]) -> Result<usize> {
+async fn finish_all(player: &Player, payments: &[(Flow, Begun)]) -> Result<usize> {
     let mut open = Vec::new();
     for (_, payment) in payments {
-        if !scenario.is_over(payment).await? {
+        if !player.is_over(payment).await? {
             open.push(payment);
         }
     }
     for payment in &open {
-        scenario.finish(payment).await?;
+        player.finish(payment).await?;
     }
     Ok(open.len())
 }
 
 /// How many payments of each flow came to which end; what is not whole is an end of its own, and printed.
 async fn ends(
-    scenario: &Scenario,
+    player: &Player,
     payments: &[(Flow, Begun)],
 ) -> Result<BTreeMap<(Flow, String), usize>> {
     let mut ends = BTreeMap::new();
     for (flow, payment) in payments {
-        let findings = scenario.examine(payment).await?;
+        let findings = player.examine(payment).await?;
         let end = if findings.is_whole() {
-            scenario.end_of(payment).await?
+            player.end_of(payment).await?
         } else {
             println!("  NOT WHOLE {findings}");
             "not whole".to_owned()

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
 use payment3_harness::audit::audit;
 use payment3_harness::aws::Aws;
-use payment3_harness::expected::{Expected, Spoilt};
 use payment3_harness::fast_retries::shorten;
 use payment3_harness::fault_plan::{Fault, FaultPlans, Step};
+use payment3_harness::flow::Flow;
 use payment3_harness::outputs::Outputs;
-use payment3_harness::scenario::{Flow, Played, Start, Testbed};
-use payment3_harness::visible::{self, Seen};
+use payment3_harness::player::{Player, Start};
+
+use crate::expected::{Expected, Injected};
+use crate::scenario::{self, Played};
+use crate::visible::{self, Seen};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -91,8 +94,8 @@ struct Cell {
 }
 
 impl Cell {
-    fn spoilt(&self) -> Spoilt<'_> {
-        Spoilt {
+    fn injected(&self) -> Injected<'_> {
+        Injected {
             step: &self.step,
             after_charge: self.after_charge,
             fault: self.fault,
@@ -152,11 +155,11 @@ pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Resu
     let stop_at_first = *stop_at_first;
     let begun = Instant::now();
     use_fast_retries(outputs).await?;
-    let stage = Testbed::new(outputs, fault_plans);
+    let player = Player::new(outputs, fault_plans);
     let mut report = Report::default();
     let mut cells = Vec::new();
     for &flow in &selection.flows {
-        let steps = match steps(&stage, flow, Start::Warm).await? {
+        let steps = match steps(&player, flow, Start::Warm).await? {
             Ok(steps) => steps,
             Err(finding) => {
                 report.broken.push(finding);
@@ -177,17 +180,17 @@ pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Resu
         selection.faults.len(),
         cells.len()
     );
-    try_all(&stage, cells, SIDE_BY_SIDE, stop_at_first, &mut report).await?;
+    try_all(&player, cells, SIDE_BY_SIDE, stop_at_first, &mut report).await?;
     let found = stop_at_first && !report.broken.is_empty();
     if selection.cold && !found {
-        let cells = cold_cells(&stage, selection).await?;
+        let cells = cold_cells(&player, selection).await?;
         println!("new processes: {} cells more", cells.len());
         // One after the other: which process fetches a secret for which payment cannot be told.
-        try_all(&stage, cells, 1, stop_at_first, &mut report).await?;
+        try_all(&player, cells, 1, stop_at_first, &mut report).await?;
     }
     report.print(&selection.faults, begun.elapsed());
     if !stop_at_first {
-        let audit = audit(outputs, stage.take_used()).await?;
+        let audit = audit(outputs, player.take_used()).await?;
         println!("{audit}");
         report.unwelcome = audit.findings;
         let aws = Aws::at(&outputs.aws_endpoint);
@@ -203,8 +206,8 @@ pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Resu
 }
 
 /// The calls of a flow without a fault; or what is not whole even so.
-async fn steps(stage: &Testbed, flow: Flow, start: Start) -> Result<Result<Vec<Step>, String>> {
-    let played = stage.play(flow, start, None).await?;
+async fn steps(player: &Player, flow: Flow, start: Start) -> Result<Result<Vec<Step>, String>> {
+    let played = scenario::play(player, flow, start, None).await?;
     Ok(if played.findings.is_whole() {
         Ok(played.steps)
     } else {
@@ -240,11 +243,11 @@ fn cells_of(
 }
 
 /// The fetching of the secrets: once for every function, in the first flow that uses it.
-async fn cold_cells(stage: &Testbed, selection: &Selection) -> Result<Vec<Cell>> {
+async fn cold_cells(player: &Player, selection: &Selection) -> Result<Vec<Cell>> {
     let mut cells = Vec::new();
     let mut seen = BTreeSet::new();
     for &flow in &selection.flows {
-        let steps = steps(stage, flow, Start::Cold).await?;
+        let steps = steps(player, flow, Start::Cold).await?;
         let steps = steps.map_err(anyhow::Error::msg)?;
         let new: Vec<_> = steps
             .into_iter()
@@ -259,7 +262,7 @@ async fn cold_cells(stage: &Testbed, selection: &Selection) -> Result<Vec<Cell>>
 }
 
 async fn try_all(
-    stage: &Testbed,
+    player: &Player,
     cells: Vec<Cell>,
     side_by_side: usize,
     stop_at_first: bool,
@@ -271,9 +274,9 @@ async fn try_all(
     loop {
         while running.len() < side_by_side {
             let Some(cell) = waiting.next() else { break };
-            let stage = stage.clone();
+            let player = player.clone();
             running.spawn(async move {
-                let played = play(&stage, &cell).await;
+                let played = play(&player, &cell).await;
                 (cell, played)
             });
         }
@@ -294,18 +297,18 @@ async fn try_all(
 
 /// Plays a cell until its fault has struck. On a machine that is too slow a shopper may see time-outs only and leave; then
 /// nothing was tried.
-async fn play(stage: &Testbed, cell: &Cell) -> Result<Played> {
+async fn play(player: &Player, cell: &Cell) -> Result<Played> {
     let start = if cell.cold { Start::Cold } else { Start::Warm };
-    let spoilt = Some(cell.spoilt());
-    let may_leave = Expected::of(cell.flow, spoilt).lets_the_shopper_leave();
-    let mut played = stage.play(cell.flow, start, spoilt).await?;
+    let injected = Some(cell.injected());
+    let may_leave = Expected::of(cell.flow, injected).lets_the_shopper_leave();
+    let mut played = scenario::play(player, cell.flow, start, injected).await?;
     for _ in 1..PLAYS {
         let went_its_way = played.struck && (may_leave || !played.left);
         if went_its_way || (!played.left && !played.findings.is_whole()) {
             break;
         }
         println!("  {cell}: the call was not made, or the shopper left; once more");
-        played = stage.play(cell.flow, start, spoilt).await?;
+        played = scenario::play(player, cell.flow, start, injected).await?;
     }
     Ok(played)
 }

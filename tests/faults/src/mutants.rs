@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use payment3_bank::Dialect;
 use payment3_harness::fault_plan::Fault;
-use payment3_harness::scenario::Flow;
+use payment3_harness::flow::Flow;
 use payment3_harness::workspace;
 
 use crate::matrix::Selection;

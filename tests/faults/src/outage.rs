@@ -14,12 +14,12 @@ use payment3_harness::away::{How, Service};
 use payment3_harness::aws::Aws;
 use payment3_harness::executions::{Executions, Summary};
 use payment3_harness::fault_plan::FaultPlans;
-use payment3_harness::logs;
+use payment3_harness::flow::Flow;
 use payment3_harness::operator::Operator;
 use payment3_harness::outputs::Outputs;
-use payment3_harness::peer_process;
-use payment3_harness::scenario::{Begun, Flow, Start, Testbed};
+use payment3_harness::player::{Begun, Player, Start};
 use payment3_harness::shopper::ReturnForm;
+use payment3_harness::{logs, peer_process};
 use payment3_stack::environment::Environment;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -121,7 +121,7 @@ type OnTheirWay = Vec<(Arc<Begun>, Option<ReturnForm>)>;
 struct Scene {
     outputs: Outputs,
     aws: Aws,
-    stage: Testbed,
+    player: Player,
     operator: Operator,
     executions: Executions,
     fault_plans: FaultPlans,
@@ -133,7 +133,7 @@ impl Scene {
         let fault_plans = environment.fault_plans()?.clone();
         let aws = Aws::at(&outputs.aws_endpoint);
         Ok(Self {
-            stage: Testbed::new(&outputs, &fault_plans),
+            player: Player::new(&outputs, &fault_plans),
             operator: Operator::of(&aws, &outputs),
             executions: Executions::of(&aws, &outputs.state_machine_arn),
             aws,
@@ -196,8 +196,8 @@ impl Scene {
         let mut payments = OnTheirWay::new();
         let mut throttled = Vec::new();
         for (payment, (function, _)) in begun.into_iter().zip(STATES) {
-            let form = self.stage.go_to_the_bank(&payment).await?;
-            let scope = self.stage.watch(&payment, Start::Warm);
+            let form = self.player.go_to_the_bank(&payment).await?;
+            let scope = self.player.watch(&payment, Start::Warm);
             scope.throttle_tables_of(Some(function));
             throttled.push((scope, function));
             payments.push((Arc::new(payment), form));
@@ -244,12 +244,12 @@ impl Scene {
         let flows = FLOWS.iter().map(|(flow, _)| *flow).cycle().take(PAYMENTS);
         let mut begun = self.begin_flows(flows).await?;
         // Those that the bank decides at once run from their checkout on: they come last.
-        begun.sort_by_key(|payment| Testbed::flow_of(payment) == Flow::WithoutThreeDs);
+        begun.sort_by_key(|payment| payment.flow() == Flow::WithoutThreeDs);
         let mut tasks = JoinSet::new();
         for (place, payment) in begun.into_iter().enumerate() {
-            let stage = self.stage.clone();
+            let player = self.player.clone();
             tasks.spawn(async move {
-                let form = stage.go_to_the_bank(&payment).await?;
+                let form = player.go_to_the_bank(&payment).await?;
                 anyhow::Ok((place, (Arc::new(payment), form)))
             });
         }
@@ -264,8 +264,8 @@ impl Scene {
     async fn begin_flows(&self, flows: impl Iterator<Item = Flow>) -> Result<Vec<Begun>> {
         let mut tasks = JoinSet::new();
         for (place, flow) in flows.enumerate() {
-            let stage = self.stage.clone();
-            tasks.spawn(async move { anyhow::Ok((place, stage.begin(flow).await?)) });
+            let player = self.player.clone();
+            tasks.spawn(async move { anyhow::Ok((place, player.begin(flow).await?)) });
         }
         let mut begun = BTreeMap::new();
         while let Some(payment) = tasks.join_next().await {
@@ -279,11 +279,11 @@ impl Scene {
     fn come_back(&self, payments: &OnTheirWay) -> impl Future<Output = Result<()>> + use<> {
         let mut tasks = JoinSet::new();
         for (place, (payment, form)) in payments.iter().enumerate() {
-            let (stage, payment) = (self.stage.clone(), payment.clone());
+            let (player, payment) = (self.player.clone(), payment.clone());
             let Some(form) = form.clone() else { continue };
             tasks.spawn(async move {
                 sleep(APART * u32::try_from(place).unwrap_or(u32::MAX)).await;
-                let _ = stage.come_back(&payment, &form).await;
+                let _ = player.come_back(&payment, &form).await;
             });
         }
         async move {
@@ -350,7 +350,7 @@ impl Scene {
         loop {
             let mut still_open = Vec::new();
             for payment in open {
-                if !self.stage.is_over(payment).await? {
+                if !self.player.is_over(payment).await? {
                     still_open.push(payment);
                 }
             }
@@ -375,8 +375,8 @@ impl Scene {
         }
         let mut again = Vec::new();
         for (payment, _) in payments {
-            let flow = Testbed::flow_of(payment);
-            let end = self.stage.end_of(payment).await?;
+            let flow = payment.flow();
+            let end = self.player.end_of(payment).await?;
             let expected = FLOWS
                 .iter()
                 .find(|(of, _)| *of == flow)
@@ -386,7 +386,7 @@ impl Scene {
                 "{flow} ended as {end}: {}",
                 self.tell(payment).await?
             );
-            let findings = self.stage.examine(payment).await?;
+            let findings = self.player.examine(payment).await?;
             ensure!(findings.is_whole(), "{flow}: {findings}");
             let told = self.tell(payment).await?;
             if told.contains("FAILED") {
@@ -406,8 +406,8 @@ impl Scene {
 
     /// A payment and its attempts, in one line.
     async fn tell(&self, payment: &Begun) -> Result<String> {
-        let flow = Testbed::flow_of(payment);
-        let Some(charge) = self.stage.charge_of(payment).await? else {
+        let flow = payment.flow();
+        let Some(charge) = self.player.charge_of(payment).await? else {
             return Ok(format!("{flow}: no charge"));
         };
         let all = self.executions.list(None, ALL).await?;

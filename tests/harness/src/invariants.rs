@@ -103,7 +103,8 @@ impl Findings {
         self.problems.push(finding.into());
     }
 
-    pub(crate) fn check(&mut self, holds: bool, finding: impl FnOnce() -> String) {
+    /// Adds this one unless it holds.
+    pub fn check(&mut self, holds: bool, finding: impl FnOnce() -> String) {
         if !holds {
             self.note(finding());
         }

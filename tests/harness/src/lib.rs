@@ -1,4 +1,4 @@
-//! What tests act and look with: the shopper, the operator, the inspector, the invariants, and the proxy that spoils calls.
+//! What tests act and look with: the shopper, the operator, the inspector, the invariants, and the proxy that injects faults.
 
 pub mod audit;
 pub mod away;
@@ -7,10 +7,10 @@ pub mod call;
 pub mod counterparties;
 pub mod endpoints;
 pub mod executions;
-pub mod expected;
 pub mod fast_retries;
 pub mod fault_plan;
 pub mod fault_proxy;
+pub mod flow;
 pub mod graph;
 pub mod history;
 pub mod http;
@@ -24,10 +24,9 @@ pub mod operator;
 pub mod outputs;
 pub mod overview;
 pub mod peer_process;
+pub mod player;
 pub mod random;
 pub mod redact;
-pub mod scenario;
 pub mod shop_api;
 pub mod shopper;
-pub mod visible;
 pub mod workspace;

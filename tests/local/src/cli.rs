@@ -4,7 +4,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use payment3_bank::{CARDS, Dialect, Manner, SandboxCard};
 use payment3_harness::fault_plan::Fault;
-use payment3_harness::scenario::Flow;
+use payment3_harness::flow::Flow;
 use payment3_harness::shopper::CARD_APPROVED;
 
 /// Runs the whole payment system on this machine, pays with it, and tests it.

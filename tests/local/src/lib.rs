@@ -1,7 +1,7 @@
 //! `cargo local`: runs the whole payment system on this machine, pays with it, and tests it.
 //!
 //! The commands are thin ([`commands`]). What they do stands in the crates below: `payment3-stack` starts everything,
-//! `payment3-harness` pays as a browser would and looks at what a payment left behind, `payment3-faults` spoils calls.
+//! `payment3-harness` pays as a browser would and looks at what a payment left behind, `payment3-faults` injects faults.
 
 pub mod browser;
 pub mod cargo_deny;

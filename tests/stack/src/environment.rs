@@ -21,6 +21,7 @@ use crate::interrupt::Interrupt;
 use crate::lock::Lock;
 use crate::ministack::{self, MiniStack};
 use crate::prerequisites::{self, Port, Programs};
+use crate::provision::Notifications;
 use crate::services::Services;
 use crate::{functions, node, progress, provision, python};
 
@@ -77,15 +78,6 @@ pub enum Between {
     FaultProxy,
     /// What the caller put there, at these addresses.
     Doors(Endpoints),
-}
-
-/// When the sandbox bank sends notifications, and reconciliation runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notifications {
-    /// After every decision, as a bank does; every minute, as its schedule says.
-    Automatic,
-    /// When they are asked to, so that a test decides what happens and in which order.
-    OnDemand,
 }
 
 /// What becomes of an environment's state: payments, orders, deployment.

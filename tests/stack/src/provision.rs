@@ -10,7 +10,14 @@ use payment3_harness::{inspect, json_api};
 use payment3_shop::{OrderBook, SigningKey};
 use serde_json::json;
 
-use crate::environment::Notifications;
+/// When the sandbox bank sends notifications, and reconciliation runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notifications {
+    /// After every decision, as a bank does; every minute, as its schedule says.
+    Automatic,
+    /// When they are asked to, so that a test decides what happens and in which order.
+    OnDemand,
+}
 
 /// Orders that are always there, with owner and total.
 const SEEDED_ORDERS: [(&str, &str, &str); 2] = [

@@ -13,9 +13,10 @@ use payment3_harness::endpoints::Endpoints;
 use payment3_harness::outputs::Outputs;
 use payment3_harness::{outputs, workspace};
 use payment3_stack::cargo_programs::CARGO_DENY;
-use payment3_stack::environment::{Between, Environment, Notifications, Options, State};
+use payment3_stack::environment::{Between, Environment, Options, State};
 use payment3_stack::interrupt::{Interrupt, Interrupted};
 use payment3_stack::process::Tool;
+use payment3_stack::provision::Notifications;
 use payment3_stack::{deploy, functions, node, prerequisites, progress};
 
 use crate::cli::{BenchPart, Part, Test};

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 use payment3_harness::workspace;
-use payment3_stack::environment::{Between, Environment, Notifications, Options, State};
+use payment3_stack::environment::{Between, Environment, Options, State};
 use payment3_stack::interrupt::Interrupt;
 use payment3_stack::progress;
+use payment3_stack::provision::Notifications;
 
 use crate::cli::Up;
 

@@ -8,13 +8,12 @@ use aws_sdk_sfn::error::SdkError;
 use aws_sdk_sfn::types::ExecutionStatus;
 use payment3_activities::domain::ids::ChargeId;
 use payment3_activities::executions::execution_name;
+use payment3_harness::aws::Aws;
+use payment3_harness::executions::Executions;
+use payment3_harness::invariants::{End, Ended, Findings};
+use payment3_harness::logs;
+use payment3_harness::outputs::Outputs;
 use serde_json::Value;
-
-use crate::aws::Aws;
-use crate::executions::Executions;
-use crate::invariants::{End, Ended, Findings};
-use crate::logs;
-use crate::outputs::Outputs;
 
 /// What an attempt ends with that leaves the payment to the next one.
 const GOES_ON: [&str; 3] = ["awaitingBank", "handedOver", "alreadyProcessed"];

@@ -1,9 +1,8 @@
-//! The flows, played to their end: the shopper, the bank and the schedule, all as patient as they are in life. Nobody here
-//! knows which call is spoilt, and there is nobody who starts anything again by hand.
+//! Plays payments to their end: the shopper, the bank and the schedule, all as patient as they are in life. None of them knows
+//! which call gets a fault, and nobody starts anything again by hand.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use payment3_activities::domain::ids::ChargeId;
@@ -13,18 +12,14 @@ use url::Url;
 use crate::audit::Used;
 use crate::aws::Aws;
 use crate::counterparties::Counterparties;
-use crate::expected::{Expected, Spoilt};
-use crate::fault_plan::{Fault, FaultPlan, FaultPlans, Step};
+use crate::fault_plan::{FaultPlan, FaultPlans};
+use crate::flow::Flow;
 use crate::inspect::Inspector;
-use crate::invariants::{self, End, Findings, Subject};
+use crate::invariants::{self, Findings, Subject};
 use crate::operator::Operator;
 use crate::outputs::Outputs;
-use crate::peer_process;
 use crate::shop_api::{NewOrder, Order, Recipient};
-use crate::shopper::{
-    self, CARD_APPROVED, CARD_DECLINED, CARD_WITHOUT_3DS, Next, OTHER_CARD_APPROVED, ReturnForm,
-};
-use crate::visible::{self, Seen};
+use crate::shopper::{self, CARD_APPROVED, Next, OTHER_CARD_APPROVED, ReturnForm};
 use crate::{logs, random};
 
 /// How long an execution may take: a late call to the bank alone takes 15 s, and what is retried takes it again.
@@ -33,9 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(240);
 const FORM_TRIES: usize = 3;
 /// How often a browser or the bank repeats a call that failed.
 const CALL_TRIES: usize = 3;
-
-/// Which of the updates of ensure-kbank-user saves the customer; the first is the claim.
-const NOTES_CUSTOMER: usize = 2;
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -50,77 +42,6 @@ const AGES: [i64; 6] = [
     9 * DAY,
 ];
 
-/// What happens, up to the point where nothing more comes by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-pub enum Flow {
-    /// Flow 1: a new user pays, and the browser returns.
-    NewUser,
-    /// The same, and the bank notifies instead of the browser.
-    Notified,
-    /// Flow 2: a known user pays with another card.
-    KnownUser,
-    /// Flow 3: the card is declined.
-    Declined,
-    /// Flow 4: a new user verifies a card (`ADDCARD`).
-    Verification,
-    /// The order is deleted while the shopper is at the bank: void.
-    OrderGone,
-    /// The same, and the bank has settled: refund.
-    OrderGoneSettled,
-    /// Two cards pay one order at the same time; the faults are the first one's.
-    TwoCards,
-    /// The bank decides at once, without 3-D Secure.
-    WithoutThreeDs,
-    /// Neither the browser nor the bank calls back.
-    NothingCalledBack,
-    /// Somebody calls back twice before the shopper has passed 3-D Secure, while the first one's execution waits for the bank.
-    EarlyCallback,
-}
-
-impl Flow {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::NewUser,
-        Self::Notified,
-        Self::KnownUser,
-        Self::Declined,
-        Self::Verification,
-        Self::OrderGone,
-        Self::OrderGoneSettled,
-        Self::TwoCards,
-        Self::WithoutThreeDs,
-        Self::NothingCalledBack,
-        Self::EarlyCallback,
-    ];
-
-    fn card(self) -> &'static str {
-        match self {
-            Self::KnownUser => OTHER_CARD_APPROVED,
-            Self::Declined => CARD_DECLINED,
-            Self::WithoutThreeDs => CARD_WITHOUT_3DS,
-            _ => CARD_APPROVED,
-        }
-    }
-}
-
-impl fmt::Display for Flow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::NewUser => "1 new user",
-            Self::Notified => "1 new user, notified",
-            Self::KnownUser => "2 known user",
-            Self::Declined => "3 declined",
-            Self::Verification => "4 verification",
-            Self::OrderGone => "order gone",
-            Self::OrderGoneSettled => "order gone, settled",
-            Self::TwoCards => "two cards",
-            Self::WithoutThreeDs => "without 3-D Secure",
-            Self::NothingCalledBack => "nothing called back",
-            Self::EarlyCallback => "early callback",
-        })
-    }
-}
-
 /// What the functions' processes have behind them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -130,27 +51,9 @@ pub enum Start {
     Cold,
 }
 
-/// How a flow came out.
-#[derive(Debug)]
-pub struct Played {
-    /// The calls that were made.
-    pub steps: Vec<Step>,
-    /// Whether the planned fault struck.
-    pub struck: bool,
-    /// Whether the shopper saw errors only, and left.
-    pub left: bool,
-    /// What is not as it must be in the end.
-    pub findings: Findings,
-    /// The executions of all its payments.
-    pub executions: Vec<Seen>,
-    /// From the fault, or the start where none was planned, until everything was at its end.
-    pub took: Duration,
-}
-
 /// Plays flows in one environment.
 #[derive(Debug, Clone)]
-pub struct Testbed {
-    aws: Aws,
+pub struct Player {
     outputs: Outputs,
     look: Inspector,
     operator: Operator,
@@ -179,7 +82,7 @@ struct Payment {
     key: String,
 }
 
-impl Testbed {
+impl Player {
     /// Plays in the environment with these outputs, behind a proxy that watches these payments.
     pub fn new(outputs: &Outputs, fault_plans: &FaultPlans) -> Self {
         let aws = Aws::at(&outputs.aws_endpoint);
@@ -187,11 +90,15 @@ impl Testbed {
             look: Inspector::new(&aws, outputs),
             operator: Operator::of(&aws, outputs),
             counterparties: Counterparties::of(&aws, outputs),
-            aws,
             outputs: outputs.clone(),
             fault_plans: fault_plans.clone(),
             used: Arc::default(),
         }
+    }
+
+    /// The environment it plays in.
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
     }
 
     /// What all payments until now used.
@@ -201,64 +108,6 @@ impl Testbed {
 
     fn used(&self) -> MutexGuard<'_, Used> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Plays a flow to its end, with one fault or none, and judges how it ended.
-    ///
-    /// # Errors
-    /// Something is wrong that is no finding: an environment that does not answer, an execution that does not end.
-    pub async fn play(
-        &self,
-        flow: Flow,
-        start: Start,
-        spoilt: Option<Spoilt<'_>>,
-    ) -> Result<Played> {
-        let mut begun = self.begin(flow).await?;
-        let scope = self.watch(&begun, start);
-        if start == Start::Cold {
-            for function in peer_process::running(&self.outputs.branch) {
-                function.kill()?;
-            }
-        }
-        let started = Instant::now();
-        if let Some(spoilt) = spoilt {
-            scope.plan(spoilt.step.clone(), spoilt.fault);
-            begun.subject.orphans_allowed = usize::from(may_orphan_a_customer(spoilt));
-            begun.orphan_is_found_later = spoilt.fault == Fault::Away;
-        }
-        let rival_pays = async {
-            match &begun.rival {
-                Some((payment, form)) => {
-                    self.call_back(form).await;
-                    self.finish_payment(payment, || {}).await
-                }
-                None => Ok(()),
-            }
-        };
-        let pays = async {
-            let shopper = self.pay(&begun).await?;
-            // What is away comes back once nothing goes on any more: the next round of reconciliation must do.
-            self.finish_payment(&begun.payment, || scope.heal()).await?;
-            Ok(shopper)
-        };
-        let (shopper, ()) = tokio::try_join!(pays, rival_pays)?;
-        let (steps, struck) = (scope.steps(), scope.struck());
-        let took = struck.unwrap_or(started).elapsed();
-        let mut findings = self.examine(&begun).await?;
-        begun.judge(&Expected::of(flow, spoilt), &mut findings);
-        let mut executions = Vec::new();
-        for ended in findings.ended.clone() {
-            let seen = visible::check(&self.aws, &self.outputs, &ended, &mut findings).await?;
-            executions.extend(seen);
-        }
-        Ok(Played {
-            steps,
-            struck: struck.is_some(),
-            left: shopper == Shopper::Left,
-            findings,
-            executions,
-            took,
-        })
     }
 
     /// Everything before the payment: the order, the card, a known user's first payment.
@@ -310,6 +159,30 @@ impl Testbed {
         self.finish_payment(&begun.payment, || {}).await
     }
 
+    /// Pays, and lets the schedule bring the payment to its end. `at_rest` is called whenever nothing goes on. The other card for the
+    /// same order, if there is one, is paid with at the same time.
+    ///
+    /// # Errors
+    /// As [`Player::finish`].
+    pub async fn pay_to_the_end(&self, begun: &Begun, at_rest: impl Fn()) -> Result<Shopper> {
+        let rival_pays = async {
+            match &begun.rival {
+                Some((payment, form)) => {
+                    self.call_back(form).await;
+                    self.finish_payment(payment, || {}).await
+                }
+                None => Ok(()),
+            }
+        };
+        let pays = async {
+            let shopper = self.pay(begun).await?;
+            self.finish_payment(&begun.payment, at_rest).await?;
+            Ok(shopper)
+        };
+        let (shopper, ()) = tokio::try_join!(pays, rival_pays)?;
+        Ok(shopper)
+    }
+
     /// Whether nothing is left to do for a payment.
     ///
     /// # Errors
@@ -351,11 +224,6 @@ impl Testbed {
             .and_then(|record| record["chargeId"].as_str());
         let lines = logs::lines_with(&self.outputs, "ensure-kbank-user", "orphan customer").await?;
         Ok(charge.is_some_and(|charge| lines.iter().any(|line| line.contains(charge))))
-    }
-
-    /// Which flow it is.
-    pub fn flow_of(begun: &Begun) -> Flow {
-        begun.flow
     }
 
     /// The bank's charge of a payment, once its record has it.
@@ -604,28 +472,28 @@ pub enum Shopper {
 }
 
 impl Begun {
-    /// Judges how all of its payments ended; `expected` is the end of the one that is played.
-    pub fn judge(&self, expected: &Expected, findings: &mut Findings) {
-        let earlier = Expected::of(Flow::NewUser, None);
-        let rival = Expected::of_rival();
-        for ended in findings.ended.clone() {
-            let is = |payment: Option<&Payment>| {
-                payment.is_some_and(|payment| payment.token == ended.token)
-            };
-            let expected = if is(self.earlier.as_ref()) {
-                &earlier
-            } else if is(self.rival.as_ref().map(|(payment, _)| payment)) {
-                &rival
-            } else {
-                expected
-            };
-            expected.judge(&ended, findings);
-        }
-        if self.rival.is_some() {
-            let ended = findings.ended.iter();
-            let paid = ended.filter(|ended| ended.end == Some(End::Paid)).count();
-            findings.check(paid == 1, || format!("{paid} of two cards paid the order"));
-        }
+    /// Which flow it is.
+    pub fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// The token of a known user's first payment.
+    pub fn earlier_token(&self) -> Option<&str> {
+        self.earlier.as_ref().map(|payment| payment.token.as_str())
+    }
+
+    /// The token of the other card for the same order.
+    pub fn rival_token(&self) -> Option<&str> {
+        self.rival
+            .as_ref()
+            .map(|(payment, _)| payment.token.as_str())
+    }
+
+    /// Lets the payment leave one customer at the bank whom nothing points at. `found_later`: no log tells of it until the owner
+    /// pays again.
+    pub fn allow_orphan(&mut self, found_later: bool) {
+        self.subject.orphans_allowed = 1;
+        self.orphan_is_found_later = found_later;
     }
 }
 
@@ -647,19 +515,6 @@ impl Subject {
         }
         self.tokens.push(payment.token.clone());
     }
-}
-
-/// The bank has no way to ask for a customer whose creation was not answered; nor has a process that dies between the
-/// answer and its note of it, or cannot write it. The last is told of by the owner's next payment: nothing took the claim over.
-fn may_orphan_a_customer(spoilt: Spoilt<'_>) -> bool {
-    let Spoilt { step, fault, .. } = spoilt;
-    let is = |operation, nth| {
-        step.call.function == "ensure-kbank-user"
-            && step.call.operation == operation
-            && step.nth == nth
-    };
-    (is("POST customer", 1) && fault.loses_the_answer())
-        || (is("UpdateItem", NOTES_CUSTOMER) && matches!(fault, Fault::KilledBefore | Fault::Away))
 }
 
 fn is_verification(order: &Order) -> bool {

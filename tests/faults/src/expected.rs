@@ -1,13 +1,13 @@
-//! How every payment of the matrix must end: what its flow ends with, whatever call is spoilt. The few faults that change
+//! How every payment of the matrix must end: what its flow ends with, whichever call gets the fault. The few faults that change
 //! the end honestly are rules here, each with its reason.
 
-use crate::fault_plan::{Fault, Step};
-use crate::invariants::{End, Ended, Findings};
-use crate::scenario::Flow;
+use payment3_harness::fault_plan::{Fault, Step};
+use payment3_harness::flow::Flow;
+use payment3_harness::invariants::{End, Ended, Findings};
 
-/// Which call is spoilt, and how.
+/// A fault, and the call that gets it.
 #[derive(Debug, Clone, Copy)]
-pub struct Spoilt<'a> {
+pub struct Injected<'a> {
     /// The call.
     pub step: &'a Step,
     /// Whether the bank has been asked for the charge before it.
@@ -41,7 +41,7 @@ enum Card {
 
 /// A fault that changes how a payment ends.
 struct Rule {
-    holds: fn(Flow, Spoilt<'_>) -> bool,
+    holds: fn(Flow, Injected<'_>) -> bool,
     end: End,
     because: &'static str,
 }
@@ -57,19 +57,19 @@ const READS_ADDRESS: usize = 3;
 /// The rules. In all of them the shopper saw errors only, and left without having passed 3-D Secure.
 const RULES: [Rule; 5] = [
     Rule {
-        holds: |_, spoilt| {
-            spoilt.is(CHECKOUT, "TransactWriteItems")
-                && !spoilt.after_charge
-                && spoilt.fault == Fault::KilledAfter
+        holds: |_, injected| {
+            injected.is(CHECKOUT, "TransactWriteItems")
+                && !injected.after_charge
+                && injected.fault == Fault::KilledAfter
         },
         end: End::NotCharged,
         because: "the record was stored and its process died: whoever finds it cannot know that the bank was not asked",
     },
     Rule {
-        holds: |_, spoilt| {
-            spoilt.is(CHECKOUT, CHARGE)
+        holds: |_, injected| {
+            injected.is(CHECKOUT, CHARGE)
                 && matches!(
-                    spoilt.fault,
+                    injected.fault,
                     Fault::Refused | Fault::Error | Fault::KilledBefore
                 )
         },
@@ -77,29 +77,29 @@ const RULES: [Rule; 5] = [
         because: "nobody can know that the bank did nothing, and a token is never charged twice",
     },
     Rule {
-        holds: |_, spoilt| {
-            spoilt.step.call.function == CHECKOUT
-                && !spoilt.after_charge
-                && spoilt.fault == Fault::Away
+        holds: |_, injected| {
+            injected.step.call.function == CHECKOUT
+                && !injected.after_charge
+                && injected.fault == Fault::Away
         },
         end: End::NotCharged,
         because: "what checkout needs was away for longer than the shopper tried",
     },
     Rule {
-        holds: |flow, spoilt| {
-            spoilt.step.call.function == CHECKOUT
-                && spoilt.after_charge
-                && spoilt.fault == Fault::Away
+        holds: |flow, injected| {
+            injected.step.call.function == CHECKOUT
+                && injected.after_charge
+                && injected.fault == Fault::Away
                 && flow != Flow::WithoutThreeDs
         },
         end: End::Abandoned,
         because: "what checkout needs was away for longer than the shopper tried to get to 3-D Secure",
     },
     Rule {
-        holds: |flow, spoilt| {
-            spoilt.step.call.function == CHECKOUT
-                && spoilt.after_charge
-                && spoilt.fault == Fault::Away
+        holds: |flow, injected| {
+            injected.step.call.function == CHECKOUT
+                && injected.after_charge
+                && injected.fault == Fault::Away
                 && flow == Flow::WithoutThreeDs
         },
         end: End::Paid,
@@ -107,20 +107,21 @@ const RULES: [Rule; 5] = [
     },
 ];
 
-impl Spoilt<'_> {
+impl Injected<'_> {
     fn is(&self, function: &str, operation: &str) -> bool {
         self.step.call.function == function && self.step.call.operation == operation
     }
 }
 
 impl Expected {
-    /// How the payment of a flow must end, with one call spoilt or none.
-    pub fn of(flow: Flow, spoilt: Option<Spoilt<'_>>) -> Self {
-        let rule = spoilt.and_then(|spoilt| RULES.iter().find(|rule| (rule.holds)(flow, spoilt)));
+    /// How the payment of a flow must end, with a fault in one call or in none.
+    pub fn of(flow: Flow, injected: Option<Injected<'_>>) -> Self {
+        let rule =
+            injected.and_then(|injected| RULES.iter().find(|rule| (rule.holds)(flow, injected)));
         Self {
             ends: rule.map_or_else(|| ends(flow).to_vec(), |rule| vec![rule.end]),
             because: rule.map(|rule| rule.because),
-            card: spoilt.map_or(Card::AsUsual, card),
+            card: injected.map_or(Card::AsUsual, card),
         }
     }
 
@@ -171,12 +172,12 @@ impl Expected {
 
 /// What becomes of a card. It is tried for half an hour, as its token lives for ten minutes; then the payment goes on
 /// without it.
-fn card(spoilt: Spoilt<'_>) -> Card {
-    let function = spoilt.step.call.function.as_str();
-    match (function, spoilt.step.call.operation.as_str()) {
-        _ if spoilt.fault != Fault::Away => Card::AsUsual,
+fn card(injected: Injected<'_>) -> Card {
+    let function = injected.step.call.function.as_str();
+    match (function, injected.step.call.operation.as_str()) {
+        _ if injected.fault != Fault::Away => Card::AsUsual,
         (ADDS_CARD, "UpdateItem") => Card::FailedUnnoted,
-        (CUSTOMER, "GetItem") if spoilt.step.nth == READS_ADDRESS => Card::AsUsualOrFailed,
+        (CUSTOMER, "GetItem") if injected.step.nth == READS_ADDRESS => Card::AsUsualOrFailed,
         (CUSTOMER | ADDS_CARD, _) => Card::Failed,
         _ => Card::AsUsual,
     }
@@ -202,7 +203,7 @@ fn ends(flow: Flow) -> &'static [End] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::CallName;
+    use payment3_harness::call::CallName;
 
     fn ended(end: Option<End>, card_saved: bool) -> Ended {
         Ended {
@@ -230,12 +231,12 @@ mod tests {
             },
             nth: 1,
         };
-        let spoilt = Spoilt {
+        let injected = Injected {
             step: &step,
             after_charge,
             fault,
         };
-        Expected::of(flow, Some(spoilt))
+        Expected::of(flow, Some(injected))
     }
 
     #[test]

@@ -1,0 +1,116 @@
+//! One flow, played with a fault in one call or with none, and judged.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use payment3_harness::aws::Aws;
+use payment3_harness::fault_plan::{Fault, Step};
+use payment3_harness::flow::Flow;
+use payment3_harness::invariants::{End, Findings};
+use payment3_harness::peer_process;
+use payment3_harness::player::{Begun, Player, Shopper, Start};
+
+use crate::expected::{Expected, Injected};
+use crate::visible::{self, Seen};
+
+/// Which of the updates of ensure-kbank-user saves the customer; the first is the claim.
+const NOTES_CUSTOMER: usize = 2;
+
+/// How a flow came out.
+#[derive(Debug)]
+pub struct Played {
+    /// The calls that were made.
+    pub steps: Vec<Step>,
+    /// Whether the planned fault struck.
+    pub struck: bool,
+    /// Whether the shopper saw errors only, and left.
+    pub left: bool,
+    /// What is not as it must be in the end.
+    pub findings: Findings,
+    /// The executions of all its payments.
+    pub executions: Vec<Seen>,
+    /// From the fault, or the start where none was planned, until everything was at its end.
+    pub took: Duration,
+}
+
+/// Plays a flow to its end, with one fault or none, and judges how it ended.
+///
+/// # Errors
+/// Something is wrong that is no finding: an environment that does not answer, an execution that does not end.
+pub async fn play(
+    player: &Player,
+    flow: Flow,
+    start: Start,
+    injected: Option<Injected<'_>>,
+) -> Result<Played> {
+    let outputs = player.outputs();
+    let mut begun = player.begin(flow).await?;
+    let plan = player.watch(&begun, start);
+    if start == Start::Cold {
+        for function in peer_process::running(&outputs.branch) {
+            function.kill()?;
+        }
+    }
+    let started = Instant::now();
+    if let Some(injected) = injected {
+        plan.plan(injected.step.clone(), injected.fault);
+        if may_orphan_a_customer(injected) {
+            begun.allow_orphan(injected.fault == Fault::Away);
+        }
+    }
+    // What is away comes back once nothing goes on any more: the next round of reconciliation must do.
+    let shopper = player.pay_to_the_end(&begun, || plan.heal()).await?;
+    let (steps, struck) = (plan.steps(), plan.struck());
+    let took = struck.unwrap_or(started).elapsed();
+    let mut findings = player.examine(&begun).await?;
+    judge(&begun, &Expected::of(flow, injected), &mut findings);
+    let aws = Aws::at(&outputs.aws_endpoint);
+    let mut executions = Vec::new();
+    for ended in findings.ended.clone() {
+        let seen = visible::check(&aws, outputs, &ended, &mut findings).await?;
+        executions.extend(seen);
+    }
+    Ok(Played {
+        steps,
+        struck: struck.is_some(),
+        left: shopper == Shopper::Left,
+        findings,
+        executions,
+        took,
+    })
+}
+
+/// Judges how all payments of a flow ended; `expected` is the end of the one that is played.
+pub fn judge(begun: &Begun, expected: &Expected, findings: &mut Findings) {
+    let earlier = Expected::of(Flow::NewUser, None);
+    let rival = Expected::of_rival();
+    for ended in findings.ended.clone() {
+        let token = Some(ended.token.as_str());
+        let expected = if token == begun.earlier_token() {
+            &earlier
+        } else if token == begun.rival_token() {
+            &rival
+        } else {
+            expected
+        };
+        expected.judge(&ended, findings);
+    }
+    if begun.rival_token().is_some() {
+        let ended = findings.ended.iter();
+        let paid = ended.filter(|ended| ended.end == Some(End::Paid)).count();
+        findings.check(paid == 1, || format!("{paid} of two cards paid the order"));
+    }
+}
+
+/// The bank has no way to ask for a customer whose creation was not answered; nor has a process that dies between the
+/// answer and its note of it, or cannot write it. The last is told of by the owner's next payment: nothing took the claim over.
+fn may_orphan_a_customer(injected: Injected<'_>) -> bool {
+    let Injected { step, fault, .. } = injected;
+    let is = |operation, nth| {
+        step.call.function == "ensure-kbank-user"
+            && step.call.operation == operation
+            && step.nth == nth
+    };
+    (is("POST customer", 1) && fault.loses_the_answer())
+        || (is("UpdateItem", NOTES_CUSTOMER) && matches!(fault, Fault::KilledBefore | Fault::Away))
+}

@@ -1,0 +1,88 @@
+//! What the bank decided, in one direction only.
+
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+
+use super::super::TableError;
+use super::super::item::s;
+use super::{Records, transact_update};
+use crate::clock;
+use crate::domain::charge::{Outcome, TransactionState};
+use crate::domain::ids::RecordKey;
+use crate::domain::payment::Payment;
+impl Records {
+    /// For a transaction: the bank's decision. Holds only as the one direction allows: pending becomes anything, a
+    /// decline may turn into a late authorisation, money that was ours may go back, and paid never becomes declined. A
+    /// refund may be a partial one, made by hand at the bank: it counts as the money's return only where we asked for it.
+    #[must_use]
+    pub fn outcome_update(
+        &self,
+        payment: &Payment,
+        outcome: Outcome,
+        state: &TransactionState,
+    ) -> TransactWriteItem {
+        let refunded = *state == TransactionState::RefundSent;
+        let before = match outcome {
+            // Money that is ours is never recorded where nobody looks any more: see `open_for_payment`.
+            Outcome::Paid => {
+                "(outcome IN (:pending, :outcome) OR (outcome = :declined AND attribute_exists(openShard)))"
+            }
+            Outcome::Declined => "outcome IN (:pending, :outcome)",
+            Outcome::Returned if refunded => {
+                "outcome IN (:pending, :paid, :outcome) \
+                 AND (resolution = :reversed OR (resolution = :reversing AND attribute_exists(refundAskedAt)))"
+            }
+            Outcome::Returned => {
+                "outcome IN (:pending, :paid, :outcome) AND (attribute_not_exists(resolution) OR resolution <> :orderPaid)"
+            }
+        };
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .key("tokenId", s(payment.record_key.as_str()))
+            .update_expression(
+                "SET outcome = :outcome, #status = :isPaid, decidedAt = if_not_exists(decidedAt, :now) \
+                 REMOVE unknownSince",
+            )
+            .condition_expression(format!("chargeId = :charge AND {before}"))
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":charge", s(payment.charge_id.as_str()))
+            .expression_attribute_values(":outcome", s(outcome.as_str()))
+            .expression_attribute_values(":pending", s("pending"))
+            .expression_attribute_values(
+                ":isPaid",
+                AttributeValue::Bool(outcome == Outcome::Paid),
+            )
+            .expression_attribute_values(":now", s(clock::now()));
+        update = match outcome {
+            Outcome::Paid => update.expression_attribute_values(":declined", s("declined")),
+            Outcome::Declined => update,
+            Outcome::Returned if refunded => update
+                .expression_attribute_values(":paid", s("paid"))
+                .expression_attribute_values(":reversing", s("reversing"))
+                .expression_attribute_values(":reversed", s("reversed")),
+            Outcome::Returned => update
+                .expression_attribute_values(":paid", s("paid"))
+                .expression_attribute_values(":orderPaid", s("orderPaid")),
+        };
+        transact_update(update)
+    }
+
+    /// Closes the copy of a record that another stack has claimed first.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn close_handled_elsewhere(&self, key: &RecordKey) -> Result<(), TableError> {
+        self.update_if(
+            "close the copy of the payment record",
+            key.as_str(),
+            "SET closedAt = :now, closedAs = :elsewhere REMOVE openShard, lookAgainAt, #token",
+            "attribute_exists(openShard) AND outcome = :pending",
+            [
+                (":now", Some(s(clock::now()))),
+                (":elsewhere", Some(s("handledElsewhere"))),
+                (":pending", Some(s("pending"))),
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+}

@@ -7,8 +7,8 @@ use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use jiff::Timestamp;
 
 use super::TableError;
-use super::item::{Item, integer, n, s, string};
-use super::records::transact_update;
+use super::item::{Item, get_item, integer, n, s, string};
+use super::write::transact_update;
 use crate::clock;
 use crate::domain::ids::{ChargeId, OrderId, RecordKey};
 use crate::domain::money::Satang;
@@ -131,16 +131,14 @@ impl CheckStatus {
     /// # Errors
     /// [`TableError`].
     pub async fn row(&self, order: &OrderId) -> Result<Row, TableError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("orderId", s(order.as_str()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(TableError::unavailable("read the check status"))?;
-        Ok(output.item.as_ref().map(Row::read).unwrap_or_default())
+        let item = get_item(
+            &self.client,
+            &self.table,
+            ("orderId", order.as_str()),
+            "read the check status",
+        )
+        .await?;
+        Ok(item.as_ref().map(Row::read).unwrap_or_default())
     }
 
     /// For a transaction with a new record: the bank is being asked for it. Holds unless it is being asked for another one

@@ -1,15 +1,38 @@
-//! Reads attributes tolerantly: the same fact may be stored as a string, a number or a boolean.
+//! Reads items, and their attributes tolerantly: the same fact may be stored as a string, a number or a boolean.
 
 use std::collections::{BTreeMap, HashMap};
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::TableError;
 use crate::domain::money::Satang;
 
 /// An item, or a map inside one.
 pub type Item = HashMap<String, AttributeValue>;
+
+/// Reads an item by its key, strongly consistent; `None` where there is none.
+///
+/// # Errors
+/// [`TableError`].
+pub(super) async fn get_item(
+    client: &Client,
+    table: &str,
+    (name, key): (&str, &str),
+    operation: &'static str,
+) -> Result<Option<Item>, TableError> {
+    let output = client
+        .get_item()
+        .table_name(table)
+        .key(name, s(key))
+        .consistent_read(true)
+        .send()
+        .await
+        .map_err(TableError::unavailable(operation))?;
+    Ok(output.item)
+}
 
 /// A non-empty string.
 #[must_use]

@@ -1,12 +1,12 @@
 //! kbank-user-mapping: which customer at the bank holds the saved cards of an owner. Hash key `ownerId`.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValue;
 
 use super::TableError;
-use super::item::{Item, n, s, string};
+use super::item::{Item, get_item, n, s, string};
+use super::write::condition_held;
 use crate::clock;
 use crate::domain::ids::{ChargeId, CustomerId, OwnerId};
 
@@ -54,16 +54,14 @@ impl Mapping {
     /// # Errors
     /// [`TableError`].
     pub async fn get(&self, owner: &OwnerId) -> Result<Option<Mapped>, TableError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("ownerId", s(owner.as_str()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(TableError::unavailable("read the user mapping"))?;
-        Ok(output.item.as_ref().and_then(Mapped::read))
+        let item = get_item(
+            &self.client,
+            &self.table,
+            ("ownerId", owner.as_str()),
+            "read the user mapping",
+        )
+        .await?;
+        Ok(item.as_ref().and_then(Mapped::read))
     }
 
     /// Claims the right to create the owner's customer for one execution: the same one may claim again, as after a crash,
@@ -74,10 +72,7 @@ impl Mapping {
     pub async fn claim(&self, owner: &OwnerId, execution: &str) -> Result<Claim, TableError> {
         let now = clock::now_seconds();
         let result = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("ownerId", s(owner.as_str()))
+            .update(owner)
             .update_expression("SET claimedBy = :execution, claimedAt = :now")
             .condition_expression(
                 "attribute_not_exists(kbank_id) AND \
@@ -111,11 +106,7 @@ impl Mapping {
         charge: &ChargeId,
         customer: &CustomerId,
     ) -> Result<bool, TableError> {
-        let result = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("ownerId", s(owner.as_str()))
+        let result = self.update(owner)
             .update_expression(
                 "SET kbank_id = :customer, createdByCharge = :charge, createdAt = :now REMOVE claimedBy, claimedAt",
             )
@@ -135,16 +126,20 @@ impl Mapping {
     /// [`TableError`].
     pub async fn release(&self, owner: &OwnerId, execution: &str) -> Result<(), TableError> {
         let result = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("ownerId", s(owner.as_str()))
+            .update(owner)
             .update_expression("REMOVE claimedBy, claimedAt")
             .condition_expression("attribute_not_exists(kbank_id) AND claimedBy = :execution")
             .expression_attribute_values(":execution", s(execution))
             .send()
             .await;
-        condition_held(result, "release the user mapping").map(|_| ())
+        condition_held(result, "release the user mapping").map(drop)
+    }
+
+    fn update(&self, owner: &OwnerId) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key("ownerId", s(owner.as_str()))
     }
 }
 
@@ -156,18 +151,5 @@ impl Mapped {
             customer: CustomerId::new(string(item, "kbank_id")?).ok()?,
             created_by: string(item, "createdByCharge").and_then(|id| ChargeId::new(id).ok()),
         })
-    }
-}
-
-fn condition_held<T, R>(
-    result: Result<T, SdkError<UpdateItemError, R>>,
-    operation: &'static str,
-) -> Result<bool, TableError> {
-    match result {
-        Ok(_) => Ok(true),
-        Err(error) => match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-            _ => Err(TableError::unavailable(operation)(error)),
-        },
     }
 }

@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::TableError;
-use super::item::{Item, baht, boolean, identifier, is_blank, json_text, map, n, s, string};
-use super::records::transact_update;
+use super::item::{
+    Item, baht, boolean, get_item, identifier, is_blank, json_text, map, n, s, string,
+};
+use super::write::transact_update;
 use crate::clock;
 use crate::domain::ids::{ChargeId, OrderId, OwnerId};
 use crate::domain::money::Satang;
@@ -214,16 +216,14 @@ impl Orders {
     }
 
     async fn item(&self, id: &OrderId) -> Result<Option<Item>, TableError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("orderId", s(id.as_str()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(TableError::unavailable("read the order"))?;
-        Ok(output.item)
+        let item = get_item(
+            &self.client,
+            &self.table,
+            ("orderId", id.as_str()),
+            "read the order",
+        )
+        .await?;
+        Ok(item)
     }
 
     /// For a transaction: the order is paid by `charge`. Holds only if all that paying reads of the order is still exactly

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 
 use super::item::{n, s};
-use super::records::transact_update;
+use super::write::transact_update;
 use crate::clock;
 use crate::domain::charge::Outcome;
 use crate::domain::payment::Payment;

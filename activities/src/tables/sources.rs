@@ -13,7 +13,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use super::TableError;
 use super::item::{Item, baht, boolean, identifier, integer, n, s, string};
 use super::orders::Orders;
-use super::records::{FIRST_LOOK_AFTER, Record, Records, Resolution, transact_update};
+use super::records::{FIRST_LOOK_AFTER, Record, Records, Resolution, unreadable};
+use super::write::transact_update;
 use crate::clock;
 use crate::domain::charge::Outcome;
 use crate::domain::checkout::VERIFICATION_AMOUNT;
@@ -21,8 +22,6 @@ use crate::domain::ids::{CardToken, ChargeId, OrderId, OwnerId, RecordKey};
 use crate::domain::money::Satang;
 use crate::domain::payment::{Origin, Purpose};
 use crate::failure::Failure;
-
-const TABLE: &str = "card-payment-record";
 
 /// A record that nobody else has claimed.
 const CLAIMABLE: &str =
@@ -126,14 +125,10 @@ impl Foreign {
     /// # Errors
     /// [`TableError::Unreadable`] naming an attribute that a payment cannot do without.
     pub fn read(item: Item, origin: Origin) -> Result<Self, TableError> {
-        let missing = |attribute| TableError::Unreadable {
-            table: TABLE,
-            attribute,
-        };
         let old_layout = !Record::is_current(&item);
-        let id = string(&item, "tokenId").ok_or_else(|| missing("tokenId"))?;
+        let id = string(&item, "tokenId").ok_or_else(|| unreadable("tokenId"))?;
         let token = if old_layout {
-            Some(CardToken::new(id).map_err(|_| missing("tokenId"))?)
+            Some(CardToken::new(id).map_err(|_| unreadable("tokenId"))?)
         } else {
             string(&item, "token").and_then(|token| CardToken::new(token).ok())
         };
@@ -148,7 +143,7 @@ impl Foreign {
             source_key,
             order_id: identifier(&item, "orderId")
                 .and_then(|id| OrderId::new(id).ok())
-                .ok_or_else(|| missing("orderId"))?,
+                .ok_or_else(|| unreadable("orderId"))?,
             owner_id: owner.and_then(|id| OwnerId::new(id).ok()),
             amount: integer(&item, "amountSatang")
                 .and_then(|satang| Satang::new(satang).ok())
@@ -162,7 +157,7 @@ impl Foreign {
             },
             charge_id: string(&item, "chargeId")
                 .and_then(|id| ChargeId::new(id).ok())
-                .ok_or_else(|| missing("chargeId"))?,
+                .ok_or_else(|| unreadable("chargeId"))?,
             handled_by: string(&item, "handledBy").map(str::to_owned),
             key,
             token,
@@ -411,7 +406,7 @@ impl Sources {
             .own
             .update_if(
                 "claim the payment record",
-                record.key.as_str(),
+                &record.key,
                 "SET handledBy = :branch",
                 CLAIMABLE,
                 [(":branch", Some(s(&self.branch)))],
@@ -482,10 +477,7 @@ fn original<'a>(
         None if old_layout => string(copy, "token"),
         None => Some(key.as_str()),
     };
-    let source_key = source_key.ok_or(TableError::Unreadable {
-        table: TABLE,
-        attribute: "sourceKey",
-    })?;
+    let source_key = source_key.ok_or_else(|| unreadable("sourceKey"))?;
     Ok(Some((table, source_key, old_layout)))
 }
 
@@ -502,13 +494,9 @@ async fn completed(foreign: &Foreign, orders: &Orders) -> Result<(OwnerId, Satan
         }
         Purpose::Order => {}
     }
-    let missing = |attribute| TableError::Unreadable {
-        table: TABLE,
-        attribute,
-    };
     Ok((
-        owner.ok_or_else(|| missing("ownerId"))?,
-        amount.ok_or_else(|| missing("amount"))?,
+        owner.ok_or_else(|| unreadable("ownerId"))?,
+        amount.ok_or_else(|| unreadable("amount"))?,
     ))
 }
 

@@ -6,13 +6,13 @@
 use futures_util::future::join_all;
 
 use super::pending::Word;
-use super::{DAY, Done, HOUR, MINUTE, Run, age, lacking, text};
+use super::{DAY, Done, HOUR, MINUTE, Run, age, text};
 use crate::bank::BankError;
 use crate::domain::charge::Charge;
 use crate::domain::ids::ReferenceOrder;
 use crate::executions::Started;
 use crate::log;
-use crate::tables::records::{Noted, Record};
+use crate::tables::records::{Noted, Record, Unreadable};
 
 /// At this age a checkout without a charge is looked at for the second time: while other cards of the order still wait
 /// for what becomes of it ([`crate::tables::checkouts::ASKED_FOR_AT_MOST`]).
@@ -30,7 +30,9 @@ impl Run<'_> {
     pub(super) async fn find_charge(&self, record: &Record) -> Result<Done, String> {
         let age = age(record, self.now);
         let Some(reference) = &record.reference_order else {
-            return self.unreadable(&lacking(record, "chargeId")).await;
+            return self
+                .unreadable(&Unreadable::lacking(record, "chargeId"))
+                .await;
         };
         let key = match self.key().await {
             Ok(key) => key,

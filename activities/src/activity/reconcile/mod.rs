@@ -26,7 +26,6 @@ use crate::clock;
 use crate::domain::ids::OPEN_SHARDS;
 use crate::executions::Executions;
 use crate::log;
-use crate::tables::TableError;
 use crate::tables::checkouts::Checkouts;
 use crate::tables::records::{Noted, Record, Unreadable};
 
@@ -288,7 +287,9 @@ impl Run<'_> {
 
     async fn settle(&self, record: &Record) -> Result<Done, String> {
         if record.open_since.is_none() {
-            return self.unreadable(&lacking(record, "openSince")).await;
+            return self
+                .unreadable(&Unreadable::lacking(record, "openSince"))
+                .await;
         }
         match record.payment() {
             Some(payment) if record.outcome.is_none() => {
@@ -387,19 +388,6 @@ fn due_at(record: &Result<Record, Unreadable>) -> i64 {
 /// The record's age in seconds.
 fn age(record: &Record, now: i64) -> i64 {
     now - record.open_since.unwrap_or(now)
-}
-
-/// A record that lacks what it cannot be looked after without.
-fn lacking(record: &Record, attribute: &'static str) -> Unreadable {
-    Unreadable {
-        key: record.key.clone(),
-        look_again_at: record.look_again_at,
-        order_id: Some(record.order_id.clone()),
-        error: TableError::Unreadable {
-            table: "card-payment-record",
-            attribute,
-        },
-    }
 }
 
 impl Report {

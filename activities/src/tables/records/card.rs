@@ -4,6 +4,7 @@ use super::super::TableError;
 use super::super::item::s;
 use super::Records;
 use crate::domain::ids::{CustomerId, RecordKey};
+
 impl Records {
     /// Notes that the card is with the bank's customer, so that a repeat does not save it again.
     ///
@@ -16,7 +17,7 @@ impl Records {
     ) -> Result<(), TableError> {
         self.update_if(
             "note the saved card in the payment record",
-            key.as_str(),
+            key,
             "SET cardSavedTo = :customer",
             "attribute_exists(tokenId)",
             [(":customer", Some(s(customer.as_str())))],

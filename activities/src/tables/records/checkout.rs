@@ -1,10 +1,11 @@
 //! What a checkout writes: the record before the bank is called, then the bank's answer, or that no charge came of it.
 
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 
 use super::super::item::{Item, n, s};
-use super::{FIRST_LOOK_AFTER, Record, Records, transact_update};
+use super::super::write::transact_update;
+use super::{FIRST_LOOK_AFTER, Record, Records};
 use crate::clock;
 use crate::domain::checkout::CheckoutForm;
 use crate::domain::ids::{ChargeId, OwnerId, RecordKey, ReferenceOrder};
@@ -100,9 +101,7 @@ impl Records {
         if redirect_url.is_some() {
             set.push_str(", redirectUrl = :url");
         }
-        let mut update = Update::builder()
-            .table_name(&self.table)
-            .key("tokenId", s(key.as_str()))
+        let mut update = self.update(key)
             .update_expression(set)
             .condition_expression(
                 "attribute_exists(openShard) AND (attribute_not_exists(chargeId) OR chargeId = :charge)",
@@ -162,19 +161,10 @@ impl Records {
         closed_as: &str,
         and: &str,
     ) -> UpdateBuilder {
-        Update::builder()
-            .table_name(&self.table)
-            .key("tokenId", s(key.as_str()))
-            .update_expression(
-                "SET outcome = :declined, closedAt = :now, closedAs = :closedAs REMOVE openShard, lookAgainAt, #token",
-            )
+        self.closed_as(key, closed_as)
             .condition_expression(format!(
                 "referenceOrder = :reference AND attribute_not_exists(chargeId){and}"
             ))
-            .expression_attribute_names("#token", "token")
-            .expression_attribute_values(":declined", s("declined"))
-            .expression_attribute_values(":now", s(clock::now()))
-            .expression_attribute_values(":closedAs", s(closed_as))
             .expression_attribute_values(":reference", s(reference.as_str()))
     }
 }

@@ -73,7 +73,7 @@ impl Records {
         let kept = self
             .update_if(
                 OPERATION,
-                key.as_str(),
+                key,
                 &format!("{set} ADD {named} :ids"),
                 &room,
                 [
@@ -87,8 +87,7 @@ impl Records {
         if kept {
             return Ok(true);
         }
-        self.update_if(OPERATION, key.as_str(), set, WAITS, [now()])
-            .await
+        self.update_if(OPERATION, key, set, WAITS, [now()]).await
     }
 
     /// The keys of an order's open records that have no charge stored. The index may lag behind a checkout of the last

@@ -30,7 +30,7 @@ impl Records {
         }
         self.update_if(
             "have the payment record looked at earlier",
-            record.key.as_str(),
+            &record.key,
             "SET lookAgainAt = :latest",
             "attribute_exists(openShard) AND lookAgainAt > :latest",
             [(":latest", Some(n(latest)))],
@@ -52,7 +52,7 @@ impl Records {
         }
         self.update_if(
             "have the payment record looked at after a start",
-            record.key.as_str(),
+            &record.key,
             "SET lookAgainAt = :latest",
             "attribute_exists(openShard) AND attempt = :attempt AND (lookAgainAt = :read OR lookAgainAt > :latest)",
             [
@@ -74,7 +74,7 @@ impl Records {
         }
         self.update_if(
             "have the payment record looked at soon",
-            record.key.as_str(),
+            &record.key,
             "SET lookAgainAt = :now",
             "attribute_exists(openShard) AND outcome = :pending AND lookAgainAt > :late",
             [

@@ -31,14 +31,13 @@ mod resolution;
 mod returns;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::QueryError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Update};
 
 use super::TableError;
-use super::item::{Item, baht, boolean, integer, s, string};
+use super::item::{Item, baht, boolean, get_item, integer, s, string};
+use super::write::condition_held;
 use crate::clock;
 use crate::domain::charge::Outcome;
 use crate::domain::ids::{
@@ -54,7 +53,6 @@ pub use reconcile::{Due, Noted, Unreadable};
 pub use resolution::Resolution;
 use returns::return_starts;
 
-const TABLE: &str = "card-payment-record";
 const CHARGE_INDEX: &str = "chargeId_index";
 /// As what a payment is closed that the bank would not decide.
 const ABANDONED: &str = "abandoned";
@@ -185,30 +183,26 @@ impl Record {
     /// # Errors
     /// [`TableError::Unreadable`] naming an attribute that a payment cannot do without.
     pub fn read(item: &Item) -> Result<Self, TableError> {
-        let missing = |attribute| TableError::Unreadable {
-            table: TABLE,
-            attribute,
-        };
         let text = |name: &'static str| string(item, name).map(str::to_owned);
-        let need = |name: &'static str| text(name).ok_or_else(|| missing(name));
+        let need = |name: &'static str| text(name).ok_or_else(|| unreadable(name));
         Ok(Self {
             key: RecordKey::stored(need("tokenId")?),
             token: text("token").and_then(|token| CardToken::new(token).ok()),
             charge_id: text("chargeId").and_then(|id| ChargeId::new(id).ok()),
             redirect_url: text("redirectUrl"),
-            order_id: OrderId::new(need("orderId")?).map_err(|_| missing("orderId"))?,
-            owner_id: OwnerId::new(need("ownerId")?).map_err(|_| missing("ownerId"))?,
+            order_id: OrderId::new(need("orderId")?).map_err(|_| unreadable("orderId"))?,
+            owner_id: OwnerId::new(need("ownerId")?).map_err(|_| unreadable("ownerId"))?,
             amount: integer(item, "amountSatang")
                 .and_then(|satang| Satang::new(satang).ok())
                 .or_else(|| baht(item, "amount"))
-                .ok_or_else(|| missing("amountSatang"))?,
+                .ok_or_else(|| unreadable("amountSatang"))?,
             currency: text("currency").unwrap_or_else(|| "THB".into()),
             reference_order: text("referenceOrder").map(ReferenceOrder::stored),
             origin: match string(item, "origin") {
                 None => Origin::Own,
                 Some("old") => Origin::Old,
                 Some("borrowed") => Origin::Borrowed,
-                Some(_) => return Err(missing("origin")),
+                Some(_) => return Err(unreadable("origin")),
             },
             callback: text("callback"),
             save_card: boolean(item, "saveCard").unwrap_or(false),
@@ -218,14 +212,14 @@ impl Record {
                 Some("paid") => Some(Outcome::Paid),
                 Some("declined") => Some(Outcome::Declined),
                 Some("returned") => Some(Outcome::Returned),
-                _ => return Err(missing("outcome")),
+                _ => return Err(unreadable("outcome")),
             },
             resolution: match string(item, "resolution") {
                 None => None,
                 Some("orderPaid") => Some(Resolution::OrderPaid),
                 Some("reversing") => Some(Resolution::Reversing),
                 Some("reversed") => Some(Resolution::Reversed),
-                Some(_) => return Err(missing("resolution")),
+                Some(_) => return Err(unreadable("resolution")),
             },
             attempt: integer(item, "attempt")
                 .and_then(|attempt| attempt.try_into().ok())
@@ -278,16 +272,13 @@ impl Records {
 
     /// Reads an item of whatever layout by its key, strongly consistent.
     pub(super) async fn item(&self, key: &str) -> Result<Option<Item>, TableError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("tokenId", s(key))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(TableError::unavailable("read the payment record"))?;
-        Ok(output.item)
+        get_item(
+            &self.client,
+            &self.table,
+            ("tokenId", key),
+            "read the payment record",
+        )
+        .await
     }
 
     /// Every item with this charge, of whatever layout; `None` when there is no such table. The index may lag behind a
@@ -332,15 +323,7 @@ impl Records {
             )
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(()),
-                _ => Err(TableError::unavailable("take over the payment record")(
-                    error,
-                )),
-            },
-        }
+        condition_held(result, "take over the payment record").map(drop)
     }
 
     /// DynamoDB, for transactions.
@@ -354,10 +337,11 @@ impl Records {
         &self.table
     }
 
+    /// Updates a record if `condition` holds; whether it did. A value that is `None` is named by neither expression.
     pub(super) async fn update_if(
         &self,
         operation: &'static str,
-        key: &str,
+        key: &RecordKey,
         update: &str,
         condition: &str,
         values: impl IntoIterator<Item = (&'static str, Option<AttributeValue>)>,
@@ -366,7 +350,7 @@ impl Records {
             .client
             .update_item()
             .table_name(&self.table)
-            .key("tokenId", s(key))
+            .key("tokenId", s(key.as_str()))
             .update_expression(update)
             .condition_expression(condition);
         if update.contains("#token") {
@@ -378,21 +362,33 @@ impl Records {
                 request = request.expression_attribute_values(name, value);
             }
         }
-        match request.send().await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(TableError::unavailable(operation)(error)),
-            },
-        }
+        condition_held(request.send().await, operation)
+    }
+
+    /// For a transaction: an update of a record, still without its expressions.
+    fn update(&self, key: &RecordKey) -> UpdateBuilder {
+        Update::builder()
+            .table_name(&self.table)
+            .key("tokenId", s(key.as_str()))
+    }
+
+    /// For a transaction: a record that no money came of is closed, and its token forgotten. Still without its condition.
+    fn closed_as(&self, key: &RecordKey, closed_as: &str) -> UpdateBuilder {
+        self.update(key)
+            .update_expression(
+                "SET outcome = :declined, closedAt = :now, closedAs = :closedAs REMOVE openShard, lookAgainAt, #token",
+            )
+            .expression_attribute_names("#token", "token")
+            .expression_attribute_values(":declined", s("declined"))
+            .expression_attribute_values(":now", s(clock::now()))
+            .expression_attribute_values(":closedAs", s(closed_as))
     }
 }
 
-/// Wraps an update for a transaction. The builder only fails without key, table or expression, which stand in the
-/// callers' code.
-pub(super) fn transact_update(update: UpdateBuilder) -> TransactWriteItem {
-    match update.build() {
-        Ok(update) => TransactWriteItem::builder().update(update).build(),
-        Err(error) => unreachable!("an update without key, table or expression: {error}"),
+/// An attribute that a payment cannot do without is absent, or cannot be read.
+pub(super) fn unreadable(attribute: &'static str) -> TableError {
+    TableError::Unreadable {
+        table: "card-payment-record",
+        attribute,
     }
 }

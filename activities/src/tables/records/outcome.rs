@@ -1,14 +1,16 @@
 //! What the bank decided, in one direction only.
 
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 
 use super::super::TableError;
 use super::super::item::s;
-use super::{Records, transact_update};
+use super::super::write::transact_update;
+use super::Records;
 use crate::clock;
 use crate::domain::charge::{Outcome, TransactionState};
 use crate::domain::ids::RecordKey;
 use crate::domain::payment::Payment;
+
 impl Records {
     /// For a transaction: the bank's decision. Holds only as the one direction allows: pending becomes anything, a
     /// decline may turn into a late authorisation, money that was ours may go back, and paid never becomes declined. A
@@ -35,9 +37,7 @@ impl Records {
                 "outcome IN (:pending, :paid, :outcome) AND (attribute_not_exists(resolution) OR resolution <> :orderPaid)"
             }
         };
-        let mut update = Update::builder()
-            .table_name(&self.table)
-            .key("tokenId", s(payment.record_key.as_str()))
+        let mut update = self.update(&payment.record_key)
             .update_expression(
                 "SET outcome = :outcome, #status = :isPaid, decidedAt = if_not_exists(decidedAt, :now) \
                  REMOVE unknownSince",
@@ -73,7 +73,7 @@ impl Records {
     pub async fn close_handled_elsewhere(&self, key: &RecordKey) -> Result<(), TableError> {
         self.update_if(
             "close the copy of the payment record",
-            key.as_str(),
+            key,
             "SET closedAt = :now, closedAs = :elsewhere REMOVE openShard, lookAgainAt, #token",
             "attribute_exists(openShard) AND outcome = :pending",
             [

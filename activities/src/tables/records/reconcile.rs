@@ -1,15 +1,16 @@
 //! What reconciliation reads and writes: which records are due, when each is looked at next, and those that are given up.
 
-use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::TransactWriteItem;
 
 use super::super::TableError;
 use super::super::item::{Item, integer, n, s, string};
-use super::{ABANDONED, Record, Records, transact_update};
-use crate::clock;
+use super::super::write::transact_update;
+use super::{ABANDONED, Record, Records, unreadable};
 use crate::domain::ids::{OrderId, RecordKey};
 use crate::domain::payment::Payment;
 
 const OPEN_INDEX: &str = "open_index";
+
 /// What a look at an open record has shown of what keeps the payment from going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noted {
@@ -34,6 +35,19 @@ pub struct Unreadable {
     pub order_id: Option<OrderId>,
     /// What is wrong with it.
     pub error: TableError,
+}
+
+impl Unreadable {
+    /// A record that lacks what it cannot be looked after without.
+    #[must_use]
+    pub fn lacking(record: &Record, attribute: &'static str) -> Self {
+        Self {
+            key: record.key.clone(),
+            look_again_at: record.look_again_at,
+            order_id: Some(record.order_id.clone()),
+            error: unreadable(attribute),
+        }
+    }
 }
 
 /// A page of the index of open records.
@@ -129,7 +143,7 @@ impl Records {
     ) -> Result<(), TableError> {
         self.update_if(
             "put the payment record off",
-            key.as_str(),
+            key,
             update,
             "attribute_exists(openShard) AND lookAgainAt = :read",
             [
@@ -158,7 +172,7 @@ impl Records {
         let counted = self
             .update_if(
                 "count the attempt in the payment record",
-                record.key.as_str(),
+                &record.key,
                 "SET attempt = :next, lookAgainAt = :at, troubleSince = :since",
                 "attempt = :this AND attribute_exists(openShard)",
                 [
@@ -177,21 +191,12 @@ impl Records {
     #[must_use]
     pub fn abandoned_update(&self, payment: &Payment) -> TransactWriteItem {
         transact_update(
-            Update::builder()
-                .table_name(&self.table)
-                .key("tokenId", s(payment.record_key.as_str()))
-                .update_expression(
-                    "SET outcome = :declined, closedAt = :now, closedAs = :abandoned \
-                     REMOVE openShard, lookAgainAt, #token",
+            self.closed_as(&payment.record_key, ABANDONED)
+                .condition_expression(
+                    "outcome = :pending AND attempt = :attempt AND attribute_not_exists(paidNotifiedAt)",
                 )
-                .condition_expression("outcome = :pending AND #attempt = :attempt AND attribute_not_exists(paidNotifiedAt)")
-                .expression_attribute_names("#token", "token")
-                .expression_attribute_names("#attempt", "attempt")
-                .expression_attribute_values(":declined", s("declined"))
                 .expression_attribute_values(":pending", s("pending"))
-                .expression_attribute_values(":abandoned", s(ABANDONED))
-                .expression_attribute_values(":attempt", n(payment.attempt))
-                .expression_attribute_values(":now", s(clock::now())),
+                .expression_attribute_values(":attempt", n(payment.attempt)),
         )
     }
 }

@@ -1,12 +1,14 @@
 //! What was done about the bank's yes: the order is paid, or the money goes back. Each excludes the other, by condition.
 
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 
 use super::super::TableError;
 use super::super::item::s;
-use super::{Records, transact_update};
+use super::super::write::transact_update;
+use super::Records;
 use crate::clock;
 use crate::domain::payment::Payment;
+
 /// What was done about the bank's yes. Decided once: neither turns into the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
@@ -24,9 +26,7 @@ impl Records {
     #[must_use]
     pub fn order_paid_update(&self, payment: &Payment) -> TransactWriteItem {
         transact_update(
-            Update::builder()
-                .table_name(&self.table)
-                .key("tokenId", s(payment.record_key.as_str()))
+            self.update(&payment.record_key)
                 .update_expression(
                     "SET resolution = :orderPaid, orderPaidAt = if_not_exists(orderPaidAt, :now)",
                 )
@@ -48,7 +48,7 @@ impl Records {
     pub async fn begin_reversal(&self, payment: &Payment) -> Result<bool, TableError> {
         self.update_if(
             "begin the reversal in the payment record",
-            payment.record_key.as_str(),
+            &payment.record_key,
             "SET resolution = if_not_exists(resolution, :reversing), reversingSince = if_not_exists(reversingSince, :now)",
             "chargeId = :charge AND outcome IN (:paid, :returned) \
              AND (attribute_not_exists(resolution) OR resolution IN (:reversing, :reversed))",
@@ -72,7 +72,7 @@ impl Records {
     pub async fn note_refund(&self, payment: &Payment, mark: &str) -> Result<bool, TableError> {
         self.update_if(
             "note the request for a refund in the payment record",
-            payment.record_key.as_str(),
+            &payment.record_key,
             "ADD refundAskedAt :mark",
             "chargeId = :charge AND resolution IN (:reversing, :reversed)",
             [
@@ -92,7 +92,7 @@ impl Records {
     pub async fn forget_refund(&self, payment: &Payment, mark: &str) -> Result<(), TableError> {
         self.update_if(
             "take back the note of a refund that was not requested",
-            payment.record_key.as_str(),
+            &payment.record_key,
             "DELETE refundAskedAt :mark",
             "chargeId = :charge",
             [
@@ -126,9 +126,8 @@ impl Records {
         if refund_id.is_some() {
             set.push_str(", refundId = :refund");
         }
-        let mut update = Update::builder()
-            .table_name(&self.table)
-            .key("tokenId", s(payment.record_key.as_str()))
+        let mut update = self
+            .update(&payment.record_key)
             .update_expression(set)
             .condition_expression(begun)
             .expression_attribute_values(":charge", s(payment.charge_id.as_str()))

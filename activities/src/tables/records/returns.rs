@@ -64,7 +64,7 @@ impl Records {
         };
         self.update_if(
             "count the return in the payment record",
-            record.key.as_str(),
+            &record.key,
             &format!("SET returnStarts = :counted{and_set}"),
             &format!(
                 "attribute_exists(openShard) AND outcome = :pending AND attempt = :attempt AND {as_read} \
@@ -100,7 +100,7 @@ impl Records {
         };
         self.update_if(
             "note in the payment record that a return has the bank asked",
-            record.key.as_str(),
+            &record.key,
             &format!("SET returnAskedAt = :now{and_set}"),
             &format!(
                 "attribute_exists(chargeId) AND (attribute_not_exists(returnAskedAt) OR returnAskedAt <= :before){and_late}"

@@ -1,0 +1,102 @@
+//! Writes that hold only under a condition: updates of one item, and transactions of several.
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::TransactWriteItem;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+
+use super::TableError;
+
+/// Wraps an update for a transaction. The builder only fails without key, table or expression, which stand in the
+/// callers' code.
+pub(super) fn transact_update(update: UpdateBuilder) -> TransactWriteItem {
+    match update.build() {
+        Ok(update) => TransactWriteItem::builder().update(update).build(),
+        Err(error) => unreachable!("an update without key, table or expression: {error}"),
+    }
+}
+
+/// Whether a write's condition held.
+///
+/// # Errors
+/// [`TableError`] where the write failed otherwise.
+pub(super) fn condition_held<T, E: ProvideErrorMetadata, R>(
+    written: Result<T, SdkError<E, R>>,
+    operation: &'static str,
+) -> Result<bool, TableError> {
+    match written {
+        Ok(_) => Ok(true),
+        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+        Err(error) => Err(TableError::unavailable(operation)(error)),
+    }
+}
+
+/// Why a transaction wrote nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotWritten {
+    /// The conditions of these items (by their position) did not hold.
+    Refused(Vec<usize>),
+    /// Another transaction held one of the items: the same write may succeed in a moment.
+    Conflict,
+    /// DynamoDB did not answer, was busy, or refused us.
+    Unavailable(TableError),
+}
+
+/// Writes all of the items or none.
+///
+/// # Errors
+/// [`NotWritten`].
+pub async fn transact(
+    client: &aws_sdk_dynamodb::Client,
+    operation: &'static str,
+    items: Vec<TransactWriteItem>,
+) -> Result<(), NotWritten> {
+    let result = client
+        .transact_write_items()
+        .set_transact_items(Some(items))
+        .send()
+        .await;
+    let Err(error) = result else { return Ok(()) };
+    if let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
+        error.as_service_error()
+    {
+        let codes: Vec<_> = canceled
+            .cancellation_reasons()
+            .iter()
+            .map(|reason| reason.code().unwrap_or_default())
+            .collect();
+        // A failed condition is final whatever else happened to the transaction.
+        let refused: Vec<_> = (0..codes.len())
+            .filter(|i| codes[*i] == "ConditionalCheckFailed")
+            .collect();
+        if !refused.is_empty() {
+            return Err(NotWritten::Refused(refused));
+        }
+        if codes.contains(&"TransactionConflict") {
+            return Err(NotWritten::Conflict);
+        }
+    }
+    Err(NotWritten::Unavailable(TableError::unavailable(operation)(
+        error,
+    )))
+}
+
+/// [`transact`]; and if only items after the first `needed` stood in the way, once more without those. They show
+/// something of another payment then, and shall go on to.
+///
+/// # Errors
+/// [`NotWritten`].
+pub async fn transact_without(
+    client: &aws_sdk_dynamodb::Client,
+    operation: &'static str,
+    mut items: Vec<TransactWriteItem>,
+    needed: usize,
+) -> Result<(), NotWritten> {
+    match transact(client, operation, items.clone()).await {
+        Err(NotWritten::Refused(refused)) if refused.iter().all(|item| *item >= needed) => {
+            items.truncate(needed);
+            transact(client, operation, items).await
+        }
+        written => written,
+    }
+}

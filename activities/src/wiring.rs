@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use url::Url;
 
 use crate::aws::{Sdk, Service};
-use crate::bank::{Bank, Gateway};
+use crate::bank::{Bank, Credentials};
 use crate::domain::callback_base::{CallbackBases, is_https_or_loopback};
 use crate::domain::ids::MerchantId;
 use crate::executions::Executions;
@@ -76,9 +76,9 @@ impl Aws {
         ))
     }
 
-    /// The bank's address and key.
-    pub fn gateway(&self) -> Setting<Gateway> {
-        Ok(Gateway::new(self.secret("GATEWAY_SECRET_ARN")?))
+    /// The bank's address and key, as they count now.
+    pub fn credentials(&self) -> Setting<Credentials> {
+        Ok(Credentials::new(self.secret("GATEWAY_SECRET_ARN")?))
     }
 
     /// The shop's orders.
@@ -126,7 +126,7 @@ impl Aws {
 
     /// The bank.
     pub fn bank(&self) -> Setting<Bank> {
-        Bank::new(self.gateway()?, millis("BANK_TIMEOUT_MS")?)
+        Bank::new(self.credentials()?, millis("BANK_TIMEOUT_MS")?)
     }
 }
 

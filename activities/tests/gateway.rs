@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use payment3_activities::activity::reverse_charge::{
     Proof, RefundNotes, Reversal, ReverseError, Reversed, give_back, give_back_within,
 };
-use payment3_activities::bank::{Bank, BankError, CardSaved, Gateway, NewCharge, SecretSource};
+use payment3_activities::bank::{Bank, BankError, CardSaved, Credentials, NewCharge, SecretSource};
 use payment3_activities::domain::charge::{Charge, Outcome, TransactionState, Verdict};
 use payment3_activities::domain::ids::{
     CardToken, ChargeId, CustomerId, MerchantId, OrderId, OwnerId, ReferenceOrder,
@@ -46,13 +46,13 @@ impl Setup {
         let secret = json!({"url": url, "b2c": format!("pkey_test_x:{key}")}).to_string();
         let secret_fetches = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&secret_fetches);
-        let gateway = Gateway::new(SecretSource::new(move || {
+        let credentials = Credentials::new(SecretSource::new(move || {
             counted.fetch_add(1, Ordering::SeqCst);
             let secret = secret.clone();
             async move { Ok(secret.into()) }
         }));
         Self {
-            bank: Bank::new(gateway, Duration::from_secs(5)).unwrap(),
+            bank: Bank::new(credentials, Duration::from_secs(5)).unwrap(),
             http: payment3_activities::http_client::http_client(Duration::from_secs(5)).unwrap(),
             url,
             secret_fetches,
@@ -221,8 +221,8 @@ async fn a_refused_key_charges_nobody_and_does_not_flood_the_secret_store() {
 
 #[tokio::test]
 async fn a_key_that_cannot_be_fetched_charges_nobody() {
-    let gateway = Gateway::new(SecretSource::new(|| async { Err("down".to_owned()) }));
-    let bank = Bank::new(gateway, Duration::from_secs(2)).unwrap();
+    let credentials = Credentials::new(SecretSource::new(|| async { Err("down".to_owned()) }));
+    let bank = Bank::new(credentials, Duration::from_secs(2)).unwrap();
     let error = charge_somebody(&bank).await.unwrap_err();
     assert!(matches!(error, BankError::NotTaken(_)), "{error:?}");
 }
@@ -334,11 +334,11 @@ async fn a_client_on_new_connections_leaves_no_charge_to_a_connection_that_was_k
 /// A client of whatever is at this address.
 fn client_of(url: &str) -> Bank {
     let secret = json!({"url": url, "b2c": format!("pkey_test_x:{SECRET_KEY}")}).to_string();
-    let gateway = Gateway::new(SecretSource::new(move || {
+    let credentials = Credentials::new(SecretSource::new(move || {
         let secret = secret.clone();
         async move { Ok(secret.into()) }
     }));
-    Bank::new(gateway, Duration::from_secs(5)).unwrap()
+    Bank::new(credentials, Duration::from_secs(5)).unwrap()
 }
 
 /// Has a made-up token charged.
@@ -915,13 +915,13 @@ async fn a_refused_key_and_the_fresh_one_share_the_time_of_one_call() {
             }
         });
         let fetches = AtomicUsize::new(0);
-        let gateway = Gateway::new(SecretSource::new(move || {
+        let credentials = Credentials::new(SecretSource::new(move || {
             let key = fetches.fetch_add(1, Ordering::SeqCst);
             let secret = json!({"url": url, "b2c": format!("pkey_test_x:skey_test_{key}")});
             async move { Ok(secret.to_string().into()) }
         }));
         let timeout = Duration::from_secs(2);
-        let bank = Bank::new(gateway, timeout).unwrap();
+        let bank = Bank::new(credentials, timeout).unwrap();
         let begun = std::time::Instant::now();
         let asked = bank.inquire(&ChargeId::new("chrg_test_1").unwrap()).await;
         let took = begun.elapsed();

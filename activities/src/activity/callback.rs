@@ -179,11 +179,15 @@ fn is_prefetch(request: &Request) -> bool {
 /// again otherwise.
 async fn notified(parts: &Parts, request: &Request) -> Result<Response, ApiError> {
     let notification = Notification::parse(&body(request)?)?;
-    let gateway = parts.bank.gateway();
-    let signed = gateway.signed(&notification).await.map_err(|error| {
-        tracing::error!(reason = %error, "a notification could not be verified");
-        cannot_now()
-    })?;
+    let signed = parts
+        .bank
+        .credentials()
+        .signed(&notification)
+        .await
+        .map_err(|error| {
+            tracing::error!(reason = %error, "a notification could not be verified");
+            cannot_now()
+        })?;
     if !signed {
         return Err(ApiError {
             details: json!({"field": "checksum"}),

@@ -3,7 +3,8 @@
 //! Whatever is uncertain about the bank stands in this module and nowhere else, so that a correction touches one place.
 //! The bank gives no idempotency key: nothing here retries a POST whose effect is unknown.
 
-mod gateway;
+mod credentials;
+mod gateway_secret;
 pub mod wire;
 
 use std::time::{Duration, Instant};
@@ -21,7 +22,8 @@ use crate::http_client::{http_client, http_client_without_reuse};
 use crate::settings::SettingError;
 
 pub use crate::secret::SecretSource;
-pub use gateway::{Gateway, GatewaySecret, InvalidGatewaySecret, SecretUnavailable};
+pub use credentials::{Credentials, SecretUnavailable};
+pub use gateway_secret::{GatewaySecret, InvalidGatewaySecret};
 
 /// The bank answers with a few kilobytes; more is not the bank.
 const MAX_ANSWER: usize = 256 * 1024;
@@ -90,19 +92,19 @@ pub enum CardSaved {
 #[derive(Clone)]
 pub struct Bank {
     http: reqwest::Client,
-    gateway: Gateway,
+    credentials: Credentials,
     timeout: Duration,
 }
 
 impl Bank {
-    /// A client for the gateway whose address and key `gateway` knows. `timeout` bounds each HTTP call.
+    /// A client for the gateway whose address and key `credentials` knows. `timeout` bounds each HTTP call.
     ///
     /// # Errors
     /// [`SettingError`] when no HTTP client can be built.
-    pub fn new(gateway: Gateway, timeout: Duration) -> Result<Self, SettingError> {
+    pub fn new(credentials: Credentials, timeout: Duration) -> Result<Self, SettingError> {
         Ok(Self {
             http: http_client(timeout)?,
-            gateway,
+            credentials,
             timeout,
         })
     }
@@ -131,7 +133,7 @@ impl Bank {
     /// Fetches the key, if it is not at hand: beside something that has to come before the first call, so that nobody waits for
     /// one after the other. If it fails, the call that needs the key says so.
     pub async fn prepare(&self) {
-        let _ = self.gateway.current().await;
+        let _ = self.credentials.current().await;
     }
 
     /// Whether the configured key moves real money (`skey_prod_…`), so that a charge of the other kind is noticed.
@@ -139,7 +141,12 @@ impl Bank {
     /// # Errors
     /// [`BankError::NotTaken`] when the key cannot be fetched.
     pub async fn livemode(&self) -> Result<bool, BankError> {
-        Ok(self.gateway.current().await.map_err(no_secret)?.livemode())
+        Ok(self
+            .credentials
+            .current()
+            .await
+            .map_err(no_secret)?
+            .livemode())
     }
 
     /// Which key the bank is called with now ([`GatewaySecret::fingerprint`]).
@@ -147,13 +154,13 @@ impl Bank {
     /// # Errors
     /// [`BankError::NotTaken`] when the key cannot be fetched.
     pub async fn fingerprint(&self) -> Result<String, BankError> {
-        self.gateway.fingerprint().await.map_err(no_secret)
+        self.credentials.fingerprint().await.map_err(no_secret)
     }
 
     /// The address and the key, also for what the bank signs.
     #[must_use]
-    pub fn gateway(&self) -> &Gateway {
-        &self.gateway
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// Creates a charge (`POST /card/v2/charge`). Not idempotent: after [`BankError::Unavailable`] the charge may or
@@ -285,13 +292,17 @@ impl Bank {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<Vec<u8>, BankError> {
-        let secret = self.gateway.current().await.map_err(no_secret)?;
+        let secret = self.credentials.current().await.map_err(no_secret)?;
         let begun = Instant::now();
         let (mut status, mut answer) = self
             .exchange(&secret, &method, path, body, self.timeout)
             .await?;
         if status == StatusCode::UNAUTHORIZED
-            && let Some(fresh) = self.gateway.instead_of(&secret).await.map_err(no_secret)?
+            && let Some(fresh) = self
+                .credentials
+                .instead_of(&secret)
+                .await
+                .map_err(no_secret)?
         {
             let left = self.timeout.saturating_sub(begun.elapsed());
             if left >= self.timeout / 2 {

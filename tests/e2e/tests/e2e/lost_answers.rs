@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use payment3_activities::activity::cardtoken;
-use payment3_activities::bank::{Bank, Gateway, SecretSource};
+use payment3_activities::bank::{Bank, Credentials, SecretSource};
 use payment3_activities::domain::callback_base::CallbackBases;
 use payment3_activities::domain::ids::{ChargeId, MerchantId, OrderId, RecordKey, ReferenceOrder};
 use payment3_activities::domain::money::Satang;
@@ -175,7 +175,7 @@ impl TestApp {
             let secret = secret.clone();
             async move { Ok(secret.into()) }
         });
-        Bank::new(Gateway::new(source), Duration::from_secs(5)).expect("a client")
+        Bank::new(Credentials::new(source), Duration::from_secs(5)).expect("a client")
     }
 
     /// Checkout itself, with the AWS of one's choice.

@@ -1,20 +1,14 @@
-//! The gateway's address and key, from Secrets Manager: cached, and fetched again when the bank refuses the key or a
+//! The gateway's address and key, from Secrets Manager. They are cached, and fetched again when the bank refuses the key or a
 //! checksum does not fit, so that a rotated key needs no deployment.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
-use url::Url;
 
+use super::gateway_secret::{GatewaySecret, InvalidGatewaySecret};
 use crate::clock;
-use crate::domain::callback_base::is_https_or_loopback;
 use crate::domain::notification::Notification;
 use crate::secret::{Former, SecretSource, Version};
 
@@ -24,24 +18,6 @@ const CACHED_FOR: Duration = Duration::from_secs(5 * 60);
 /// once, and then once in so long. A rotated key is there at once, and a flood of refusals is no flood of fetches.
 const REFRESHES_AT_ONCE: u32 = 5;
 const REFRESH_EVERY: Duration = Duration::from_secs(10);
-
-/// What is hashed before a key, so that its fingerprint is of no use anywhere else.
-const FINGERPRINT_OF: &str = "payment3 key of the bank:";
-const FINGERPRINT_DIGITS: usize = 16;
-
-/// The secret's value: where the gateway is, and the key to it.
-#[derive(Clone)]
-pub struct GatewaySecret {
-    base: Url,
-    key: SecretString,
-}
-
-/// Why a secret's value cannot be used. Never holds any of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the gateway secret {0}; expected JSON {{\"url\": \"https://…\", \"b2c\": \"<public key>:<secret key>\"}}"
-)]
-pub struct InvalidGatewaySecret(&'static str);
 
 /// The secret could not be fetched or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,109 +30,16 @@ pub enum SecretUnavailable {
     Invalid(#[from] InvalidGatewaySecret),
 }
 
-impl GatewaySecret {
-    /// Reads the secret's JSON. Further keys in it are left alone.
-    ///
-    /// # Errors
-    /// [`InvalidGatewaySecret`] says what is missing.
-    pub fn parse(json: &str) -> Result<Self, InvalidGatewaySecret> {
-        #[derive(Deserialize)]
-        struct Layout {
-            url: String,
-            b2c: String,
-        }
-        let layout: Layout = serde_json::from_str(json)
-            .map_err(|_| InvalidGatewaySecret("is not JSON with the strings `url` and `b2c`"))?;
-        let mut base =
-            Url::parse(&layout.url).map_err(|_| InvalidGatewaySecret("holds no URL in `url`"))?;
-        if !is_https_or_loopback(&base) {
-            return Err(InvalidGatewaySecret("must have an https `url`"));
-        }
-        if !base.path().ends_with('/') {
-            base.set_path(&format!("{}/", base.path()));
-        }
-        let key = layout
-            .b2c
-            .split_once(':')
-            .map(|(_, secret)| secret.trim())
-            .filter(|key| !key.is_empty())
-            .ok_or(InvalidGatewaySecret("holds no secret key in `b2c`"))?;
-        HeaderValue::from_str(key)
-            .map_err(|_| InvalidGatewaySecret("holds a key with impossible characters"))?;
-        Ok(Self {
-            base,
-            key: key.to_owned().into(),
-        })
-    }
-
-    /// Whether the key moves real money: the bank's keys read `skey_prod_…` and `skey_test_…`.
-    #[must_use]
-    pub fn livemode(&self) -> bool {
-        !self.key.expose_secret().starts_with("skey_test_")
-    }
-
-    /// Which key this is, without telling it: the first 16 hex digits of a hash of it. Another key of the same account has
-    /// another one.
-    #[must_use]
-    pub fn fingerprint(&self) -> String {
-        let mut hash = Sha256::new_with_prefix(FINGERPRINT_OF);
-        hash.update(self.key.expose_secret());
-        hex::encode(hash.finalize())[..FINGERPRINT_DIGITS].to_owned()
-    }
-
-    /// Whether the bank signed this notification: lower-case hex SHA-256 of the signed text and the key, or of the
-    /// signed text, the failure code and the key (integrations differ on declines). Compared in constant time.
-    #[must_use]
-    pub fn signed(&self, notification: &Notification) -> bool {
-        let key = self.key.expose_secret();
-        let said = notification.checksum.as_bytes();
-        ["", notification.failure_code.as_str()]
-            .iter()
-            .map(|failure_code| {
-                let text = format!("{}{failure_code}{key}", notification.signed);
-                hex::encode(Sha256::digest(text)).as_bytes().ct_eq(said)
-            })
-            .fold(subtle::Choice::from(0), |any, same| any | same)
-            .into()
-    }
-
-    pub(super) fn url(&self, path: &str) -> Url {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}card/v2/{path}", self.base.path()));
-        url
-    }
-
-    pub(super) fn api_key(&self) -> HeaderValue {
-        // `parse` saw that it is a header value.
-        let mut value = HeaderValue::from_str(self.key.expose_secret())
-            .unwrap_or_else(|_| HeaderValue::from_static(""));
-        value.set_sensitive(true);
-        value
-    }
-}
-
-impl PartialEq for GatewaySecret {
-    fn eq(&self, other: &Self) -> bool {
-        self.base == other.base && self.key.expose_secret() == other.key.expose_secret()
-    }
-}
-
-impl fmt::Debug for GatewaySecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GatewaySecret(redacted)")
-    }
-}
-
-/// The gateway secret, cached.
+/// The bank's address and keys as they count now: the gateway secret, cached.
 #[derive(Clone)]
-pub struct Gateway {
+pub struct Credentials {
     source: SecretSource,
     state: Arc<Mutex<State>>,
 }
 
 struct State {
     cached: Option<Cached>,
-    refreshes: Allowance,
+    refreshes: RateLimit,
 }
 
 /// What Secrets Manager said last.
@@ -181,7 +64,7 @@ impl Cached {
     }
 }
 
-impl Gateway {
+impl Credentials {
     /// A cache over `source`; nothing is fetched yet.
     #[must_use]
     pub fn new(source: SecretSource) -> Self {
@@ -189,7 +72,7 @@ impl Gateway {
             source,
             state: Arc::new(Mutex::new(State {
                 cached: None,
-                refreshes: Allowance::full(Instant::now()),
+                refreshes: RateLimit::unused(Instant::now()),
             })),
         }
     }
@@ -297,13 +180,14 @@ impl Gateway {
     }
 }
 
-/// A bucket of fetches, kept as the moment at which it will be full again.
-struct Allowance {
+/// How many fetches are left: so many at once, and one more after each [`REFRESH_EVERY`]. Kept as the moment at which all are
+/// there again.
+struct RateLimit {
     full_at: Instant,
 }
 
-impl Allowance {
-    fn full(now: Instant) -> Self {
+impl RateLimit {
+    fn unused(now: Instant) -> Self {
         Self { full_at: now }
     }
 
@@ -320,83 +204,11 @@ impl Allowance {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::super::gateway_secret::tests::notification;
     use super::*;
     use crate::secret::Stage;
-
-    #[test]
-    fn the_secret_layout_of_the_running_system_is_read() {
-        let secret = GatewaySecret::parse(
-            r#"{"url":"https://gateway.example","b2c":"pkey_test_x:skey_test_x","more":1}"#,
-        )
-        .unwrap();
-        assert_eq!(
-            secret.url("charge").as_str(),
-            "https://gateway.example/card/v2/charge"
-        );
-        assert!(!secret.livemode());
-        assert!(!format!("{secret:?}").contains("skey"));
-    }
-
-    #[test]
-    fn a_broken_secret_says_what_is_missing_and_nothing_of_itself() {
-        for json in [
-            "skey_test_plain",
-            r#"{"url":"https://gateway.example"}"#,
-            r#"{"url":"http://gateway.example","b2c":"p:skey_test_x"}"#,
-            r#"{"url":"https://gateway.example","b2c":"skey_test_x"}"#,
-            r#"{"url":"https://gateway.example","b2c":"p:"}"#,
-            r#"{"url":"gateway","b2c":"p:skey_test_x"}"#,
-        ] {
-            let error = GatewaySecret::parse(json).unwrap_err().to_string();
-            assert!(!error.contains("skey_test"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_keys_fingerprint_is_its_own_and_does_not_tell_it() {
-        let of = |key: &str| {
-            let json = format!(r#"{{"url":"https://g.example","b2c":"p:{key}"}}"#);
-            GatewaySecret::parse(&json).unwrap().fingerprint()
-        };
-        // Stored in records: it must stay what it is.
-        assert_eq!(of("skey_test_x"), "cbb2e048911f11f0");
-        assert_eq!(of(" skey_test_x "), of("skey_test_x"));
-        assert_ne!(of("skey_test_y"), of("skey_test_x"));
-        assert_ne!(
-            of("skey_test_x"),
-            hex::encode(Sha256::digest("skey_test_x"))[..FINGERPRINT_DIGITS]
-        );
-    }
-
-    fn notification(failure_code: &str, checksum: &str) -> Notification {
-        let body = format!(
-            r#"{{"id":"chrg_test_x","amount":1250,"currency":"THB","status":"success",
-                "transaction_state":"Authorized","failure_code":"{failure_code}","checksum":"{checksum}"}}"#
-        );
-        Notification::parse(body.as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn the_checksum_is_the_banks_by_either_known_formula() {
-        let secret =
-            GatewaySecret::parse(r#"{"url":"https://g.example","b2c":"p:skey_test_x"}"#).unwrap();
-        // The arithmetic example that integrations agree on.
-        let example = "9df71f5c4c71f710777b03314ba51a69cf60e4eddac72f9d9b2614aeb49b24d6";
-        assert!(secret.signed(&notification("", example)));
-        let with_code = hex::encode(Sha256::digest(
-            "chrg_test_x1250.0000THBsuccessAuthorized05skey_test_x",
-        ));
-        assert!(secret.signed(&notification("05", &with_code)));
-        assert!(!secret.signed(&notification("", &with_code)));
-        for forged in [
-            &example[..63],
-            &example.to_uppercase(),
-            &format!("{example}0"),
-            "x",
-        ] {
-            assert!(!secret.signed(&notification("", forged)), "{forged}");
-        }
-    }
 
     /// A secret of Secrets Manager that the test rotates.
     #[derive(Clone, Default)]
@@ -427,9 +239,9 @@ mod tests {
             self.0.lock().unwrap().fetches
         }
 
-        fn gateway(&self) -> Gateway {
+        fn credentials(&self) -> Credentials {
             let secret = self.clone();
-            Gateway::new(SecretSource::versions(move |stage| {
+            Credentials::new(SecretSource::versions(move |stage| {
                 let mut secret = secret.0.lock().unwrap();
                 secret.fetches += 1;
                 let back = if stage == Stage::Current { 1 } else { 2 };
@@ -459,13 +271,21 @@ mod tests {
         let secret = Rotated::default();
         secret.put("skey_test_former", 100 * DAY);
         secret.put("skey_test_new", DAY - 60);
-        let gateway = secret.gateway();
+        let credentials = secret.credentials();
         for key in ["skey_test_former", "skey_test_new", "skey_test_former"] {
-            assert!(gateway.signed(&signed_with(key)).await.unwrap(), "{key}");
+            assert!(
+                credentials.signed(&signed_with(key)).await.unwrap(),
+                "{key}"
+            );
         }
-        assert!(!gateway.signed(&signed_with("skey_test_x")).await.unwrap());
+        assert!(
+            !credentials
+                .signed(&signed_with("skey_test_x"))
+                .await
+                .unwrap()
+        );
         // Requests to the bank go with the new key alone.
-        let current = gateway.current().await.unwrap();
+        let current = credentials.current().await.unwrap();
         assert_eq!(current.api_key(), "skey_test_new");
     }
 
@@ -474,14 +294,19 @@ mod tests {
         let secret = Rotated::default();
         secret.put("skey_test_former", 100 * DAY);
         secret.put("skey_test_new", DAY);
-        let gateway = secret.gateway();
+        let credentials = secret.credentials();
         assert!(
-            !gateway
+            !credentials
                 .signed(&signed_with("skey_test_former"))
                 .await
                 .unwrap()
         );
-        assert!(gateway.signed(&signed_with("skey_test_new")).await.unwrap());
+        assert!(
+            credentials
+                .signed(&signed_with("skey_test_new"))
+                .await
+                .unwrap()
+        );
         assert_eq!(secret.fetches(), 2, "the current one, twice");
     }
 
@@ -490,56 +315,91 @@ mod tests {
         let secret = Rotated::default();
         secret.put("skey_test_former", 100 * DAY);
         secret.put("skey_test_new", DAY - 3);
-        let gateway = secret.gateway();
+        let credentials = secret.credentials();
         let signed = signed_with("skey_test_former");
-        assert!(gateway.signed(&signed).await.unwrap());
+        assert!(credentials.signed(&signed).await.unwrap());
         tokio::time::sleep(Duration::from_secs(4)).await;
-        assert!(!gateway.signed(&signed).await.unwrap());
+        assert!(!credentials.signed(&signed).await.unwrap());
     }
 
     #[tokio::test]
     async fn a_key_that_is_rotated_between_two_deliveries_is_known_at_once() {
         let secret = Rotated::default();
         secret.put("skey_test_1", 100 * DAY);
-        let gateway = secret.gateway();
-        assert!(gateway.signed(&signed_with("skey_test_1")).await.unwrap());
+        let credentials = secret.credentials();
+        assert!(
+            credentials
+                .signed(&signed_with("skey_test_1"))
+                .await
+                .unwrap()
+        );
         secret.put("skey_test_2", 0);
-        assert!(gateway.signed(&signed_with("skey_test_2")).await.unwrap());
-        assert!(gateway.signed(&signed_with("skey_test_1")).await.unwrap());
+        assert!(
+            credentials
+                .signed(&signed_with("skey_test_2"))
+                .await
+                .unwrap()
+        );
+        assert!(
+            credentials
+                .signed(&signed_with("skey_test_1"))
+                .await
+                .unwrap()
+        );
         // A second rotation in the same minute is known at once, too, and only one former key counts.
         secret.put("skey_test_3", -1);
-        assert!(gateway.signed(&signed_with("skey_test_3")).await.unwrap());
-        assert!(gateway.signed(&signed_with("skey_test_2")).await.unwrap());
-        assert!(!gateway.signed(&signed_with("skey_test_1")).await.unwrap());
+        assert!(
+            credentials
+                .signed(&signed_with("skey_test_3"))
+                .await
+                .unwrap()
+        );
+        assert!(
+            credentials
+                .signed(&signed_with("skey_test_2"))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !credentials
+                .signed(&signed_with("skey_test_1"))
+                .await
+                .unwrap()
+        );
     }
 
     #[tokio::test]
     async fn a_stolen_key_is_dropped_at_once_by_putting_the_new_one_twice() {
         let secret = Rotated::default();
         secret.put("skey_test_stolen", 100 * DAY);
-        let gateway = secret.gateway();
+        let credentials = secret.credentials();
         // Within one second.
         let just_now = 60;
         secret.put("skey_test_new", just_now);
         assert!(
-            gateway
+            credentials
                 .signed(&signed_with("skey_test_stolen"))
                 .await
                 .unwrap()
         );
         secret.put("skey_test_new", just_now);
         // A process that is warm reads the secret again within five minutes, one that starts at once.
-        let mut state = gateway.state.lock().await;
-        gateway.fetch(&mut state).await.unwrap();
+        let mut state = credentials.state.lock().await;
+        credentials.fetch(&mut state).await.unwrap();
         drop(state);
-        for gateway in [gateway, secret.gateway()] {
+        for credentials in [credentials, secret.credentials()] {
             assert!(
-                !gateway
+                !credentials
                     .signed(&signed_with("skey_test_stolen"))
                     .await
                     .unwrap()
             );
-            assert!(gateway.signed(&signed_with("skey_test_new")).await.unwrap());
+            assert!(
+                credentials
+                    .signed(&signed_with("skey_test_new"))
+                    .await
+                    .unwrap()
+            );
         }
     }
 
@@ -549,14 +409,24 @@ mod tests {
             let secret = Rotated::default();
             secret.put("skey_test_former", 200 * DAY);
             secret.put("skey_test_new", rotated_ago);
-            let gateway = secret.gateway();
+            let credentials = secret.credentials();
             for _ in 0..1000 {
-                assert!(!gateway.signed(&signed_with("skey_test_x")).await.unwrap());
+                assert!(
+                    !credentials
+                        .signed(&signed_with("skey_test_x"))
+                        .await
+                        .unwrap()
+                );
             }
             assert!(secret.fetches() <= 1 + 2 * REFRESHES_AT_ONCE);
             // And the genuine ones are believed in the middle of it.
-            assert!(gateway.signed(&signed_with("skey_test_new")).await.unwrap());
-            let former = gateway.signed(&signed_with("skey_test_former")).await;
+            assert!(
+                credentials
+                    .signed(&signed_with("skey_test_new"))
+                    .await
+                    .unwrap()
+            );
+            let former = credentials.signed(&signed_with("skey_test_former")).await;
             assert_eq!(former.unwrap(), rotated_ago < DAY);
         }
     }
@@ -564,47 +434,62 @@ mod tests {
     #[test]
     fn fetches_are_granted_five_at_once_and_then_one_in_ten_seconds() {
         let start = Instant::now();
-        let mut allowance = Allowance::full(start);
-        let granted = |allowance: &mut Allowance, after| {
+        let mut limit = RateLimit::unused(start);
+        let granted = |limit: &mut RateLimit, after| {
             (0..100)
-                .filter(|_| allowance.take(start + Duration::from_secs(after)))
+                .filter(|_| limit.take(start + Duration::from_secs(after)))
                 .count()
         };
-        assert_eq!(granted(&mut allowance, 0), 5);
-        assert_eq!(granted(&mut allowance, 9), 0);
-        assert_eq!(granted(&mut allowance, 10), 1);
-        assert_eq!(granted(&mut allowance, 29), 1);
-        assert_eq!(granted(&mut allowance, 30), 1);
-        assert_eq!(granted(&mut allowance, 3600), 5);
+        assert_eq!(granted(&mut limit, 0), 5);
+        assert_eq!(granted(&mut limit, 9), 0);
+        assert_eq!(granted(&mut limit, 10), 1);
+        assert_eq!(granted(&mut limit, 29), 1);
+        assert_eq!(granted(&mut limit, 30), 1);
+        assert_eq!(granted(&mut limit, 3600), 5);
     }
 
     #[tokio::test]
     async fn a_former_version_that_is_no_secret_or_absent_changes_nothing() {
         let secret = Rotated::default();
         secret.put("skey_test_new", 0);
-        let gateway = secret.gateway();
-        assert!(!gateway.signed(&signed_with("skey_test_x")).await.unwrap());
+        let credentials = secret.credentials();
+        assert!(
+            !credentials
+                .signed(&signed_with("skey_test_x"))
+                .await
+                .unwrap()
+        );
         let secret = Rotated::default();
         secret.put_text("to be filled in", 10);
         secret.put("skey_test_new", 0);
-        let gateway = secret.gateway();
-        assert!(!gateway.signed(&signed_with("skey_test_x")).await.unwrap());
-        assert!(gateway.signed(&signed_with("skey_test_new")).await.unwrap());
+        let credentials = secret.credentials();
+        assert!(
+            !credentials
+                .signed(&signed_with("skey_test_x"))
+                .await
+                .unwrap()
+        );
+        assert!(
+            credentials
+                .signed(&signed_with("skey_test_new"))
+                .await
+                .unwrap()
+        );
     }
 
     #[tokio::test]
     async fn a_refused_key_is_replaced_at_once_and_only_by_another() {
         let secret = Rotated::default();
         secret.put("skey_test_1", 100 * DAY);
-        let gateway = secret.gateway();
-        let first = gateway.current().await.unwrap();
-        assert!(gateway.instead_of(&first).await.unwrap().is_none());
+        let credentials = secret.credentials();
+        let first = credentials.current().await.unwrap();
+        assert!(credentials.instead_of(&first).await.unwrap().is_none());
         secret.put("skey_test_2", 0);
-        let second = gateway.instead_of(&first).await.unwrap().unwrap();
+        let second = credentials.instead_of(&first).await.unwrap().unwrap();
         assert_eq!(second.api_key(), "skey_test_2");
         // Somebody else who was refused with the first one gets it without a fetch.
         let fetches = secret.fetches();
-        assert!(gateway.instead_of(&first).await.unwrap() == Some(second));
+        assert!(credentials.instead_of(&first).await.unwrap() == Some(second));
         assert_eq!(secret.fetches(), fetches);
     }
 }

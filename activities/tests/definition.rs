@@ -108,7 +108,7 @@ fn everything_else_is_retried_with_backoff_and_full_jitter() {
                 );
                 continue;
             }
-            // One owner's payments wait for each other alone, and for as long as a claim may hold.
+            // One owner's payments wait for each other alone, and for as long as a lease may hold.
             if names(retrier) == BTreeSet::from(["CustomerBeingCreated"]) {
                 assert!(retrier["JitterStrategy"].is_null(), "{name}");
                 continue;

@@ -113,17 +113,17 @@ describe("time limits", () => {
     }
   });
 
-  test("the claim of a dead process is waited for longer than it holds, and it holds longer than its function runs", () => {
+  test("the lease of a dead process is waited for longer than it holds, and it holds longer than its function runs", () => {
     const source = readFileSync(join(APP_DIRECTORY, "..", "activities", "src", "tables", "mapping.rs"), "utf8");
-    const holds = Number(/const CLAIM_HOLDS_FOR: i64 = (\d+);/.exec(source)?.[1]);
-    assert.ok(holds > FUNCTION_TIMEOUT_SECONDS["ensure-kbank-user"] + CONNECTING_MS / 1000, `a claim of ${holds} s`);
+    const holds = Number(/const LEASE_HOLDS_FOR: i64 = (\d+);/.exec(source)?.[1]);
+    assert.ok(holds > FUNCTION_TIMEOUT_SECONDS["ensure-kbank-user"] + CONNECTING_MS / 1000, `a lease of ${holds} s`);
     const retrier = definition.States.EnsureKBankUser.Retry.find((rule: any) => rule.ErrorEquals.includes("CustomerBeingCreated"));
     assert.equal(retrier.JitterStrategy, undefined);
     let waits = 0;
     for (let attempt = 0; attempt < retrier.MaxAttempts; attempt++) {
       waits += Math.min(retrier.IntervalSeconds * retrier.BackoffRate ** attempt, retrier.MaxDelaySeconds);
     }
-    assert.ok(waits > 2 * holds, `${waits} s of waits for a claim of ${holds} s`);
+    assert.ok(waits > 2 * holds, `${waits} s of waits for a lease of ${holds} s`);
   });
 
   test("a route's function answers before the API gives up", () => {

@@ -7,7 +7,7 @@ use crate::domain::ids::CustomerId;
 use crate::domain::payment::Payment;
 use crate::failure::{Failure, Treatment};
 use crate::tables::TableError;
-use crate::tables::mapping::{Claim, Mapped, Mapping};
+use crate::tables::mapping::{Lease, Mapped, Mapping};
 use crate::tables::orders::Orders;
 use crate::tables::records::Records;
 
@@ -89,17 +89,17 @@ pub async fn ensure(parts: &Parts, input: &Input) -> Result<Ensured, EnsureError
     if let Some(mapped) = parts.mapping.get(owner).await? {
         return Ok(answer(mapped, payment));
     }
-    // Claimed before the bank is asked: two first payments of one owner must not make two customers,
-    // nor two executions of one payment.
+    // Before the bank is asked: two first payments of one owner must not make two customers, nor two executions of one
+    // payment.
     let execution = input.execution.as_deref().unwrap_or(charge.as_str());
-    match parts.mapping.claim(owner, execution).await? {
-        Claim::First => {}
+    match parts.mapping.lease(owner, execution).await? {
+        Lease::First => {}
         // The bank has no inquiry for customers: whatever that try created, nothing will point at it.
-        Claim::Again => tracing::warn!(
+        Lease::Again => tracing::warn!(
             "possible orphan customer at the bank: an earlier try ended between creating and saving it"
         ),
-        // Between reading and claiming, the other payment may have finished.
-        Claim::Refused => {
+        // Since the mapping was read, the other payment may have finished.
+        Lease::Refused => {
             return match parts.mapping.get(owner).await? {
                 Some(mapped) => Ok(answer(mapped, payment)),
                 None => Err(EnsureError::CustomerBeingCreated),
@@ -150,7 +150,7 @@ pub async fn ensure(parts: &Parts, input: &Input) -> Result<Ensured, EnsureError
             kbank_customer_id: customer,
         });
     }
-    tracing::warn!(customerId = %customer, "orphan customer at the bank: the claim was taken over");
+    tracing::warn!(customerId = %customer, "orphan customer at the bank: another execution has the lease");
     match parts.mapping.get(owner).await? {
         Some(mapped) => Ok(answer(mapped, payment)),
         None => Err(EnsureError::CustomerBeingCreated),

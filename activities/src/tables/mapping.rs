@@ -1,4 +1,7 @@
 //! kbank-user-mapping: which customer at the bank holds the saved cards of an owner. Hash key `ownerId`.
+//!
+//! The bank makes another customer at each request, so an execution takes a lease before it asks for one: `claimedBy` and
+//! `claimedAt`, until the customer is saved as `kbank_id`.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -10,10 +13,10 @@ use super::write::condition_held;
 use crate::clock;
 use crate::domain::ids::{ChargeId, CustomerId, OwnerId};
 
-/// How long a claim keeps others from creating the owner's customer, in seconds. Longer than the claimer's function can
-/// run, so that a claim goes stale only when its function is dead; and shorter than EnsureKBankUser waits for another's claim.
-/// A test of the CDK app holds it against both.
-const CLAIM_HOLDS_FOR: i64 = 60;
+/// How long a lease keeps others from creating the owner's customer, in seconds. Longer than its holder's function can run,
+/// so that a lease ends by itself only when that function is dead. And shorter than EnsureKBankUser waits for another's
+/// lease. A test of the CDK app compares it with both.
+const LEASE_HOLDS_FOR: i64 = 60;
 
 /// An owner's customer at the bank.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,14 +27,14 @@ pub struct Mapped {
     pub created_by: Option<ChargeId>,
 }
 
-/// What became of a claim.
+/// What became of the wish for a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claim {
-    /// Nobody claimed before.
+pub enum Lease {
+    /// Nobody held it before.
     First,
-    /// An earlier try claimed and did not finish: it may have created a customer.
+    /// An earlier try held it and did not finish: it may have created a customer.
     Again,
-    /// Another execution holds the claim, or there is a customer by now.
+    /// Another execution holds it, or there is a customer by now.
     Refused,
 }
 
@@ -49,7 +52,7 @@ impl Mapping {
         Self { client, table }
     }
 
-    /// The owner's customer, strongly consistent; `None` when there is none, or only a claim.
+    /// The owner's customer, strongly consistent; `None` when there is none, or only a lease.
     ///
     /// # Errors
     /// [`TableError`].
@@ -64,12 +67,12 @@ impl Mapping {
         Ok(item.as_ref().and_then(Mapped::read))
     }
 
-    /// Claims the right to create the owner's customer for one execution: the same one may claim again, as after a crash,
-    /// and no other may beside it, be it of the same charge.
+    /// Gives one execution the right to create the owner's customer. The same one may ask again, as after a crash. No other
+    /// gets it meanwhile, not even one of the same charge.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn claim(&self, owner: &OwnerId, execution: &str) -> Result<Claim, TableError> {
+    pub async fn lease(&self, owner: &OwnerId, execution: &str) -> Result<Lease, TableError> {
         let now = clock::now_seconds();
         let result = self
             .update(owner)
@@ -80,21 +83,21 @@ impl Mapping {
             )
             .expression_attribute_values(":execution", s(execution))
             .expression_attribute_values(":now", n(now))
-            .expression_attribute_values(":stale", n(now - CLAIM_HOLDS_FOR))
+            .expression_attribute_values(":stale", n(now - LEASE_HOLDS_FOR))
             .return_values(ReturnValue::UpdatedOld)
             .send()
             .await;
-        let claimed_before = result
+        let held_before = result
             .as_ref()
             .is_ok_and(|output| output.attributes().is_some_and(|old| !old.is_empty()));
-        Ok(match condition_held(result, "claim the user mapping")? {
-            true if claimed_before => Claim::Again,
-            true => Claim::First,
-            false => Claim::Refused,
+        Ok(match condition_held(result, "lease the user mapping")? {
+            true if held_before => Lease::Again,
+            true => Lease::First,
+            false => Lease::Refused,
         })
     }
 
-    /// Saves the customer that was created under the claim. `false` when the claim was taken over meanwhile: then the
+    /// Saves the customer that was created under the lease. `false` when another execution has the lease by now: then the
     /// mapping holds, or will hold, another customer.
     ///
     /// # Errors
@@ -120,7 +123,7 @@ impl Mapping {
         condition_held(result, "save the user mapping")
     }
 
-    /// Gives a claim back after the bank made no customer, so that nobody need wait for it to go stale.
+    /// Gives the lease back after the bank made no customer, so that nobody need wait for its end.
     ///
     /// # Errors
     /// [`TableError`].
@@ -144,7 +147,7 @@ impl Mapping {
 }
 
 impl Mapped {
-    /// Reads an item of the mapping; `None` when it holds a claim only.
+    /// Reads an item of the mapping; `None` when it holds a lease only.
     #[must_use]
     pub fn read(item: &Item) -> Option<Self> {
         Some(Self {

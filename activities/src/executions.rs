@@ -7,7 +7,7 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::domain::claim::ClaimedStatus;
+use crate::domain::browser_return::ReportedStatus;
 use crate::domain::ids::{ChargeId, RecordKey};
 use crate::tables::TableError;
 
@@ -35,9 +35,9 @@ pub struct ExecutionInput<'a> {
     pub source: Source,
     /// The charge to process.
     pub charge_id: &'a ChargeId,
-    /// What the caller claims of it; not believed.
+    /// What the caller says of it; not believed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<ClaimedStatus>,
+    pub status: Option<ReportedStatus>,
     /// Where the caller found the record, to read it without waiting for an index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_key: Option<&'a RecordKey>,
@@ -271,7 +271,7 @@ mod tests {
         let input = ExecutionInput {
             source: Source::Callback,
             charge_id: &ChargeId::new("chrg_test_1").unwrap(),
-            status: Some(ClaimedStatus::Success),
+            status: Some(ReportedStatus::Success),
             record_key: Some(&token.record_key()),
             request_id: Some("r-1"),
         };

@@ -15,9 +15,9 @@ use tokio::time::sleep;
 
 use crate::bank::{Bank, BankError};
 use crate::clock;
+use crate::domain::browser_return::{BrowserReturn, ReportedStatus};
 use crate::domain::callback_base::CallbackBases;
 use crate::domain::charge::{Outcome, Verdict};
-use crate::domain::claim::{Claim, ClaimedStatus};
 use crate::domain::ids::{CardToken, ChargeId, RecordKey};
 use crate::domain::money::Satang;
 use crate::domain::notification::Notification;
@@ -117,7 +117,7 @@ fn nothing_here(request: &Request) -> ApiError {
 }
 
 /// The browser's return: starts the saga and sends the browser to the shop's thank-you page. The `status` there is success
-/// where that was claimed or the order is paid; apps believe their own check of the order. A saga that cannot be started
+/// where the return says so or the order is paid; apps believe their own check of the order. A saga that cannot be started
 /// now is left to reconciliation, and the browser goes on.
 async fn returned(parts: &Parts, request: &Request) -> Result<Response, ApiError> {
     if is_prefetch(request) {
@@ -128,11 +128,11 @@ async fn returned(parts: &Parts, request: &Request) -> Result<Response, ApiError
         ));
     }
     let query = request.raw_query_string.as_deref().unwrap_or_default();
-    let claim = Claim::read(query, &body(request)?)?;
-    log::charge(&claim.charge_id);
-    let found = match parts.sources.find(&claim.charge_id).await {
-        Ok(None) => match &claim.token {
-            Some(token) => find_by_token(&parts.sources, &claim.charge_id, token).await,
+    let back = BrowserReturn::read(query, &body(request)?)?;
+    log::charge(&back.charge_id);
+    let found = match parts.sources.find(&back.charge_id).await {
+        Ok(None) => match &back.token {
+            Some(token) => find_by_token(&parts.sources, &back.charge_id, token).await,
             None => Ok(None),
         },
         found => found,
@@ -143,8 +143,8 @@ async fn returned(parts: &Parts, request: &Request) -> Result<Response, ApiError
     log::order(found.order_id());
     let message = Message {
         source: Source::Callback,
-        charge_id: &claim.charge_id,
-        status: claim.status,
+        charge_id: &back.charge_id,
+        status: back.status,
         request_id: request.request_context.request_id.as_deref(),
     };
     if let Err(error) = start_by_return(parts, &message, &found).await {
@@ -155,9 +155,9 @@ async fn returned(parts: &Parts, request: &Request) -> Result<Response, ApiError
         Found::Foreign(foreign) => foreign.callback.as_deref(),
     };
     let status = if found.is_paid() {
-        ClaimedStatus::Success
+        ReportedStatus::Success
     } else {
-        claim.status
+        back.status
     };
     let amount = amount(parts, &found).await;
     let location = parts
@@ -292,7 +292,7 @@ async fn find_by_token(
 struct Message<'a> {
     source: Source,
     charge_id: &'a ChargeId,
-    status: ClaimedStatus,
+    status: ReportedStatus,
     request_id: Option<&'a str>,
 }
 

@@ -17,10 +17,10 @@ use tokio::time::{Instant, sleep};
 use url::Url;
 
 use crate::bank::{Bank, BankError, NewCharge};
+use crate::domain::browser_return::ReportedStatus;
 use crate::domain::callback_base::CallbackBases;
 use crate::domain::charge::{Charge, Outcome, Verdict};
 use crate::domain::checkout::{CheckoutForm, VERIFICATION_AMOUNT};
-use crate::domain::claim::ClaimedStatus;
 use crate::domain::fields::Fields;
 use crate::domain::ids::{ChargeId, MerchantId, OrderId, ReferenceOrder};
 use crate::domain::order::{LEAST_CHARGE, Order, Unpayable};
@@ -432,8 +432,8 @@ fn finished(parts: &Parts, record: &Record) -> Result<String, ApiError> {
 
 fn thank_you(parts: &Parts, record: &Record, outcome: Outcome) -> Result<String, ApiError> {
     let status = match outcome {
-        Outcome::Paid => ClaimedStatus::Success,
-        Outcome::Declined | Outcome::Returned => ClaimedStatus::Failure,
+        Outcome::Paid => ReportedStatus::Success,
+        Outcome::Declined | Outcome::Returned => ReportedStatus::Failure,
     };
     Ok(parts.bases.thank_you(
         record.callback.as_deref(),

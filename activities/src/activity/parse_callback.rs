@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::domain::claim::ClaimedStatus;
+use crate::domain::browser_return::ReportedStatus;
 use crate::domain::fields::FieldError;
 use crate::domain::ids::{ChargeId, MAX_ID_LENGTH, RecordKey};
 use crate::executions::Source;
@@ -22,8 +22,9 @@ pub struct Input {
 pub struct Parsed {
     /// The charge to process.
     pub charge_id: ChargeId,
-    /// What the caller claims of it; shown in the console, never decided by.
-    pub claimed_status: Option<ClaimedStatus>,
+    /// What the caller says of it; shown in the console, never decided by.
+    #[serde(rename = "claimedStatus")]
+    pub reported_status: Option<ReportedStatus>,
     /// Who started the execution.
     pub source: Source,
     /// Where the caller found the record, if it did.
@@ -64,7 +65,7 @@ pub fn parse(input: &Map<String, Value>) -> Result<Parsed, InvalidCallback> {
         .and_then(|source| Source::deserialize(source).ok());
     Ok(Parsed {
         charge_id,
-        claimed_status: text(input, "status").map(|word| ClaimedStatus::parse(&word)),
+        reported_status: text(input, "status").map(|word| ReportedStatus::parse(&word)),
         source: source.unwrap_or(Source::Operator),
         record_key: text(input, "recordKey")
             .filter(|key| key.len() <= MAX_ID_LENGTH)
@@ -96,7 +97,7 @@ mod tests {
         let input = serde_json::to_value(crate::executions::ExecutionInput {
             source: Source::Callback,
             charge_id: &charge_id,
-            status: Some(ClaimedStatus::Failure),
+            status: Some(ReportedStatus::Failure),
             record_key: Some(&key),
             request_id: Some("r-1"),
         })
@@ -105,7 +106,7 @@ mod tests {
             parsed(input),
             Ok(Parsed {
                 charge_id,
-                claimed_status: Some(ClaimedStatus::Failure),
+                reported_status: Some(ReportedStatus::Failure),
                 source: Source::Callback,
                 record_key: Some(key),
             })
@@ -121,7 +122,7 @@ mod tests {
         ] {
             let parsed = parsed(input).unwrap();
             assert_eq!(parsed.source, Source::Operator);
-            assert_eq!(parsed.claimed_status, None);
+            assert_eq!(parsed.reported_status, None);
         }
     }
 

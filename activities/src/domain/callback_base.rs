@@ -4,7 +4,7 @@
 use url::Url;
 use url::form_urlencoded::byte_serialize;
 
-use super::claim::ClaimedStatus;
+use super::browser_return::ReportedStatus;
 use super::ids::OrderId;
 use super::money::Satang;
 
@@ -95,7 +95,7 @@ impl CallbackBases {
         &self,
         requested: Option<&str>,
         order_id: &OrderId,
-        status: ClaimedStatus,
+        status: ReportedStatus,
         amount: Satang,
     ) -> String {
         let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
@@ -229,7 +229,7 @@ mod tests {
         let url = bases().thank_you(
             Some("yourapp://payments/"),
             &OrderId::new("4825&status=success").unwrap(),
-            ClaimedStatus::Failure,
+            ReportedStatus::Failure,
             Satang::new(150_000).unwrap(),
         );
         assert_eq!(

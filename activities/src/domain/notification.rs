@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::browser_return::ReportedStatus;
 use super::charge::TransactionState;
-use super::claim::ClaimedStatus;
 use super::fields::{FieldError, MAX_BODY};
 use super::ids::{ChargeId, OrderId};
 use super::money::Satang;
@@ -17,7 +17,7 @@ pub struct Notification {
     /// The charge it speaks of.
     pub charge_id: ChargeId,
     /// Success where the bank's `status` is `success`; every other word is none.
-    pub status: ClaimedStatus,
+    pub status: ReportedStatus,
     /// The order (`ref_1`), where it can be read. Not signed: it may say where to look for a charge, and nothing more.
     pub order_id: Option<OrderId>,
     says_paid: bool,
@@ -88,12 +88,12 @@ impl Notification {
         let currency = need(wire.currency, "currency")?;
         let word = need(wire.status, "status")?;
         let status = match word.as_str() {
-            "success" => ClaimedStatus::Success,
-            _ => ClaimedStatus::Failure,
+            "success" => ReportedStatus::Success,
+            _ => ReportedStatus::Failure,
         };
         let transaction_state = need(wire.transaction_state, "transaction_state")?;
         Ok(Self {
-            says_paid: status == ClaimedStatus::Success
+            says_paid: status == ReportedStatus::Success
                 && matches!(
                     TransactionState::parse(&transaction_state),
                     TransactionState::Authorized | TransactionState::Settled

@@ -29,7 +29,7 @@ pub struct Payment {
     pub purpose: Purpose,
     /// Whose record it was first.
     pub origin: Origin,
-    /// What the shopper chose at checkout (never what a callback claims).
+    /// What the shopper chose at checkout (never what a callback says).
     pub save_card: bool,
     /// How many executions have ended at `AwaitBank` so far.
     pub attempt: u32,

@@ -6,7 +6,7 @@ use arbitrary::{Result, Unstructured};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use payment3_activities::activity::parse_callback;
-use payment3_activities::domain::claim::{Claim, ClaimedStatus};
+use payment3_activities::domain::browser_return::{BrowserReturn, ReportedStatus};
 use payment3_activities::domain::fields::{FieldError, Fields, MAX_BODY};
 use payment3_activities::executions::{ExecutionInput, Source};
 use payment3_activities::http_api::{ApiError, Body, Request, Response, body};
@@ -64,12 +64,12 @@ pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
 
 /// What the body says is what other readers of forms and JSON see, and nothing that a return does not read changes it.
 fn read(body: &[u8]) {
-    match Claim::read("", body) {
-        Ok(claim) => {
+    match BrowserReturn::read("", body) {
+        Ok(back) => {
             assert!(body.len() <= MAX_BODY);
-            claimed(&claim);
+            told_on(&back);
             for id in others_ids(body) {
-                assert_eq!(id, claim.charge_id.as_str(), "two different charges");
+                assert_eq!(id, back.charge_id.as_str(), "two different charges");
             }
         }
         Err(error) => {
@@ -122,7 +122,7 @@ fn others_ids(body: &[u8]) -> Vec<String> {
     ids
 }
 
-/// Whatever stands beside the fields that a return reads: the claim is the same.
+/// Whatever stands beside the fields that a return reads: the return is the same.
 fn no_unread_field_changes_a_return(junk: &[u8]) {
     let known = [
         ("objectId", "chrg_1"),
@@ -131,10 +131,11 @@ fn no_unread_field_changes_a_return(junk: &[u8]) {
     ];
     for body in with_unread(&known, &["objectId", "id", "status", "token"], junk) {
         let shown = String::from_utf8_lossy(&body);
-        let claim = Claim::read("", &body).unwrap_or_else(|error| panic!("{error}: {shown}"));
-        assert_eq!(claim.charge_id.as_str(), "chrg_1", "{shown}");
-        assert_eq!(claim.status, ClaimedStatus::Success, "{shown}");
-        assert_eq!(claim.token.expect("a token").expose(), "tokn_1", "{shown}");
+        let back =
+            BrowserReturn::read("", &body).unwrap_or_else(|error| panic!("{error}: {shown}"));
+        assert_eq!(back.charge_id.as_str(), "chrg_1", "{shown}");
+        assert_eq!(back.status, ReportedStatus::Success, "{shown}");
+        assert_eq!(back.token.expect("a token").expose(), "tokn_1", "{shown}");
     }
 }
 
@@ -202,29 +203,29 @@ fn names_only(fields: &Fields, body: &str) {
     }
 }
 
-/// A claim's id is an id, and its token goes nowhere but into the record's key.
-fn claimed(claim: &Claim) {
-    let id = claim.charge_id.as_str();
+/// The id of a return is an id, and its token goes nowhere but into the record's key.
+fn told_on(back: &BrowserReturn) {
+    let id = back.charge_id.as_str();
     assert!((1..=100).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));
-    let record_key = claim.token.as_ref().map(|token| token.record_key());
+    let record_key = back.token.as_ref().map(|token| token.record_key());
     for source in [Source::Callback, Source::Notify] {
         let input = ExecutionInput {
             source,
-            charge_id: &claim.charge_id,
-            status: Some(claim.status),
+            charge_id: &back.charge_id,
+            status: Some(back.status),
             record_key: record_key.as_ref(),
             request_id: Some("r-1"),
         };
         let json = serde_json::to_value(&input).expect("an execution's input is JSON");
         if !stand_in(id) {
             assert_none_in("an execution's input", &json.to_string());
-            assert_none_debugged("a claim", claim);
+            assert_none_debugged("a return", back);
             assert_none_debugged("an execution's input", &input);
         }
         let parsed = parse_callback::parse(json.as_object().expect("an object"))
             .expect("what the callback writes, the state machine reads");
-        assert_eq!(parsed.charge_id, claim.charge_id);
-        assert_eq!(parsed.claimed_status, Some(claim.status));
+        assert_eq!(parsed.charge_id, back.charge_id);
+        assert_eq!(parsed.reported_status, Some(back.status));
         assert_eq!(parsed.source, source);
         assert_eq!(parsed.record_key, record_key);
     }

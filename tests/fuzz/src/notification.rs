@@ -2,7 +2,7 @@
 
 use arbitrary::{Result, Unstructured};
 use payment3_activities::bank::GatewaySecret;
-use payment3_activities::domain::claim::ClaimedStatus;
+use payment3_activities::domain::browser_return::ReportedStatus;
 use payment3_activities::domain::money::Satang;
 use payment3_activities::domain::notification::Notification;
 use serde_json::{Value, json};
@@ -194,7 +194,7 @@ fn body(body: &[u8]) {
     );
     let word = json["status"].as_str().expect("a word");
     assert_eq!(
-        notification.status == ClaimedStatus::Success,
+        notification.status == ReportedStatus::Success,
         word == "success"
     );
     let state = json["transaction_state"].as_str().expect("a word");

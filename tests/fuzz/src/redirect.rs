@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use arbitrary::{Result, Unstructured};
 use payment3_activities::activity::cardtoken::{bank_page, redirect_page};
+use payment3_activities::domain::browser_return::ReportedStatus;
 use payment3_activities::domain::callback_base::CallbackBases;
-use payment3_activities::domain::claim::ClaimedStatus;
 use payment3_activities::domain::ids::OrderId;
 use payment3_activities::domain::money::Satang;
 use payment3_activities::http_api::see_other;
@@ -34,7 +34,7 @@ pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     };
     let order = OrderId::new(order).map_err(|_| arbitrary::Error::IncorrectFormat)?;
     let amount = Satang::new(u.int_in_range(0..=999_999_999_999)?).expect("within the bounds");
-    let status = *u.choose(&[ClaimedStatus::Success, ClaimedStatus::Failure])?;
+    let status = *u.choose(&[ReportedStatus::Success, ReportedStatus::Failure])?;
     let requested = match u.int_in_range(0..=3)? {
         0 => None,
         1 => Some(String::new()),
@@ -67,7 +67,7 @@ pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-fn thank_you(requested: Option<&str>, order: &OrderId, status: ClaimedStatus, amount: Satang) {
+fn thank_you(requested: Option<&str>, order: &OrderId, status: ReportedStatus, amount: Satang) {
     let bases = CallbackBases::new(&ALLOWED.map(String::from), DEFAULT).expect("usable bases");
     let location = bases.thank_you(requested, order, status, amount);
     harmless(&location);

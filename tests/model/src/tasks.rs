@@ -15,9 +15,9 @@ use payment3_activities::activity::parse_callback;
 use payment3_activities::activity::pay_order::{self, PaidOrder};
 use payment3_activities::activity::record_outcome::{self, Recorded};
 use payment3_activities::activity::reverse_charge::{self, Reversal, Reversed};
+use payment3_activities::domain::browser_return::ReportedStatus;
 use payment3_activities::domain::charge::{Charge, Outcome, TransactionState, Verdict};
 use payment3_activities::domain::checkout::VERIFICATION_AMOUNT;
-use payment3_activities::domain::claim::ClaimedStatus;
 use payment3_activities::domain::ids::{
     ChargeId, CustomerId, OrderId, OwnerId, RecordKey, ReferenceOrder,
 };
@@ -530,8 +530,8 @@ pub(crate) fn inputs() -> Vec<Value> {
     let (charge_id, key) = (charge(), record_key());
     let mut inputs = Vec::new();
     for (source, status) in [
-        (Source::Callback, Some(ClaimedStatus::Success)),
-        (Source::Callback, Some(ClaimedStatus::Failure)),
+        (Source::Callback, Some(ReportedStatus::Success)),
+        (Source::Callback, Some(ReportedStatus::Failure)),
         (Source::Notify, None),
         (Source::Reconcile, None),
         (Source::Checkout, None),

@@ -1,5 +1,4 @@
-//! The bank's browser return, read. Unsigned: anybody can post it, so it is a *claim* that points at a charge and
-//! never a fact about it.
+//! The bank's browser return, read. It is not signed, and anybody can post it: it points at a charge, and proves nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,26 +8,26 @@ use super::ids::{CardToken, ChargeId};
 /// What the shopper's browser brought back from 3-D Secure. All of it but the charge's id is a hint: used where it can be
 /// read, dropped where it cannot.
 #[derive(Debug)]
-pub struct Claim {
+pub struct BrowserReturn {
     /// The charge that the return speaks of (`objectId` or `id`).
     pub charge_id: ChargeId,
-    /// Whether it claims success.
-    pub status: ClaimedStatus,
+    /// What it says of the charge. Not believed.
+    pub status: ReportedStatus,
     /// The card token, where the return carries one: another way to find the record.
     pub token: Option<CardToken>,
 }
 
-/// What the browser return claims, in the two words that apps know.
+/// What a return or a notification says of a charge, in the two words that apps know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ClaimedStatus {
+pub enum ReportedStatus {
     /// `true` or `success`, in any case.
     Success,
     /// Anything else: `false`, `fail`, `cancel`, a word that nobody knows, nothing.
     Failure,
 }
 
-impl ClaimedStatus {
+impl ReportedStatus {
     /// Reads the bank's word.
     #[must_use]
     pub fn parse(word: &str) -> Self {
@@ -48,7 +47,7 @@ impl ClaimedStatus {
     }
 }
 
-impl Claim {
+impl BrowserReturn {
     /// Reads a browser return: from the query of its address and from its body, which are one message.
     ///
     /// # Errors
@@ -61,7 +60,9 @@ impl Claim {
     fn from_fields(fields: &Fields) -> Result<Self, FieldError> {
         Ok(Self {
             charge_id: charge_id(fields)?,
-            status: ClaimedStatus::parse(fields.readable("status").next_back().unwrap_or_default()),
+            status: ReportedStatus::parse(
+                fields.readable("status").next_back().unwrap_or_default(),
+            ),
             token: fields
                 .readable("token")
                 .rev()
@@ -97,29 +98,29 @@ fn charge_id(fields: &Fields) -> Result<ChargeId, FieldError> {
 mod tests {
     use super::*;
 
-    fn claim(body: &[u8]) -> Result<Claim, FieldError> {
-        Claim::read("", body)
+    fn read(body: &[u8]) -> Result<BrowserReturn, FieldError> {
+        BrowserReturn::read("", body)
     }
 
     #[test]
-    fn success_is_claimed_by_two_words_and_failure_by_every_other() {
+    fn success_is_said_by_two_words_and_failure_by_every_other() {
         for (word, status) in [
-            ("true", ClaimedStatus::Success),
-            ("TRUE", ClaimedStatus::Success),
-            ("Success", ClaimedStatus::Success),
-            ("false", ClaimedStatus::Failure),
-            ("FAILURE", ClaimedStatus::Failure),
-            ("fail", ClaimedStatus::Failure),
-            ("cancel", ClaimedStatus::Failure),
-            ("%BA%D1", ClaimedStatus::Failure),
-            ("", ClaimedStatus::Failure),
+            ("true", ReportedStatus::Success),
+            ("TRUE", ReportedStatus::Success),
+            ("Success", ReportedStatus::Success),
+            ("false", ReportedStatus::Failure),
+            ("FAILURE", ReportedStatus::Failure),
+            ("fail", ReportedStatus::Failure),
+            ("cancel", ReportedStatus::Failure),
+            ("%BA%D1", ReportedStatus::Failure),
+            ("", ReportedStatus::Failure),
         ] {
-            let claim = claim(format!("objectId=chrg_1&status={word}").as_bytes()).unwrap();
-            assert_eq!(claim.status, status, "{word}");
+            let back = read(format!("objectId=chrg_1&status={word}").as_bytes()).unwrap();
+            assert_eq!(back.status, status, "{word}");
         }
         assert_eq!(
-            claim(b"objectId=chrg_1").unwrap().status,
-            ClaimedStatus::Failure
+            read(b"objectId=chrg_1").unwrap().status,
+            ReportedStatus::Failure
         );
     }
 
@@ -139,22 +140,22 @@ mod tests {
             br#"{"objectId":"chrg_1","status":{},"token":[]}"#,
         ] {
             let shown = String::from_utf8_lossy(body);
-            assert_eq!(claim(body).expect(&shown).charge_id.as_str(), "chrg_1");
+            assert_eq!(read(body).expect(&shown).charge_id.as_str(), "chrg_1");
         }
-        let by_query = Claim::read("objectId=chrg_1&status=true", b"").unwrap();
+        let by_query = BrowserReturn::read("objectId=chrg_1&status=true", b"").unwrap();
         assert_eq!(by_query.charge_id.as_str(), "chrg_1");
-        assert_eq!(by_query.status, ClaimedStatus::Success);
-        let by_both = Claim::read("id=chrg_1", b"objectId=chrg_1").unwrap();
+        assert_eq!(by_query.status, ReportedStatus::Success);
+        let by_both = BrowserReturn::read("id=chrg_1", b"objectId=chrg_1").unwrap();
         assert_eq!(by_both.charge_id.as_str(), "chrg_1");
     }
 
     #[test]
     fn of_several_hints_the_last_that_can_be_read_counts() {
-        let claim =
-            claim(b"objectId=chrg_1&token=old&token=new&token=a%20b&status=true&status=false")
+        let back =
+            read(b"objectId=chrg_1&token=old&token=new&token=a%20b&status=true&status=false")
                 .unwrap();
-        assert_eq!(claim.token.unwrap().expose(), "new");
-        assert_eq!(claim.status, ClaimedStatus::Failure);
+        assert_eq!(back.token.unwrap().expose(), "new");
+        assert_eq!(back.status, ReportedStatus::Failure);
     }
 
     #[test]
@@ -169,7 +170,7 @@ mod tests {
             ("objectId=chrg_1", "objectId=chrg_2", false),
             ("status=true", "", true),
         ] {
-            let error = Claim::read(query, body.as_bytes()).unwrap_err();
+            let error = BrowserReturn::read(query, body.as_bytes()).unwrap_err();
             assert_eq!(
                 (error.field.as_str(), error.missing),
                 ("objectId", missing),

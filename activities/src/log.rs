@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Lines are for people, and are counted: the metric filters of the CDK app read `error` (the name of a failure) and `event`
-//! (the name of something that happened), never the message. No line holds a token, a key or personal data.
+//! (the name of something that happened), never the message. Free text about a failure stands in `reason`. No line holds a
+//! token, a key or personal data.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -163,6 +164,83 @@ mod tests {
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
+    }
+
+    /// The arguments of each call of a logging macro in a source file.
+    fn logging_calls(source: &str) -> Vec<Vec<String>> {
+        let macros = ["error", "warn", "info", "debug", "trace"];
+        let starts = macros.map(|level| format!("tracing::{level}!("));
+        let begun = starts.iter().flat_map(|start| source.split(start).skip(1));
+        begun.map(arguments).collect()
+    }
+
+    /// The arguments up to the bracket that closes the call.
+    fn arguments(rest: &str) -> Vec<String> {
+        let (mut found, mut depth, mut in_text, mut escaped) =
+            (vec![String::new()], 0, false, false);
+        for c in rest.chars() {
+            match c {
+                '"' if !escaped => in_text = !in_text,
+                '(' | '[' | '{' if !in_text => depth += 1,
+                ')' if !in_text && depth == 0 => break,
+                ')' | ']' | '}' if !in_text => depth -= 1,
+                ',' if !in_text && depth == 0 => {
+                    found.push(String::new());
+                    continue;
+                }
+                _ => {}
+            }
+            escaped = c == '\\' && !escaped;
+            if let Some(last) = found.last_mut() {
+                last.push(c);
+            }
+        }
+        found
+            .iter()
+            .map(|argument| argument.trim().to_owned())
+            .collect()
+    }
+
+    /// Why an argument is no good as the field `error`, if it is one.
+    fn wrong_error(argument: &str) -> Option<String> {
+        let (field, value) = argument.split_once('=').unwrap_or((argument, ""));
+        if field.trim().trim_start_matches(['%', '?']) != "error" {
+            return None;
+        }
+        let value = value.trim();
+        let quoted = value
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'));
+        let is_name = quoted.is_some_and(|name| {
+            name.starts_with(|c: char| c.is_ascii_uppercase())
+                && name.chars().all(|c| c.is_ascii_alphanumeric())
+        });
+        let is_constant = value == "INVALID_INPUT" || value.ends_with(".name()");
+        (!is_name && !is_constant).then(|| {
+            format!("`{argument}`: `error` holds a counted name; free text stands in `reason`")
+        })
+    }
+
+    #[test]
+    fn the_field_error_holds_a_counted_name_and_never_free_text() {
+        let mut folders = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+        let mut calls = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let source = std::fs::read_to_string(&path).unwrap();
+                for arguments in logging_calls(&source) {
+                    calls += 1;
+                    let wrong = arguments.iter().find_map(|argument| wrong_error(argument));
+                    assert_eq!(wrong, None, "{}", path.display());
+                }
+            }
+        }
+        assert!(calls > 40, "{calls} calls are found");
     }
 
     #[test]

@@ -120,7 +120,7 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
         }
     };
     let reference = ReferenceOrder::random().map_err(|error| {
-        tracing::error!(%error, "no random numbers for a reference");
+        tracing::error!(reason = %error, "no random numbers for a reference");
         not_charged()
     })?;
     // Where the key cannot be fetched, the charge will say so.
@@ -174,7 +174,7 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
     let charge = match parts.bank.create_charge(&new_charge).await {
         Ok(charge) => charge,
         Err(error @ BankError::Refused { .. }) => {
-            tracing::warn!(%error, "the bank refused to create the charge");
+            tracing::warn!(reason = %error, "the bank refused to create the charge");
             let closed = parts
                 .checkouts
                 .close(&key, &reference, &form.order_id, REFUSED)
@@ -183,7 +183,7 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
             return Err(refused());
         }
         Err(error @ BankError::NotTaken(_)) => {
-            tracing::warn!(%error, "the charge never came to the bank");
+            tracing::warn!(reason = %error, "the charge never came to the bank");
             let closed = parts
                 .checkouts
                 .close(&key, &reference, &form.order_id, NOT_CHARGED)
@@ -193,7 +193,7 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
         }
         // It may have been created all the same: asking is safe, repeating is not.
         Err(error @ BankError::Unavailable(_)) => {
-            tracing::warn!(%error, "the answer to a new charge was lost");
+            tracing::warn!(reason = %error, "the answer to a new charge was lost");
             find_lost_charge(parts, &reference).await?
         }
     };
@@ -212,7 +212,7 @@ async fn take_back(parts: &Parts, form: &CheckoutForm, reference: &ReferenceOrde
         Ok(true) => tracing::warn!("a checkout is taken back: the answer to storing it was lost"),
         // Never stored.
         Ok(false) => {}
-        Err(error) => tracing::warn!(%error, "a checkout could not be taken back"),
+        Err(error) => tracing::warn!(reason = %error, "a checkout could not be taken back"),
     }
 }
 
@@ -376,11 +376,16 @@ async fn verdict(parts: &Parts, record: &Record, charge: &Charge) -> Result<Verd
     }
     .payment()
     .ok_or_else(being_checked)?;
-    charge.judge(&payment.expected(livemode)).map_err(|mismatch| {
-        let error = if mismatch.is_of_the_mode() { "ChargeStillUnknown" } else { "ChargeMismatch" };
-        tracing::error!(error, reason = %mismatch, "the bank created another charge than was asked for");
-        bank_contradicts()
-    })
+    charge
+        .judge(&payment.expected(livemode))
+        .map_err(|mismatch| {
+            tracing::error!(
+                error = mismatch.name(),
+                reason = %mismatch,
+                "the bank created another charge than was asked for"
+            );
+            bank_contradicts()
+        })
 }
 
 /// Starts the saga of a charge that was decided without 3-D Secure. If that fails the record stays open, and
@@ -394,7 +399,7 @@ async fn start(parts: &Parts, record: &Record, charge_id: &ChargeId) {
         request_id: None,
     };
     if let Err(error) = parts.executions.start(&input, record.attempt).await {
-        tracing::error!(%error, "the execution could not be started");
+        tracing::error!(reason = %error, "the execution could not be started");
     }
 }
 
@@ -549,7 +554,7 @@ fn another_being_checked(again_in: i64) -> ApiError {
 
 /// The bank may have a charge by now. The record stays open, and reconciliation goes on.
 fn cannot_look(error: TableError) -> ApiError {
-    tracing::error!(%error, "checkout could not use a table after the bank was called");
+    tracing::error!(reason = %error, "checkout could not use a table after the bank was called");
     being_checked()
 }
 

@@ -27,7 +27,7 @@ async fn status(table: &CheckStatus, request: &Request) -> Result<Response, ApiE
         .ok_or_else(unknown)?;
     log::order(&order);
     let status = table.get(&order).await.map_err(|error| {
-        tracing::error!(%error, "the check status could not be read");
+        tracing::error!(reason = %error, "the check status could not be read");
         ApiError::new(
             503,
             "UNAVAILABLE",

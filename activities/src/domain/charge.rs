@@ -159,6 +159,16 @@ impl Mismatch {
     pub fn is_of_the_mode(&self) -> bool {
         self.field == LIVEMODE
     }
+
+    /// The name under which log lines of it are counted.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        if self.is_of_the_mode() {
+            "ChargeStillUnknown"
+        } else {
+            "ChargeMismatch"
+        }
+    }
 }
 
 /// The field that tells real money from a test's.

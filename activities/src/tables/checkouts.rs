@@ -228,7 +228,7 @@ impl Checkouts {
                 Err(NotWritten::Refused(refused)) => debug_assert_eq!(refused, [ASKED]),
                 Err(error) => {
                     let error = unavailable(operation, error);
-                    tracing::warn!(%error, "the check status was not written");
+                    tracing::warn!(reason = %error, "the check status was not written");
                     break;
                 }
             }

@@ -22,7 +22,7 @@ use crate::domain::ids::{CardToken, ChargeId, RecordKey};
 use crate::domain::money::Satang;
 use crate::domain::notification::Notification;
 use crate::executions::{ExecutionInput, Executions, NotStarted, Source, Started, execution_name};
-use crate::http_api::{ApiError, Method, Request, Response, body, json_response, see_other};
+use crate::http_api::{ApiError, Request, Response, body, json_response, see_other};
 use crate::log;
 use crate::tables::TableError;
 use crate::tables::checkouts::Checkouts;
@@ -63,22 +63,22 @@ pub enum Route {
 }
 
 impl Route {
-    /// Reads it from the route that API Gateway took. The address only counts on the route for everything else, which is
-    /// there because an HTTP API has no routes for addresses with a slash at the end. `None` for any other address.
+    /// Reads it from the key of the route that API Gateway took. An HTTP API has no route for an address with a slash at its
+    /// end. Such a request comes by the default route, and is served as the route without the slash. `None` for any other.
     #[must_use]
     pub fn of(request: &Request) -> Option<Self> {
-        let method = &request.request_context.http.method;
-        match request.route_key.as_deref()? {
+        let without_slash = || {
+            let method = &request.request_context.http.method;
+            let path = request.raw_path.as_deref()?.trim_end_matches('/');
+            Some(format!("{method} {path}"))
+        };
+        let key = match request.route_key.as_deref()? {
+            "$default" => without_slash()?,
+            key => key.to_owned(),
+        };
+        match key.as_str() {
             "POST /callback" | "GET /callback" => Some(Self::Return),
             "POST /notify" => Some(Self::Notification),
-            "$default" => {
-                let path = request.raw_path.as_deref()?.trim_end_matches('/');
-                match (method, path) {
-                    (&Method::GET | &Method::POST, "/callback") => Some(Self::Return),
-                    (&Method::POST, "/notify") => Some(Self::Notification),
-                    _ => None,
-                }
-            }
             _ => None,
         }
     }
@@ -715,6 +715,7 @@ mod tests {
     use aws_sdk_dynamodb::types::AttributeValue;
 
     use super::*;
+    use crate::http_api::Method;
     use crate::tables::item::{Item, n, s};
 
     const NOW: i64 = 1_800_000_000;

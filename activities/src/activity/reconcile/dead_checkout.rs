@@ -6,7 +6,7 @@
 use futures_util::future::join_all;
 
 use super::pending::Word;
-use super::{DAY, Done, HOUR, MINUTE, Run, age, text};
+use super::{DAY, Done, HOUR, Key, MINUTE, Run, age, text};
 use crate::bank::BankError;
 use crate::domain::charge::Charge;
 use crate::domain::ids::ReferenceOrder;
@@ -82,12 +82,12 @@ impl Run<'_> {
             Some(since) if self.bank_answered.get() => self.now - since,
             _ => 0,
         };
-        let trusted = self.parts.finds_by_reference && key.surely_made(record);
+        let trusted = self.parts.finds_by_reference && key.made(record) == Some(true);
         match without_charge(found, named, trusted, age, unanswered_for) {
             Next::LookIn(seconds) => self.put_off(record, seconds, Noted::Answered).await,
             Next::Failed(reason) => self.trouble(record, reason).await,
             // Asked with another key meanwhile, as after one that was refused.
-            Next::NeverCharged if !self.asks_with_the_key_of(record).await => {
+            Next::NeverCharged if !self.still_asks_with(key).await => {
                 self.trouble(record, "the bank's key has changed meanwhile".to_owned())
                     .await
             }
@@ -104,10 +104,10 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the bank is asked with the key that the record's checkout used, as far as can be told now.
-    async fn asks_with_the_key_of(&self, record: &Record) -> bool {
-        let now = self.bank.fingerprint().await.ok();
-        now.is_some() && now == record.bank_key
+    /// Whether the bank is still asked with this key.
+    async fn still_asks_with(&self, key: &Key) -> bool {
+        let now = self.bank.fingerprint().await;
+        now.is_ok_and(|now| now == key.fingerprint)
     }
 
     async fn adopt(

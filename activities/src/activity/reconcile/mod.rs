@@ -124,18 +124,11 @@ struct Key {
 }
 
 impl Key {
-    /// Whether the record's charge was made with this key, as far as the record says: what another key does not know proves
-    /// nothing.
-    fn made(&self, record: &Record) -> bool {
-        record
-            .bank_key
-            .as_ref()
-            .is_none_or(|key| *key == self.fingerprint)
-    }
-
-    /// Whether the record says that its charge was asked for with this key.
-    fn surely_made(&self, record: &Record) -> bool {
-        record.bank_key.as_ref() == Some(&self.fingerprint)
+    /// Whether the record's charge was asked for with this key; `None` where the record does not say. What another key does
+    /// not know proves nothing.
+    fn made(&self, record: &Record) -> Option<bool> {
+        let of_record = record.bank_key.as_ref()?;
+        Some(*of_record == self.fingerprint)
     }
 }
 

@@ -69,7 +69,9 @@ impl Run<'_> {
         }
         match word {
             Word::Act => self.go_on(record, charge_id).await,
-            Word::UnknownCharge if key.made(record) => self.unknown(record, charge_id, age).await,
+            Word::UnknownCharge if key.made(record) != Some(false) => {
+                self.unknown(record, charge_id, age).await
+            }
             Word::UnknownCharge => self.unknown_to_another_key(record, age).await,
             // It may mean that money moved: given up by a person alone.
             Word::UnknownState if age > ABANDONED_AFTER => {

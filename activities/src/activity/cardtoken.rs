@@ -370,12 +370,7 @@ async fn overtaken(parts: &Parts, record: &Record, charge: &ChargeId) -> Result<
 
 async fn verdict(parts: &Parts, record: &Record, charge: &Charge) -> Result<Verdict, ApiError> {
     let livemode = parts.bank.livemode().await.map_err(|_| being_checked())?;
-    let payment = Record {
-        charge_id: Some(charge.id.clone()),
-        ..record.clone()
-    }
-    .payment()
-    .ok_or_else(being_checked)?;
+    let payment = record.payment_by(&charge.id);
     charge
         .judge(&payment.expected(livemode))
         .map_err(|mismatch| {

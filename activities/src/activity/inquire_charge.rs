@@ -131,9 +131,8 @@ pub(super) fn log_unknown_charge() {
 }
 
 async fn decide(bank: &Bank, payment: &Payment, asked_at: i64) -> Result<Decision, InquiryError> {
-    let livemode = bank.livemode().await?;
-    let charge = bank.inquire(&payment.charge_id).await?;
-    match charge.judge(&payment.expected(livemode))? {
+    let (charge, judged) = bank.judge(payment).await?;
+    match judged? {
         Verdict::Decided(outcome) => {
             tracing::info!(%outcome, state = charge.state.as_str(), "the bank decided");
             Ok(Decision {
@@ -143,10 +142,7 @@ async fn decide(bank: &Bank, payment: &Payment, asked_at: i64) -> Result<Decisio
                 asked_at,
             })
         }
-        undecided => {
-            if undecided == Verdict::Unknown {
-                charge.log_unknown_state();
-            }
+        Verdict::Pending | Verdict::Unknown => {
             Err(InquiryError::ChargePending(charge.state.as_str().into()))
         }
     }

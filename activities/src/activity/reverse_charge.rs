@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bank::{Bank, BankError};
 use crate::clock;
-use crate::domain::charge::{Charge, Mismatch, TransactionState, Verdict};
+use crate::domain::charge::{Charge, Mismatch, TransactionState};
 use crate::domain::payment::{Payment, Purpose};
 use crate::failure::{Failure, Treatment};
 use crate::tables::check_status::CheckStatus;
@@ -165,11 +165,8 @@ pub async fn reverse(parts: &Parts, input: &Input) -> Result<Reversed, ReverseEr
 
 /// The payment's own charge, as it is now.
 async fn ask(bank: &Bank, payment: &Payment) -> Result<Charge, ReverseError> {
-    let livemode = bank.livemode().await?;
-    let charge = bank.inquire(&payment.charge_id).await?;
-    if charge.judge(&payment.expected(livemode))? == Verdict::Unknown {
-        charge.log_unknown_state();
-    }
+    let (charge, judged) = bank.judge(payment).await?;
+    judged?;
     Ok(charge)
 }
 

@@ -13,11 +13,12 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
-use crate::domain::charge::{Charge, TransactionState};
+use crate::domain::charge::{Charge, Mismatch, TransactionState, Verdict};
 use crate::domain::ids::{
     CardToken, ChargeId, CustomerId, MAX_ID_LENGTH, MerchantId, OrderId, ReferenceOrder,
 };
 use crate::domain::money::Satang;
+use crate::domain::payment::Payment;
 use crate::http_client::{http_client, http_client_without_reuse};
 use crate::settings::SettingError;
 
@@ -180,6 +181,23 @@ impl Bank {
     /// [`BankError`]; `Refused` with status 404 when the bank does not know it.
     pub async fn inquire(&self, id: &ChargeId) -> Result<Charge, BankError> {
         self.get_charge(id.as_str()).await
+    }
+
+    /// Asks for a payment's own charge, and judges it by what checkout stored. A state that is not known here is logged.
+    ///
+    /// # Errors
+    /// As [`Bank::inquire`].
+    pub async fn judge(
+        &self,
+        payment: &Payment,
+    ) -> Result<(Charge, Result<Verdict, Mismatch>), BankError> {
+        let livemode = self.livemode().await?;
+        let charge = self.inquire(&payment.charge_id).await?;
+        let judged = charge.judge(&payment.expected(livemode));
+        if judged == Ok(Verdict::Unknown) {
+            charge.log_unknown_state();
+        }
+        Ok((charge, judged))
     }
 
     /// Asks for the charge that was created with a reference, `None` when the bank knows none. That the inquiry takes

@@ -171,6 +171,33 @@ impl Mismatch {
     }
 }
 
+/// What the bank's word on a payment's charge asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// An execution: the bank has decided, or its charge is not the payment's, which a person has to see.
+    Act,
+    /// Nothing yet: 3-D Secure is not done.
+    Undecided,
+    /// A person: the bank says something that is not known here, and money may have moved.
+    UnknownState,
+    /// The right key: the bank does not know the charge, or only in its other mode.
+    UnknownCharge,
+}
+
+impl Word {
+    /// What a judged charge asks for.
+    #[must_use]
+    pub fn of(judged: Result<Verdict, Mismatch>) -> Self {
+        match judged {
+            Ok(Verdict::Decided(_)) => Self::Act,
+            Ok(Verdict::Pending) => Self::Undecided,
+            Ok(Verdict::Unknown) => Self::UnknownState,
+            Err(mismatch) if mismatch.is_of_the_mode() => Self::UnknownCharge,
+            Err(_) => Self::Act,
+        }
+    }
+}
+
 /// The field that tells real money from a test's.
 const LIVEMODE: &str = "livemode";
 

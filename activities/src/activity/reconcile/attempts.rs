@@ -211,7 +211,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::tables::item::{Item, n, s};
+    use crate::tables::item::{n, s};
 
     const NOW: i64 = 1_800_000_000;
 
@@ -219,26 +219,14 @@ mod tests {
         s(Timestamp::from_second(seconds).unwrap().to_string())
     }
 
-    fn record(attributes: &[(&str, aws_sdk_dynamodb::types::AttributeValue)]) -> Record {
-        let mut item = Item::from([
-            ("tokenId".to_owned(), s("key")),
-            ("orderId".to_owned(), s("482500007436")),
-            ("ownerId".to_owned(), s("usr_1")),
-            ("amountSatang".to_owned(), n(150_000)),
-        ]);
-        let attributes = attributes.iter();
-        item.extend(attributes.map(|(name, value)| ((*name).to_owned(), value.clone())));
-        Record::read(&item).unwrap()
-    }
-
     #[test]
     fn trouble_is_told_after_an_hour_and_the_shops_after_three_days() {
-        let paid = record(&[
+        let paid = Record::sample(&[
             ("outcome", s("paid")),
             ("resolution", s("orderPaid")),
             ("decidedAt", at(NOW - 2 * DAY)),
         ]);
-        let pending = record(&[("outcome", s("pending"))]);
+        let pending = Record::sample(&[("outcome", s("pending"))]);
         for (record, error, lasted, kind) in [
             (&pending, "TableUnavailable", HOUR - 1, None),
             (&pending, "TableUnavailable", HOUR, Some(Kind::Technical)),
@@ -263,7 +251,7 @@ mod tests {
         ] {
             let mut attributes = attributes;
             attributes.push(("outcome", s("paid")));
-            assert_eq!(trouble_since(&record(&attributes), NOW), since);
+            assert_eq!(trouble_since(&Record::sample(&attributes), NOW), since);
         }
     }
 
@@ -290,7 +278,7 @@ mod tests {
             (vec![("outcome", s("declined")), decided(DAY)], None),
         ] {
             let overdue = overdue.map(|seconds| NOW - seconds);
-            assert_eq!(overdue_since(&record(&attributes), NOW), overdue);
+            assert_eq!(overdue_since(&Record::sample(&attributes), NOW), overdue);
         }
     }
 }

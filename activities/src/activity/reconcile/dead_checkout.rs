@@ -5,10 +5,9 @@
 
 use futures_util::future::join_all;
 
-use super::pending::Word;
 use super::{DAY, Done, HOUR, Key, MINUTE, Run, age, text};
 use crate::bank::BankError;
-use crate::domain::charge::Charge;
+use crate::domain::charge::{Charge, Mismatch, Verdict, Word};
 use crate::domain::ids::ReferenceOrder;
 use crate::executions::Started;
 use crate::log;
@@ -125,13 +124,10 @@ impl Run<'_> {
         log::charge(&charge.id);
         tracing::warn!("charge of a dead checkout found");
         // Undecided, it is looked at again as every payment with a charge is.
-        let started = match with_charge(record, charge).payment() {
-            Some(payment) if matches!(Word::of(charge, &payment, livemode), Word::Act) => {
-                let started = self.start(record, &charge.id, record.attempt).await?;
-                started == Started::Now
-            }
-            _ => false,
-        };
+        let mut started = false;
+        if Word::of(judged(record, charge, livemode)) == Word::Act {
+            started = self.start(record, &charge.id, record.attempt).await? == Started::Now;
+        }
         Ok(Done::Adopted { started })
     }
 
@@ -227,25 +223,18 @@ fn without_charge(
 
 /// Whether this charge of the bank's is the one that the record's checkout asked for.
 fn is_of(record: &Record, charge: &Charge, livemode: bool) -> bool {
-    with_charge(record, charge)
-        .payment()
-        .is_some_and(|payment| charge.judge(&payment.expected(livemode)).is_ok())
+    judged(record, charge, livemode).is_ok()
 }
 
 /// Whether this charge is the record's but for the mode: then the key is another one.
 fn is_of_another_mode(record: &Record, charge: &Charge, livemode: bool) -> bool {
-    let with_charge = with_charge(record, charge);
-    let judged = with_charge
-        .payment()
-        .map(|payment| charge.judge(&payment.expected(livemode)).map(drop));
-    matches!(judged, Some(Err(mismatch)) if mismatch.is_of_the_mode())
+    judged(record, charge, livemode).is_err_and(|mismatch| mismatch.is_of_the_mode())
 }
 
-fn with_charge(record: &Record, charge: &Charge) -> Record {
-    Record {
-        charge_id: Some(charge.id.clone()),
-        ..record.clone()
-    }
+/// The charge, judged as if it were the one that the record has stored.
+fn judged(record: &Record, charge: &Charge, livemode: bool) -> Result<Verdict, Mismatch> {
+    let payment = record.payment_by(&charge.id);
+    charge.judge(&payment.expected(livemode))
 }
 
 #[cfg(test)]

@@ -3,38 +3,12 @@
 
 use super::super::inquire_charge::{MAY_BE_UNKNOWN_FOR, UNKNOWN_IS_TOLD_AFTER, log_unknown_charge};
 use super::{ABANDONED_AFTER, DAY, Done, HOUR, Kind, MINUTE, Run, age, text};
-use crate::domain::charge::{Charge, Verdict};
+use crate::domain::charge::Word;
 use crate::domain::ids::ChargeId;
 use crate::domain::payment::{Payment, Purpose};
 use crate::tables::checkouts::Checkouts;
 use crate::tables::records::{Noted, Record};
 use crate::tables::{NotWritten, transact_without};
-
-/// What the bank's word means for reconciliation.
-#[derive(Debug)]
-pub(super) enum Word {
-    /// An execution is to be started: the bank has decided, or its charge is not ours, which stands in the console then.
-    Act,
-    /// 3-D Secure is not done.
-    Undecided,
-    /// A state that is not known here.
-    UnknownState,
-    /// The bank does not know the charge, or only in its other mode.
-    UnknownCharge,
-}
-
-impl Word {
-    /// What the bank's charge says about the payment.
-    pub(super) fn of(charge: &Charge, payment: &Payment, livemode: bool) -> Self {
-        match charge.judge(&payment.expected(livemode)) {
-            Ok(Verdict::Decided(_)) => Self::Act,
-            Ok(Verdict::Pending) => Self::Undecided,
-            Ok(Verdict::Unknown) => Self::UnknownState,
-            Err(mismatch) if mismatch.is_of_the_mode() => Self::UnknownCharge,
-            Err(_) => Self::Act,
-        }
-    }
-}
 
 impl Run<'_> {
     /// Asks the bank about a pending payment.
@@ -54,7 +28,7 @@ impl Run<'_> {
         let word = match self.bank.inquire(charge_id).await {
             Ok(charge) => {
                 self.bank_answered.set(true);
-                let word = Word::of(&charge, &payment, key.livemode);
+                let word = Word::of(charge.judge(&payment.expected(key.livemode)));
                 if let Word::UnknownState = word {
                     charge.log_unknown_state();
                 }

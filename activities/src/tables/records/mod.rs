@@ -154,9 +154,17 @@ impl Record {
     /// The payment as the saga carries it; `None` while the bank has not named a charge.
     #[must_use]
     pub fn payment(&self) -> Option<Payment> {
-        Some(Payment {
+        self.charge_id
+            .as_ref()
+            .map(|charge| self.payment_by(charge))
+    }
+
+    /// The payment as the saga would carry it if this were its charge.
+    #[must_use]
+    pub fn payment_by(&self, charge: &ChargeId) -> Payment {
+        Payment {
             record_key: self.key.clone(),
-            charge_id: self.charge_id.clone()?,
+            charge_id: charge.clone(),
             order_id: self.order_id.clone(),
             owner_id: self.owner_id.clone(),
             amount_satang: self.amount,
@@ -169,7 +177,7 @@ impl Record {
             look_again_at: self.look_again_at,
             open_since: self.open_since.unwrap_or(0),
             unknown_since: self.unknown_since,
-        })
+        }
     }
 
     /// Whether an item has this layout. Items of the former system have no `outcome`.
@@ -390,5 +398,27 @@ pub(super) fn unreadable(attribute: &'static str) -> TableError {
     TableError::Unreadable {
         table: "card-payment-record",
         attribute,
+    }
+}
+
+#[cfg(test)]
+impl Record {
+    /// A pending record with a charge, but for what is set otherwise. An attribute that is set to null is absent.
+    pub(crate) fn sample(set: &[(&str, AttributeValue)]) -> Self {
+        let pending = [
+            ("tokenId", s("k")),
+            ("chargeId", s("chrg_1")),
+            ("orderId", s("482500007436")),
+            ("ownerId", s("usr_1")),
+            ("amountSatang", super::item::n(150_000)),
+            ("outcome", s("pending")),
+        ];
+        let mut item: Item = pending
+            .iter()
+            .chain(set)
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        item.retain(|_, value| *value != AttributeValue::Null(true));
+        Self::read(&item).expect("a record")
     }
 }

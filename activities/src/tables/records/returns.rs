@@ -114,3 +114,18 @@ impl Records {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    #[test]
+    fn returns_have_the_bank_asked_once_in_ten_seconds() {
+        let may_ask =
+            |ago: i64| Record::sample(&[("returnAskedAt", n(NOW - ago))]).return_may_ask(NOW);
+        assert!(Record::sample(&[]).return_may_ask(NOW));
+        assert_eq!([-1, 0, 9, 10].map(may_ask), [false, false, false, true]);
+    }
+}

@@ -52,7 +52,7 @@ enum Change {
 pub const MUTANTS: [Mutant; 5] = [
     Mutant {
         name: "an order is paid whoever has paid it meanwhile",
-        file: "activities/src/tables/orders.rs",
+        file: "activities/src/tables/orders/mod.rs",
         change: Change::Replace {
             this: r##".condition_expression(conditions.join(" AND "))"##,
             by: r##".condition_expression(conditions.join(" AND ") + " OR attribute_exists(orderId)")"##,
@@ -77,7 +77,7 @@ pub const MUTANTS: [Mutant; 5] = [
     },
     Mutant {
         name: "the record is stored after the charge",
-        file: "activities/src/activity/cardtoken.rs",
+        file: "activities/src/activity/cardtoken/mod.rs",
         change: Change::Move {
             from: "    let checkouts = &parts.checkouts;\n    let mut begun = ",
             to: "    let new_charge = NewCharge {",
@@ -90,7 +90,7 @@ pub const MUTANTS: [Mutant; 5] = [
     },
     Mutant {
         name: "an order that cannot be read is taken for one that is gone",
-        file: "activities/src/tables/orders.rs",
+        file: "activities/src/tables/orders/mod.rs",
         change: Change::Replace {
             this: "let item = self.item(id).await?;",
             by: "let item = self.item(id).await.unwrap_or(None);",

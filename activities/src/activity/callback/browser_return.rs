@@ -12,6 +12,7 @@ use crate::log;
 use crate::tables::TableError;
 use crate::tables::records::{Hint, Record};
 use crate::tables::sources::{Found, Sources};
+
 /// The browser's return: starts the saga and sends the browser to the shop's thank-you page. The `status` there is success
 /// where the return says so or the order is paid; apps believe their own check of the order. A saga that cannot be started
 /// now is left to reconciliation, and the browser goes on.

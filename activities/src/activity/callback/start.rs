@@ -12,6 +12,7 @@ use crate::executions::{ExecutionInput, NotStarted, Source, Started};
 use crate::tables::TableError;
 use crate::tables::records::Record;
 use crate::tables::sources::{Foreign, Found, TakeOverError};
+
 /// Within which time the bank must say whether it has decided, while a browser waits.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::domain::checkout::CheckoutForm;
 use crate::domain::ids::{ChargeId, OwnerId, RecordKey, ReferenceOrder};
 use crate::domain::money::Satang;
+
 /// As what a checkout is closed whose charge the bank refused to create.
 pub const REFUSED: &str = "refused";
 /// As what a checkout is closed whose charge surely never came to the bank: the same form may be sent again.

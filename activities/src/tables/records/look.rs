@@ -3,6 +3,7 @@
 use super::super::TableError;
 use super::super::item::{n, s};
 use super::{Record, Records};
+
 /// When reconciliation first looks at a payment that nobody called back for, in seconds after checkout. No open payment is
 /// looked at later than this after an execution of it was started.
 pub const FIRST_LOOK_AFTER: i64 = 5 * 60;

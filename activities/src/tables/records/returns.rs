@@ -6,6 +6,7 @@ use super::super::TableError;
 use super::super::item::{Item, n, s};
 use super::look::SOON;
 use super::{FIRST_LOOK_AFTER, Record, Records};
+
 /// How many executions browsers' returns start within [`RETURN_STARTS_WITHIN`], beside the first one of the charge.
 const RETURN_STARTS: usize = 2;
 /// The time in which those are counted, in seconds.

@@ -1,16 +1,11 @@
-//! order: the shop's orders. Hash key `orderId`, the order in the map attribute `data`. The table belongs to the shop:
-//! only `data.payment` is ever written, and only together with the payment's record.
+//! An order as it stands in the table: the shop's layout, read, and what paying makes of it.
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::TableError;
-use super::item::{
-    Item, baht, boolean, get_item, identifier, is_blank, json_text, map, n, s, string,
-};
-use super::write::transact_update;
+use super::super::TableError;
+use super::super::item::{Item, baht, boolean, identifier, is_blank, json_text, map, n, s, string};
 use crate::clock;
 use crate::domain::ids::{ChargeId, OrderId, OwnerId};
 use crate::domain::money::Satang;
@@ -20,7 +15,7 @@ const TABLE: &str = "order";
 
 /// What paying reads of an order's `data`. An order is paid only while all of it is as it was read; what else changes
 /// meanwhile (`tracking` grows while the shopper is at the bank) is the shop's own affair.
-const READ: [&str; 6] = [
+pub(super) const READ: [&str; 6] = [
     "payment",
     "status",
     "isDrafting",
@@ -36,7 +31,7 @@ pub struct StoredOrder {
     pub order: Order,
     email: Option<String>,
     /// The attributes of `data` that [`READ`] names, as far as there are any.
-    read: Item,
+    pub(super) read: Item,
 }
 
 impl StoredOrder {
@@ -122,11 +117,11 @@ fn unreadable(attribute: &'static str) -> TableError {
     }
 }
 
-fn data(item: &Item) -> Result<&Item, TableError> {
+pub(super) fn data(item: &Item) -> Result<&Item, TableError> {
     map(item, "data").ok_or_else(|| unreadable("data"))
 }
 
-fn owner(data: &Item) -> Result<OwnerId, TableError> {
+pub(super) fn owner(data: &Item) -> Result<OwnerId, TableError> {
     identifier(data, "ownerId")
         .and_then(|owner| OwnerId::new(owner).ok())
         .ok_or_else(|| unreadable("data.ownerId"))
@@ -174,94 +169,9 @@ fn payment_log(
         .collect()
 }
 
-/// The table.
-#[derive(Clone)]
-pub struct Orders {
-    client: Client,
-    table: String,
-}
-
-impl Orders {
-    /// The table by its name.
-    #[must_use]
-    pub fn new(client: Client, table: String) -> Self {
-        Self { client, table }
-    }
-
-    /// Reads an order, strongly consistent.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn get(&self, id: &OrderId) -> Result<Option<StoredOrder>, TableError> {
-        let item = self.item(id).await?;
-        item.map(|item| StoredOrder::read(id, &item)).transpose()
-    }
-
-    /// Reads an order, strongly consistent, if it is this owner's. Somebody else's order is as good as none, even where
-    /// the rest of it cannot be read.
-    ///
-    /// # Errors
-    /// [`TableError`]; also where it cannot be read whose order it is.
-    pub async fn get_of(
-        &self,
-        id: &OrderId,
-        owner_id: &OwnerId,
-    ) -> Result<Option<StoredOrder>, TableError> {
-        match self.item(id).await? {
-            Some(item) if owner(data(&item)?)? == *owner_id => {
-                StoredOrder::read(id, &item).map(Some)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    async fn item(&self, id: &OrderId) -> Result<Option<Item>, TableError> {
-        let item = get_item(
-            &self.client,
-            &self.table,
-            ("orderId", id.as_str()),
-            "read the order",
-        )
-        .await?;
-        Ok(item)
-    }
-
-    /// For a transaction: the order is paid by `charge`. Holds only if all that paying reads of the order is still exactly
-    /// as it was read, so that no other payment, no change of the total and no cancellation in between is overwritten.
-    #[must_use]
-    pub fn paid_by(
-        &self,
-        stored: &StoredOrder,
-        charge: &ChargeId,
-        amount: Satang,
-        at: Timestamp,
-    ) -> TransactWriteItem {
-        let paid = AttributeValue::M(stored.payment_by(charge, amount, at));
-        let mut update = Update::builder()
-            .table_name(&self.table)
-            .key("orderId", s(stored.order.id.as_str()))
-            .update_expression("SET #data.#payment = :paid")
-            .expression_attribute_names("#data", "data")
-            .expression_attribute_values(":paid", paid);
-        let mut conditions = Vec::new();
-        for name in READ {
-            update = update.expression_attribute_names(format!("#{name}"), name);
-            conditions.push(match stored.read.get(name) {
-                Some(value) => {
-                    update = update.expression_attribute_values(format!(":{name}"), value.clone());
-                    format!("#data.#{name} = :{name}")
-                }
-                None => format!("attribute_not_exists(#data.#{name})"),
-            });
-        }
-        transact_update(update.condition_expression(conditions.join(" AND ")))
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::tables::item::n;
 
     fn stored(payment: Option<Item>) -> StoredOrder {
         let mut data = Item::from([
@@ -275,12 +185,12 @@ mod tests {
         StoredOrder::read(&OrderId::new("482500007436").unwrap(), &item).unwrap()
     }
 
-    fn total() -> Satang {
+    pub(crate) fn total() -> Satang {
         Satang::new(150_000).unwrap()
     }
 
     /// 2026-01-01T00:00:00Z.
-    fn new_year() -> Timestamp {
+    pub(crate) fn new_year() -> Timestamp {
         Timestamp::from_second(1_767_225_600).unwrap()
     }
 
@@ -354,7 +264,7 @@ mod tests {
     }
 
     /// Of an order with these fields in `data`.
-    fn order_with(fields: &[(&str, AttributeValue)]) -> Result<StoredOrder, TableError> {
+    pub(crate) fn order_with(fields: &[(&str, AttributeValue)]) -> Result<StoredOrder, TableError> {
         let mut data = Item::from([
             ("ownerId".into(), s("usr_1")),
             ("grandTotal".into(), n(1500)),
@@ -460,33 +370,6 @@ mod tests {
         ] {
             assert_eq!(order_with(&fields).unwrap().email(), email, "{fields:?}");
         }
-    }
-
-    #[test]
-    fn the_condition_is_on_what_paying_reads_and_on_nothing_else() {
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
-            .build();
-        let orders = Orders::new(Client::from_conf(config), "orders".into());
-        let stored = order_with(&[
-            ("isDrafting", AttributeValue::Bool(false)),
-            ("tracking", AttributeValue::L(vec![s("click")])),
-        ])
-        .unwrap();
-        let charge = ChargeId::new("chrg_1").unwrap();
-        let write = orders.paid_by(&stored, &charge, total(), new_year());
-        let update = write.update().unwrap();
-        assert_eq!(
-            update.condition_expression(),
-            Some(
-                "attribute_not_exists(#data.#payment) AND attribute_not_exists(#data.#status) \
-                 AND #data.#isDrafting = :isDrafting AND attribute_not_exists(#data.#isCancelled) \
-                 AND #data.#ownerId = :ownerId AND #data.#grandTotal = :grandTotal"
-            )
-        );
-        let values = update.expression_attribute_values().unwrap();
-        assert_eq!(values.len(), 4);
-        assert_eq!(values[":ownerId"], s("usr_1"));
     }
 
     #[test]

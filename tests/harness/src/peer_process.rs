@@ -6,8 +6,9 @@ use std::fs;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail};
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// What the Lambda service tells every function about itself.
 const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
@@ -47,7 +48,7 @@ impl PeerProcess {
 
     /// Its process id.
     pub fn pid(&self) -> i32 {
-        self.pid.as_raw_nonzero().get()
+        self.pid.as_raw()
     }
 
     /// Kills it, as the machine under it dying would: nothing is cleaned up.
@@ -59,9 +60,9 @@ impl PeerProcess {
         if function_of(self.pid).as_ref() != Some(&self.function) {
             return Ok(());
         }
-        match kill_process(self.pid, Signal::KILL) {
+        match kill(self.pid, Signal::SIGKILL) {
             // It was quicker.
-            Err(Errno::SRCH) => Ok(()),
+            Err(Errno::ESRCH) => Ok(()),
             killed => killed.context("cannot kill a function"),
         }
     }
@@ -113,7 +114,7 @@ fn as_in_the_table(address: SocketAddr) -> Option<String> {
 
 fn pid_with(socket: &str) -> Option<Pid> {
     pids().find(|pid| {
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_pid())) else {
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", pid.as_raw())) else {
             return false;
         };
         descriptors
@@ -123,7 +124,7 @@ fn pid_with(socket: &str) -> Option<Pid> {
 }
 
 fn function_of(pid: Pid) -> Option<String> {
-    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_pid())).ok()?;
+    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw())).ok()?;
     environment
         .split(|byte| *byte == 0)
         .filter_map(|variable| std::str::from_utf8(variable).ok()?.split_once('='))
@@ -135,7 +136,8 @@ fn pids() -> impl Iterator<Item = Pid> {
     fs::read_dir("/proc")
         .into_iter()
         .flatten()
-        .filter_map(|entry| Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?))
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .map(Pid::from_raw)
 }
 
 #[cfg(test)]

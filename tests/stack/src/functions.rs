@@ -61,16 +61,15 @@ pub async fn build_copy(root: &Path, target: &Path, staged: &Path, logs: &Path) 
 
 /// Function name → executable.
 async fn compile(root: &Path, target: &Path, logs: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let mut command = Tool::cargo()
+    let selection: &[&str] = match root == workspace::root() {
+        // As the unit tests and this tool were built, so that nothing is compiled twice.
+        true => &["--workspace"],
+        false => &["--package", PACKAGE],
+    };
+    let command = Tool::cargo()
         .current_dir(root)
-        .args(["build", "--package", PACKAGE]);
-    if root == workspace::root() {
-        // This tool's package is named along: with both in one command cargo chooses the dependencies' features as it did
-        // for building this tool, so nothing is compiled twice.
-        command = command.args(["--package", "payment3-local"]);
-    }
-    let command = command
-        .args(["--bins"])
+        .args(["build", "--bins"])
+        .args(selection)
         .args(["--target-dir".as_ref(), target.as_os_str()]);
     let manifest = root.join("activities/Cargo.toml");
     binaries(command, &manifest, &logs.join("build.log")).await

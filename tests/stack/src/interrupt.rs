@@ -70,7 +70,7 @@ impl Interrupt {
 #[cfg(test)]
 mod tests {
     use anyhow::anyhow;
-    use rustix::process::{self, getpid, kill_process};
+    use nix::sys::signal::{Signal, raise};
 
     use super::*;
 
@@ -82,14 +82,14 @@ mod tests {
         assert_eq!(failed.await.expect_err("failed").to_string(), "by itself");
 
         let endless = async {
-            kill_process(getpid(), process::Signal::TERM)?;
+            raise(Signal::SIGTERM)?;
             std::future::pending::<Result<()>>().await
         };
         let error = interrupt.or(endless).await.expect_err("interrupted");
         assert!(error.is::<Interrupted>(), "{error}");
 
         let ended_by_it = async {
-            kill_process(getpid(), process::Signal::TERM)?;
+            raise(Signal::SIGTERM)?;
             Err::<(), _>(anyhow!("ended with signal: 15"))
         };
         let error = interrupt.or(ended_by_it).await.expect_err("interrupted");

@@ -1,11 +1,14 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use payment3_bank::{CARDS, Dialect, Manner, SandboxCard};
 use payment3_harness::fault_plan::Fault;
 use payment3_harness::flow::Flow;
 use payment3_harness::shopper::CARD_APPROVED;
+use serde::{Deserialize, Serialize};
 
 /// Runs the whole payment system on this machine, pays with it, and tests it.
 #[derive(Debug, Parser)]
@@ -55,8 +58,8 @@ pub struct Up {
 /// Arguments of `cargo local test`.
 #[derive(Debug, Args)]
 pub struct Test {
-    /// The part to run; all of them when absent
-    pub part: Option<Part>,
+    /// The parts to run, one after the other; all of them when absent
+    pub parts: Vec<Part>,
     /// Of the races, how many rounds of each: 100, or 3 where all parts run
     #[arg(long)]
     pub rounds: Option<u32>,
@@ -78,10 +81,13 @@ pub struct Test {
     /// Has the browser tests take the pictures in docs/screenshots anew
     #[arg(long)]
     pub screenshots: bool,
+    /// Where to write what came of each part, for the command that runs several of these
+    #[arg(long, hide = true)]
+    pub verdicts: Option<PathBuf>,
 }
 
 /// The parts of the tests, quick ones first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Part {
     /// The Rust sources are formatted
     Format,

@@ -11,4 +11,5 @@ pub mod clients;
 pub mod commands;
 pub mod diagram;
 pub mod fuzz;
+mod processor;
 pub mod schemathesis;

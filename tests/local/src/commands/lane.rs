@@ -1,93 +1,104 @@
-//! Parts of the tests that run beside the others, each as a command of its own.
+//! Parts of the tests that run beside others, in a command of their own.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use payment3_harness::workspace;
 use payment3_stack::process::Tool;
 use tokio::task::JoinHandle;
 
-use super::test::name;
+use super::test::{name, names};
 use super::verdicts::Verdict;
 use crate::cli::Part;
 
-/// Parts that run one after the other, beside whatever else runs. When it is dropped, the command that runs is ended; what that
-/// had started finishes its step.
-pub(super) struct Lane(JoinHandle<Vec<Done>>);
+/// Parts that run one after the other, beside whatever else runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lane {
+    /// The parts.
+    pub(super) parts: &'static [Part],
+    /// Whether what they print is shown at once, and not in the end.
+    pub(super) shown: bool,
+    /// Whether they give way to everything else that wants a processor.
+    pub(super) gently: bool,
+}
 
-/// A part that is over.
-struct Done {
-    part: Part,
-    result: Result<()>,
-    log: PathBuf,
-    took: Duration,
+/// A lane that runs. When it is dropped, its command is ended; what that had started finishes its step.
+pub(super) struct Running {
+    lane: Lane,
+    task: JoinHandle<Result<()>>,
 }
 
 impl Lane {
-    /// Starts the first of them. They give way to everything else that wants a processor, and log into files of their own.
-    pub(super) fn start(parts: &[Part]) -> Self {
-        let parts = parts.to_vec();
-        Self(tokio::spawn(async move {
-            let mut done = Vec::new();
-            for part in parts {
-                let log = workspace::local_dir().join(format!("logs/test-{}.log", name(part)));
-                let begun = Instant::now();
-                let result = run(part, &log).await;
-                done.push(Done {
-                    part,
-                    result,
-                    log,
-                    took: begun.elapsed(),
-                });
+    /// Starts it, with more arguments for its command.
+    pub(super) fn start(self, arguments: &[String]) -> Running {
+        // Of an earlier run.
+        let _ = std::fs::remove_file(self.verdicts());
+        let mut command = Tool::cargo().args(["local", "test"]);
+        command = command.args(self.parts.iter().copied().map(name));
+        command = command
+            .args(["--verdicts".as_ref(), self.verdicts().as_os_str()])
+            .args(arguments);
+        if self.gently {
+            command = command.gently();
+        }
+        let (shown, log) = (self.shown, self.log());
+        let task = tokio::spawn(async move {
+            match shown {
+                true => command.shown().await,
+                false => command.logged(&log).await,
             }
-            done
-        }))
+        });
+        Running { lane: self, task }
     }
 
-    /// Waits for them, prints what each of them printed, and tells which passed and how long it took.
+    fn file(&self, extension: &str) -> PathBuf {
+        let first = self.parts.first().copied().map(name).unwrap_or_default();
+        workspace::local_dir().join(format!("logs/test-{first}.{extension}"))
+    }
+
+    fn log(&self) -> PathBuf {
+        self.file("log")
+    }
+
+    fn verdicts(&self) -> PathBuf {
+        self.file("json")
+    }
+}
+
+impl Running {
+    /// Waits for its end, prints what was not shown, and tells what came of each part.
     ///
     /// # Errors
-    /// They broke.
+    /// It did not run to its end.
     pub(super) async fn end(mut self) -> Result<Vec<Verdict>> {
-        let done = (&mut self.0)
-            .await
-            .context("the tests beside the others broke")?;
-        let mut verdicts = Vec::new();
-        for Done {
-            part,
-            result,
-            log,
-            took,
-        } in done
-        {
-            println!("\n== {} ==", name(part));
-            let printed = std::fs::read_to_string(&log).unwrap_or_default();
-            print!("{printed}");
-            if let (Err(error), true) = (&result, printed.is_empty()) {
-                // It did not even begin.
-                eprintln!("error: {error:#}");
-            }
-            verdicts.push(Verdict {
-                part,
-                passed: result.is_ok(),
-                took,
-            });
+        let parts = names(self.lane.parts);
+        if !self.task.is_finished() {
+            println!("\nWaiting for {parts}");
         }
-        Ok(verdicts)
+        let ended = (&mut self.task).await.context("a lane broke")?;
+        if !self.lane.shown {
+            let printed = std::fs::read_to_string(self.lane.log()).unwrap_or_default();
+            print!("{printed}");
+        }
+        let verdicts = read(&self.lane.verdicts());
+        // A part that failed is told by its verdict.
+        match (verdicts, ended) {
+            (Ok(verdicts), _) => Ok(verdicts),
+            (Err(_), Err(error)) => Err(error.context(parts)),
+            (Err(error), Ok(())) => Err(error.context(parts)),
+        }
     }
 }
 
-impl Drop for Lane {
+impl Drop for Running {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
-async fn run(part: Part, log: &Path) -> Result<()> {
-    Tool::cargo()
-        .args(["local", "test", &name(part)])
-        .gently()
-        .logged(log)
-        .await
+fn read(file: &Path) -> Result<Vec<Verdict>> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read {}", workspace::shown(file)))?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} is not as expected", workspace::shown(file)))
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -23,7 +24,8 @@ use crate::cli::{BenchPart, Part, Test};
 use crate::commands::bench;
 use crate::commands::lane::Lane;
 use crate::commands::verdicts::Verdicts;
-use crate::{browser, cargo_deny, cfn_lint, clients, schemathesis};
+use crate::{browser, cargo_deny, cfn_lint, clients, processor, schemathesis};
+use payment3_stack::lock::Lock;
 
 /// The branch of the environment that the tests have for themselves.
 const BRANCH: &str = "e2e";
@@ -37,17 +39,48 @@ const CLIPPY: [&str; 7] = [
     "-D",
     "warnings",
 ];
-/// What runs beside the parts that mostly wait, one after the other, with what these leave of the processors.
-const BESIDE: [Part; 4] = [Part::Model, Part::Deps, Part::Runbook, Part::Counts];
-/// The first of the parts that mostly wait; everything that compiles much comes before it.
-const FIRST_TO_WAIT: Part = Part::E2e;
-/// What runs only when it is named: a part of another, or too long for every run.
-const ON_DEMAND: [Part; 4] = [Part::Flows, Part::Dialects, Part::Faults, Part::Mutants];
+/// What compiles everything, before the lanes that need it.
+const FIRST: [Part; 3] = [Part::Format, Part::Clippy, Part::Unit];
+/// What runs beside that: it compiles nothing of ours, and mostly waits for the network.
+const FROM_THE_START: Lane = Lane {
+    parts: &[Part::Deps, Part::Asl],
+    shown: false,
+    gently: true,
+};
+/// What runs side by side when everything is compiled. Each lane has environments of its own, and mostly waits.
+const LANES: [Lane; 3] = [
+    Lane {
+        parts: &[
+            Part::E2e,
+            Part::DialectsShort,
+            Part::Hostile,
+            Part::Races,
+            Part::Api,
+            Part::Clients,
+        ],
+        shown: true,
+        gently: false,
+    },
+    Lane {
+        parts: &[Part::Runbook, Part::Outage],
+        shown: false,
+        gently: false,
+    },
+    Lane {
+        parts: &[
+            Part::Cdk,
+            Part::Counts,
+            Part::FaultsShort,
+            Part::Browser,
+            Part::Model,
+        ],
+        shown: false,
+        gently: true,
+    },
+];
 /// How many end-to-end tests run side by side: each mostly waits.
 const THREADS: &str = "4";
 
-/// The package of the tests against an environment.
-const E2E_PACKAGE: &str = "payment3-e2e";
 /// Tells them where this program is: they try its commands.
 const PROGRAM_VARIABLE: &str = "PAYMENT3_LOCAL";
 
@@ -82,47 +115,75 @@ const MANY_ROUNDS: u32 = 100;
 /// # Errors
 /// A part failed, or it was interrupted.
 pub async fn run(arguments: Test) -> Result<()> {
-    let (parts, beside) = match arguments.part {
-        Some(part) => (vec![part], &[][..]),
-        None => (every_part(), &BESIDE[..]),
+    let all = match arguments.parts[..] {
+        [] => every_part(),
+        ref named => named.to_vec(),
     };
-    if let (true, Err(error)) = (parts.contains(&Part::Browser), prerequisites::chromium()) {
+    if let (true, Err(error)) = (all.contains(&Part::Browser), prerequisites::chromium()) {
         // Told now, and not after an hour. Everything else can run.
         eprintln!("The part {} will fail: {error:#}", name(Part::Browser));
     }
-    let mut interrupted = Interrupt::new()?;
-    let mut shared = Shared::default();
-    let mut lane = None;
+    let begun = Instant::now();
+    let mut interrupt = Interrupt::new()?;
     let mut verdicts = Verdicts::default();
-    verdicts
-        .run(&parts, async |part| {
-            if part == FIRST_TO_WAIT && !beside.is_empty() {
-                lane = Some(Lane::start(beside));
-            }
-            println!("\n== {} ==", name(part));
-            run_part(part, &arguments, &mut shared, &mut interrupted).await
-        })
-        .await;
-    verdicts.besides(shared.stop().await);
-    if let (Some(lane), false) = (lane, verdicts.interrupted()) {
-        println!("\nWaiting for {}", names(beside));
-        verdicts.add(interrupted.or(lane.end()).await);
+    if arguments.parts.is_empty() {
+        everything(&arguments, &mut verdicts, &mut interrupt).await;
+    } else {
+        one_after_the_other(&all, &arguments, &mut verdicts, &mut interrupt).await;
     }
-    let all = [&parts, beside].concat();
     println!("\n{}", verdicts.table(&all).trim_end());
+    println!(
+        "{:.0} s, {:.0} s of processor time",
+        begun.elapsed().as_secs_f64(),
+        processor::time().as_secs_f64()
+    );
+    if let Some(file) = &arguments.verdicts {
+        verdicts.write(file)?;
+    }
     verdicts.all_passed(&all)
 }
 
-/// What runs where no part is named, but for what runs beside it.
-fn every_part() -> Vec<Part> {
-    Part::value_variants()
-        .iter()
-        .copied()
-        .filter(|part| !ON_DEMAND.contains(part) && !BESIDE.contains(part))
-        .collect()
+async fn one_after_the_other(
+    parts: &[Part],
+    arguments: &Test,
+    verdicts: &mut Verdicts,
+    interrupt: &mut Interrupt,
+) {
+    let mut shared = Shared::default();
+    verdicts
+        .run(parts, async |part| {
+            println!("\n== {} ==", name(part));
+            run_part(part, arguments, &mut shared, interrupt).await
+        })
+        .await;
+    verdicts.besides(shared.stop().await);
 }
 
-fn names(parts: &[Part]) -> String {
+async fn everything(arguments: &Test, verdicts: &mut Verdicts, interrupt: &mut Interrupt) {
+    let early = FROM_THE_START.start(&[]);
+    one_after_the_other(&FIRST, arguments, verdicts, interrupt).await;
+    if verdicts.interrupted() {
+        return;
+    }
+    let rounds = arguments.rounds.unwrap_or(FEW_ROUNDS);
+    let arguments = ["--rounds".to_owned(), rounds.to_string()];
+    let lanes = LANES.map(|lane| lane.start(&arguments));
+    for lane in lanes.into_iter().chain([early]) {
+        verdicts.add(interrupt.or(lane.end()).await);
+        if verdicts.interrupted() {
+            return;
+        }
+    }
+}
+
+/// What runs where no part is named.
+fn every_part() -> Vec<Part> {
+    let lanes = LANES.iter().chain([&FROM_THE_START]);
+    let parts = lanes.flat_map(|lane| lane.parts);
+    FIRST.iter().chain(parts).copied().collect()
+}
+
+pub(super) fn names(parts: &[Part]) -> String {
     parts
         .iter()
         .map(|part| name(*part))
@@ -184,8 +245,7 @@ async fn run_part(
                 .await
         }
         Part::Races => {
-            let usual = arguments.part.map_or(FEW_ROUNDS, |_| MANY_ROUNDS);
-            let rounds = arguments.rounds.unwrap_or(usual);
+            let rounds = arguments.rounds.unwrap_or(MANY_ROUNDS);
             let race = arguments.race.clone().unwrap_or_default();
             shared
                 .run(interrupt, |running| races(rounds, race, running))
@@ -216,7 +276,7 @@ async fn model() -> Result<()> {
     prerequisites::node()?;
     node::JSONATA.install(&logs()).await?;
     Tool::cargo()
-        .args(["test", "--package", "payment3-model", "--", "--ignored"])
+        .args(["test", "--workspace", "--test", "model", "--", "--ignored"])
         // One after another, with what they found: how much was walked, and how every error is treated.
         .args(["--test-threads", "1", "--nocapture"])
         .shown()
@@ -225,7 +285,10 @@ async fn model() -> Result<()> {
 
 async fn cdk() -> Result<()> {
     install_node_packages().await?;
-    functions::build(&logs()).await?;
+    {
+        let _shared = Lock::wait(&workspace::local_dir()).await?;
+        functions::build(&logs()).await?;
+    }
     let npm = async |script| {
         Tool::new("npm")
             .args(["run", script])
@@ -314,6 +377,7 @@ async fn deps() -> Result<()> {
 
 async fn install_node_packages() -> Result<()> {
     prerequisites::node()?;
+    let _shared = Lock::wait(&workspace::local_dir()).await?;
     node::CDK.install(&logs()).await
 }
 
@@ -366,8 +430,7 @@ async fn runbook(interrupt: &mut Interrupt) -> Result<()> {
     // First whether every promise and every command of the page has its test: that needs no environment.
     let page = [
         "test",
-        "--package",
-        E2E_PACKAGE,
+        "--workspace",
         "--test",
         "runbook",
         "--",
@@ -566,7 +629,7 @@ impl Running {
     /// The tests in `tests/<target>` that need an environment.
     fn tests(&self, target: &str, arguments: &[&str]) -> Tool {
         Tool::cargo()
-            .args(["test", "--package", E2E_PACKAGE, "--test"])
+            .args(["test", "--workspace", "--test"])
             .args([target, "--", "--ignored"])
             .args(arguments)
             .env(outputs::FILE_VARIABLE, &self.outputs_file)
@@ -632,4 +695,55 @@ fn directory() -> PathBuf {
 
 fn logs() -> PathBuf {
     workspace::local_dir().join("logs")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// What runs only when it is named: a part of another, or too long for every run.
+    const ON_DEMAND: [Part; 4] = [Part::Flows, Part::Dialects, Part::Faults, Part::Mutants];
+
+    #[test]
+    fn a_run_of_everything_runs_each_part_once_but_those_that_must_be_named() {
+        let run = every_part();
+        for part in Part::value_variants() {
+            let times = run.iter().filter(|other| *other == part).count();
+            let expected = usize::from(!ON_DEMAND.contains(part));
+            assert_eq!(times, expected, "{}", name(*part));
+        }
+    }
+
+    /// Every dependency of these packages with its version and features, as cargo would build it.
+    fn dependencies(selection: &[&str]) -> Vec<String> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let tree = Command::new(cargo)
+            .args(["tree", "--offline", "--locked", "--edges", "normal,build"])
+            .args(["--prefix", "none", "--format", "{p} {f}"])
+            .args(selection)
+            .current_dir(workspace::root())
+            .output()
+            .expect("cargo runs");
+        assert!(tree.status.success(), "{tree:?}");
+        let text = String::from_utf8(tree.stdout).expect("text");
+        // A package that was shown before is marked.
+        let lines = text.lines().map(|line| line.trim_end_matches(" (*)"));
+        lines.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn this_tool_is_built_from_the_same_dependencies_as_the_whole_workspace() {
+        // Else all of them are compiled twice: minutes.
+        let whole = dependencies(&["--workspace"]);
+        for package in [env!("CARGO_PKG_NAME"), "payment3-bench"] {
+            for dependency in dependencies(&["--package", package]) {
+                assert!(
+                    whole.contains(&dependency),
+                    "{package} has {dependency}, and the workspace has it with other features"
+                );
+            }
+        }
+    }
 }

@@ -1,15 +1,18 @@
 //! What came of each part of the tests. A part that fails keeps no other from running; only an interruption does.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use payment3_stack::interrupt::Interrupted;
+use serde::{Deserialize, Serialize};
 
 use super::test::name;
 use crate::cli::Part;
+use crate::processor;
 
 /// What came of one part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Verdict {
     /// The part.
     pub(super) part: Part,
@@ -17,6 +20,8 @@ pub(super) struct Verdict {
     pub(super) passed: bool,
     /// How long it took.
     pub(super) took: Duration,
+    /// What it used of the processors. An environment that outlives its part counts as long as the part runs.
+    pub(super) processor: Duration,
 }
 
 /// What came of all of them so far.
@@ -36,15 +41,19 @@ impl Verdicts {
         mut run: impl AsyncFnMut(Part) -> Result<()>,
     ) {
         for &part in parts {
-            let start = Instant::now();
+            let (start, used) = (Instant::now(), processor::time());
             let result = run(part).await;
             let passed = result.is_ok();
             self.note(result);
             if self.interrupted {
                 return;
             }
-            let took = start.elapsed();
-            self.done.push(Verdict { part, passed, took });
+            self.done.push(Verdict {
+                part,
+                passed,
+                took: start.elapsed(),
+                processor: processor::time().saturating_sub(used),
+            });
         }
     }
 
@@ -76,14 +85,28 @@ impl Verdicts {
         }
     }
 
-    /// One line for each of these parts: how it ended, and how long it took.
+    /// Writes what came of each part for whoever started this command.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn write(&self, file: &Path) -> Result<()> {
+        let text = serde_json::to_string(&self.done).context("verdicts are plain JSON")?;
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// One line for each of these parts: how it ended, how long it took, and what it used of the processors.
     pub(super) fn table(&self, parts: &[Part]) -> String {
         let names: Vec<String> = parts.iter().copied().map(name).collect();
         let width = names.iter().map(String::len).max().unwrap_or_default();
         let line = |(&part, name): (&Part, &String)| match self.of(part) {
-            Some(Verdict { passed, took, .. }) => {
-                let verdict = if *passed { "ok" } else { "FAILED" };
-                format!("{name:width$} {verdict:7} {:6.1} s\n", took.as_secs_f64())
+            Some(verdict) => {
+                let word = if verdict.passed { "ok" } else { "FAILED" };
+                let (took, used) = (verdict.took, verdict.processor);
+                format!(
+                    "{name:width$} {word:7} {:6.1} s {:6.1} s of processor time\n",
+                    took.as_secs_f64(),
+                    used.as_secs_f64()
+                )
             }
             None => format!("{name:width$} not finished\n"),
         };

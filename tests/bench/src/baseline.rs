@@ -9,7 +9,7 @@ use payment3_stack::{prerequisites, python};
 
 use crate::api_gateway;
 use crate::payment::{Shopfront, System};
-use crate::programs::Shipped;
+use crate::programs::Programs;
 use crate::sandbox::Program;
 use crate::testbed::{Testbed, full_name, logs};
 
@@ -28,12 +28,12 @@ const FUNCTIONS: [(&str, &str); 5] = [
 ///
 /// # Errors
 /// Their packages cannot be installed.
-pub async fn stand_beside(stage: &Testbed, shipped: &Shipped) -> Result<Shopfront> {
-    let programs = prerequisites::programs()?;
-    python::BASELINE.install(&programs.python, &logs()).await?;
+pub async fn stand_beside(stage: &Testbed, programs: &Programs) -> Result<Shopfront> {
+    let machine = prerequisites::programs()?;
+    python::BASELINE.install(&machine.python, &logs()).await?;
     // They read what ours read, under the same names.
     let mut settings = BTreeMap::new();
-    for name in shipped.bootstraps.keys() {
+    for name in programs.bootstraps.keys() {
         settings.extend(stage.lambda.program(&full_name(name))?.settings);
     }
     settings.insert("BRANCH".to_owned(), BRANCH.to_owned());

@@ -6,9 +6,8 @@ use anyhow::{Context, Result, ensure};
 use payment3_harness::workspace;
 
 use crate::figures::Case;
-use crate::programs::Shipped;
 use crate::recording_proxy::RecordingProxy;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Program, Sandbox};
 use crate::testbed::logs;
 
 /// How many events are given beyond the first, to tell what one of them takes.
@@ -36,7 +35,7 @@ pub struct Instructions {
 /// A function does not run under valgrind.
 pub async fn of(
     world: &RecordingProxy,
-    shipped: &Shipped,
+    noop: &Program,
     cases: &[Case],
 ) -> Result<Option<Vec<Instructions>>> {
     if std::process::Command::new("valgrind")
@@ -48,7 +47,7 @@ pub async fn of(
     }
     let nothing = Case {
         function: "does nothing".to_owned(),
-        program: shipped.noop(),
+        program: noop.clone(),
         event: axum::body::Bytes::from_static(b"{}"),
         calls: Vec::new(),
     };

@@ -22,7 +22,7 @@ use crate::figures::Case;
 use crate::lambda::{Start, lock};
 use crate::memory::Memory;
 use crate::payment::{self, Shopfront, System};
-use crate::programs::Shipped;
+use crate::programs::Programs;
 use crate::report::mb;
 use crate::sandbox::Sandbox;
 use crate::testbed::{Testbed, full_name, logs, options};
@@ -58,14 +58,14 @@ const GROWTH_KIB: u64 = 512;
 /// # Errors
 /// Something is lost, grows, or fails.
 pub async fn run(interrupt: &mut Interrupt) -> Result<()> {
-    let shipped = interrupt.or(Shipped::build(&logs())).await?;
+    let programs = interrupt.or(Programs::released(&logs())).await?;
     burst(interrupt).await?;
-    callbacks(&shipped, interrupt).await
+    callbacks(&programs, interrupt).await
 }
 
 /// Every callback through one process, with everything outside answering as it did once.
-async fn callbacks(shipped: &Shipped, interrupt: &mut Interrupt) -> Result<()> {
-    let stage = Testbed::start(shipped, interrupt).await?;
+async fn callbacks(programs: &Programs, interrupt: &mut Interrupt) -> Result<()> {
+    let stage = Testbed::start(programs, interrupt).await?;
     let work = async {
         let front = Shopfront::new(System::Saga, &stage.outputs, &stage.outputs.api_url);
         stage.lambda.starts(Start::Cold);

@@ -24,8 +24,10 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Part {
-    /// Counts and sizes alone, as `cargo local test` does
+    /// Counts alone, of functions that are built for tests
     Counts,
+    /// Counts and sizes alone, of the functions as they are released
+    Sizes,
     /// Two thousand payments on the local AWS, and one callback two hundred thousand times through one process
     Load,
     /// Two thousand due payments, with a bank that is slow and with one that hangs
@@ -53,6 +55,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     let verdict = match part {
         None => measure::everything(&mut interrupt).await?,
         Some(Part::Counts) => measure::counts(&mut interrupt).await?,
+        Some(Part::Sizes) => measure::sizes(&mut interrupt).await?,
         Some(Part::Load) => return load::run(&mut interrupt).await,
         Some(Part::Due) => return due::run(functions, alone, &mut interrupt).await,
     };

@@ -1,4 +1,4 @@
-//! The whole measurement, and the short one that looks at counts and sizes alone.
+//! The whole measurement, and the short ones that look at counts, or at counts and sizes, alone.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,8 +14,9 @@ use crate::lambda::Start;
 use crate::limits::Verdict;
 use crate::payment::{self, Flow, Played, Shopfront, System};
 use crate::preconnect::Preconnections;
-use crate::programs::Shipped;
+use crate::programs::{self, Programs};
 use crate::report;
+use crate::sandbox::Program;
 use crate::testbed::{Testbed, logs};
 use crate::{baseline, callgrind, cases};
 
@@ -49,13 +50,21 @@ pub struct Measured {
     cases: Vec<Case>,
 }
 
-/// The counts and sizes of ours.
+/// The sizes of ours. They say something of released programs alone.
+#[derive(Debug, Clone)]
+pub struct Sizes {
+    /// Each function's program and archive.
+    pub programs: BTreeMap<String, Size>,
+    /// The memory that each function had at most, in KiB.
+    pub peaks_kib: Peaks,
+}
+
+/// The most memory that each function had, in KiB.
+type Peaks = BTreeMap<String, u64>;
+
+/// The counts of ours. Programs that were built for tests have the same as released ones.
 #[derive(Debug, Clone)]
 pub struct Counts {
-    /// Each function's program and archive.
-    pub sizes: BTreeMap<String, Size>,
-    /// The memory that each function had at most, in KiB.
-    pub peaks_kib: BTreeMap<String, u64>,
     /// One payment of each flow, with warm functions.
     pub warm: [Played; 2],
     /// The connections that do not fit the events, where every process was new.
@@ -67,35 +76,58 @@ pub struct Counts {
 /// # Errors
 /// Something cannot be measured, or a payment does not come to its end.
 pub async fn everything(interrupt: &mut Interrupt) -> Result<Verdict> {
-    let shipped = interrupt.or(Shipped::build(&logs())).await?;
-    let stage = Testbed::start(&shipped, interrupt).await?;
+    let programs = interrupt.or(Programs::released(&logs())).await?;
+    let nothing = interrupt.or(programs::noop(&logs())).await?;
+    let stage = Testbed::start(&programs, interrupt).await?;
     let work = async {
         let ours = Shopfront::new(System::Saga, &stage.outputs, &stage.outputs.api_url);
-        let theirs = baseline::stand_beside(&stage, &shipped).await?;
+        let theirs = baseline::stand_beside(&stage, &programs).await?;
         let saga = measure(&stage, &ours).await?;
         let baseline = measure(&stage, &theirs).await?;
-        let noop = measure_noop(&stage, &shipped).await?;
-        let counts = count(&stage, &shipped, &ours).await?;
-        let instructions = callgrind::of(&stage.world, &shipped, &saga.cases).await?;
-        let verdict = report::everything(&saga, &baseline, &noop, &counts)?;
-        report::print(&saga, &baseline, &noop, &counts, instructions.as_deref())?;
+        let noop = measure_noop(&stage, nothing.clone()).await?;
+        let (counts, peaks_kib) = count(&stage, &programs, &ours).await?;
+        let sizes = Sizes::of(&programs, peaks_kib)?;
+        let instructions = callgrind::of(&stage.world, &nothing, &saga.cases).await?;
+        let verdict = report::everything(&saga, &baseline, &noop, &counts, &sizes)?;
+        report::print_functions(&saga, &baseline, &noop);
+        report::print_sizes(&sizes);
+        report::print_counts(&counts)?;
+        report::print_payments(&saga, &baseline, instructions.as_deref())?;
         Ok(verdict)
     };
     finish(interrupt.or(work).await, stage).await
 }
 
-/// Looks at counts and sizes alone.
+/// Looks at counts alone, with programs that are built for tests.
 ///
 /// # Errors
 /// As [`everything`].
 pub async fn counts(interrupt: &mut Interrupt) -> Result<Verdict> {
-    let shipped = interrupt.or(Shipped::build(&logs())).await?;
-    let stage = Testbed::start(&shipped, interrupt).await?;
+    let programs = interrupt.or(Programs::for_tests(&logs())).await?;
+    let stage = Testbed::start(&programs, interrupt).await?;
     let work = async {
         let ours = Shopfront::new(System::Saga, &stage.outputs, &stage.outputs.api_url);
-        let counts = count(&stage, &shipped, &ours).await?;
+        let (counts, _) = count(&stage, &programs, &ours).await?;
         report::print_counts(&counts)?;
-        report::counts(&counts)
+        report::counts(&counts, None)
+    };
+    finish(interrupt.or(work).await, stage).await
+}
+
+/// Looks at counts and sizes alone, with the programs that are released.
+///
+/// # Errors
+/// As [`everything`].
+pub async fn sizes(interrupt: &mut Interrupt) -> Result<Verdict> {
+    let programs = interrupt.or(Programs::released(&logs())).await?;
+    let stage = Testbed::start(&programs, interrupt).await?;
+    let work = async {
+        let ours = Shopfront::new(System::Saga, &stage.outputs, &stage.outputs.api_url);
+        let (counts, peaks_kib) = count(&stage, &programs, &ours).await?;
+        let sizes = Sizes::of(&programs, peaks_kib)?;
+        report::print_sizes(&sizes);
+        report::print_counts(&counts)?;
+        report::counts(&counts, Some(&sizes))
     };
     finish(interrupt.or(work).await, stage).await
 }
@@ -178,22 +210,18 @@ async fn cases_of(stage: &Testbed, front: &Shopfront, payments: &Payments) -> Re
     cases
 }
 
-async fn measure_noop(stage: &Testbed, shipped: &Shipped) -> Result<Figures> {
+async fn measure_noop(stage: &Testbed, program: Program) -> Result<Figures> {
     let case = Case {
         function: "does nothing".to_owned(),
-        program: shipped.noop(),
+        program,
         event: Bytes::from_static(b"{}"),
         calls: Vec::new(),
     };
     figures::measure(&stage.world, &case, &logs()).await
 }
 
-async fn count(stage: &Testbed, shipped: &Shipped, front: &Shopfront) -> Result<Counts> {
-    progress::step("Counts and sizes", async {
-        let mut sizes = BTreeMap::new();
-        for (name, bootstrap) in &shipped.bootstraps {
-            sizes.insert(name.clone(), Size::of(bootstrap)?);
-        }
+async fn count(stage: &Testbed, programs: &Programs, front: &Shopfront) -> Result<(Counts, Peaks)> {
+    progress::step("Counts", async {
         stage.lambda.starts(Start::Warm);
         payment::play_both(stage, front).await?;
         let warm = payment::play_both(stage, front).await?;
@@ -203,7 +231,7 @@ async fn count(stage: &Testbed, shipped: &Shipped, front: &Shopfront) -> Result<
             let peak = peaks_kib.entry(step.function.clone()).or_insert(0);
             *peak = step.invocation.memory.peak_kib.max(*peak);
         }
-        for name in shipped.bootstraps.keys() {
+        for name in programs.bootstraps.keys() {
             peaks_kib
                 .get(name)
                 .with_context(|| format!("{name} never ran"))?;
@@ -213,14 +241,26 @@ async fn count(stage: &Testbed, shipped: &Shipped, front: &Shopfront) -> Result<
         let beside = cases::beside(stage, front).await?;
         stage.lambda.starts(Start::Warm);
         let steps = cold.iter().flat_map(|played| &played.steps).chain(&beside);
-        Ok(Counts {
-            sizes,
-            peaks_kib,
+        let counts = Counts {
             warm,
             openings: Preconnections::of(steps),
-        })
+        };
+        Ok((counts, peaks_kib))
     })
     .await
+}
+
+impl Sizes {
+    fn of(programs: &Programs, peaks_kib: Peaks) -> Result<Self> {
+        let mut sizes = BTreeMap::new();
+        for (name, bootstrap) in &programs.bootstraps {
+            sizes.insert(name.clone(), Size::of(bootstrap)?);
+        }
+        Ok(Self {
+            programs: sizes,
+            peaks_kib,
+        })
+    }
 }
 
 impl Counts {

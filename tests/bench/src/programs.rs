@@ -1,5 +1,5 @@
-//! What is measured, built: the functions as they are shipped, the function that does nothing, and the relays that stand in
-//! for the functions where the local AWS runs them.
+//! What is measured, built: the functions, the function that does nothing, and the relays that stand in for the functions where
+//! the local AWS runs them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use payment3_harness::workspace;
+use payment3_stack::lock::Lock;
 use payment3_stack::process::Tool;
 use payment3_stack::{functions, progress};
 
@@ -21,48 +22,63 @@ const ADDRESS_FILE: &str = "harness";
 
 /// The functions, by their short names: `pay-order`.
 #[derive(Debug, Clone)]
-pub struct Shipped {
+pub struct Programs {
     /// Each function's `bootstrap`.
     pub bootstraps: BTreeMap<String, PathBuf>,
-    /// The function that does nothing.
-    pub noop: PathBuf,
 }
 
-impl Shipped {
-    /// Builds them, with the profile that deployments use.
+impl Programs {
+    /// Builds them with the profile that deployments use: minutes.
     ///
     /// # Errors
     /// The build fails.
-    pub async fn build(logs: &Path) -> Result<Self> {
+    pub async fn released(logs: &Path) -> Result<Self> {
         functions::build_shipped(logs).await?;
+        Self::staged(&workspace::shipped_dir())
+    }
+
+    /// Builds them as all other tests use them. They make the same calls as the released ones, but are larger and slower.
+    ///
+    /// # Errors
+    /// The build fails.
+    pub async fn for_tests(logs: &Path) -> Result<Self> {
+        // The tests of other parts may be building and staging them, too.
+        let _shared = Lock::wait(&workspace::local_dir()).await?;
+        functions::build(logs).await?;
+        Self::staged(&workspace::functions_dir())
+    }
+
+    fn staged(directory: &Path) -> Result<Self> {
         let mut bootstraps = BTreeMap::new();
-        let directory = workspace::shipped_dir();
-        for entry in fs::read_dir(&directory).context("the functions were just staged")? {
+        for entry in fs::read_dir(directory).context("the functions were just staged")? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             bootstraps.insert(name, entry.path().join("bootstrap"));
         }
-        let noop = progress::step("The function that does nothing", async {
-            let build = Tool::cargo().args(["build", "--release", "--package", NOOP]);
-            let manifest = workspace::root().join("tests/bench/noop/Cargo.toml");
-            let log = logs.join("build-noop.log");
-            let mut built = functions::binaries(build, &manifest, &log).await?;
-            built.remove(NOOP).context("the no-op is a binary")
-        })
-        .await?;
-        Ok(Self { bootstraps, noop })
+        Ok(Self { bootstraps })
     }
+}
 
-    /// The function that does nothing, as a program.
-    pub fn noop(&self) -> Program {
-        Program {
-            name: NOOP.to_owned(),
-            executable: self.noop.clone(),
-            arguments: Vec::new(),
-            directory: workspace::root(),
-            settings: BTreeMap::new(),
-        }
-    }
+/// Builds the function that does nothing, with the profile that deployments use.
+///
+/// # Errors
+/// The build fails.
+pub async fn noop(logs: &Path) -> Result<Program> {
+    let executable = progress::step("The function that does nothing", async {
+        let build = Tool::cargo().args(["build", "--release", "--package", NOOP]);
+        let manifest = workspace::root().join("tests/bench/noop/Cargo.toml");
+        let log = logs.join("build-noop.log");
+        let mut built = functions::binaries(build, &manifest, &log).await?;
+        built.remove(NOOP).context("the no-op is a binary")
+    })
+    .await?;
+    Ok(Program {
+        name: NOOP.to_owned(),
+        executable,
+        arguments: Vec::new(),
+        directory: workspace::root(),
+        settings: BTreeMap::new(),
+    })
 }
 
 /// Builds the relay, and lays it out in place of each of the functions; they find the harness at `address`.
@@ -70,18 +86,17 @@ impl Shipped {
 /// # Errors
 /// The build fails, or a file cannot be written.
 pub async fn lay_out_relays(
-    shipped: &Shipped,
+    programs: &Programs,
     address: &str,
     directory: &Path,
     logs: &Path,
 ) -> Result<()> {
     progress::step("Relays", async {
-        let build = Tool::cargo().args(["build", "--package", env!("CARGO_PKG_NAME")]);
-        let build = build.args(["--bin", RELAY]);
+        let build = Tool::cargo().args(["build", "--workspace", "--bin", RELAY]);
         let manifest = workspace::root().join("tests/bench/Cargo.toml");
         let built = functions::binaries(build, &manifest, &logs.join("build-relay.log")).await?;
         let relay = built.get(RELAY).context("the relay is a binary")?;
-        for name in shipped.bootstraps.keys() {
+        for name in programs.bootstraps.keys() {
             let home = directory.join(name);
             fs::create_dir_all(&home)
                 .and_then(|()| fs::copy(relay, home.join("bootstrap")))

@@ -9,7 +9,7 @@ use crate::critical_path::CriticalPath;
 use crate::figures::Figures;
 use crate::lambda::median;
 use crate::limits::{self, Line, Verdict};
-use crate::measure::{Counts, Manner, Measured};
+use crate::measure::{Counts, Manner, Measured, Sizes};
 use crate::payment::{Flow, Played};
 use crate::service::Service;
 use crate::table::Table;
@@ -19,13 +19,16 @@ use crate::{cost, cost::DEPLOYED_MB, limits::PEAK_KIB};
 const MEMORY_MB: [u32; 3] = [128, 256, 512];
 const NOT_THERE: &str = "–";
 
-/// The limits of counts and sizes alone.
+/// The limits of counts, and of sizes where these were measured.
 ///
 /// # Errors
 /// Something was not measured.
-pub fn counts(counts: &Counts) -> Result<Verdict> {
+pub fn counts(counts: &Counts, sizes: Option<&Sizes>) -> Result<Verdict> {
     let mut verdict = Verdict::default();
-    for line in count_lines(counts, None)? {
+    for line in sizes.into_iter().flat_map(|sizes| size_lines(sizes, None)) {
+        verdict.add(line);
+    }
+    for line in count_lines(counts)? {
         verdict.add(line);
     }
     Ok(verdict)
@@ -40,12 +43,16 @@ pub fn everything(
     baseline: &Measured,
     noop: &Figures,
     counts: &Counts,
+    sizes: &Sizes,
 ) -> Result<Verdict> {
     let mut verdict = Verdict::default();
     for line in time_lines(saga, baseline, noop) {
         verdict.add(line);
     }
-    for line in count_lines(counts, Some((saga, baseline, noop)))? {
+    for line in size_lines(sizes, Some((saga, baseline, noop))) {
+        verdict.add(line);
+    }
+    for line in count_lines(counts)? {
         verdict.add(line);
     }
     verdict.add(billed_line(saga, baseline)?);
@@ -126,15 +133,12 @@ fn time_lines(saga: &Measured, baseline: &Measured, noop: &Figures) -> Vec<Line>
     lines
 }
 
-fn count_lines(
-    counts: &Counts,
-    others: Option<(&Measured, &Measured, &Figures)>,
-) -> Result<Vec<Line>> {
+fn size_lines(sizes: &Sizes, others: Option<(&Measured, &Measured, &Figures)>) -> Vec<Line> {
     let mut lines = Vec::new();
     let none = || NOT_THERE.to_owned();
     // Short runs and long ones: what a function has after a payment or two, and after many events.
     let long = others.map(|(saga, ..)| &saga.functions);
-    let peak = counts
+    let peak = sizes
         .peaks_kib
         .iter()
         .map(|(name, peak)| (*peak, name.as_str()))
@@ -161,7 +165,7 @@ fn count_lines(
             judged: true,
         });
     }
-    let largest = counts.sizes.iter().max_by_key(|(_, size)| size.zip);
+    let largest = sizes.programs.iter().max_by_key(|(_, size)| size.zip);
     if let Some((function, size)) = largest {
         lines.push(Line {
             figure: "zip, any function".to_owned(),
@@ -173,6 +177,12 @@ fn count_lines(
             judged: true,
         });
     }
+    lines
+}
+
+fn count_lines(counts: &Counts) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    let none = || NOT_THERE.to_owned();
     let chains = [
         (
             "calls one after the other, callback to answer (warm, own record)",
@@ -266,23 +276,24 @@ fn billed(measured: &Measured, flow: Flow, cold: bool, bank: Duration, mb: u32) 
     )
 }
 
-/// Prints every table but the verdict.
-///
-/// # Errors
-/// A price is missing.
-pub fn print(
-    saga: &Measured,
-    baseline: &Measured,
-    noop: &Figures,
-    counts: &Counts,
-    instructions: Option<&[Instructions]>,
-) -> Result<()> {
+/// Prints what each function costs by itself.
+pub fn print_functions(saga: &Measured, baseline: &Measured, noop: &Figures) {
     let functions = std::iter::once(noop).chain(&saga.functions);
     println!("\n### Each function by itself\n");
     println!("{}", functions_table(functions, noop));
     println!("### The baseline's functions\n");
     println!("{}", functions_table(&baseline.functions, noop));
-    print_counts(counts)?;
+}
+
+/// Prints the instructions, where they were counted, and what whole payments cost.
+///
+/// # Errors
+/// A price is missing.
+pub fn print_payments(
+    saga: &Measured,
+    baseline: &Measured,
+    instructions: Option<&[Instructions]>,
+) -> Result<()> {
     match instructions {
         Some(instructions) => println!("### Instructions\n\n{}", instructions_table(instructions)),
         None => println!("Instructions were not counted: valgrind is not installed.\n"),
@@ -404,15 +415,12 @@ fn payments_table(saga: &Measured, baseline: &Measured) -> Result<Table> {
     Ok(table)
 }
 
-/// Prints what is counted: sizes, and the calls that follow each other.
-///
-/// # Errors
-/// Something was not measured.
-pub fn print_counts(counts: &Counts) -> Result<()> {
+/// Prints the sizes of programs, archives and memory.
+pub fn print_sizes(sizes: &Sizes) {
     println!("\n### Sizes\n");
     let mut table = Table::new(["function", "program MB", "zip MB", "peak MB in payments"]);
-    for (function, size) in &counts.sizes {
-        let peak = counts.peaks_kib.get(function).copied().unwrap_or_default();
+    for (function, size) in &sizes.programs {
+        let peak = sizes.peaks_kib.get(function).copied().unwrap_or_default();
         table.row([
             function.clone(),
             megabytes(size.binary),
@@ -421,6 +429,13 @@ pub fn print_counts(counts: &Counts) -> Result<()> {
         ]);
     }
     println!("{table}");
+}
+
+/// Prints the calls that follow each other.
+///
+/// # Errors
+/// Something was not measured.
+pub fn print_counts(counts: &Counts) -> Result<()> {
     for (chain, what) in [
         (CriticalPath::ToAnswer, "From the callback to its answer"),
         (CriticalPath::ToPaid, "From the callback to the paid order"),

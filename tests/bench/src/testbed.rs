@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::cost::DEPLOYED_MB;
 use crate::lambda::Lambda;
-use crate::programs::{self, Shipped};
+use crate::programs::{self as built, Programs};
 use crate::recording_proxy::RecordingProxy;
 use crate::sandbox::Program;
 use crate::service::Service;
@@ -66,13 +66,13 @@ impl Testbed {
     ///
     /// # Errors
     /// A part of it cannot be started.
-    pub async fn start(shipped: &Shipped, interrupt: &mut Interrupt) -> Result<Self> {
+    pub async fn start(programs: &Programs, interrupt: &mut Interrupt) -> Result<Self> {
         let world = RecordingProxy::open(&directory().join("certificates"), &logs()).await?;
         let lambda = Lambda::new(logs());
         world.serves(&lambda);
         let relays = directory().join("relays");
         let address = lambda.serve_relays().await?;
-        programs::lay_out_relays(shipped, &address, &relays, &logs()).await?;
+        built::lay_out_relays(programs, &address, &relays, &logs()).await?;
         let options = Options {
             between: Between::Doors(world.endpoints()),
             functions: relays,
@@ -91,7 +91,7 @@ impl Testbed {
             outputs,
             environment,
         };
-        for (name, bootstrap) in &shipped.bootstraps {
+        for (name, bootstrap) in &programs.bootstraps {
             let name = full_name(name);
             let mut settings = stage.settings_of_every_function();
             settings.extend(stage.deployed_settings(&name).await?);

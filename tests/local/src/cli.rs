@@ -123,8 +123,10 @@ pub enum Part {
     Runbook,
     /// The pages of the shop, the bank and the executions in a real browser, in an environment of their own
     Browser,
-    /// The functions as they are shipped, played and weighed: calls, states, memory and archives against their limits
+    /// What a payment takes against its limits: calls one after the other, states entered, connections opened
     Counts,
+    /// The same with the functions as they are released, and their memory and archives; not among the parts that run by default
+    Sizes,
     /// Of the end-to-end tests, the table of flows alone
     Flows,
     /// Every flow in every dialect of the bank; not among the parts that run by default
@@ -301,8 +303,10 @@ pub struct Bench {
 /// The parts of the measurement that can be run alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BenchPart {
-    /// Counts and sizes alone, as `cargo local test counts` does
+    /// Counts alone, of functions that are built for tests, as `cargo local test counts` does
     Counts,
+    /// Counts and sizes alone, of the functions as they are released, as `cargo local test sizes` does
+    Sizes,
     /// Two thousand payments on the local AWS, and one callback two hundred thousand times through one process
     Load,
     /// Two thousand due payments, with a bank that is slow and with one that hangs

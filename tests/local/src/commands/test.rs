@@ -225,6 +225,7 @@ async fn run_part(
         Part::Browser => browser(arguments.screenshots, interrupt).await,
         Part::Runbook => runbook(interrupt).await,
         Part::Counts => interrupt.or(bench::part(Some(BenchPart::Counts))).await,
+        Part::Sizes => interrupt.or(bench::part(Some(BenchPart::Sizes))).await,
         Part::Flows => {
             shared
                 .run(interrupt, |running| e2e(&["flows::"], running))
@@ -704,7 +705,13 @@ mod tests {
     use super::*;
 
     /// What runs only when it is named: a part of another, or too long for every run.
-    const ON_DEMAND: [Part; 4] = [Part::Flows, Part::Dialects, Part::Faults, Part::Mutants];
+    const ON_DEMAND: [Part; 5] = [
+        Part::Sizes,
+        Part::Flows,
+        Part::Dialects,
+        Part::Faults,
+        Part::Mutants,
+    ];
 
     #[test]
     fn a_run_of_everything_runs_each_part_once_but_those_that_must_be_named() {

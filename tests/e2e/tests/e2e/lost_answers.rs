@@ -459,6 +459,7 @@ async fn the_charge_of_a_signed_notification_is_found_without_an_inquiry_by_refe
     let card = app.card_for(&order, CARD_WITHOUT_3DS).await;
     app.loses_its_answer(&card).await;
     let charge = app.charge_of(&card).await;
+    let undisturbed = app.undisturbed().await;
     let sent = app.notify(&charge).await;
     assert_eq!(sent["answer"], 503, "{sent}");
     let record = app.read_record(&card.key).await;
@@ -466,7 +467,8 @@ async fn the_charge_of_a_signed_notification_is_found_without_an_inquiry_by_refe
 
     let reference = record["referenceOrder"].as_str().expect("a reference");
     let before = app.inquiries_of(reference).await;
-    app.reconcile().await;
+    undisturbed.reconcile().await;
+    drop(undisturbed);
     app.assert_paid_by(&card).await;
     assert_eq!(app.inquiries_of(reference).await, before);
     assert_not_asked(&app.row_of(&order).await);

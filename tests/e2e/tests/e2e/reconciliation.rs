@@ -149,8 +149,10 @@ async fn an_attempt_that_failed_for_a_technical_reason_is_followed_by_the_next_a
     assert_eq!(failure.error, "RecordNotFound");
     app.put_record(&record).await;
 
+    let undisturbed = app.undisturbed().await;
     app.make_older(&key, 6 * MINUTE).await;
-    let report = app.reconcile().await;
+    let report = undisturbed.reconcile().await;
+    drop(undisturbed);
     assert!(report["restarted"].as_i64() >= Some(1), "{report}");
     let next = format!("{charge}-1");
     let execution = app.execution(&next).await;
@@ -313,6 +315,7 @@ async fn a_payment_that_is_given_up_under_an_execution_is_open_when_the_bank_has
     let decision = json!({
         "payment": payment, "outcome": "paid", "transactionState": "Authorized", "askedAt": now,
     });
+    let undisturbed = app.undisturbed().await;
     let first = app.call("record-outcome", &decision).await;
     assert_eq!(first, Err("TransactionConflict".to_owned()));
     app.call("record-outcome", &decision)
@@ -323,7 +326,8 @@ async fn a_payment_that_is_given_up_under_an_execution_is_open_when_the_bank_has
     assert!(record["openShard"].is_number(), "{record}");
     assert_eq!(record["outcome"], "paid");
     app.make_older(&key, 8 * DAY).await;
-    app.reconcile().await;
+    undisturbed.reconcile().await;
+    drop(undisturbed);
     app.execution(&charge).await;
     assert_eq!(app.payment_of(&order).await["paymentId"], charge.as_str());
     assert_closed(&app.record(&charge).await);
@@ -467,8 +471,9 @@ async fn what_another_key_than_the_one_that_charged_does_not_know_proves_nothing
     let key = record["tokenId"].as_str().expect("key").to_owned();
     app.change_record(&key, "SET bankKey = :key", &another)
         .await;
+    let undisturbed = app.undisturbed().await;
     app.make_older(&key, DAY + MINUTE).await;
-    let report = app.reconcile().await;
+    let report = undisturbed.reconcile().await;
     assert!(report["orphans"].as_i64() >= Some(1), "{report}");
     let record = app.read_record(&key).await;
     assert!(record.get("closedAt").is_none(), "{record}");

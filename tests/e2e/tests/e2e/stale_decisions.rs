@@ -5,33 +5,42 @@ use payment3_harness::random;
 use payment3_harness::shopper::CARD_APPROVED;
 use serde_json::{Value, json};
 
-use crate::support::{Authenticated, NEW_USER_PATH, TestApp};
+use crate::support::{Authenticated, NEW_USER_PATH, TestApp, Undisturbed};
 
 /// What the state is given for `askedAt`: the bank was asked over an hour before.
 const AN_HOUR_AGO: &str = "{% $askedAt - 3601 %}";
 
+/// A payment whose execution has ended.
+struct Ran<'a> {
+    paid: Authenticated,
+    execution: ExecutionReport,
+    undisturbed: Undisturbed<'a>,
+}
+
 impl TestApp {
-    /// Runs a payment on the definition with another payload for one state.
-    async fn run_with(
-        &self,
-        state: &str,
-        change: impl FnOnce(&mut Value),
-    ) -> (Authenticated, ExecutionReport) {
+    /// Runs a payment on the definition with another payload for one state. It is due afterwards, and nobody has taken it up.
+    async fn run_with(&self, state: &str, change: impl FnOnce(&mut Value)) -> Ran<'_> {
         let paid = self.authenticated(&random::id("usr_"), CARD_APPROVED).await;
         let mut definition = self.definition("every-order");
         change(&mut definition["States"][state]["Arguments"]["Payload"]);
         let name = format!("stale-{}", random::digits(12));
         let machine = self.deploy_beside(&name, &definition).await;
+        let undisturbed = self.undisturbed().await;
         let execution = self.run_on(&machine, paid.charge_id()).await;
-        (paid, execution)
+        Ran {
+            paid,
+            execution,
+            undisturbed,
+        }
     }
 
     /// Nothing happened on the old word but that it was decided, if it was; and the next attempt asks again and pays.
-    async fn assert_asks_again(
-        &self,
-        (paid, execution): (Authenticated, ExecutionReport),
-        outcome: &str,
-    ) {
+    async fn assert_asks_again(&self, ran: Ran<'_>, outcome: &str) {
+        let Ran {
+            paid,
+            execution,
+            undisturbed,
+        } = ran;
         assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
         let output = execution.output.expect("an output");
         assert_eq!(output["result"], "awaitingBank", "{output}");
@@ -46,7 +55,8 @@ impl TestApp {
         assert_eq!(self.payment_of(&paid.order).await["isPaid"], false);
         assert_eq!(self.told(&paid.order).await, [""; 0]);
 
-        self.reconcile().await;
+        undisturbed.reconcile().await;
+        drop(undisturbed);
         let next = self.execution(&format!("{charge}-1")).await;
         assert_eq!(next.states(), NEW_USER_PATH, "{next:?}");
         self.assert_paid(&paid).await;
@@ -90,12 +100,13 @@ async fn a_definition_that_does_not_say_when_it_asked_is_judged_by_its_execution
             .await;
         app.assert_asks_again(ran, outcome).await;
 
-        let (paid, execution) = app
+        let ran = app
             .run_with(state, |payload| {
                 began(payload, "$states.context.Execution.StartTime");
             })
             .await;
+        let execution = &ran.execution;
         assert_eq!(execution.states(), NEW_USER_PATH, "{execution:?}");
-        app.assert_paid(&paid).await;
+        app.assert_paid(&ran.paid).await;
     }
 }

@@ -17,6 +17,7 @@ use payment3_harness::shop_api::{NewOrder, Order, ReceivedEvent};
 use payment3_harness::shopper::{self, Answer, Next, ReturnForm};
 use payment3_harness::{items, random};
 use serde_json::{Value, json};
+use tokio::sync::{RwLock, RwLockWriteGuard};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
@@ -26,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// More executions than the tests make.
 const ALL: usize = 10_000;
+
+/// Who reconciles shares it; who must not be disturbed by that has it alone. The tests are threads of one process.
+static RECONCILIATION: RwLock<()> = RwLock::const_new(());
 
 /// The total of every order, unless a test says otherwise.
 pub(crate) const TOTAL: &str = "1500.00";
@@ -54,6 +58,20 @@ pub(crate) struct TestApp {
     executions: Executions,
     operator: Operator,
     counterparties: Counterparties,
+}
+
+/// As long as this lives, no test beside this one reconciles. A run looks at every payment that is due, whoever's it is: it may
+/// take up what another test has just made due, and write into its record.
+pub(crate) struct Undisturbed<'a> {
+    app: &'a TestApp,
+    _alone: RwLockWriteGuard<'static, ()>,
+}
+
+impl Undisturbed<'_> {
+    /// As [`TestApp::reconcile`], which would wait for this to end.
+    pub(crate) async fn reconcile(&self) -> Value {
+        self.app.run_reconciliation().await
+    }
 }
 
 /// A shopper back from the bank: the order, and the form that the bank's page makes the browser post.
@@ -253,6 +271,19 @@ impl TestApp {
 
     /// Runs reconciliation once, as its schedule does, and returns its report.
     pub(crate) async fn reconcile(&self) -> Value {
+        let _shared = RECONCILIATION.read().await;
+        self.run_reconciliation().await
+    }
+
+    /// Keeps the tests beside this one from reconciling.
+    pub(crate) async fn undisturbed(&self) -> Undisturbed<'_> {
+        Undisturbed {
+            app: self,
+            _alone: RECONCILIATION.write().await,
+        }
+    }
+
+    async fn run_reconciliation(&self) -> Value {
         let run = self.operator.reconcile().await.expect("invoked");
         run.unwrap_or_else(|error| panic!("reconcile died: {error}"))
     }

@@ -162,6 +162,8 @@ pub(super) async fn giving_up_waiting(app: Arc<TestApp>, _: usize) -> Ended {
     sleep(random_part_of(Duration::from_millis(1500))).await;
     let form = shopper::authenticate(&page).await.expect("the bank's page");
     let paid = Authenticated { order, form };
+    // What the return makes due, the other rounds' reconciliation would take up.
+    let undisturbed = app.undisturbed().await;
     all_well(at_once(vec![returns(&app, &paid)]).await)?;
 
     let attempts = app.attempts(&charge).await;
@@ -178,9 +180,10 @@ pub(super) async fn giving_up_waiting(app: Arc<TestApp>, _: usize) -> Ended {
         if late > 0 {
             return Err(format!("the return was lost: due in {late} s"));
         }
-        app.reconcile().await;
+        undisturbed.reconcile().await;
         "the return woke it up"
     };
+    drop(undisturbed);
     app.closed(&key).await?;
     for execution in app.attempts(&charge).await {
         succeeded(execution)?;

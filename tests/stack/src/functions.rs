@@ -274,7 +274,7 @@ mod tests {
                 );
             }
         }
-        // README.md, docs/deploy.md, the workflow, and the CDK app's hint with its tests.
+        // docs/deploy.md, the workflow, and the CDK app's hint with its tests.
         assert!(commands >= 5, "only {commands} commands were found");
     }
 

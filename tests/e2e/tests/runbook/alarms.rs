@@ -18,7 +18,7 @@ use crate::support::{TOTAL, TestApp, assert_closed};
 async fn charge_mismatch() {
     promised(&[
         "Nothing is paid with it.",
-        "Then restart, and the payment goes on:",
+        "Then restart, and the payment goes on.",
     ]);
     let app = TestApp::connect().await;
     let alarm = Alarm::watch(&app.outputs, "charge-mismatch").await;
@@ -41,10 +41,11 @@ async fn charge_mismatch() {
         &[(":right", json!(150_000))],
     )
     .await;
-    app.restarted(&shell.run("charge-mismatch", "repair")).await;
+    app.restarted(&shell.run("Restart under a new name", "restart"))
+        .await;
     assert!(
         shell
-            .run("charge-mismatch", "check")
+            .run("See whether it is repaired", "check")
             .starts_with("paid\torderPaid\t2")
     );
     app.assert_paid(&paid).await;
@@ -72,7 +73,7 @@ async fn a_charge_that_is_really_another_one_is_given_back_and_its_record_closed
 
         let shell = app.shell_for(charge).with("MONEY", outcome);
         shell.run("Close by hand", "close");
-        let checked = shell.run("charge-mismatch", "check");
+        let checked = shell.run("See whether it is repaired", "check");
         assert!(
             checked.starts_with(&format!("{outcome}\tNone\t2")),
             "{checked}"
@@ -116,7 +117,7 @@ async fn outcome_conflict() {
     );
     assert!(
         shell
-            .run("outcome-conflict", "check")
+            .run("See whether it is repaired", "check")
             .starts_with("returned\treversing\t2")
     );
     assert_eq!(app.payment_of(&paid.order).await["isPaid"], false);
@@ -170,7 +171,7 @@ async fn a_paid_order_whose_event_failed_before_a_refund_is_told_and_closed() {
     shell.run("Send an event again", "resend");
     let shell = shell.with("MONEY", "paid");
     shell.run("Close by hand", "close");
-    let checked = shell.run("outcome-conflict", "check");
+    let checked = shell.run("See whether it is repaired", "check");
     assert!(checked.starts_with("paid\torderPaid\t2"), "{checked}");
     let record = app.record(charge).await;
     assert_closed(&record);
@@ -274,7 +275,7 @@ async fn orphan_charge() {
     // Nobody's: it goes back in the portal.
     app.in_the_portal(&charge, "void", json!({"reason": "nobody's"}))
         .await;
-    assert_eq!(shell.run("orphan-charge", "check").trim(), "");
+    assert_eq!(shell.run("See whether it is repaired", "check").trim(), "");
 }
 
 #[tokio::test]
@@ -416,7 +417,7 @@ async fn activity_throttles() {
     assert_eq!(failed.status, "FAILED", "{failed:?}");
     alarm.assert_met_in_the_metric().await;
     let shell = app.shell().with("FUNCTION", "record-outcome");
-    shell.run("activity-throttles", "see");
+    shell.run("function-throttles", "see");
     shell
         .with("CONCURRENCY", "5")
         .run("function-throttles", "repair");

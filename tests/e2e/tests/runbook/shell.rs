@@ -46,7 +46,7 @@ impl Shell {
     pub(crate) fn script(&self, commands: &str, what: &str) -> String {
         let script = format!(
             "set -euo pipefail\n{}\n{commands}",
-            block("Before anything", "setup")
+            block("Commands used below", "setup")
         );
         let output = Command::new("bash")
             .args(["-c", &script])

@@ -50,7 +50,7 @@ async fn an_outage_needs_nobody() {
         "An execution is named after its charge, with `-1` and so on from the second attempt on.",
         "Nothing is lost: it stays open.",
         "No pause is longer than an hour.",
-        "What something keeps from going on is due again after as long as that has lasted, an hour at most.",
+        "A payment with trouble is due again after as long as the trouble has lasted, an hour at most.",
         "Then wait: the payment goes on by itself.",
         "Every other one goes on by itself.",
     ]);
@@ -114,8 +114,9 @@ async fn what_failed_in_an_outage_is_hastened_by_a_restart() {
     assert_eq!(failed.status, "FAILED", "{failed:?}");
     app.feed("lookup-record").await;
     let shell = app.shell_for(charge);
-    app.restarted(&shell.run("payment-stands", "repair")).await;
-    let checked = shell.run("payment-stands", "check");
+    app.restarted(&shell.run("Restart under a new name", "restart"))
+        .await;
+    let checked = shell.run("See whether it is repaired", "check");
     assert!(checked.starts_with("paid\torderPaid\t2"), "{checked}");
     app.assert_paid(&paid).await;
     app.define(definition).await;
@@ -127,12 +128,12 @@ async fn what_only_a_person_can_decide_rings_until_it_is_closed() {
     promised(&[
         "`definite`: only a person can decide; it rings at once, and again after pauses of a day at most, until the \
          payment is closed.",
-        "Every open payment whose newest execution failed, timed out or was aborted, and every one that something has \
-         kept the system from going on with.",
+        "Lists every open payment whose newest execution failed, timed out or was aborted, and every one with \
+         trouble.",
         "A shopper who walked away from 3-D Secure is not among them.",
         "After that, the log lines of payment-stands name those that wait for a person, as `definite`.",
         "Ends a payment that nothing else ends, and moves no money.",
-        "What is closed is not looked at any more, and rings no more.",
+        "A closed payment is not looked at any more, and no alarm rings for it.",
     ]);
     let app = TestApp::connect().await;
     let left = charge_on(&app.check_out(&app.order().await, CARD_APPROVED).await);
@@ -162,7 +163,7 @@ async fn what_only_a_person_can_decide_rings_until_it_is_closed() {
         .await;
     let shell = shell.with("MONEY", "returned");
     shell.run("Close by hand", "close");
-    let checked = shell.run("payment-stands", "check");
+    let checked = shell.run("See whether it is repaired", "check");
     assert!(checked.starts_with("returned\tNone\t2"), "{checked}");
     assert!(checked.trim().ends_with("by-hand"), "{checked}");
     assert_closed(&app.record(charge).await);
@@ -194,8 +195,9 @@ async fn a_payment_that_stands_is_repaired_and_started_again() {
     );
 
     app.change_order(order, "payment", &payment).await;
-    app.restarted(&shell.run("payment-stands", "repair")).await;
-    let checked = shell.run("payment-stands", "check");
+    app.restarted(&shell.run("Restart under a new name", "restart"))
+        .await;
+    let checked = shell.run("See whether it is repaired", "check");
     assert!(checked.starts_with("paid\torderPaid\t2"), "{checked}");
     app.assert_paid(&paid).await;
     // What it did stands in the log of every function that took part.
@@ -223,7 +225,8 @@ async fn one_that_somebody_aborted_stands_until_it_is_started_again() {
     let seen = shell.run("payment-stands", "see");
     assert!(seen.contains("\"because\":\"Aborted\""), "{seen}");
     assert!(seen.contains(&format!("{charge} ABORTED")), "{seen}");
-    app.restarted(&shell.run("payment-stands", "repair")).await;
+    app.restarted(&shell.run("Restart under a new name", "restart"))
+        .await;
     app.assert_paid_and_told(&paid).await;
 }
 
@@ -277,7 +280,9 @@ async fn a_shop_that_was_away_for_days_is_told_by_itself() {
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test runbook"]
 async fn a_card_that_cannot_be_saved_calls_nobody() {
-    promised(&["A card that could not be saved rings nothing and closes with `card: \"failed\"`."]);
+    promised(&[
+        "A card that could not be saved rings no alarm; its payment closes with `card: \"failed\"`.",
+    ]);
     let app = TestApp::connect().await;
     let definition = app.with_short_waits().await;
     let quiet = Alarm::watch(&app.outputs, "payment-stands-technical").await;
@@ -386,7 +391,7 @@ async fn refusal_needs_person() {
                 assert_eq!(app.payment_of(&order).await, counterparties);
             }
         }
-        let checked = shell.run("refusal-needs-person", "check");
+        let checked = shell.run("See whether it is repaired", "check");
         let became = match end {
             "pay" => "paid\torderPaid\t2",
             "paid" => "paid\tNone\t2",
@@ -451,8 +456,9 @@ async fn charge_unknown() {
     );
     app.assert_paid(&paid).await;
     let shell = app.shell_for(hastened.charge_id());
-    app.restarted(&shell.run("charge-unknown", "repair")).await;
-    let checked = shell.run("charge-unknown", "check");
+    app.restarted(&shell.run("Restart under a new name", "restart"))
+        .await;
+    let checked = shell.run("See whether it is repaired", "check");
     assert!(checked.starts_with("paid\torderPaid\t2"), "{checked}");
     app.assert_paid(&hastened).await;
 }
@@ -461,8 +467,8 @@ async fn charge_unknown() {
 #[ignore = "needs the local environment: cargo local test runbook"]
 async fn a_charge_that_the_bank_has_not_known_for_a_day_stands() {
     promised(&[
-        "Once the bank has not known it for a day at every look (the record's `unknownSince`), its execution stands failed \
-         with `ChargeMismatch`.",
+        "When the bank has not known it for a day (the record's `unknownSince`), its execution fails with \
+         `ChargeMismatch`.",
     ]);
     let app = TestApp::connect().await;
     let paid = app.paying().await;
@@ -482,7 +488,7 @@ async fn a_charge_that_the_bank_has_not_known_for_a_day_stands() {
     // The bank confirms that it has none.
     let shell = app.shell_for(&unknown).with("MONEY", "declined");
     shell.run("Close by hand", "close");
-    let checked = shell.run("charge-mismatch", "check");
+    let checked = shell.run("See whether it is repaired", "check");
     assert!(checked.starts_with("declined\tNone\t2"), "{checked}");
 }
 
@@ -490,9 +496,9 @@ async fn a_charge_that_the_bank_has_not_known_for_a_day_stands() {
 #[ignore = "needs the local environment: cargo local test runbook"]
 async fn unknown_state() {
     promised(&[
-        "The system takes it for \"not decided\" and asks again.",
-        "It never gives such a payment up: after a week payment-stands rings for it, with `UnknownState`.",
-        "Payments that wait go on by themselves then,",
+        "The system treats it as \"not decided\" and asks again.",
+        "It never gives up such a payment: after a week payment-stands rings for it, with `UnknownState`.",
+        "Payments that wait go on by themselves then.",
         "The bank says what became of the money, and never corrects the charge: close it by hand as what it says.",
     ]);
     let app = TestApp::connect().await;
@@ -538,8 +544,9 @@ async fn unknown_state() {
     let key = app.key_of(paid.charge_id()).await;
     assert!(app.until_closed(&key, crate::tools::PATIENCE).await);
     app.assert_paid(paid).await;
-    app.restarted(&shell.run("unknown-state", "repair")).await;
-    let checked = shell.run("unknown-state", "check");
+    app.restarted(&shell.run("Restart under a new name", "restart"))
+        .await;
+    let checked = shell.run("See whether it is repaired", "check");
     assert!(checked.starts_with("paid\torderPaid\t2"), "{checked}");
     app.assert_paid(hastened).await;
 
@@ -547,7 +554,7 @@ async fn unknown_state() {
         .await;
     let shell = app.shell_for(never.charge_id()).with("MONEY", "returned");
     shell.run("Close by hand", "close");
-    let checked = shell.run("unknown-state", "check");
+    let checked = shell.run("See whether it is repaired", "check");
     assert!(checked.starts_with("returned\tNone\t2"), "{checked}");
     app.reconcile().await;
     assert!(!app.rings("payment-stands-definite").await);
@@ -646,8 +653,8 @@ async fn orphan_checkout() {
 #[ignore = "needs the local environment: cargo local test runbook"]
 async fn reconcile_behind() {
     promised(&[
-        "A run's line tells how many records it saw (`seen`), what it did, how many it could not look at (`failed`), and \
-         how long the one had been due that was due the longest (`oldestDueSeconds`).",
+        "A run's line says how many records it saw (`seen`), what it did, how many it could not look at \
+         (`failed`), and how long the oldest of them had been due (`oldestDueSeconds`).",
         "Repaired when a run's `oldestDueSeconds` is small again.",
     ]);
     let app = TestApp::connect().await;
@@ -679,7 +686,7 @@ async fn reconcile_behind() {
 
     let alarm = Alarm::watch(&app.outputs, "reconcile-behind").await;
     let shell = app.shell();
-    let report = compact(&shell.run("reconcile-behind", "repair"));
+    let report = compact(&shell.run("Reconcile now", "reconcile"));
     assert!(report.contains("\"oldestDueSeconds\":36"), "{report}");
     alarm.assert_met_in_the_logs().await;
     let seen = shell.run("reconcile-behind", "see");
@@ -699,7 +706,7 @@ async fn reconcile_not_running() {
     promised(&[
         "Callbacks still work;",
         "Repaired when the answer counts something as `seen` or nothing is due, and `failed` is 0.",
-        "Looks at every open payment that is due, as it does every minute by itself.",
+        "Looks at every open payment that is due, as the schedule does every minute.",
     ]);
     let app = TestApp::connect().await;
     let shell = app.shell();

@@ -61,8 +61,8 @@ async fn a_restart_repeats_nothing_and_does_nothing_to_what_is_closed() {
 #[ignore = "needs the local environment: cargo local test runbook"]
 async fn a_decision_that_is_an_hour_old_pays_nothing() {
     promised(&[
-        "Before the order is paid, prefer a restart: an answer of the bank's that is over an hour old pays nothing, the \
-         payment is looked at again, and the bank is asked anew.",
+        "Before the order is paid, prefer a restart: a decision of the bank that is over an hour old pays \
+         nothing, and the next attempt asks the bank again.",
     ]);
     let app = TestApp::connect().await;
     // What a redrive of an execution does that failed at PayOrder: the same input, now.
@@ -143,7 +143,7 @@ async fn reversing_by_hand_gives_back_all_and_nothing_of_what_paid_its_order() {
         app.restarted(&shell.run("Restart under a new name", "restart"))
             .await;
         assert_eq!(app.told_of(&charge).await, ["payment.reversed"]);
-        let checked = shell.run("payment-stands", "check");
+        let checked = shell.run("See whether it is repaired", "check");
         assert!(
             checked.starts_with("returned\treversed\t2")
                 || checked.starts_with("paid\treversed\t2"),
@@ -219,7 +219,7 @@ async fn payments_that_met_a_wrong_secret_go_on_when_it_is_repaired() {
     promised(&[
         "Functions read a secret again within five minutes, and at once when the bank refuses a key or signs with one that \
          they do not know.",
-        "Payments that met the wrong one waited, and go on by themselves, after an hour at the latest.",
+        "Payments that failed because of it go on by themselves, after an hour at the latest.",
         "When it is back, wait: the payments go on by themselves.",
     ]);
     let app = TestApp::connect().await;
@@ -354,7 +354,8 @@ async fn a_payment_that_the_shopper_never_finished_has_no_event_to_send_again() 
 #[ignore = "needs the local environment: cargo local test runbook"]
 async fn a_notification_that_the_bank_signed_before_a_rotation_is_believed_after_it() {
     promised(&[
-        "For a day the value before it counts, too: a notification that the bank signed with the former key is believed,",
+        "For a day the former value counts, too: a notification that the bank signed with the former key is \
+         believed,",
     ]);
     let app = TestApp::connect().await;
     let paid = app.paying().await;

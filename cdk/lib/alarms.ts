@@ -4,10 +4,11 @@ import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
 import type { ITopic } from "aws-cdk-lib/aws-sns";
 import { Construct } from "constructs";
 import type { LogMetricName, LogMetrics } from "./log-metrics";
-import { type FunctionName, constructId, resourceName } from "./names";
+import type { FunctionName } from "./function-catalogue";
+import { constructId, resourceName } from "./names";
 import { RECONCILE_EVERY, SHARDS } from "./schedule";
 import type { Settings } from "./settings";
-import { ACTIVITIES } from "./state-machine";
+import { ACTIVITIES } from "./state-machine-definition";
 
 /** Seconds that a payment may be due before somebody is called: reconciliation comes every minute. */
 export const OLDEST_DUE_SECONDS = 1800;
@@ -142,7 +143,7 @@ function rings({ settings, logMetrics, stateMachineArn, throttledRequests, faile
     ...ofFunctions("function-throttles", "Throttles", ENTRANCES, { meaning: "AWS Lambda turns requests of shoppers, or runs of reconciliation, away." }),
     // Not by the errors that AWS Lambda counts: among those is every answer that the state machine knows by its name.
     "activity-crashes": { meaning: "Activities crash or run out of time: their payments wait, and are tried again.", metric: logged("ActivityCrashes"), periods: 2 },
-    ...ofFunctions("activity-throttles", "Throttles", Object.values(ACTIVITIES), {
+    ...ofFunctions("activity-throttles", "Throttles", ACTIVITIES, {
       meaning: "AWS Lambda turns an activity away: its payments wait, and are tried again.",
       periods: 2,
     }),

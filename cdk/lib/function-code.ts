@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { SymlinkFollowMode } from "aws-cdk-lib";
 import { type AssetCode, Code } from "aws-cdk-lib/aws-lambda";
 import { ConfigurationError } from "./configuration-error";
-import type { FunctionName } from "./names";
+import type { FunctionName } from "./function-catalogue";
 import type { ArchitectureName } from "./settings";
 
 /** The end of the directory that the developer's tool builds into. */

@@ -1,5 +1,5 @@
-import { type FunctionSpec, FUNCTION_CATALOGUE, type SettingVariable } from "./function-catalogue";
-import { type FunctionName, type TableName, resourceName } from "./names";
+import { FUNCTION_CATALOGUE, type FunctionName, type FunctionSpec, type SettingVariable } from "./function-catalogue";
+import { resourceName, type TableName } from "./names";
 import type { Secrets } from "./secrets";
 import type { Settings } from "./settings";
 import type { Tables } from "./tables";

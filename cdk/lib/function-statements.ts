@@ -1,9 +1,9 @@
 import { Aws } from "aws-cdk-lib";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { Branch } from "./branch";
-import { type FunctionSpec, FUNCTION_CATALOGUE, type TableAccess } from "./function-catalogue";
+import { FUNCTION_CATALOGUE, type FunctionName, type FunctionSpec, type TableAccess } from "./function-catalogue";
 import { type Wiring, requireStateMachine } from "./function-environment";
-import { type FunctionName, type TableName, constructId, resourceName } from "./names";
+import { constructId, resourceName, type TableName } from "./names";
 
 /** What a function's role allows beside logs and traces: what its entry in the catalogue needs, on those very resources. */
 export function functionStatements(name: FunctionName, wiring: Wiring): PolicyStatement[] {

@@ -21,7 +21,8 @@ import { FilterPattern, LogGroup, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
 import { lifecycleOf } from "./lifecycle";
-import { type FunctionName, constructId, metricNamespace, stackName } from "./names";
+import type { FunctionName } from "./function-catalogue";
+import { constructId, metricNamespace, stackName } from "./names";
 import type { Domain, Settings } from "./settings";
 
 /** Requests that a route lets through: `rate` a second, and `burst` at once. Beyond them API Gateway answers 429 by itself. */

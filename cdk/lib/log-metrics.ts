@@ -3,8 +3,9 @@ import { Metric, type MetricOptions } from "aws-cdk-lib/aws-cloudwatch";
 import { FilterPattern, type ILogGroup, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import type { Branch } from "./branch";
-import { type FunctionName, metricNamespace } from "./names";
-import { ACTIVITIES } from "./state-machine";
+import type { FunctionName } from "./function-catalogue";
+import { metricNamespace } from "./names";
+import { ACTIVITIES } from "./state-machine-definition";
 
 /*
  * What is counted is read from the functions' log lines by metric filters: not embedded metrics, which would put namespaces and dimensions into the
@@ -113,7 +114,7 @@ export const LOG_METRICS = {
   RefusalNeedsPerson: { meaning: "Orders that refuse a payment which this system must not reverse by itself", functions: ["pay-order"], lines: [[error("RefusalNeedsPerson")]] },
   ActivityCrashes: {
     meaning: "Activities that ended without an answer: a crash, or a time-out",
-    functions: Object.values(ACTIVITIES),
+    functions: ACTIVITIES,
     // What AWS Lambda writes at the end of every call.
     lines: [
       [{ field: "$.type", is: "platform.report" }, { field: "$.record.status", is: "timeout" }],

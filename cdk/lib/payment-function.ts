@@ -4,15 +4,14 @@ import { Architecture, Function as LambdaFunction, LoggingFormat, Runtime, Traci
 import { LogGroup } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
-import { type FunctionSpec, FUNCTION_CATALOGUE } from "./function-catalogue";
+import { FUNCTION_CATALOGUE, type FunctionName, type FunctionSpec } from "./function-catalogue";
 import { functionCode } from "./function-code";
 import { type Wiring, functionEnvironment } from "./function-environment";
 import { executionsArn, functionStatements } from "./function-statements";
 import { lifecycleOf } from "./lifecycle";
-import { type FunctionName, constructId, resourceName } from "./names";
+import { constructId, resourceName } from "./names";
 import { SHARDS } from "./schedule";
 import { sendTraces, writeLogs } from "./telemetry-statements";
-import { FUNCTION_TIMEOUT_SECONDS } from "./timeouts";
 
 /** Megabytes; on AWS Lambda the share of a processor grows with them. */
 const MEMORY_SIZE = 256;
@@ -60,7 +59,7 @@ export class PaymentFunction extends Construct {
       architecture: architecture === "arm64" ? Architecture.ARM_64 : Architecture.X86_64,
       code: functionCode(assetsDirectory, name, architecture),
       memorySize: MEMORY_SIZE,
-      timeout: Duration.seconds(FUNCTION_TIMEOUT_SECONDS[name]),
+      timeout: Duration.seconds(spec.timeoutSeconds),
       tracing: spec.untraced ? Tracing.PASS_THROUGH : Tracing.ACTIVE,
       // Runs of one shard never overlap.
       ...(reservedConcurrency === undefined ? {} : { reservedConcurrentExecutions: name === "reconcile" ? RECONCILE_CONCURRENCY : reservedConcurrency }),

@@ -10,25 +10,25 @@ import type { Wiring } from "./function-environment";
 import { PaymentApi, ROUTES, type RouteFunction } from "./http-api";
 import { lifecycleOf } from "./lifecycle";
 import { LogMetrics } from "./log-metrics";
-import { type FunctionName, TABLES, constructId, stackName } from "./names";
+import type { FunctionName } from "./function-catalogue";
+import { constructId, stackName, TABLES } from "./names";
 import { PaymentFunction } from "./payment-function";
 import { ReconcileSchedule } from "./schedule";
 import { Secrets } from "./secrets";
 import type { Settings } from "./settings";
-import { ACTIVITIES, type ActivityName, PaymentStateMachine } from "./state-machine";
+import { PaymentStateMachine } from "./state-machine";
+import { ACTIVITIES } from "./state-machine-definition";
 import { Tables } from "./tables";
 
 /** What a stack is made from. */
 export interface PaymentStackProps {
   /** The deployment's settings. */
   readonly settings: Settings;
-  /** The state machine's definition, where it is not the repository's. */
-  readonly definitionFile?: string;
 }
 
 /** The payment saga of one branch, for any account and region. */
 export class PaymentStack extends Stack {
-  constructor(scope: Construct, { settings, definitionFile }: PaymentStackProps) {
+  constructor(scope: Construct, { settings }: PaymentStackProps) {
     const { branch } = settings;
     super(scope, stackName(branch), {
       description: `Card payments, branch ${branch.name}`,
@@ -41,12 +41,11 @@ export class PaymentStack extends Stack {
     const wiring: Wiring = { settings, tables, secrets };
 
     const functions = new Construct(this, "Functions");
-    const activities = declareFunctions<ActivityName>(functions, Object.values(ACTIVITIES), wiring);
+    const activities = declareFunctions(functions, ACTIVITIES, wiring);
     const stateMachine = new PaymentStateMachine(this, "Payment", {
       settings,
       tables,
       activities: lambdas(activities),
-      ...(definitionFile === undefined ? {} : { definitionFile }),
     });
     const starters: Wiring = { ...wiring, stateMachineArn: stateMachine.arn };
     const entrances = declareFunctions<RouteFunction>(

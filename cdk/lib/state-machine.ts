@@ -6,27 +6,13 @@ import { CfnStateMachine } from "aws-cdk-lib/aws-stepfunctions";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
 import { lifecycleOf } from "./lifecycle";
-import { type FunctionName, resourceName } from "./names";
+import type { FunctionName } from "./function-catalogue";
+import { resourceName } from "./names";
 import type { Settings } from "./settings";
 import { useExecutionKey } from "./execution-key";
-import { DEFINITION_FILE, readDefinition } from "./state-machine-definition";
+import { ACTIVITIES, DEFINITION, placeholderOf } from "./state-machine-definition";
 import type { Tables } from "./tables";
 import { deliverLogs, readSamplingRules, sendTraces } from "./telemetry-statements";
-
-/** The functions that the state machine calls, by the names that the definition has for their ARNs. */
-export const ACTIVITIES = {
-  ParseCallbackFunction: "parse-callback",
-  LookupRecordFunction: "lookup-record",
-  InquireChargeFunction: "inquire-charge",
-  RecordOutcomeFunction: "record-outcome",
-  PayOrderFunction: "pay-order",
-  NotifyFunction: "notify",
-  EnsureKBankUserFunction: "ensure-kbank-user",
-  AddCardFunction: "add-card",
-  ReverseChargeFunction: "reverse-charge",
-} as const satisfies Record<string, FunctionName>;
-/** The middle part of the name of a function that the state machine calls. */
-export type ActivityName = (typeof ACTIVITIES)[keyof typeof ACTIVITIES];
 
 /** How long one data key encrypts histories: the longest that AWS allows, for each new one is a call of KMS. */
 const DATA_KEY_SECONDS = 900;
@@ -38,9 +24,7 @@ export interface PaymentStateMachineProps {
   /** The branch's tables. */
   readonly tables: Tables;
   /** The functions that it calls. */
-  readonly activities: Readonly<Record<ActivityName, IFunction>>;
-  /** The file of the definition. */
-  readonly definitionFile?: string;
+  readonly activities: Readonly<Record<FunctionName, IFunction>>;
 }
 
 /** The saga of one payment. Standard, not Express: an execution may wait for hours, runs exactly once per name, and can be redriven. */
@@ -48,14 +32,14 @@ export class PaymentStateMachine extends Construct {
   /** ARN of the state machine. */
   readonly arn: string;
 
-  constructor(scope: Construct, id: string, { settings, tables, activities, definitionFile = DEFINITION_FILE }: PaymentStateMachineProps) {
+  constructor(scope: Construct, id: string, { settings, tables, activities }: PaymentStateMachineProps) {
     super(scope, id);
     const { branch, saveCardPolicy, executionKeyArn } = settings;
     const lifecycle = lifecycleOf(branch);
     const name = resourceName("payment", branch);
     const records = tables.get("card-payment-record");
     // Unqualified ARNs, so that a fixed function reaches an execution that is redriven.
-    const functionArns = Object.entries(ACTIVITIES).map(([placeholder, activity]) => [placeholder, activities[activity].functionArn] as const);
+    const functionArns = ACTIVITIES.map((name) => [placeholderOf(name), activities[name].functionArn] as const);
 
     const logGroup = new LogGroup(this, "Logs", {
       // The prefix keeps the account's policy for log delivery from growing with every state machine, up to its limit.
@@ -88,7 +72,7 @@ export class PaymentStateMachine extends Construct {
       stateMachineName: name,
       stateMachineType: "STANDARD",
       roleArn: role.roleArn,
-      definitionString: readDefinition(definitionFile),
+      definitionString: DEFINITION,
       definitionSubstitutions: {
         ...Object.fromEntries(functionArns),
         CardPaymentRecordTable: records.tableName,

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MAX_BRANCH_LENGTH, branchOf } from "../lib/branch";
 import { builtFunctions, resources, synthesise } from "./support";
-import { FUNCTIONS, TABLES, resourceName, stackName } from "../lib/names";
+import { FUNCTIONS } from "../lib/function-catalogue";
+import { resourceName, stackName, TABLES } from "../lib/names";
 
 const name = (gitName: string): string => branchOf(gitName).name;
 

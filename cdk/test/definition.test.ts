@@ -3,15 +3,13 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import aslValidator = require("asl-validator");
-import { FUNCTION_CATALOGUE, type FunctionSpec } from "../lib/function-catalogue";
+import { FUNCTION_CATALOGUE, type FunctionName, FUNCTIONS, type FunctionSpec } from "../lib/function-catalogue";
 import { callsAws } from "../lib/function-environment";
-import { FUNCTIONS } from "../lib/names";
-import { ACTIVITIES } from "../lib/state-machine";
-import { DEFINITION_FILE } from "../lib/state-machine-definition";
-import { CONNECTING_MS, FUNCTION_TIMEOUT_SECONDS, HTTP_API_LIMIT_SECONDS, HTTP_TIMEOUT_MS } from "../lib/timeouts";
+import { ACTIVITIES, DEFINITION as text, activitiesOf, placeholderOf } from "../lib/state-machine-definition";
+import { CONNECTING_MS, HTTP_API_LIMIT_SECONDS, HTTP_TIMEOUT_MS } from "../lib/timeouts";
 import { APP_DIRECTORY, type Resource, builtFunctions, render, resources, synthesise } from "./support";
 
-const text = readFileSync(DEFINITION_FILE, "utf8");
+const seconds = (name: FunctionName): number => FUNCTION_CATALOGUE[name].timeoutSeconds;
 const definition = JSON.parse(text);
 
 /** Every state with its name, also those inside of Parallel and Map. */
@@ -24,10 +22,8 @@ function allStates(machine: any): [string, any][] {
 const tasks = allStates(definition).filter(([, state]) => state.Type === "Task");
 
 /** The function that a task calls; undefined for a task that calls AWS itself. */
-function functionOf(task: any): keyof typeof ACTIVITIES | undefined {
-  const called = task.Resource.includes(":lambda:invoke") ? task.Arguments.FunctionName : task.Resource;
-  const name = /^\$\{(\w+)\}$/.exec(called)?.[1];
-  return name !== undefined && name in ACTIVITIES ? (name as keyof typeof ACTIVITIES) : undefined;
+function functionOf(task: any): FunctionName | undefined {
+  return task.Resource.includes(":lambda:invoke") ? activitiesOf(task.Arguments.FunctionName)[0] : undefined;
 }
 
 test("the definition is valid Amazon States Language", () => {
@@ -47,8 +43,8 @@ describe("what the stack puts into the definition", () => {
   });
 
   test("are the functions, unqualified, the table and the policy", () => {
-    for (const [placeholder, name] of Object.entries(ACTIVITIES)) {
-      assert.equal(render(template, substitutions[placeholder]), `payment3-${name}-feature-a.Arn`);
+    for (const name of ACTIVITIES) {
+      assert.equal(render(template, substitutions[placeholderOf(name)]), `payment3-${name}-feature-a.Arn`);
     }
     assert.equal(render(template, substitutions["CardPaymentRecordTable"]), "payment3-card-payment-record-feature-a");
     assert.equal(substitutions["SaveCardPolicy"], "consented");
@@ -67,15 +63,18 @@ describe("time limits", () => {
     }
   });
 
-  test("every function is called by a task", () => {
-    assert.deepEqual(new Set(tasks.map(([, task]) => functionOf(task)).filter((name) => name !== undefined)), new Set(Object.keys(ACTIVITIES)));
+  test("every task that calls a function names one of the catalogue", () => {
+    for (const [name, task] of tasks) {
+      assert.equal(functionOf(task) !== undefined, task.Resource.includes(":lambda:invoke"), name);
+    }
+    assert.throws(() => activitiesOf("${NobodyFunction}"), /\$\{NobodyFunction\}.*function-catalogue\.ts/);
   });
 
   test("a task's is longer than its function's, or than one call of AWS", () => {
     for (const [name, task] of tasks) {
       const called = functionOf(task);
-      const inner = called === undefined ? HTTP_TIMEOUT_MS.aws / 1000 : FUNCTION_TIMEOUT_SECONDS[ACTIVITIES[called]] + CONNECTING_MS / 1000;
-      assert.ok(task.TimeoutSeconds > inner, `${name}: TimeoutSeconds ${task.TimeoutSeconds} must be more than ${inner}`);
+      const inner = called === undefined ? HTTP_TIMEOUT_MS.aws / 1000 : seconds(called) + CONNECTING_MS / 1000;
+      assert.ok(task.TimeoutSeconds > inner, `statemachine/payment.asl.json: TimeoutSeconds of ${name} is ${task.TimeoutSeconds} and must be more than ${inner}, as ${called ?? "one call of AWS"} may take that long`);
     }
   });
 
@@ -88,7 +87,7 @@ describe("time limits", () => {
         ...(callsAws(spec) ? [HTTP_TIMEOUT_MS.aws] : []),
       ];
       for (const call of calls) {
-        assert.ok(call < FUNCTION_TIMEOUT_SECONDS[name] * 1000, `${name} ends before a call of ${call} ms`);
+        assert.ok(call < seconds(name) * 1000, `${name} ends before a call of ${call} ms`);
       }
     }
   });
@@ -109,14 +108,14 @@ describe("time limits", () => {
       // Records are taken up for the one time, and the last of them is cut off after the other.
       ["reconcile", given("reconcile/mod", "FOR_AT_MOST") + given("reconcile/mod", "RECORD_WITHIN")],
     ] as const) {
-      assert.ok(calls < FUNCTION_TIMEOUT_SECONDS[name] * 1000, `${name} ends before its calls of ${calls} ms`);
+      assert.ok(calls < seconds(name) * 1000, `${name} ends before its calls of ${calls} ms`);
     }
   });
 
   test("the lease of a dead process is waited for longer than it holds, and it holds longer than its function runs", () => {
     const source = readFileSync(join(APP_DIRECTORY, "..", "activities", "src", "tables", "mapping.rs"), "utf8");
     const holds = Number(/const LEASE_HOLDS_FOR: i64 = (\d+);/.exec(source)?.[1]);
-    assert.ok(holds > FUNCTION_TIMEOUT_SECONDS["ensure-kbank-user"] + CONNECTING_MS / 1000, `a lease of ${holds} s`);
+    assert.ok(holds > seconds("ensure-kbank-user") + CONNECTING_MS / 1000, `a lease of ${holds} s`);
     const retrier = definition.States.EnsureKBankUser.Retry.find((rule: any) => rule.ErrorEquals.includes("CustomerBeingCreated"));
     assert.equal(retrier.JitterStrategy, undefined);
     let waits = 0;
@@ -128,7 +127,7 @@ describe("time limits", () => {
 
   test("a route's function answers before the API gives up", () => {
     for (const name of ["cardtoken", "callback", "check-status"] as const) {
-      assert.ok(FUNCTION_TIMEOUT_SECONDS[name] + CONNECTING_MS / 1000 < HTTP_API_LIMIT_SECONDS, name);
+      assert.ok(seconds(name) + CONNECTING_MS / 1000 < HTTP_API_LIMIT_SECONDS, name);
     }
   });
 
@@ -136,7 +135,7 @@ describe("time limits", () => {
     for (const [, { Properties }] of resources(synthesise(builtFunctions()), "AWS::Lambda::Function")) {
       const name = FUNCTIONS.find((kebab) => Properties["FunctionName"] === `payment3-${kebab}-feature-a`);
       assert.ok(name);
-      assert.equal(Properties["Timeout"], FUNCTION_TIMEOUT_SECONDS[name]);
+      assert.equal(Properties["Timeout"], seconds(name));
       const variables = Properties["Environment"].Variables;
       assert.ok([undefined, "15000"].includes(variables.BANK_TIMEOUT_MS) && [undefined, "8000"].includes(variables.SHOP_TIMEOUT_MS));
     }

@@ -3,7 +3,8 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { LOG_METRICS, type LogMetric, filterPattern } from "../lib/log-metrics";
-import { FUNCTIONS } from "../lib/names";
+import { FUNCTIONS } from "../lib/function-catalogue";
+import { ACTIVITIES } from "../lib/state-machine-definition";
 import { ALARM_EMAIL, APP_DIRECTORY, type Resource, type Template, builtFunctions, render, resources, synthesise } from "./support";
 
 const assets = builtFunctions();
@@ -28,7 +29,6 @@ function topicOf(from: Template): [string, Resource] {
 
 describe("alarms", () => {
   test("ring for everything that needs somebody", () => {
-    const activities = ["parse-callback", "lookup-record", "inquire-charge", "record-outcome", "pay-order", "notify", "ensure-kbank-user", "add-card", "reverse-charge"];
     const entrances = ["cardtoken", "callback", "check-status", "reconcile"];
     assert.deepEqual(
       alarms.map(({ AlarmName }) => AlarmName).sort(),
@@ -50,7 +50,7 @@ describe("alarms", () => {
         "api-errors",
         "api-throttled",
         ...entrances.flatMap((name) => [`function-errors-${name}`, `function-throttles-${name}`]),
-        ...activities.map((name) => `activity-throttles-${name}`),
+        ...ACTIVITIES.map((name) => `activity-throttles-${name}`),
       ]
         .map((name) => `payment3-${name}-feature-a`)
         .sort(),

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FUNCTIONS, type FunctionName } from "../lib/names";
-import { type Resource, type Template, builtFunctions, render, resources, synthesise } from "./support";
+import { FUNCTIONS } from "../lib/function-catalogue";
+import { ACTIVITIES } from "../lib/state-machine-definition";
+import { type Resource, type Template, assertSnapshot, builtFunctions, grants, render, resources, roleOf, roleOfFunction, statements, synthesise } from "./support";
 
 // The deployment that may do most.
 const template = synthesise(builtFunctions(), { borrowMasterRecords: "yes" });
@@ -26,135 +27,45 @@ const WILDCARD_RESOURCES: readonly { readonly actions: readonly string[]; readon
 ];
 
 const records = "payment3-card-payment-record-feature-a.Arn";
-const masterRecords = "arn:AWS::Partition:dynamodb:AWS::Region:AWS::AccountId:table/payment3-card-payment-record-master";
-const byCharge = `dynamodb:Query ${records}/index/chargeId_index`;
-const orders = "payment3-order-feature-a.Arn";
-const checkStatus = "payment3-check-status-feature-a.Arn";
-const mapping = "payment3-kbank-user-mapping-feature-a.Arn";
-const start = "states:StartExecution payment3-payment-feature-a.Arn";
 const executions = "arn:AWS::Partition:states:AWS::Region:AWS::AccountId:execution:payment3-payment-feature-a:*";
-const readGateway = "secretsmanager:GetSecretValue payment3-gateway-feature-a.Id";
-
-/** All that a function may do beside its own logs and traces. */
-const GRANTS: Readonly<Record<FunctionName, readonly string[]>> = {
-  cardtoken: [
-    `dynamodb:GetItem ${orders}`,
-    `dynamodb:GetItem ${records}`,
-    `dynamodb:PutItem ${records}`,
-    `dynamodb:UpdateItem ${records}`,
-    `dynamodb:GetItem ${checkStatus}`,
-    `dynamodb:UpdateItem ${checkStatus}`,
-    start,
-    readGateway,
-  ],
-  callback: [
-    `dynamodb:GetItem ${records}`,
-    `dynamodb:PutItem ${records}`,
-    `dynamodb:UpdateItem ${records}`,
-    byCharge,
-    `dynamodb:Query ${records}/index/orderId_index`,
-    `dynamodb:GetItem ${checkStatus}`,
-    `dynamodb:GetItem ${orders}`,
-    `dynamodb:Query ${masterRecords}/index/chargeId_index`,
-    start,
-    readGateway,
-  ],
-  "parse-callback": [],
-  "lookup-record": [
-    `dynamodb:GetItem ${records}`,
-    `dynamodb:PutItem ${records}`,
-    `dynamodb:UpdateItem ${records}`,
-    byCharge,
-    `dynamodb:GetItem ${orders}`,
-    `dynamodb:Query ${masterRecords}/index/chargeId_index`,
-  ],
-  "inquire-charge": [readGateway],
-  "record-outcome": [
-    `dynamodb:GetItem ${records}`,
-    `dynamodb:UpdateItem ${records}`,
-    "dynamodb:UpdateItem payment3-credit-card-notify-feature-a.Arn",
-    `dynamodb:UpdateItem ${checkStatus}`,
-    `dynamodb:UpdateItem ${masterRecords}`,
-  ],
-  "pay-order": [
-    `dynamodb:GetItem ${orders}`,
-    `dynamodb:UpdateItem ${orders}`,
-    `dynamodb:GetItem ${records}`,
-    `dynamodb:UpdateItem ${records}`,
-    `dynamodb:UpdateItem ${checkStatus}`,
-  ],
-  notify: ["secretsmanager:GetSecretValue payment3-shop-webhook-feature-a.Id"],
-  "ensure-kbank-user": [
-    `dynamodb:GetItem ${mapping}`,
-    `dynamodb:UpdateItem ${mapping}`,
-    `dynamodb:GetItem ${records}`,
-    `dynamodb:GetItem ${orders}`,
-    readGateway,
-  ],
-  "add-card": [`dynamodb:GetItem ${records}`, `dynamodb:UpdateItem ${records}`, readGateway],
-  "reverse-charge": [`dynamodb:UpdateItem ${records}`, `dynamodb:UpdateItem ${checkStatus}`, readGateway],
-  "check-status": [`dynamodb:GetItem ${checkStatus}`],
-  reconcile: [
-    `dynamodb:UpdateItem ${records}`,
-    `dynamodb:Query ${records}/index/open_index`,
-    `dynamodb:UpdateItem ${checkStatus}`,
-    start,
-    `states:DescribeExecution ${executions}`,
-    readGateway,
-  ],
-};
-
-/** Every statement of a role, as "action resource". */
-function grants(role: Resource): string[] {
-  return statements(role).flatMap(({ Action, Resource: resource }) =>
-    [Action].flat().flatMap((action) => [resource].flat().map((one) => `${action} ${render(template, one)}`)),
-  );
-}
-
-function statements(role: Resource): any[] {
-  return role.Properties["Policies"].flatMap((policy: any) => policy.PolicyDocument.Statement);
-}
-
-function functionNamed(name: string): Resource {
-  const found = resources(template, "AWS::Lambda::Function").find(([, { Properties }]) => Properties["FunctionName"] === name);
-  assert.ok(found, name);
-  return found[1];
-}
-
-function roleOf(holder: Resource, property: string): [string, Resource] {
-  const id: string = holder.Properties[property]["Fn::GetAtt"][0];
-  const role = template.Resources[id];
-  assert.ok(role, id);
-  return [id, role];
-}
 
 test("every function and the state machine have a role of their own, and there is no other", () => {
   const holders = [
-    ...resources(template, "AWS::Lambda::Function").map(([, resource]) => roleOf(resource, "Role")[0]),
-    ...resources(template, "AWS::StepFunctions::StateMachine").map(([, resource]) => roleOf(resource, "RoleArn")[0]),
+    ...resources(template, "AWS::Lambda::Function").map(([, resource]) => roleOf(template, resource, "Role")[0]),
+    ...resources(template, "AWS::StepFunctions::StateMachine").map(([, resource]) => roleOf(template, resource, "RoleArn")[0]),
   ];
   assert.equal(new Set(holders).size, holders.length);
   assert.deepEqual(new Set(resources(template, "AWS::IAM::Role").map(([id]) => id)), new Set(holders));
 });
 
 for (const name of FUNCTIONS) {
-  test(`${name} may do what it needs, and nothing else`, () => {
-    const [, role] = roleOf(functionNamed(`payment3-${name}-feature-a`), "Role");
+  test(`${name} may write its own logs and traces`, () => {
     const logs = `/aws/lambda/payment3-${name}-feature-a.Arn`;
     const traces = name === "reconcile" ? [] : ["xray:PutTraceSegments *", "xray:PutTelemetryRecords *"];
-    const telemetry = [`logs:CreateLogStream ${logs}`, `logs:PutLogEvents ${logs}`, ...traces];
-    assert.deepEqual(grants(role).sort(), [...GRANTS[name], ...telemetry].sort());
+    const telemetry = grants(template, roleOfFunction(template, name)).filter((grant) => /^(logs|xray):/.test(grant));
+    assert.deepEqual(telemetry.sort(), [`logs:CreateLogStream ${logs}`, `logs:PutLogEvents ${logs}`, ...traces].sort());
   });
 }
 
-test("the state machine may call its nine functions and update records", () => {
+test("what else each function may do, and what rings, is what the snapshot says", () => {
+  const ofFunctions = [...FUNCTIONS].sort().flatMap((name) => [
+    `${name} may`,
+    ...grants(template, roleOfFunction(template, name))
+      .filter((grant) => !/^(logs|xray):/.test(grant))
+      .sort()
+      .map((grant) => `  ${grant}`),
+  ]);
+  const alarms = resources(template, "AWS::CloudWatch::Alarm").map(([, { Properties }]) => `alarm ${Properties["AlarmName"]}`);
+  assertSnapshot("snapshot.txt", [...ofFunctions, ...alarms.sort()]);
+});
+
+test("the state machine may call its functions and update records", () => {
   const [[, stateMachine]] = resources(template, "AWS::StepFunctions::StateMachine") as [[string, Resource]];
-  const [, role] = roleOf(stateMachine, "RoleArn");
-  const called = FUNCTIONS.filter((name) => !["cardtoken", "callback", "check-status", "reconcile"].includes(name));
+  const [, role] = roleOf(template, stateMachine, "RoleArn");
   assert.deepEqual(
-    grants(role).sort(),
+    grants(template, role).sort(),
     [
-      ...called.map((name) => `lambda:InvokeFunction payment3-${name}-feature-a.Arn`),
+      ...ACTIVITIES.map((name) => `lambda:InvokeFunction payment3-${name}-feature-a.Arn`),
       `dynamodb:UpdateItem ${records}`,
       ...WILDCARD_RESOURCES.flatMap(({ actions }) => actions.map((action) => `${action} *`)),
     ].sort(),

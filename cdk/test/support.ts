@@ -1,9 +1,10 @@
+import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 import { App } from "aws-cdk-lib";
-import { FUNCTIONS } from "../lib/names";
+import { FUNCTIONS, type FunctionName } from "../lib/function-catalogue";
 import { PaymentStack } from "../lib/payment-stack";
 import { readSettings } from "../lib/settings";
 
@@ -112,4 +113,43 @@ function nameOf(template: Template, logicalId: string): string {
   const resource = template.Resources[logicalId];
   const property = NAME_PROPERTY[resource?.Type ?? ""];
   return resource === undefined || property === undefined ? logicalId : resource.Properties[property];
+}
+
+/** Every statement of a role, as "action resource". */
+export function grants(template: Template, role: Resource): string[] {
+  return statements(role).flatMap(({ Action, Resource: resource }) =>
+    [Action].flat().flatMap((action) => [resource].flat().map((one) => `${action} ${render(template, one)}`)),
+  );
+}
+
+/** The statements of a role's own policies. */
+export function statements(role: Resource): any[] {
+  return role.Properties["Policies"].flatMap((policy: any) => policy.PolicyDocument.Statement);
+}
+
+/** The role that a resource names in a property, with its logical id. */
+export function roleOf(template: Template, holder: Resource, property: string): [string, Resource] {
+  const id: string = holder.Properties[property]["Fn::GetAtt"][0];
+  const role = template.Resources[id];
+  assert.ok(role, id);
+  return [id, role];
+}
+
+/** The role of a function of the branch `feature-a`. */
+export function roleOfFunction(template: Template, name: FunctionName): Resource {
+  const found = resources(template, "AWS::Lambda::Function").find(([, { Properties }]) => Properties["FunctionName"] === `payment3-${name}-feature-a`);
+  assert.ok(found, name);
+  return roleOf(template, found[1], "Role")[1];
+}
+
+/** Holds lines against a file beside the tests, which `cargo local renew` writes anew: whoever commits it has read what changed. */
+export function assertSnapshot(file: string, lines: readonly string[]): void {
+  const path = join(__dirname, file);
+  if (process.env["RENEW"] !== undefined) {
+    writeFileSync(path, `${lines.join("\n")}\n`);
+    return;
+  }
+  const kept = readFileSync(path, "utf8").trimEnd().split("\n");
+  const stale = `cdk/test/${file} is not what the app synthesises: run \`cargo local renew\`, and read the difference`;
+  assert.deepEqual(lines, kept, stale);
 }

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { FUNCTIONS, TABLES } from "../lib/names";
+import { FUNCTIONS } from "../lib/function-catalogue";
+import { TABLES } from "../lib/names";
 import { APP_DIRECTORY, type Resource, type Template, builtFunctions, physicalNames, render, resources, synthesise } from "./support";
 
 const assets = builtFunctions();
@@ -94,31 +95,6 @@ describe("tables", () => {
 });
 
 describe("functions", () => {
-  /** The environment of each, as names. */
-  const ENVIRONMENTS: Readonly<Record<(typeof FUNCTIONS)[number], readonly string[]>> = {
-    cardtoken: [
-      "ORDER_TABLE", "CARD_PAYMENT_RECORD_TABLE", "CHECK_STATUS_TABLE", "STATE_MACHINE_ARN", "GATEWAY_SECRET_ARN", "MERCHANT_IDS", "CALLBACK_BASES",
-      "DEFAULT_CALLBACK_BASE", "BANK_REDIRECT_ORIGINS", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS",
-    ],
-    callback: [
-      "CARD_PAYMENT_RECORD_TABLE", "BRANCH", "CHECK_STATUS_TABLE", "ORDER_TABLE", "STATE_MACHINE_ARN", "GATEWAY_SECRET_ARN", "CALLBACK_BASES",
-      "DEFAULT_CALLBACK_BASE", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS",
-    ],
-    "parse-callback": [],
-    "lookup-record": ["CARD_PAYMENT_RECORD_TABLE", "BRANCH", "ORDER_TABLE", "AWS_TIMEOUT_MS"],
-    "inquire-charge": ["GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
-    "record-outcome": ["CARD_PAYMENT_RECORD_TABLE", "BRANCH", "CREDIT_CARD_NOTIFY_TABLE", "CHECK_STATUS_TABLE", "AWS_TIMEOUT_MS"],
-    "pay-order": ["ORDER_TABLE", "CARD_PAYMENT_RECORD_TABLE", "CHECK_STATUS_TABLE", "AWS_TIMEOUT_MS"],
-    notify: ["SHOP_WEBHOOK_SECRET_ARN", "SHOP_WEBHOOK_URL", "SHOP_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
-    "ensure-kbank-user": ["KBANK_USER_MAPPING_TABLE", "CARD_PAYMENT_RECORD_TABLE", "ORDER_TABLE", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
-    "add-card": ["CARD_PAYMENT_RECORD_TABLE", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
-    "reverse-charge": ["CARD_PAYMENT_RECORD_TABLE", "CHECK_STATUS_TABLE", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS"],
-    "check-status": ["CHECK_STATUS_TABLE", "DEFAULT_CALLBACK_BASE", "AWS_TIMEOUT_MS"],
-    reconcile: [
-      "CARD_PAYMENT_RECORD_TABLE", "CHECK_STATUS_TABLE", "STATE_MACHINE_ARN", "GATEWAY_SECRET_ARN", "BANK_TIMEOUT_MS", "AWS_TIMEOUT_MS",
-    ],
-  };
-
   const environment = (template: Template, name: string): Record<string, unknown> =>
     named(template, "AWS::Lambda::Function", "FunctionName", name).Properties["Environment"].Variables;
 
@@ -142,12 +118,6 @@ describe("functions", () => {
     const code = resources(feature, "AWS::Lambda::Function").map(([, { Properties }]) => Properties["Code"].S3Key);
     assert.equal(new Set(code).size, FUNCTIONS.length);
   });
-
-  for (const name of FUNCTIONS) {
-    test(`${name} gets the variables that it needs, and no other`, () => {
-      assert.deepEqual(Object.keys(environment(feature, `payment3-${name}-feature-a`)).sort(), [...ENVIRONMENTS[name], "RUST_LOG"].sort());
-    });
-  }
 
   test("know master's records only where the deployment borrows them, and master lends", () => {
     const known = (template: Template, branch: string) => {

@@ -38,7 +38,7 @@ use crate::world::{Bank, Card, Item, NOW, World, n, s};
 
 /// Whether a function saves cards, so that its failures hold nothing up.
 pub(crate) fn saves_cards(callee: &str) -> bool {
-    matches!(callee, "EnsureKBankUserFunction" | "AddCardFunction")
+    matches!(callee, "EnsureKbankUserFunction" | "AddCardFunction")
 }
 
 /// The bank's id of the charge that every walk is about, and its execution's name.
@@ -106,7 +106,7 @@ impl Tasks {
             "PayOrderFunction" => self.pay_order(&typed(call, payload)?, world)?,
             "ReverseChargeFunction" => self.reverse_charge(&typed(call, payload)?, world)?,
             "NotifyFunction" => notify(&typed(call, payload)?, world)?,
-            "EnsureKBankUserFunction" => ensure_kbank_user(call, &typed(call, payload)?, world)?,
+            "EnsureKbankUserFunction" => ensure_kbank_user(call, &typed(call, payload)?, world)?,
             "AddCardFunction" => {
                 typed::<add_card::Input>(call, payload)?;
                 add_card(world)

@@ -90,7 +90,7 @@ pub(crate) fn errors(callee: &str) -> Option<Vec<Error>> {
         "PayOrderFunction" => PayError::NAMES,
         "ReverseChargeFunction" => ReverseError::NAMES,
         "NotifyFunction" => NotifyError::NAMES,
-        "EnsureKBankUserFunction" => EnsureError::NAMES,
+        "EnsureKbankUserFunction" => EnsureError::NAMES,
         "AddCardFunction" => AddCardError::NAMES,
         "CardPaymentRecordTable" => &[(CONDITION_FAILED, Kind::Definite)],
         _ => return None,

@@ -16,7 +16,7 @@ const FUNCTIONS: [(&str, &str); 9] = [
     ("RecordOutcomeFunction", "record-outcome"),
     ("PayOrderFunction", "pay-order"),
     ("NotifyFunction", "notify"),
-    ("EnsureKBankUserFunction", "ensure-kbank-user"),
+    ("EnsureKbankUserFunction", "ensure-kbank-user"),
     ("AddCardFunction", "add-card"),
     ("ReverseChargeFunction", "reverse-charge"),
 ];

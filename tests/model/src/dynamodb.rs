@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use payment3_activities::clock;
 use serde_json::{Value, json};
 
-use crate::world::Item;
+use crate::world::{Item, NOW, NOW_TEXT, n, s};
 
 /// An update with its condition.
 pub(crate) struct Update {
@@ -52,13 +53,16 @@ impl Update {
         Ok(update)
     }
 
-    /// An activity's update of a record, as it stands in the activity's transaction.
+    /// An activity's update of a record, as it stands in the activity's transaction. The activity's clock shows the time of
+    /// day; here it is the model's, for two records that differ in when the explorer came to them are one.
     pub(crate) fn of_transaction(item: &TransactWriteItem) -> Result<Self, String> {
         let update = item.update().ok_or("the transaction's item is no update")?;
         let values = update.expression_attribute_values().into_iter().flatten();
         let values = values.map(|(name, value)| {
             let value = match value {
-                AttributeValue::S(text) => json!({ "S": text }),
+                AttributeValue::S(text) if clock::seconds_of(text).is_some() => s(NOW_TEXT),
+                AttributeValue::S(text) => s(text),
+                AttributeValue::N(number) if is_now(number) => n(NOW),
                 AttributeValue::N(number) => json!({ "N": number }),
                 AttributeValue::Bool(flag) => json!({ "BOOL": flag }),
                 other => return Err(format!("{name} is of a type not known here: {other:?}")),
@@ -123,6 +127,13 @@ impl Update {
             next: 0,
         }
     }
+}
+
+/// Whether a number is a moment of these days, in seconds since 1970.
+fn is_now(number: &str) -> bool {
+    const DAY: u64 = 86_400;
+    let seconds: Option<i64> = number.parse().ok();
+    seconds.is_some_and(|seconds| seconds.abs_diff(clock::now_seconds()) < DAY)
 }
 
 /// The words and signs of an expression.
@@ -270,7 +281,6 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::{n, s};
 
     fn update(set: &str, condition: &str) -> Value {
         json!({
@@ -302,6 +312,30 @@ mod tests {
                 .apply(&item);
             assert_eq!(applied.unwrap().is_some(), holds, "{condition}");
         }
+    }
+
+    #[test]
+    fn whenever_an_activity_writes_it_is_the_models_time() {
+        let at = |text: &str, seconds: i64| {
+            let update = aws_sdk_dynamodb::types::Update::builder()
+                .table_name("records")
+                .key("tokenId", AttributeValue::S("k".into()))
+                .update_expression("SET a = :text, b = :seconds, c = :one")
+                .condition_expression("attribute_not_exists(a)")
+                .expression_attribute_values(":text", AttributeValue::S(text.into()))
+                .expression_attribute_values(":seconds", AttributeValue::N(seconds.to_string()))
+                .expression_attribute_values(":one", AttributeValue::N("1".into()))
+                .build()
+                .unwrap();
+            let item = TransactWriteItem::builder().update(update).build();
+            let update = Update::of_transaction(&item).unwrap();
+            update.apply(&Item::new()).unwrap().unwrap()
+        };
+        let now = clock::now_seconds();
+        let written = at(&clock::now(), now);
+        assert_eq!(written, at("2026-01-02T03:04:05.678Z", now - 7));
+        let expected = [("a", s(NOW_TEXT)), ("b", n(NOW)), ("c", n(1))];
+        assert_eq!(written, expected.map(|(k, v)| (k.to_owned(), v)).into());
     }
 
     #[test]

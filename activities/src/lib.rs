@@ -5,22 +5,10 @@
 //! gateway), [`tables`] (DynamoDB), [`executions`] (Step Functions), [`secret`] (Secrets Manager), [`shop`] (the shop's webhook
 //! endpoint).
 //!
-//! | state | file |
-//! |---|---|
-//! | (checkout, before the saga) | [`activity::cardtoken`] |
-//! | (the bank's browser return, and its notification) | [`activity::callback`] |
-//! | (what apps poll) | [`activity::check_status`] |
-//! | (every minute) | [`activity::reconcile`] |
-//! | `ParseCallback` | [`activity::parse_callback`] |
-//! | `LookupRecord` | [`activity::lookup_record`] |
-//! | `InquireCharge` | [`activity::inquire_charge`] |
-//! | `RecordOutcome` | [`activity::record_outcome`] |
-//! | `PayOrder` | [`activity::pay_order`] |
-//! | `ReverseCharge`, `ReverseVerification` | [`activity::reverse_charge`] |
-//! | `NotifySuccess`, `NotifyFailure`, `NotifyReversal`, `NotifyCard` | [`activity::notify`] |
-//! | `EnsureKBankUser` | [`activity::ensure_kbank_user`] |
-//! | `AddCard` | [`activity::add_card`] |
-//! | `AwaitBank`, `CloseRecord` | no function: the state machine updates the record itself |
+//! A state of the state machine has the function whose placeholder stands in `statemachine/payment.asl.json`; [`activity`]
+//! has a file for each, and [`activity::ACTIVITIES`] lists them. `AwaitBank` and `CloseRecord` have none: the state machine
+//! updates the record itself. Around it stand [`activity::cardtoken`] (checkout), [`activity::callback`] (the bank's browser
+//! return, and its notification), [`activity::check_status`] (what apps poll) and [`activity::reconcile`] (every minute).
 
 pub mod activity;
 pub mod aws;

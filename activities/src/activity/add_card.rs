@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::bank::{Bank, BankError, CardSaved};
 use crate::domain::ids::CustomerId;
 use crate::domain::payment::Payment;
-use crate::failure::{Failure, Treatment};
+use crate::failure::failure;
 use crate::tables::TableError;
 use crate::tables::records::Records;
 
@@ -41,22 +41,10 @@ pub enum AddCardError {
     Table(#[from] TableError),
 }
 
-impl Failure for AddCardError {
-    const NAMES: &'static [(&'static str, Treatment)] = &[
-        ("CardNotSaved", Treatment::Definite),
-        ("BankUnavailable", Treatment::Transient),
-        TableError::NAMES[0],
-        TableError::NAMES[1],
-    ];
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::CardNotSaved(_) => "CardNotSaved",
-            Self::BankUnavailable(_) => "BankUnavailable",
-            Self::Table(error) => error.name(),
-        }
-    }
-}
+failure!(AddCardError {
+    CardNotSaved: Definite,
+    BankUnavailable: Transient,
+} or Table(TableError));
 
 /// Adds the card. Repeated, the customer still has it once.
 ///

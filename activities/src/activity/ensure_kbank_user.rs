@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::bank::{Bank, BankError};
 use crate::domain::ids::CustomerId;
 use crate::domain::payment::Payment;
-use crate::failure::{Failure, Treatment};
+use crate::failure::failure;
 use crate::tables::TableError;
 use crate::tables::mapping::{Lease, Mapped, Mapping};
 use crate::tables::orders::Orders;
@@ -47,24 +47,11 @@ pub enum EnsureError {
     Table(#[from] TableError),
 }
 
-impl Failure for EnsureError {
-    const NAMES: &'static [(&'static str, Treatment)] = &[
-        ("CardNotSaved", Treatment::Definite),
-        ("CustomerBeingCreated", Treatment::Transient),
-        ("BankUnavailable", Treatment::Transient),
-        TableError::NAMES[0],
-        TableError::NAMES[1],
-    ];
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::CardNotSaved(_) => "CardNotSaved",
-            Self::CustomerBeingCreated => "CustomerBeingCreated",
-            Self::BankUnavailable(_) => "BankUnavailable",
-            Self::Table(error) => error.name(),
-        }
-    }
-}
+failure!(EnsureError {
+    CardNotSaved: Definite,
+    CustomerBeingCreated: Transient,
+    BankUnavailable: Transient,
+} or Table(TableError));
 
 /// What ensuring a customer touches.
 pub struct Parts {

@@ -6,7 +6,7 @@ use crate::bank::{Bank, BankError};
 use crate::clock;
 use crate::domain::charge::{Mismatch, Outcome, Verdict};
 use crate::domain::payment::Payment;
-use crate::failure::{Failure, Treatment};
+use crate::failure::failure;
 
 /// How long a bank that does not know a charge is asked again, in seconds since it was first seen not to know it. Its copies
 /// may lag behind by seconds, and a wrong or rotated key may stand for hours; after a day it is a person's matter. The age
@@ -55,23 +55,12 @@ pub enum InquiryError {
     ChargeMismatch(String),
 }
 
-impl Failure for InquiryError {
-    const NAMES: &'static [(&'static str, Treatment)] = &[
-        ("ChargePending", Treatment::Transient),
-        ("BankUnavailable", Treatment::Transient),
-        ("ChargeUnknown", Treatment::Transient),
-        ("ChargeMismatch", Treatment::Definite),
-    ];
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::ChargePending(_) => "ChargePending",
-            Self::BankUnavailable(_) => "BankUnavailable",
-            Self::ChargeUnknown(_) => "ChargeUnknown",
-            Self::ChargeMismatch(_) => "ChargeMismatch",
-        }
-    }
-}
+failure!(InquiryError {
+    ChargePending: Transient,
+    BankUnavailable: Transient,
+    ChargeUnknown: Transient,
+    ChargeMismatch: Definite,
+});
 
 impl From<Mismatch> for InquiryError {
     fn from(mismatch: Mismatch) -> Self {
@@ -151,6 +140,7 @@ async fn decide(bank: &Bank, payment: &Payment, asked_at: i64) -> Result<Decisio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Failure;
 
     fn unknown() -> InquiryError {
         let error = BankError::Refused {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::clock;
 use crate::domain::ids::{ChargeId, RecordKey};
 use crate::domain::payment::Payment;
-use crate::failure::{Failure, Treatment};
+use crate::failure::failure;
 use crate::log;
 use crate::tables::TableError;
 use crate::tables::orders::Orders;
@@ -55,26 +55,12 @@ pub enum LookupError {
     Table(#[from] TableError),
 }
 
-impl Failure for LookupError {
-    const NAMES: &'static [(&'static str, Treatment)] = &[
-        ("RecordNotFound", Treatment::Transient),
-        ("RecordClosed", Treatment::Definite),
-        ("HandledElsewhere", Treatment::Definite),
-        ("TokenReused", Treatment::Definite),
-        TableError::NAMES[0],
-        TableError::NAMES[1],
-    ];
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::RecordNotFound => "RecordNotFound",
-            Self::RecordClosed(_) => "RecordClosed",
-            Self::HandledElsewhere => "HandledElsewhere",
-            Self::TokenReused => "TokenReused",
-            Self::Table(error) => error.name(),
-        }
-    }
-}
+failure!(LookupError {
+    RecordNotFound: Transient,
+    RecordClosed: Definite,
+    HandledElsewhere: Definite,
+    TokenReused: Definite,
+} or Table(TableError));
 
 impl From<TakeOverError> for LookupError {
     fn from(error: TakeOverError) -> Self {

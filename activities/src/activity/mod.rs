@@ -13,3 +13,35 @@ pub mod pay_order;
 pub mod reconcile;
 pub mod record_outcome;
 pub mod reverse_charge;
+
+use crate::failure::{Failure, Name};
+
+/// A function that the state machine calls.
+#[derive(Debug, Clone, Copy)]
+pub struct Activity {
+    /// Its program in `src/bin`, and the middle part of the function's name. The file in `src/activity` has this name, too,
+    /// and so has the placeholder for its ARN in `statemachine/payment.asl.json`: `${RecordOutcomeFunction}`.
+    pub program: &'static str,
+    /// Its own errors. That its input cannot be read may befall each of them.
+    pub errors: &'static [Name],
+}
+
+/// Every function that the state machine calls.
+pub const ACTIVITIES: &[Activity] = &[
+    activity::<parse_callback::InvalidCallback>("parse-callback"),
+    activity::<lookup_record::LookupError>("lookup-record"),
+    activity::<inquire_charge::InquiryError>("inquire-charge"),
+    activity::<record_outcome::RecordError>("record-outcome"),
+    activity::<pay_order::PayError>("pay-order"),
+    activity::<reverse_charge::ReverseError>("reverse-charge"),
+    activity::<notify::NotifyError>("notify"),
+    activity::<ensure_kbank_user::EnsureError>("ensure-kbank-user"),
+    activity::<add_card::AddCardError>("add-card"),
+];
+
+const fn activity<E: Failure>(program: &'static str) -> Activity {
+    Activity {
+        program,
+        errors: E::NAMES,
+    }
+}

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::domain::ids::{ChargeId, OrderId, OwnerId};
 use crate::domain::money::Satang;
-use crate::failure::{Failure, Treatment};
+use crate::failure::failure;
 use crate::secret::SecretSource;
 use crate::shop::{DeliveryError, SigningKeys, WebhookEndpoint};
 
@@ -111,21 +111,11 @@ pub enum NotifyError {
     SigningKeyUnavailable(String),
 }
 
-impl Failure for NotifyError {
-    const NAMES: &'static [(&'static str, Treatment)] = &[
-        ("NotificationRefused", Treatment::Definite),
-        ("NotificationFailed", Treatment::Transient),
-        ("SigningKeyUnavailable", Treatment::Transient),
-    ];
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::NotificationRefused(_) => "NotificationRefused",
-            Self::NotificationFailed(_) => "NotificationFailed",
-            Self::SigningKeyUnavailable(_) => "SigningKeyUnavailable",
-        }
-    }
-}
+failure!(NotifyError {
+    NotificationRefused: Definite,
+    NotificationFailed: Transient,
+    SigningKeyUnavailable: Transient,
+});
 
 /// Where and with which key events go.
 pub struct Shop {

@@ -7,7 +7,7 @@ use crate::domain::browser_return::ReportedStatus;
 use crate::domain::fields::FieldError;
 use crate::domain::ids::{ChargeId, MAX_ID_LENGTH, RecordKey};
 use crate::executions::Source;
-use crate::failure::{Failure, Treatment};
+use crate::failure::{Failure, Name, Treatment};
 
 /// What the state machine passes on.
 #[derive(Debug, Deserialize)]
@@ -37,7 +37,7 @@ pub struct Parsed {
 pub struct InvalidCallback(#[from] FieldError);
 
 impl Failure for InvalidCallback {
-    const NAMES: &'static [(&'static str, Treatment)] = &[("InvalidCallback", Treatment::Definite)];
+    const NAMES: &'static [Name] = &[("InvalidCallback", Treatment::Definite)];
 
     fn name(&self) -> &'static str {
         "InvalidCallback"

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::domain::decision::Asked;
 use crate::domain::order::Unpayable;
 use crate::domain::payment::{Origin, Payment};
-use crate::failure::{Failure, Treatment};
+use crate::failure::failure;
 use crate::tables::check_status::CheckStatus;
 use crate::tables::orders::Orders;
 use crate::tables::records::{Records, Resolution};
@@ -71,36 +71,17 @@ pub enum PayError {
     Table(#[from] TableError),
 }
 
-impl Failure for PayError {
-    const NAMES: &'static [(&'static str, Treatment)] = &[
-        ("StaleDecision", Treatment::Definite),
-        ("OrderNotFound", Treatment::Definite),
-        ("OrderNotPayable", Treatment::Definite),
-        ("OrderAlreadyPaid", Treatment::Definite),
-        ("AmountMismatch", Treatment::Definite),
-        ("ChargeReversing", Treatment::Definite),
-        ("RefusalNeedsPerson", Treatment::Definite),
-        ("OutcomeConflict", Treatment::Definite),
-        ("TransactionConflict", Treatment::Transient),
-        TableError::NAMES[0],
-        TableError::NAMES[1],
-    ];
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::StaleDecision => "StaleDecision",
-            Self::OrderNotFound => "OrderNotFound",
-            Self::OrderNotPayable => "OrderNotPayable",
-            Self::OrderAlreadyPaid => "OrderAlreadyPaid",
-            Self::AmountMismatch => "AmountMismatch",
-            Self::ChargeReversing => "ChargeReversing",
-            Self::RefusalNeedsPerson(_) => "RefusalNeedsPerson",
-            Self::OutcomeConflict => "OutcomeConflict",
-            Self::TransactionConflict => "TransactionConflict",
-            Self::Table(error) => error.name(),
-        }
-    }
-}
+failure!(PayError {
+    StaleDecision: Definite,
+    OrderNotFound: Definite,
+    OrderNotPayable: Definite,
+    OrderAlreadyPaid: Definite,
+    AmountMismatch: Definite,
+    ChargeReversing: Definite,
+    RefusalNeedsPerson: Definite,
+    OutcomeConflict: Definite,
+    TransactionConflict: Transient,
+} or Table(TableError));
 
 impl From<Unpayable> for PayError {
     fn from(reason: Unpayable) -> Self {

@@ -6,7 +6,7 @@ use crate::clock;
 use crate::domain::charge::{Outcome, TransactionState};
 use crate::domain::decision::Asked;
 use crate::domain::payment::{Origin, Payment, Purpose};
-use crate::failure::{Failure, Treatment};
+use crate::failure::failure;
 use crate::tables::check_status::CheckStatus;
 use crate::tables::outcomes::Outcomes;
 use crate::tables::sources::Sources;
@@ -58,26 +58,12 @@ pub enum RecordError {
     Table(#[from] TableError),
 }
 
-impl Failure for RecordError {
-    const NAMES: &'static [(&'static str, Treatment)] = &[
-        ("StaleDecision", Treatment::Definite),
-        ("OutcomeConflict", Treatment::Definite),
-        ("HandledElsewhere", Treatment::Definite),
-        ("TransactionConflict", Treatment::Transient),
-        TableError::NAMES[0],
-        TableError::NAMES[1],
-    ];
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::StaleDecision => "StaleDecision",
-            Self::OutcomeConflict(_) => "OutcomeConflict",
-            Self::HandledElsewhere => "HandledElsewhere",
-            Self::TransactionConflict => "TransactionConflict",
-            Self::Table(error) => error.name(),
-        }
-    }
-}
+failure!(RecordError {
+    StaleDecision: Definite,
+    OutcomeConflict: Definite,
+    HandledElsewhere: Definite,
+    TransactionConflict: Transient,
+} or Table(TableError));
 
 /// The tables that a decision is written to.
 pub struct Tables {

@@ -8,7 +8,7 @@ use crate::bank::{Bank, BankError};
 use crate::clock;
 use crate::domain::charge::{Charge, Mismatch, TransactionState};
 use crate::domain::payment::{Payment, Purpose};
-use crate::failure::{Failure, Treatment};
+use crate::failure::failure;
 use crate::tables::check_status::CheckStatus;
 use crate::tables::records::Records;
 use crate::tables::{NotWritten, TableError, transact_without};
@@ -76,28 +76,13 @@ pub enum ReverseError {
     Table(#[from] TableError),
 }
 
-impl Failure for ReverseError {
-    const NAMES: &'static [(&'static str, Treatment)] = &[
-        ("NotReversibleYet", Treatment::Transient),
-        ("BankUnavailable", Treatment::Transient),
-        ("ChargeMismatch", Treatment::Definite),
-        ("OutcomeConflict", Treatment::Definite),
-        ("TransactionConflict", Treatment::Transient),
-        TableError::NAMES[0],
-        TableError::NAMES[1],
-    ];
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::NotReversibleYet(_) => "NotReversibleYet",
-            Self::BankUnavailable(_) => "BankUnavailable",
-            Self::ChargeMismatch(_) => "ChargeMismatch",
-            Self::OutcomeConflict => "OutcomeConflict",
-            Self::TransactionConflict => "TransactionConflict",
-            Self::Table(error) => error.name(),
-        }
-    }
-}
+failure!(ReverseError {
+    NotReversibleYet: Transient,
+    BankUnavailable: Transient,
+    ChargeMismatch: Definite,
+    OutcomeConflict: Definite,
+    TransactionConflict: Transient,
+} or Table(TableError));
 
 impl From<Mismatch> for ReverseError {
     fn from(mismatch: Mismatch) -> Self {

@@ -13,7 +13,7 @@ mod write;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-use crate::failure::{Failure, Treatment};
+use crate::failure::{Failure, Name, Treatment};
 
 pub use write::{NotWritten, transact, transact_without};
 
@@ -39,7 +39,7 @@ pub enum TableError {
 }
 
 impl Failure for TableError {
-    const NAMES: &'static [(&'static str, Treatment)] = &[
+    const NAMES: &'static [Name] = &[
         ("TableUnavailable", Treatment::Transient),
         ("ItemUnreadable", Treatment::Definite),
     ];

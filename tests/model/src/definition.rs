@@ -40,8 +40,8 @@ impl fmt::Display for Policy {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Definition {
-    #[serde(rename = "Comment")]
-    _comment: String,
+    /// What it is for.
+    pub comment: String,
     query_language: String,
     /// The policy that it was filled in with.
     #[serde(skip)]
@@ -70,8 +70,8 @@ pub enum State {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Task {
-    #[serde(rename = "Comment")]
-    _comment: String,
+    /// What it is for.
+    pub comment: String,
     /// What is called.
     pub resource: String,
     #[serde(rename = "TimeoutSeconds")]
@@ -97,15 +97,23 @@ pub struct Task {
 }
 
 impl Task {
-    /// The function or table that is called, by its name in the definition; empty where it is neither.
+    /// The program of the function that is called: `record-outcome` for `RecordOutcomeFunction`. `None` where none is.
     #[must_use]
-    pub fn callee(&self) -> &str {
-        let callee = match self.resource.as_str() {
-            "arn:aws:states:::lambda:invoke" => &self.arguments["FunctionName"],
-            "arn:aws:states:::dynamodb:updateItem" => &self.arguments["TableName"],
-            _ => &Value::Null,
-        };
-        callee.as_str().unwrap_or_default()
+    pub fn function(&self) -> Option<String> {
+        if self.resource != "arn:aws:states:::lambda:invoke" {
+            return None;
+        }
+        let name = self.arguments["FunctionName"].as_str()?;
+        Some(kebab(name.strip_suffix("Function")?))
+    }
+
+    /// The function or table that is called; empty where it is neither.
+    #[must_use]
+    pub fn callee(&self) -> String {
+        self.function().unwrap_or_else(|| {
+            let table = self.arguments["TableName"].as_str();
+            table.unwrap_or_default().to_owned()
+        })
     }
 }
 
@@ -118,14 +126,14 @@ pub struct Retrier {
     /// How often; 0 is never.
     #[serde(default = "Retrier::three")]
     pub max_attempts: u32,
-    #[serde(rename = "IntervalSeconds")]
-    _interval_seconds: Option<u64>,
-    #[serde(rename = "BackoffRate")]
-    _backoff_rate: Option<f64>,
-    #[serde(rename = "MaxDelaySeconds")]
-    _max_delay_seconds: Option<u64>,
-    #[serde(rename = "JitterStrategy")]
-    _jitter_strategy: Option<String>,
+    /// The wait before the first retry.
+    pub interval_seconds: Option<f64>,
+    /// By what each wait is longer than the one before.
+    pub backoff_rate: Option<f64>,
+    /// The longest wait.
+    pub max_delay_seconds: Option<f64>,
+    /// `FULL` where a wait is anything up to its length.
+    pub jitter_strategy: Option<String>,
 }
 
 impl Retrier {
@@ -153,8 +161,8 @@ pub struct Catcher {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Choice {
-    #[serde(rename = "Comment")]
-    _comment: String,
+    /// What it is for.
+    pub comment: String,
     /// The first one whose condition holds is taken.
     pub choices: Vec<Rule>,
     /// The way when none holds.
@@ -179,8 +187,20 @@ pub struct Rule {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Succeed {
-    #[serde(rename = "Comment")]
-    _comment: String,
+    /// What it is for.
+    pub comment: String,
+}
+
+/// `RecordOutcome` as `record-outcome`.
+fn kebab(name: &str) -> String {
+    let mut kebab = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !kebab.is_empty() {
+            kebab.push('-');
+        }
+        kebab.extend(letter.to_lowercase());
+    }
+    kebab
 }
 
 /// Where the definition stands.
@@ -190,6 +210,75 @@ pub fn file() -> PathBuf {
 }
 
 impl Definition {
+    /// Reads the repository's definition, as it is deployed where no policy is chosen.
+    ///
+    /// # Errors
+    /// As [`Definition::read`], or there is no file.
+    pub fn of_the_repository() -> Result<Self> {
+        let text = std::fs::read_to_string(file()).context("statemachine/payment.asl.json")?;
+        Self::read(&text, Policy::default())
+    }
+
+    /// The states that do something, by name.
+    pub fn tasks(&self) -> impl Iterator<Item = (&str, &Task)> {
+        self.states.iter().filter_map(|(name, state)| match state {
+            State::Task(task) => Some((name.as_str(), &**task)),
+            State::Choice(_) | State::Succeed(_) => None,
+        })
+    }
+
+    /// The states on the way from the start to an end, by what is decided on it. Each decision is the comment of a choice's
+    /// branch or an error that a task catches, in the order in which they are met. A choice for which none is given goes its
+    /// default way, and a task goes on.
+    ///
+    /// # Errors
+    /// A decision is not met, or the way comes to a state again.
+    pub fn path(&self, decisions: &[&str]) -> Result<Vec<&str>> {
+        let mut decisions = decisions;
+        let mut path = Vec::new();
+        let mut state = Some(self.start_at.as_str());
+        while let Some(name) = state {
+            if path.contains(&name) {
+                bail!("the way comes to {name} again");
+            }
+            path.push(name);
+            let (decided, rest) = match decisions.split_first() {
+                Some((first, rest)) => (Some(*first), rest),
+                None => (None, decisions),
+            };
+            let (turn, ahead) = match self.states.get(name) {
+                Some(State::Task(task)) => {
+                    let mut catchers = task.catch.iter();
+                    let taken = catchers.find(|catcher| {
+                        let mut errors = catcher.error_equals.iter();
+                        errors.any(|error| Some(error.as_str()) == decided)
+                    });
+                    (
+                        taken.map(|catcher| catcher.next.as_str()),
+                        task.next.as_deref(),
+                    )
+                }
+                Some(State::Choice(choice)) => {
+                    let mut rules = choice.choices.iter();
+                    let taken = rules.find(|rule| Some(rule.comment.as_str()) == decided);
+                    (
+                        taken.map(|rule| rule.next.as_str()),
+                        Some(choice.default.as_str()),
+                    )
+                }
+                Some(State::Succeed(_)) | None => (None, None),
+            };
+            if turn.is_some() {
+                decisions = rest;
+            }
+            state = turn.or(ahead);
+        }
+        if let Some(decision) = decisions.first() {
+            bail!("`{decision}` is not met on the way {path:?}");
+        }
+        Ok(path)
+    }
+
     /// Reads a definition's text as a deployment would fill it in. A function or a table stands for itself, as
     /// `${PayOrderFunction}` does in the text.
     ///
@@ -218,6 +307,16 @@ impl Definition {
 }
 
 impl State {
+    /// What it is for.
+    #[must_use]
+    pub fn comment(&self) -> &str {
+        match self {
+            Self::Task(task) => &task.comment,
+            Self::Choice(choice) => &choice.comment,
+            Self::Succeed(succeed) => &succeed.comment,
+        }
+    }
+
     fn leads_to(&self) -> Vec<&str> {
         match self {
             Self::Task(task) => task
@@ -241,6 +340,20 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_turns_where_it_is_decided_so_and_ends() {
+        let definition = Definition::of_the_repository().unwrap();
+        let refused = ["paid", "OrderNotFound", "NotificationRefused"];
+        let path = definition.path(&refused).unwrap();
+        assert_eq!(path.first(), Some(&"ParseCallback"));
+        assert!(path.ends_with(&["ReverseCharge", "NotifyReversal", "CloseRecord"]));
+        let calm = definition.path(&["paid", "the policy says yes"]).unwrap();
+        assert!(calm.contains(&"EnsureKBankUser") && !calm.contains(&"AddCard"));
+        for never in [&["paid", "declined"][..], &["OrderNotFound"]] {
+            assert!(definition.path(never).is_err(), "{never:?}");
+        }
+    }
 
     #[test]
     fn a_field_that_is_not_known_is_an_error() {

@@ -15,7 +15,7 @@ mod treatment;
 mod walk;
 mod world;
 
-pub use definition::{Definition, Policy, file};
+pub use definition::{Catcher, Definition, Policy, Retrier, State, Task, file};
 pub use properties::Property;
-pub use treatment::{Treatment, is_own};
+pub use treatment::{Treatment, error_table, is_own, own_errors};
 pub use walk::{Paths, Report, Violation, Walker};

@@ -33,23 +33,21 @@ use serde_json::{Value, json};
 
 use crate::dynamodb::Update;
 use crate::properties::{self, Broken, Property, broken};
-use crate::treatment::{CONDITION_FAILED, errors};
+use crate::treatment::{CONDITION_FAILED, RECORDS, errors};
 use crate::world::{Bank, Card, Item, NOW, World, n, s};
 
 /// Whether a function saves cards, so that its failures hold nothing up.
 pub(crate) fn saves_cards(callee: &str) -> bool {
-    matches!(callee, "EnsureKbankUserFunction" | "AddCardFunction")
+    matches!(callee, "ensure-kbank-user" | "add-card")
 }
 
 /// The bank's id of the charge that every walk is about, and its execution's name.
 pub(crate) const CHARGE: &str = "chrg_test_model";
-/// What stands in the definition for the table of records.
-const TABLE: &str = "CardPaymentRecordTable";
 
 /// A task's call.
 pub(crate) struct Call<'a> {
     pub(crate) state: &'a str,
-    /// The function's or table's placeholder in the definition.
+    /// The function's program, or what stands in the definition for the table.
     pub(crate) callee: &'a str,
     pub(crate) arguments: &'a Value,
 }
@@ -87,31 +85,35 @@ impl Tasks {
         let config = aws_sdk_dynamodb::Config::builder().behavior_version(version);
         let client = aws_sdk_dynamodb::Client::from_conf(config.build());
         Self {
-            records: Records::new(client, TABLE.to_owned()),
+            records: Records::new(client, RECORDS.to_owned()),
         }
     }
 
     /// Everything that a call may be answered. The error says what is wrong with the call.
     pub(crate) fn ask(&self, call: &Call<'_>, world: &World) -> Result<Answers, Broken> {
-        if call.callee == TABLE {
+        if call.callee == RECORDS {
             return update_item(call, world);
         }
         let mut payload = call.arguments["Payload"].clone();
         traced(call, &mut payload)?;
         let mut answers = match call.callee {
-            "ParseCallbackFunction" => parse_callback(typed(call, payload)?, world),
-            "LookupRecordFunction" => lookup_record(&typed(call, payload)?),
-            "InquireChargeFunction" => inquire_charge(&typed(call, payload)?, world),
-            "RecordOutcomeFunction" => self.record_outcome(&typed(call, payload)?, world)?,
-            "PayOrderFunction" => self.pay_order(&typed(call, payload)?, world)?,
-            "ReverseChargeFunction" => self.reverse_charge(&typed(call, payload)?, world)?,
-            "NotifyFunction" => notify(&typed(call, payload)?, world)?,
-            "EnsureKbankUserFunction" => ensure_kbank_user(call, &typed(call, payload)?, world)?,
-            "AddCardFunction" => {
+            "parse-callback" => parse_callback(typed(call, payload)?, world),
+            "lookup-record" => lookup_record(&typed(call, payload)?),
+            "inquire-charge" => inquire_charge(&typed(call, payload)?, world),
+            "record-outcome" => self.record_outcome(&typed(call, payload)?, world)?,
+            "pay-order" => self.pay_order(&typed(call, payload)?, world)?,
+            "reverse-charge" => self.reverse_charge(&typed(call, payload)?, world)?,
+            "notify" => notify(&typed(call, payload)?, world)?,
+            "ensure-kbank-user" => ensure_kbank_user(call, &typed(call, payload)?, world)?,
+            "add-card" => {
                 typed::<add_card::Input>(call, payload)?;
                 add_card(world)
             }
-            other => return broken(Property::Understood, format!("`{other}` is no function")),
+            other => {
+                let problem =
+                    format!("tests/model/src/tasks.rs does not say what `{other}` answers");
+                return broken(Property::Understood, problem);
+            }
         };
         for error in errors(call.callee).into_iter().flatten() {
             let given = error.definite && error.name != INVALID_INPUT;
@@ -193,7 +195,7 @@ impl Tasks {
         // `Records::begin_reversal`: the bank has said yes once, and the order is not paid.
         let said_yes = matches!(world.text("outcome"), Some("paid" | "returned"));
         if !said_yes || world.text("resolution") == Some("orderPaid") {
-            let only = errors("ReverseChargeFunction").into_iter().flatten();
+            let only = errors("reverse-charge").into_iter().flatten();
             let only = only
                 .map(|error| error.name)
                 .filter(|name| *name != "OutcomeConflict");
@@ -643,4 +645,24 @@ fn customer() -> CustomerId {
 
 fn record_key() -> RecordKey {
     RecordKey::stored("0a1b2c".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_function_has_answers() {
+        let arguments = json!({"Payload": {"trace": {"execution": CHARGE, "state": "X"}}});
+        for activity in payment3_activities::activity::ACTIVITIES {
+            let call = Call {
+                state: "X",
+                callee: activity.program,
+                arguments: &arguments,
+            };
+            let asked = Tasks::new().ask(&call, &World::default());
+            let problem = asked.err().map(|(_, problem)| problem).unwrap_or_default();
+            assert!(!problem.contains("does not say"), "{problem}");
+        }
+    }
 }

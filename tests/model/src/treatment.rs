@@ -4,20 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context, Result};
-use payment3_activities::activity::add_card::AddCardError;
-use payment3_activities::activity::ensure_kbank_user::EnsureError;
-use payment3_activities::activity::inquire_charge::InquiryError;
-use payment3_activities::activity::lookup_record::LookupError;
-use payment3_activities::activity::notify::NotifyError;
-use payment3_activities::activity::parse_callback::InvalidCallback;
-use payment3_activities::activity::pay_order::PayError;
-use payment3_activities::activity::record_outcome::RecordError;
-use payment3_activities::activity::reverse_charge::ReverseError;
-use payment3_activities::failure::{Failure, Treatment as Kind};
+use payment3_activities::activity::ACTIVITIES;
+use payment3_activities::failure::{Name, Treatment as Kind};
 use payment3_activities::lambda::INVALID_INPUT;
 
-use crate::definition::{Catcher, Task};
+use crate::definition::{Catcher, Definition, Task};
 
+/// What stands in the definition for the table of records.
+pub(crate) const RECORDS: &str = "CardPaymentRecordTable";
 /// What DynamoDB says, through the state machine's own integration, when a condition does not hold.
 pub(crate) const CONDITION_FAILED: &str = "DynamoDB.ConditionalCheckFailedException";
 
@@ -80,26 +74,25 @@ pub(crate) struct Error {
     pub(crate) definite: bool,
 }
 
+/// A function's or a table's own errors; `None` where it is not known.
+#[must_use]
+pub fn own_errors(callee: &str) -> Option<&'static [Name]> {
+    if callee == RECORDS {
+        return Some(&[(CONDITION_FAILED, Kind::Definite)]);
+    }
+    let mut all = ACTIVITIES.iter();
+    let activity = all.find(|activity| activity.program == callee);
+    activity.map(|activity| activity.errors)
+}
+
 /// Every error of what a task calls: a function's own, or DynamoDB's; that it cannot read its input; the platform's.
 pub(crate) fn errors(callee: &str) -> Option<Vec<Error>> {
-    let own = match callee {
-        "ParseCallbackFunction" => InvalidCallback::NAMES,
-        "LookupRecordFunction" => LookupError::NAMES,
-        "InquireChargeFunction" => InquiryError::NAMES,
-        "RecordOutcomeFunction" => RecordError::NAMES,
-        "PayOrderFunction" => PayError::NAMES,
-        "ReverseChargeFunction" => ReverseError::NAMES,
-        "NotifyFunction" => NotifyError::NAMES,
-        "EnsureKbankUserFunction" => EnsureError::NAMES,
-        "AddCardFunction" => AddCardError::NAMES,
-        "CardPaymentRecordTable" => &[(CONDITION_FAILED, Kind::Definite)],
-        _ => return None,
-    };
+    let own = own_errors(callee)?;
     let own = own.iter().map(|(name, kind)| Error {
         name,
         definite: *kind == Kind::Definite,
     });
-    let is_table = callee == "CardPaymentRecordTable";
+    let is_table = callee == RECORDS;
     let input = (!is_table).then_some(Error {
         name: INVALID_INPUT,
         definite: true,
@@ -138,6 +131,20 @@ pub(crate) fn treatment<'t>(task: &'t Task, error: &str) -> (Treatment, Option<&
     (treatment, catcher)
 }
 
+/// How a definition treats each task's own errors, a line each: `PayOrder | OrderNotFound | at once | to ReverseCharge`.
+#[must_use]
+pub fn error_table(definition: &Definition) -> Vec<String> {
+    let tasks = definition.tasks();
+    let lines = tasks.flat_map(|(name, task)| {
+        let own = own_errors(&task.callee()).unwrap_or_default();
+        own.iter().map(move |(error, _)| {
+            let (treatment, _) = treatment(task, error);
+            format!("{name} | {error} | {treatment}")
+        })
+    });
+    lines.collect()
+}
+
 /// Whether a list of error names, as in `ErrorEquals`, takes an error.
 fn takes(error_equals: &[String], error: &str) -> bool {
     error_equals.iter().any(|name| match name.as_str() {
@@ -151,9 +158,9 @@ fn takes(error_equals: &[String], error: &str) -> bool {
 pub(crate) struct Agreed(BTreeMap<(String, String), String>);
 
 impl Agreed {
-    /// Reads `activities/tests/errors.txt`: lines such as `PayOrder | OrderNotFound | at once | to ReverseCharge`.
+    /// Reads `errors.txt`: lines such as `PayOrder | OrderNotFound | at once | to ReverseCharge`.
     pub(crate) fn read() -> Result<Self> {
-        let lines = include_str!("../../../activities/tests/errors.txt").lines();
+        let lines = include_str!("../errors.txt").lines();
         let lines = lines.map(|line| {
             let (state, rest) = line.split_once(" | ")?;
             let (error, treatment) = rest.split_once(" | ")?;

@@ -249,15 +249,15 @@ impl<'w> Walk<'w> {
         let state = &node.state;
         let arguments = self.fill(node, None, &task.arguments)?;
         let callee = task.callee();
-        let Some(errors) = errors(callee) else {
-            return Ok(broken(
-                Property::Understood,
-                format!("{state} calls nothing known"),
-            )?);
+        let Some(errors) = errors(&callee) else {
+            let problem = format!(
+                "{state} calls `{callee}`, which ACTIVITIES in activities/src/activity/mod.rs does not list"
+            );
+            return Ok(broken(Property::Understood, problem)?);
         };
         let call = Call {
             state,
-            callee,
+            callee: &callee,
             arguments: &arguments,
         };
         let answers = self.walker.tasks.ask(&call, &node.world)?;
@@ -376,7 +376,7 @@ impl<'w> Walk<'w> {
             let callee = task.callee();
             let failing = names
                 .iter()
-                .map(|name| properties::failing(state, callee, name, world));
+                .map(|name| properties::failing(state, &callee, name, world));
             failing
                 .filter_map(Result::err)
                 .for_each(|problem| self.note_at(label, problem));
@@ -602,7 +602,7 @@ impl<'w> Walk<'w> {
 
 /// The world after an error that is caught: a card that was refused, or tried for long enough, is not saved.
 fn caught(task: &Task, error: &str, world: &Rc<World>) -> Rc<World> {
-    if !tasks::saves_cards(task.callee()) {
+    if !tasks::saves_cards(&task.callee()) {
         return Rc::clone(world);
     }
     let card = match error {

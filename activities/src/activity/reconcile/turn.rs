@@ -1,20 +1,12 @@
 //! Whose turn it is when an execution has ended and its payment is still open: the system's, or a person's.
 //!
-//! The activities' own lists of errors ([`Failure::NAMES`]) decide: a definite answer that is not caught is for a person,
+//! The activities' own lists of errors ([`ACTIVITIES`]) decide: a definite answer that is not caught is for a person,
 //! and so is what Step Functions itself says is wrong with the definition. Whatever else may go wrong is an outage, however
 //! it is called, and is tried again.
 
-use crate::activity::add_card::AddCardError;
-use crate::activity::ensure_kbank_user::EnsureError;
-use crate::activity::inquire_charge::InquiryError;
-use crate::activity::lookup_record::LookupError;
-use crate::activity::notify::NotifyError;
-use crate::activity::parse_callback::InvalidCallback;
-use crate::activity::pay_order::PayError;
-use crate::activity::record_outcome::RecordError;
-use crate::activity::reverse_charge::ReverseError;
+use crate::activity::ACTIVITIES;
 use crate::executions::Standing;
-use crate::failure::{Failure, Treatment};
+use crate::failure::Treatment;
 use crate::lambda::INVALID_INPUT;
 
 /// Definite errors that no activity names: CloseRecord's condition does not hold, or the definition is wrong.
@@ -30,19 +22,11 @@ const OF_THE_DEFINITION: [&str; 5] = [
 /// was too old is none of them, for the next attempt asks the bank again: only definitions that do not know it fail with it.
 #[must_use]
 pub fn needs_person(error: &str) -> bool {
-    const OWN: [&[(&str, Treatment)]; 9] = [
-        InvalidCallback::NAMES,
-        LookupError::NAMES,
-        InquiryError::NAMES,
-        RecordError::NAMES,
-        PayError::NAMES,
-        ReverseError::NAMES,
-        NotifyError::NAMES,
-        EnsureError::NAMES,
-        AddCardError::NAMES,
-    ];
     let definite = (error, Treatment::Definite);
-    let own = || OWN.iter().any(|names| names.contains(&definite));
+    let own = || {
+        let mut all = ACTIVITIES.iter();
+        all.any(|activity| activity.errors.contains(&definite))
+    };
     error != "StaleDecision" && (OF_THE_DEFINITION.contains(&error) || own())
 }
 

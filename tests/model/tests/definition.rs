@@ -1,0 +1,194 @@
+//! Holds the activities' error names against the state machine: a name that one side has and the other does not know
+//! would turn a business answer into hours of retries, or an outage into a business answer.
+
+use std::collections::BTreeSet;
+
+use payment3_activities::activity::reconcile::turn::needs_person;
+use payment3_activities::failure::{Name, Treatment};
+use payment3_activities::lambda::INVALID_INPUT;
+use payment3_model::{Definition, Retrier, Task, error_table, own_errors};
+
+/// What takes every error that can be taken.
+const ALL: &str = "States.ALL";
+/// The states that hold nothing up: the payment is settled, and a card is saved later or never.
+const SAVES_CARDS: [&str; 2] = ["EnsureKBankUser", "AddCard"];
+
+fn definition() -> Definition {
+    Definition::of_the_repository().expect("the definition")
+}
+
+/// The task's own errors.
+fn errors_of(task: &Task) -> &'static [Name] {
+    own_errors(&task.callee()).unwrap_or_else(|| {
+        let callee = task.callee();
+        panic!("list `{callee}` in ACTIVITIES of activities/src/activity/mod.rs")
+    })
+}
+
+fn errors_treated(task: &Task, as_: Treatment) -> BTreeSet<&str> {
+    let errors = errors_of(task).iter();
+    let alike = errors.filter(|(_, treatment)| *treatment == as_);
+    alike.map(|(error, _)| *error).collect()
+}
+
+fn names(error_equals: &[String]) -> BTreeSet<&str> {
+    error_equals.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn definite_errors_are_never_retried() {
+    for (name, task) in definition().tasks() {
+        let mut definite = errors_treated(task, Treatment::Definite);
+        if task.function().is_some() {
+            definite.insert(INVALID_INPUT);
+        }
+        let first = &task.retry[0];
+        assert_eq!(first.max_attempts, 0, "{name}: the first Retrier");
+        assert_eq!(
+            names(&first.error_equals),
+            definite,
+            "statemachine/payment.asl.json: the first Retrier of {name} names every definite error of its function"
+        );
+    }
+}
+
+#[test]
+fn everything_else_is_retried_with_backoff_and_full_jitter() {
+    for (name, task) in definition().tasks() {
+        let (last, middle) = task.retry[1..].split_last().expect("Retriers");
+        assert_eq!(names(&last.error_equals), BTreeSet::from([ALL]), "{name}");
+        for retrier in &task.retry[1..] {
+            let of = names(&retrier.error_equals);
+            // Nothing is down then: the bank's day has to pass, at an even pace.
+            if of == BTreeSet::from(["NotReversibleYet"]) {
+                let pace = (retrier.interval_seconds, retrier.max_attempts);
+                assert_eq!(pace, (Some(1800.0), 144));
+                continue;
+            }
+            // One owner's payments wait for each other alone, and for as long as a lease may hold.
+            if of == BTreeSet::from(["CustomerBeingCreated"]) {
+                assert_eq!(retrier.jitter_strategy, None, "{name}");
+                continue;
+            }
+            assert_eq!(retrier.jitter_strategy.as_deref(), Some("FULL"), "{name}");
+            assert!(retrier.backoff_rate >= Some(2.0), "{name}");
+            assert!(retrier.max_attempts >= 3, "{name}");
+        }
+        let transient = errors_treated(task, Treatment::Transient);
+        for retrier in middle {
+            assert!(
+                names(&retrier.error_equals).is_subset(&transient),
+                "{name}: {retrier:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_errors_that_an_activity_can_raise_are_caught_but_for_cards() {
+    for (name, task) in definition().tasks() {
+        let known: BTreeSet<_> = errors_of(task).iter().map(|(error, _)| *error).collect();
+        for catcher in &task.catch {
+            let caught = names(&catcher.error_equals);
+            let any = SAVES_CARDS.contains(&name) && caught == BTreeSet::from([ALL]);
+            assert!(any || caught.is_subset(&known), "{name}: {catcher:?}");
+        }
+    }
+}
+
+#[test]
+fn once_the_order_is_paid_only_definite_answers_are_passed_over_and_what_cannot_be_done_for_a_card()
+{
+    let definition = definition();
+    let caught = |name: &str| {
+        let (_, task) = definition
+            .tasks()
+            .find(|(task, _)| *task == name)
+            .expect(name);
+        let catchers = task.catch.iter();
+        let errors: BTreeSet<String> = catchers.flat_map(|c| c.error_equals.clone()).collect();
+        errors
+    };
+    let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    for (name, expected) in [
+        ("NotifySuccess", all(&["NotificationRefused"])),
+        ("EnsureKBankUser", all(&["CardNotSaved", ALL])),
+        ("AddCard", all(&["CardNotSaved", ALL])),
+        ("CloseRecord", BTreeSet::new()),
+    ] {
+        assert_eq!(caught(name), expected, "{name}");
+    }
+}
+
+/// The longest that a retrier waits in all, in seconds.
+fn longest_wait(retrier: &Retrier) -> f64 {
+    let most = retrier.max_delay_seconds.unwrap_or(f64::INFINITY);
+    let mut next = retrier.interval_seconds.expect("IntervalSeconds");
+    let mut all = 0.0;
+    for _ in 0..retrier.max_attempts {
+        all += next.min(most);
+        next *= retrier.backoff_rate.expect("BackoffRate");
+    }
+    all
+}
+
+#[test]
+fn a_card_is_tried_for_longer_than_its_token_lives_and_for_an_hour_at_most() {
+    let definition = definition();
+    let tasks = definition.tasks();
+    let cards = tasks.filter(|(name, _)| SAVES_CARDS.contains(name));
+    let retriers: Vec<_> = cards.flat_map(|(_, task)| &task.retry[1..]).collect();
+    assert!(retriers.len() >= SAVES_CARDS.len());
+    let mut in_all = 0.0;
+    for retrier in retriers {
+        let wait = longest_wait(retrier);
+        in_all += wait;
+        // The jitter takes half of it on average.
+        assert!(retrier.error_equals != [ALL] || wait / 2.0 > 600.0);
+    }
+    assert!(in_all <= 3600.0, "{in_all} s");
+}
+
+#[test]
+fn what_fails_in_place_is_a_persons_where_it_is_definite_and_is_started_again_otherwise() {
+    for (name, task) in definition().tasks() {
+        for (error, treatment) in errors_of(task) {
+            // Always caught. A definition that does not know it is followed by an attempt that asks the bank again.
+            if *error == "StaleDecision" {
+                assert!(!needs_person(error));
+                continue;
+            }
+            let definite = *treatment == Treatment::Definite;
+            assert_eq!(needs_person(error), definite, "{name}: {error}");
+        }
+    }
+    for (error, person) in [
+        (INVALID_INPUT, true),
+        ("States.Runtime", true),
+        ("States.DataLimitExceeded", true),
+        ("States.QueryEvaluationError", true),
+        ("States.Timeout", false),
+        ("Lambda.TooManyRequestsException", false),
+        ("Runtime.ExitError", false),
+        ("DynamoDB.ThrottlingException", false),
+    ] {
+        assert_eq!(needs_person(error), person, "{error}");
+    }
+}
+
+#[test]
+fn every_state_says_what_it_is_for() {
+    for (name, state) in &definition().states {
+        assert!(state.comment().len() > 20, "{name}: Comment");
+    }
+}
+
+/// The whole contract as a table: a change of how any error is treated shows up here and is made on purpose.
+#[test]
+fn how_each_error_is_treated() {
+    assert_eq!(
+        error_table(&definition()).join("\n"),
+        include_str!("../errors.txt").trim_end(),
+        "tests/model/errors.txt is stale: run `cargo local renew`, and read the difference: it is what becomes of payments"
+    );
+}

@@ -315,6 +315,8 @@ pub enum BenchPart {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use clap::CommandFactory;
 
     use super::*;
@@ -322,6 +324,23 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_readme_says_what_each_part_of_the_tests_does() {
+        let readme = crate::workspace::root().join("README.md");
+        let readme = std::fs::read_to_string(readme).expect("README.md");
+        let rows = readme.lines().filter_map(|line| {
+            let (name, _) = line.strip_prefix("| `")?.split_once("` | ")?;
+            Some(name.to_owned())
+        });
+        // The map of the folders is another table.
+        let told: BTreeSet<_> = rows.filter(|name| !name.contains('/')).collect();
+        let parts = Part::value_variants().iter();
+        let parts: BTreeSet<_> = parts
+            .filter_map(|part| Some(part.to_possible_value()?.get_name().to_owned()))
+            .collect();
+        assert_eq!(told, parts);
     }
 
     #[test]

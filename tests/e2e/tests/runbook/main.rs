@@ -9,6 +9,7 @@ mod conditions;
 mod document;
 mod helpers;
 mod lines;
+mod links;
 mod shell;
 mod standing;
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]

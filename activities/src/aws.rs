@@ -85,13 +85,13 @@ impl Sdk {
         })
     }
 
-    /// Opens a connection to each of these, side by side, for the SDK's clients to use: at its start a process has a whole
-    /// processor, at its first event the small share of one that its memory buys, and a TLS handshake is most of what a first
-    /// event costs.
+    /// Opens a connection to each of these in parallel, for the SDK's clients to use. While it starts, a process has a
+    /// whole processor. At its first event it has only the share that its memory buys, and a TLS handshake is most of
+    /// what a first event costs.
     ///
-    /// A connection cannot be opened without a request, so each gets one that nobody signed and that does nothing: `GET /`.
-    /// Whatever it is answered, and whether it is, changes nothing: the first call opens what is not open. All of it together
-    /// takes an eighth of `AWS_TIMEOUT_MS` at most.
+    /// A connection cannot be opened without a request, so each gets one that nobody signed and that does nothing: `GET
+    /// /`. Neither the answer nor its absence matters: the first call opens what is not open. All of it together takes
+    /// an eighth of `AWS_TIMEOUT_MS` at most.
     pub async fn connect(&self, services: &[Service]) {
         let mut requests = JoinSet::new();
         for service in services {

@@ -41,8 +41,9 @@ pub struct ExecutionInput<'a> {
     /// Where the caller found the record, to read it without waiting for an index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_key: Option<&'a RecordKey>,
-    /// Which request this is. A start with the same name and the same input succeeds on AWS while the first runs, as if it
-    /// had started something; the id makes every delivery's input its own, so that it is told that it came second.
+    /// Which request this is. On AWS a start with the same name and input succeeds while the first execution runs, as
+    /// if it had started one. The id makes each input different, so that the second start is told that it is the
+    /// second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<&'a str>,
 }

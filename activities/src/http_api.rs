@@ -10,7 +10,6 @@ use crate::domain::fields::FieldError;
 
 /// The body of an answer.
 pub use aws_lambda_events::encodings::Body;
-
 /// The method of a request.
 pub use aws_lambda_events::http::Method;
 

@@ -12,11 +12,12 @@ use tracing::Instrument;
 use crate::failure::Failure;
 use crate::log::{self, Trace};
 
-/// The name under which input that the function cannot read fails: a fault of the definition, so retrying is useless.
+/// The error's name when a function cannot read its input. It is a fault of the definition, so a retry is useless.
 pub const INVALID_INPUT: &str = "InvalidInput";
 
-/// Serves an activity: typed input and output as JSON, errors under their names. What the state machine put beside the
-/// input as `trace` goes to the log; the activity gets of it when its execution began, as `startedAt` in seconds since 1970.
+/// Serves an activity: typed input and output as JSON, errors by their names. The state machine adds `trace` to the
+/// input. It goes to the log, and the activity gets the start of its execution from it, as `startedAt` in seconds since
+/// 1970.
 ///
 /// # Errors
 /// Fails when the Lambda runtime API cannot be reached.
@@ -63,7 +64,7 @@ where
     Ok(output)
 }
 
-/// Serves a function that has no errors for the platform to see: it answers HTTP requests itself, or counts what failed.
+/// Serves a function that shows the platform no errors: it answers HTTP requests itself, or counts what failed.
 ///
 /// # Errors
 /// Fails when the Lambda runtime API cannot be reached.

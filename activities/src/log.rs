@@ -18,8 +18,8 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::domain::ids::{ChargeId, OrderId};
 
-/// Sets up logging: JSON lines, from the level in `RUST_LOG` on; from `info` on where it names none. Never more than that: below it
-/// the libraries print what they send and receive, card tokens included.
+/// Sets up logging: JSON lines of the level in `RUST_LOG` and above, of `info` where it names none. Never more than
+/// `info`: below that the libraries print what they send and receive, card tokens included.
 pub fn init() {
     let level = std::env::var("RUST_LOG")
         .ok()
@@ -50,8 +50,8 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Takes the trace out of a function's input, and leaves there as `startedAt` when the execution began, in seconds since
-    /// 1970. `None` where the input has no trace, as when a person calls the function.
+    /// Takes the trace out of a function's input, and puts the start of the execution there, as `startedAt` in seconds
+    /// since 1970. `None` where the input has no trace, as when a person calls the function.
     pub fn take_from(input: &mut Value) -> Option<Self> {
         let input = input.as_object_mut()?;
         let trace: Self = serde_json::from_value(input.remove("trace")?).ok()?;

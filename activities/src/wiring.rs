@@ -42,8 +42,8 @@ impl Aws {
         })
     }
 
-    /// Opens connections to the services that almost every event of the function calls: for [`Sdk::connect`]'s reasons, before
-    /// the first event. One that only some events call is left to them.
+    /// Opens connections to the services that almost every event calls, before the first event: see [`Sdk::connect`]. A
+    /// service that only some events call is left to them.
     pub async fn connect(&self, services: &[Service]) {
         self.sdk.connect(services).await;
     }

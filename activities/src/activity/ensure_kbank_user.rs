@@ -104,7 +104,7 @@ pub async fn ensure(parts: &Parts, input: &Input) -> Result<Ensured, EnsureError
             "the record keeps its token no longer".into(),
         ));
     };
-    // Only the address is wanted of the order: an order that is gone or odd must not cost the card.
+    // Only the e-mail address is needed of the order: one that is gone or cannot be read must not cost the card.
     let email = order.ok().flatten();
     let email = email.as_ref().and_then(|order| order.email());
     let created = match parts.bank.create_customer(&token, email).await {

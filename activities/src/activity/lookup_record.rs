@@ -99,7 +99,7 @@ pub async fn lookup(parts: &Parts, input: &Input) -> Result<Payment, LookupError
     if record.is_abandoned() {
         return Err(TableError::busy("open the abandoned payment record again").into());
     }
-    // Whoever starts an execution sees to it, but for a person who starts one by hand, and for a process that died.
+    // Whoever starts an execution sets the next look, except a person who starts one by hand, and a process that died.
     own.look_after_a_start(&record, clock::now_seconds())
         .await?;
     record.payment().ok_or(LookupError::RecordNotFound)

@@ -192,8 +192,8 @@ impl RefundNotes for Records {
     }
 }
 
-/// How long one invocation may have to do with the bank: three calls that each take as long as they may. The function's own
-/// limit leaves room for the tables beside it.
+/// How long one invocation may spend with the bank: three calls at their time limits. The function's own limit leaves
+/// room for the tables as well.
 const AT_THE_BANK: Duration = Duration::from_secs(45);
 
 /// Asks for the charge and gives its money back, as [`give_back`], in a limited time. A request that the end of the time cuts

@@ -131,8 +131,8 @@ impl Bank {
         }
     }
 
-    /// Fetches the key, if it is not at hand: beside something that has to come before the first call, so that nobody waits for
-    /// one after the other. If it fails, the call that needs the key says so.
+    /// Fetches the key, if it is not cached, in parallel to something else that comes before the first call. If it
+    /// fails, the call that needs the key says so.
     pub async fn prepare(&self) {
         let _ = self.credentials.current().await;
     }

@@ -17,7 +17,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Whether the decision is too old at this time, in seconds since 1970. One of which nobody knows the age is.
+    /// Whether the decision is too old at this time, in seconds since 1970. A decision of unknown age is too old.
     #[must_use]
     pub fn is_stale(self, now: i64) -> bool {
         self.asked_at

@@ -1,5 +1,5 @@
-//! check-status: what an app may show for an order now. One row per order; `paid` is final. Whom the bank is being asked
-//! for stands there, too: [`super::checkouts`].
+//! check-status: what an app may show for an order now. One row per order; `paid` is final. It also says for which
+//! payment the bank is being asked: see [`super::checkouts`].
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
@@ -29,7 +29,7 @@ pub struct CheckStatus {
     table: String,
 }
 
-/// A payment that the bank is being asked for: nobody knows yet whether it was charged.
+/// A payment for which the bank is being asked: whether it was charged is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// Its record.
@@ -45,7 +45,7 @@ pub struct Asked {
 pub struct Row {
     /// The charge that is shown.
     pub charge_id: Option<ChargeId>,
-    /// The payment that the bank is being asked for, or was: how long that keeps other cards away is for the reader to judge.
+    /// The payment for which the bank is being asked, or was. The reader judges how long that keeps other cards away.
     pub asked: Option<Asked>,
     status: Option<Status>,
 }

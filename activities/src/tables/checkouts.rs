@@ -1,5 +1,5 @@
-//! What a checkout writes: the payment's record, and in the order's row of check-status who the bank is being asked for.
-//! Both are written together or not at all, so that a process that dies leaves no word of one without the other.
+//! What a checkout writes: the payment's record, and in the order's row of check-status for which payment the bank is
+//! being asked. Both are written together or not at all: a process that dies leaves neither alone.
 //!
 //! `askedFor` (the record's key), `askedAt` (seconds since 1970) and `askedAmountSatang` stand in the row from before the
 //! bank is called until its answer is stored, or is known to be none. While they stand, no other card is charged for the
@@ -19,14 +19,15 @@ use crate::domain::ids::{ChargeId, OrderId, OwnerId, RecordKey, ReferenceOrder};
 use crate::domain::money::Satang;
 use crate::domain::payment::Purpose;
 
-/// For how long a payment of which nobody knows keeps other cards from the order, in seconds.
+/// How long a payment with an unknown result keeps other cards from the order, in seconds.
 pub const ASKED_FOR_AT_MOST: i64 = 30 * 60;
-/// How long the first answer of the bank takes at most, in seconds: whoever comes meanwhile may come again after that.
+/// The longest time that the bank's first answer takes, in seconds. A card that comes meanwhile may be tried again
+/// after it.
 pub const ANSWER_TAKES: i64 = 30;
-/// How often it is looked for while somebody waits for it.
+/// The pause between two looks for that answer while a request waits for it.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How often a write is tried that met another transaction, and how long it waits in between.
+/// How often a write is tried that meets another transaction, and the pause between two tries.
 const TRIES: u32 = 5;
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(40);
 
@@ -114,8 +115,8 @@ impl Checkouts {
         Err(TableError::busy(OPERATION).into())
     }
 
-    /// Waits until `until` for the answer that another card of this order waits for: whether nothing keeps cards from the
-    /// order any more. Another card may be first all the same.
+    /// Waits until `until` for the bank's answer to another card of this order. Returns whether the order is free
+    /// again. Another card may be first even then.
     pub async fn is_answered_by(&self, order: &OrderId, until: Instant) -> bool {
         while Instant::now() < until {
             sleep(LOOK_EVERY).await;
@@ -133,14 +134,14 @@ impl Checkouts {
         false
     }
 
-    /// Whether nobody knows yet what became of the payment that was asked for.
+    /// Whether the result of the payment that was asked for is still unknown.
     async fn is_open_question(&self, asked: &Asked) -> Result<bool, TableError> {
         let record = self.records.get(&asked.key).await?;
         Ok(record.is_some_and(|record| record.charge_id.is_none() && !record.is_closed()))
     }
 
-    /// Stores the bank's answer to a checkout, and that it is being asked for no longer. The first answer stands: `false`
-    /// when another charge is stored already, or the record is closed.
+    /// Stores the bank's answer to a checkout, and notes that the bank is no longer being asked. The first answer
+    /// stands: `false` when another charge is stored already, or the record is closed.
     ///
     /// # Errors
     /// [`TableError`].
@@ -155,7 +156,7 @@ impl Checkouts {
             .records
             .charge_stored(&record.key, charge, redirect_url);
         let status = &self.check_status;
-        // What apps are shown, as far as it may change: another card's question stays, and a paid order stays paid.
+        // What apps see changes only where it may: another card's question stays, and a paid order stays paid.
         let shown = asked_for(&record.order_id).map_or_else(Vec::new, |order| {
             vec![
                 status.answered(order, &record.key, charge, record.amount),
@@ -166,7 +167,7 @@ impl Checkouts {
         self.write_with_one_of(OPERATION, stored, shown).await
     }
 
-    /// Closes the record of a checkout that no charge came of, and says that it is being asked for no longer. `false` when
+    /// Closes the record of a checkout without a charge, and notes that the bank is no longer being asked. `false` when
     /// it has a charge after all, or is another try's of the same form, with another reference.
     ///
     /// # Errors
@@ -184,7 +185,7 @@ impl Checkouts {
         self.write_closed(closed, key, order).await
     }
 
-    /// Closes the record of a checkout that the bank knows no charge of, as [`Checkouts::close`]. `false` also when
+    /// Closes the record of a checkout for which the bank knows no charge, as [`Checkouts::close`]. `false` also when
     /// somebody has named a charge for it since `record` was read.
     ///
     /// # Errors
@@ -211,8 +212,8 @@ impl Checkouts {
             .await
     }
 
-    /// Writes the record's item together with the first of the others whose condition holds, or alone. It does not depend
-    /// on what is shown: a row that cannot be written now is judged by its record.
+    /// Writes the record's item together with the first of the others whose condition holds, or alone. The record does
+    /// not depend on the row: a row that cannot be written now is judged by its record.
     async fn write_with_one_of(
         &self,
         operation: &'static str,

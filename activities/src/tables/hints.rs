@@ -1,5 +1,5 @@
-//! A charge that no record has stored may be the one of a checkout whose answer was lost, or is still on its way. Whoever
-//! names it there only gives a hint: reconciliation asks the bank for that id.
+//! A charge that no record has stored may belong to a checkout whose answer was lost or is still on its way. Its id is
+//! only a hint: reconciliation asks the bank about it.
 
 use super::TableError;
 use super::checkouts::Checkouts;
@@ -8,7 +8,7 @@ use crate::clock;
 use crate::domain::ids::{ChargeId, OrderId};
 use crate::domain::payment::Purpose;
 
-/// For how many seconds the order's row alone says that a charge's record is being written. After that it has none.
+/// How long the order's row alone proves that a charge's record is being written, in seconds. After that there is none.
 const RECORD_FOLLOWS_WITHIN: i64 = 5 * 60;
 
 /// What is known here of a charge that a notification names and the index does not know.

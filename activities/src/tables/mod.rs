@@ -66,8 +66,8 @@ impl TableError {
         matches!(self, Self::Unavailable { code, .. } if code.starts_with("TransactionConflict"))
     }
 
-    /// Logs what kept an answer from a shopper or the bank, under a name that the metrics count. Whether it is definite: what
-    /// cannot be read will be the same tomorrow, and an alarm tells the shop.
+    /// Logs why a shopper or the bank gets no answer, under a name that the metrics count. Returns whether the cause is
+    /// definite: what cannot be read now cannot be read tomorrow either, and an alarm tells the shop.
     pub(crate) fn log_is_definite(&self) -> bool {
         let reason = self.to_string();
         match self {

@@ -81,8 +81,8 @@ pub async fn transact(
     )))
 }
 
-/// [`transact`]; and if only items after the first `needed` stood in the way, once more without those. They show
-/// something of another payment then, and shall go on to.
+/// [`transact`]. Where only items after the first `needed` are refused, it writes once more without them: they show
+/// another payment then, and stay as they are.
 ///
 /// # Errors
 /// [`NotWritten`].

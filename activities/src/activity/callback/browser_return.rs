@@ -63,7 +63,8 @@ pub(super) async fn answer(parts: &Parts, request: &Request) -> Result<Response,
     Ok(see_other(&location))
 }
 
-/// Whether a browser only looks ahead: nobody has come back then. It drops the refusal, and asks again when somebody does.
+/// Whether the browser only prefetches the address: no shopper has come back yet. It drops the refusal, and asks again
+/// when the shopper opens the page.
 fn is_prefetch(request: &Request) -> bool {
     request
         .headers
@@ -94,8 +95,8 @@ async fn find_by_token(
 enum Turn {
     /// Nothing is left to do, or reconciliation does it.
     Nothing,
-    /// Checkout died before it stored the charge, and a return's word for which charge it was is not enough: it is kept, and
-    /// reconciliation asks the bank for it.
+    /// Checkout died before it stored the charge. The id that the return names proves nothing: it is kept, and
+    /// reconciliation asks the bank about it.
     Hint,
     /// Start the first attempt: only one execution can have its name.
     First,
@@ -142,7 +143,7 @@ async fn start_by_return(
             return Ok(());
         }
         Ok(Here::Elsewhere(_) | Here::Stands(_, Started::Already)) => return Ok(()),
-        // Nobody else comes back to a record that is not copied: the execution tries that for longer.
+        // Nobody else comes back to a record that is not copied. The execution tries to copy it for longer.
         Err(error) => {
             tracing::error!(reason = %error, "the record of another system could not be copied now");
             let input = message.input(None);
@@ -181,7 +182,7 @@ async fn start_by_return(
         let first = record.attempt == 0 && read.attempt == 0;
         let others = read.attempt == record.attempt && read.return_starts != record.return_starts;
         if first || others {
-            // Another call has started it, or is about to. What becomes of it, reconciliation sees to.
+            // Another call has started it, or is about to. Reconciliation looks at the result.
             return Ok(());
         }
         record = read;
@@ -189,8 +190,8 @@ async fn start_by_return(
     Ok(())
 }
 
-/// What the thank-you page shows as the amount. An old record may lack it; its order has it. Only shown: where it cannot be
-/// told, the page shows nothing paid, and the browser goes on.
+/// The amount on the thank-you page. An old record may lack it; then its order has it. It is only shown: where it
+/// cannot be read, the page shows zero, and the browser goes on.
 async fn amount(parts: &Parts, found: &Found) -> Satang {
     let foreign = match found {
         Found::Own(record) => return record.amount,

@@ -1,12 +1,12 @@
-//! `/callback` and `POST /notify`: somebody says that a charge was decided. All that either may do is start the saga
-//! for a charge that we know; the saga asks the bank.
+//! `/callback` and `POST /notify`: somebody reports that a charge was decided. Either may only start the saga, and only
+//! for a charge that we know. The saga asks the bank.
 //!
-//! The browser's return is unsigned, and anybody can post it. So returns start few executions of a charge: the first attempt,
-//! whose name can be used once only, and two more in any ten minutes. A return beyond that has the bank asked right here, at
-//! most once in ten seconds, and starts one only if the bank has decided.
+//! The browser's return is not signed, and anybody can post it. So returns start few executions of a charge: the first
+//! attempt, whose name can be used once only, and two more in any ten minutes. A further return asks the bank at once,
+//! at most every ten seconds, and starts an execution only if the bank has decided.
 //!
-//! The bank's notification is signed. An authorisation is in the record, and the record open and due, before it is answered
-//! 200: whatever fails afterwards, reconciliation goes on.
+//! The bank's notification is signed. Before it is answered 200, an authorisation is in the record, and the record is
+//! open and due: whatever fails afterwards, reconciliation goes on.
 
 mod browser_return;
 mod notification;

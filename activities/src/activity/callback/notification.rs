@@ -125,9 +125,10 @@ async fn take(
     })
 }
 
-/// The bank has signed that the charge is authorised. That is in the record first, and the record open and due: whoever decides
-/// the payment, this very execution too, must not close it as declined any more. From then on nothing can be lost, so that a
-/// start that fails is reconciliation's. What others change at the same moment is read and written again.
+/// The bank has signed that the charge is authorised. First the record says so, and is open and due: from then on
+/// nobody may close it as declined, not even the execution that is started here. Nothing can be lost any more, so a
+/// failed start is left to reconciliation. Where others change the record at the same moment, it is read and written
+/// again.
 async fn start_authorised(
     parts: &Parts,
     message: &Message<'_>,
@@ -168,7 +169,7 @@ async fn start_authorised(
     Err(NotStarted::record_changed())
 }
 
-/// What is in the record needs nobody's answer: an execution that cannot be started now is reconciliation's.
+/// The record says all that is needed: an execution that cannot be started now is left to reconciliation.
 fn left_if_not(started: Result<Started, NotStarted>) {
     if let Err(error) = started {
         tracing::error!(reason = %error, "the execution could not be started: reconciliation does");

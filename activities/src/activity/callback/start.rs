@@ -16,7 +16,7 @@ use crate::tables::sources::{Foreign, Found, TakeOverError};
 /// Within which time the bank must say whether it has decided, while a browser waits.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 
-/// What came in, as the execution is told.
+/// What came in, for the input of the execution.
 pub(super) struct Message<'a> {
     pub(super) source: Source,
     pub(super) charge_id: &'a ChargeId,
@@ -40,7 +40,7 @@ impl Message<'_> {
 pub(super) enum Here<'a> {
     /// Its record: our own, or the copy of a foreign one.
     Open(Box<Record>),
-    /// Nothing: another stack works on it, or has done with it.
+    /// Nothing: another stack works on it, or is done with it.
     Elsewhere(&'a Foreign),
     /// Nothing: the foreign record cannot be copied. An execution shows in the console what stands in the way.
     Stands(TakeOverError, Started),
@@ -75,8 +75,9 @@ pub(super) async fn open_here<'a>(
     })
 }
 
-/// For a return beyond those that are counted: has the bank asked, at most once in a few seconds per charge, and goes on if it
-/// has decided. Else, and where another return has asked a moment ago, the payment is looked at soon.
+/// For a return beyond those that are counted. It asks the bank, at most once in a few seconds per charge, and goes on
+/// if the bank has decided. Otherwise, and where another return has just asked, reconciliation looks at the payment
+/// soon.
 pub(super) async fn ask(
     parts: &Parts,
     message: &Message<'_>,
@@ -135,7 +136,7 @@ async fn ask_bank(bank: &Bank, record: &Record) -> Option<Word> {
     }
 }
 
-/// Starts the execution of the record's attempt, and sees to it that it is found should it fail.
+/// Starts the execution of the record's attempt, and sets the next look, so that a failed execution is found.
 pub(super) async fn start_attempt(
     parts: &Parts,
     message: &Message<'_>,
@@ -152,7 +153,7 @@ pub(super) async fn start_attempt(
     Ok(started)
 }
 
-/// Better started than not: LookupRecord sees to the next look, too.
+/// The start matters more than the look: LookupRecord sets the next look, too.
 fn left_if_late(looks: Result<bool, TableError>) -> bool {
     looks.unwrap_or_else(|error| {
         tracing::warn!(reason = %error, "the next look at the payment may stay late");

@@ -1,12 +1,14 @@
-//! `POST /cardpayment`, and `POST /cardtoken` as older pages call it: checks the order, charges the card, stores the record and sends the browser to 3-D Secure.
+//! `POST /cardpayment`, and `POST /cardtoken` as older pages call it: checks the order, stores the record, charges the
+//! card and sends the browser to 3-D Secure.
 //!
 //! A token charges once and the bank knows no idempotency key, so the record is the idempotency key: it is stored under
-//! the token before the bank is called, and whoever finds it there never calls the bank's charge again. With it stands, in the
-//! order's row of check-status, that the bank is being asked: until the answer is stored no other card is charged for the order.
+//! the token before the bank is called, and whoever finds it there never charges again. Together with it, the order's
+//! row of check-status says that the bank is being asked: until the answer is stored, no other card is charged for the
+//! order.
 //!
-//! Where the answer is lost, three things are told apart. The bank refused, or surely did not take the charge: the record is
-//! closed, and another card may follow at once. Else nobody knows, and the payment is being checked: [`crate::activity::reconcile`]
-//! goes on.
+//! Where no charge comes back, three cases are told apart. The bank refused, or surely did not take the charge: the
+//! record is closed, and another card may follow at once. Or the answer is lost and nobody knows: the payment is being
+//! checked, and [`crate::activity::reconcile`] goes on.
 
 mod redirect_page;
 mod refusals;
@@ -40,8 +42,8 @@ use refusals::{
     not_payable, order_unreadable, refused, unavailable,
 };
 
-/// Within which time of a request another card's first answer is waited for, before this one is turned away. Behind it come the
-/// charge and the inquiry, or a repeat's wait and the inquiry, within the API's 30 seconds.
+/// How long a request waits for the bank's first answer to another card, before this card is turned away. The charge
+/// and the inquiry follow, or a repeat's wait and the inquiry, within the API's 30 seconds.
 const OTHERS_ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// How long a repeat of a form waits for the first one's answer from the bank, before it asks the bank itself. Longer
 /// than a charge takes, short enough to leave room for the inquiry within the API's 30 seconds.
@@ -204,8 +206,8 @@ async fn charge(
     Err(refusal)
 }
 
-/// Ends a checkout of which only the answer to storing it may be lost, so that it keeps nobody away: the bank was not asked. If
-/// that fails, too, a record that was stored stays open for reconciliation.
+/// Ends a checkout whose record may be stored, though the answer to storing it was lost. The bank was not asked, so it
+/// must keep no other card away. If this fails, too, a record that was stored stays open for reconciliation.
 async fn take_back(parts: &Parts, form: &CheckoutForm, reference: &ReferenceOrder) {
     let key = form.token.record_key();
     let closed = parts

@@ -22,8 +22,8 @@ const SHOP_IS_TOLD_AFTER: i64 = 3 * DAY;
 const SHOP_IS_AWAY: &str = "NotificationFailed";
 
 impl Run<'_> {
-    /// For a pending payment about which the bank has just answered: starts the execution of the record's attempt. Where there is
-    /// one already, goes on by what became of it.
+    /// For a pending payment about which the bank has just answered: starts the execution of the record's attempt.
+    /// Where there is one already, its result decides what is next.
     pub(super) async fn go_on(
         &self,
         record: &Record,
@@ -43,8 +43,8 @@ impl Run<'_> {
         }
     }
 
-    /// For a payment that the bank has decided and that is open all the same: goes on by what became of the execution of its
-    /// attempt. Before another one is started, the bank must answer: without it, each would end where it begins.
+    /// For a payment that the bank has decided and that is still open: the result of its attempt's execution decides
+    /// what is next. Before another one is started, the bank must answer: without it, each would end where it begins.
     pub(super) async fn go_on_decided(
         &self,
         record: &Record,
@@ -164,7 +164,7 @@ impl Run<'_> {
         let records = &self.parts.checkouts.records;
         let again_at = self.now + as_long_as_since(since, self.now);
         let counted = records.count_attempt(record, since, again_at).await;
-        // An index may be behind: only what is counted was so.
+        // An index may be behind: where nothing was counted, the record was another one than was read.
         let Some(attempt) = counted.map_err(text)? else {
             return Ok(Done::Later);
         };

@@ -38,7 +38,7 @@ impl Run<'_> {
             Err(reason) => return self.trouble(record, reason).await,
         };
         let livemode = key.livemode;
-        // Those that somebody has named first: inquiries by charge id work everywhere. One that cannot be asked stops no other.
+        // Named charges come first: inquiries by charge id work everywhere. One that fails stops no other.
         let mut named = record.came_back || record.hints_may_be_missing();
         let mut not_answered = None;
         for answer in join_all(record.hints.iter().map(|id| self.bank.inquire(id))).await {
@@ -186,10 +186,10 @@ enum Next {
     Person(String),
 }
 
-/// Decides about a checkout without a charge, `age` seconds after it, of which the bank has said nothing for `unanswered_for`
-/// seconds. `named`: somebody has named a charge for it that is
-/// not known to be another checkout's, so that there may be one whatever the bank says. Only where the bank answers inquiries by reference does its silence prove
-/// anything.
+/// Decides about a checkout without a charge, `age` seconds after it, when the bank has given no answer about it for
+/// `unanswered_for` seconds. `named`: somebody has named a charge for it that is not known to be another checkout's, so
+/// there may be one whatever the bank says. That the bank knows no charge proves something only where it answers
+/// inquiries by reference.
 fn without_charge(
     found: ByReference,
     named: bool,

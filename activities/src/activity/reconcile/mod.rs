@@ -1,10 +1,10 @@
-//! `reconcile`, every minute for each shard of the open index: comes back to every open payment that is due.
+//! `reconcile`, every minute for each shard of the open index: re-checks every open payment that is due.
 //!
-//! It decides nothing about money. It asks the bank what became of a charge that nobody called back for ([`pending`]), starts
-//! the execution where there is something to do, and the next one after an execution that failed for a technical reason
-//! ([`attempts`]); it finds the charge of a checkout that died before it could store one, and closes what the bank has never
-//! heard of, where the bank can be believed in that ([`dead_checkout`]). What only a person can end it says, and steps back
-//! from.
+//! It decides nothing about money. It asks the bank about charges that got no callback ([`pending`]). It starts the
+//! execution where there is something to do, and the next one after an execution that failed for a technical reason
+//! ([`attempts`]). It finds the charge of a checkout that died before it stored one, and closes checkouts that the bank
+//! has never heard of, where the bank can be believed in that ([`dead_checkout`]). It tells a person about what only a
+//! person can end, and waits for them.
 
 mod attempts;
 mod dead_checkout;
@@ -29,7 +29,7 @@ use crate::log;
 use crate::tables::checkouts::Checkouts;
 use crate::tables::records::{Noted, Record, Unreadable};
 
-/// How long one run goes on taking up records: the rest is due at the next.
+/// How long one run takes up records. The rest is due at the next run.
 const FOR_AT_MOST: Duration = Duration::from_secs(30);
 /// How long one record may take. Together with [`FOR_AT_MOST`] less than the function may run, and than the time between two
 /// runs of one shard.
@@ -144,8 +144,8 @@ struct Run<'a> {
     bank_answered: Cell<bool>,
 }
 
-/// Looks at every open record that is due, of one shard or of all. A record or a shard that something goes wrong with stops
-/// nothing: it is due again at the next run.
+/// Looks at every open record that is due, of one shard or of all. A record or a shard that fails stops nothing: it is
+/// due again at the next run.
 pub async fn reconcile(parts: &Parts, input: &Input) -> Report {
     let begun = Instant::now();
     let run = Run {
@@ -179,7 +179,8 @@ impl Run<'_> {
         key.await.as_ref().map_err(Clone::clone)
     }
 
-    /// Looks at what is due in a shard. What the bank has decided goes beside what it has not, and waits for none of it.
+    /// Looks at what is due in a shard. Payments that the bank has decided are looked at in parallel to the others, and
+    /// wait for none of them.
     async fn shard(&self, shard: u8) -> Report {
         let mut report = Report {
             shards: 1,
@@ -309,7 +310,7 @@ impl Run<'_> {
         Ok(Done::Stands)
     }
 
-    /// Tells a person of a payment that has stood for so many seconds.
+    /// Tells a person about a payment that has stood for so many seconds.
     fn tell(&self, kind: Kind, execution: Option<&str>, because: &str, stands_for: i64) {
         tracing::error!(
             error = "PaymentStands",

@@ -1,5 +1,5 @@
-//! A payment that the bank had not decided when it was looked at the last time: the bank is asked, and an execution is
-//! started only when there is something to do. An abandoned checkout costs inquiries, and no transitions.
+//! A payment that the bank had not decided at the last look. The bank is asked, and an execution is started only when
+//! there is something to do: an abandoned checkout costs inquiries, and no transitions.
 
 use super::super::inquire_charge::{MAY_BE_UNKNOWN_FOR, UNKNOWN_IS_TOLD_AFTER, log_unknown_charge};
 use super::{ABANDONED_AFTER, DAY, Done, HOUR, Kind, MINUTE, Run, age, text};

@@ -11,11 +11,11 @@ use crate::domain::checkout::CheckoutForm;
 use crate::domain::ids::{ChargeId, OwnerId, RecordKey, ReferenceOrder};
 use crate::domain::money::Satang;
 
-/// As what a checkout is closed whose charge the bank refused to create.
+/// `closedAs` of a checkout whose charge the bank refused to create.
 pub const REFUSED: &str = "refused";
-/// As what a checkout is closed whose charge surely never came to the bank: the same form may be sent again.
+/// `closedAs` of a checkout whose charge surely never came to the bank: the same form may be sent again.
 pub const NOT_CHARGED: &str = "not-charged";
-/// As what a checkout is closed of which the bank knows no charge.
+/// `closedAs` of a checkout for which the bank knows no charge.
 const NEVER_CHARGED: &str = "never-charged";
 
 impl Record {
@@ -28,8 +28,8 @@ impl Record {
 }
 
 impl Records {
-    /// For a transaction: the record of a new payment. Holds unless one of this token stands; one whose charge surely never
-    /// came to the bank makes room for the same form.
+    /// For a transaction: the record of a new payment. Holds unless there is one for this token. One whose charge
+    /// surely never came to the bank makes room for the same form.
     #[must_use]
     pub fn created(
         &self,

@@ -18,9 +18,9 @@ impl Record {
 }
 
 impl Records {
-    /// Before an execution of an open record is started: the next look is in five minutes at most, so that an execution that
-    /// fails is found. Writes only where a later one stands, since whoever calls this may start nothing: no look is put off.
-    /// Whether it wrote.
+    /// Before an execution of an open record is started: the next look is in five minutes at most, so that an execution
+    /// that fails is found. Writes only where a later one stands, since whoever calls this may start nothing: no look
+    /// is put off. Returns whether it wrote.
     ///
     /// # Errors
     /// [`TableError`].

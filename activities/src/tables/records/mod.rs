@@ -54,7 +54,7 @@ pub use resolution::Resolution;
 use returns::return_starts;
 
 const CHARGE_INDEX: &str = "chargeId_index";
-/// As what a payment is closed that the bank would not decide.
+/// `closedAs` of a payment that the bank did not decide in time.
 const ABANDONED: &str = "abandoned";
 
 /// A payment's record, read.

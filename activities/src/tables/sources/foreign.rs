@@ -12,7 +12,7 @@ use crate::domain::ids::{CardToken, ChargeId, OrderId, OwnerId, RecordKey};
 use crate::domain::money::Satang;
 use crate::domain::payment::Origin;
 
-/// What a copy says only of what was done with the copy itself.
+/// What was done with a record. A copy begins without it.
 const DONE_HERE: &[&str] = &[
     "handledBy",
     "decidedAt",
@@ -31,8 +31,8 @@ const DONE_HERE: &[&str] = &[
     "returnStarts",
     "returnAskedAt",
 ];
-/// What the former system's records do not have. An attribute of such a name means something else there: read as ours, it
-/// could hide the payment.
+/// What the former system's records do not have. Such a name means something else there: read as ours, it could hide
+/// the payment.
 const OLD_HAVE_NONE: &[&str] = &[
     "redirectUrl",
     "referenceOrder",
@@ -122,13 +122,14 @@ impl Foreign {
         })
     }
 
-    /// Whether the system that made it has done with it.
+    /// Whether the system that made it is done with it.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.done
     }
 
-    /// Whether the system that made it has written down that the bank authorised the charge: it goes on with that, or has.
+    /// Whether the system that made it has recorded that the bank authorised the charge. It goes on with that, or has
+    /// done so.
     #[must_use]
     pub fn knows_authorisation(&self) -> bool {
         if self.old_layout {

@@ -1,10 +1,10 @@
 //! Finds a payment's record wherever it was made: in this branch's table, in the layout of the former system, or in
-//! master's table. What is not ours in our layout is copied under our layout's key, before an execution of it is started, so
-//! that it stands in the index of open records; the rest of the saga only ever sees the copy.
+//! master's table. A record of another system is copied under our layout's key before an execution of it starts, so
+//! that it is in the index of open records. The rest of the saga only ever sees the copy.
 //!
-//! What a branch writes of master's records is the claim (`handledBy`) and the outcome, nothing else, and both at once: only
-//! when this branch's own key at the bank has shown that the charge is what the record says. A claim any earlier would let
-//! a stranger's callback to some branch take a payment away from master.
+//! In master's records a branch writes the claim (`handledBy`) and the outcome, nothing else, and both at once. It does
+//! so only when its own key at the bank has shown that the charge is what the record says. An earlier claim would let a
+//! stranger's callback to some branch take a payment away from master.
 
 mod foreign;
 
@@ -58,7 +58,7 @@ impl Found {
     }
 }
 
-/// Whose charge stands where the copy of a foreign record would.
+/// What stands under the key of a foreign record's copy.
 enum Standing {
     Free,
     SameCharge(Box<Record>),
@@ -80,8 +80,7 @@ pub enum TakeOverError {
 }
 
 impl TakeOverError {
-    /// The name of what will be the same tomorrow, for a person to look at; `None` of what another stack or another try
-    /// sees to.
+    /// The name of an error that only a person can end; `None` where another stack or another try ends it.
     #[must_use]
     pub fn needs_person(&self) -> Option<&'static str> {
         match self {
@@ -91,8 +90,8 @@ impl TakeOverError {
         }
     }
 
-    /// Tells a person of a payment that stands because its record cannot be copied: reconciliation has none to tell of.
-    /// `execution` is the one that shows it in the console, where it is not this very one.
+    /// Tells a person about a payment that stands because its record cannot be copied: reconciliation has no record of
+    /// it, and cannot tell. `execution` is the one that shows the error in the console, where it is not this one.
     pub(crate) fn log_if_it_stands(&self, execution: Option<&str>) {
         let Some(because) = self.needs_person() else {
             return;

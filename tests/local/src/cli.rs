@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn the_readme_says_what_each_part_of_the_tests_does() {
-        let readme = crate::workspace::root().join("README.md");
+        let readme = payment3_harness::workspace::root().join("README.md");
         let readme = std::fs::read_to_string(readme).expect("README.md");
         let rows = readme.lines().filter_map(|line| {
             let (name, _) = line.strip_prefix("| `")?.split_once("` | ")?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use payment3_local::workspace;
+use payment3_harness::workspace;
 use regex_lite::Regex;
 
 /// How many characters a line of prose may have. Rows of tables and commands may be longer.

@@ -203,7 +203,8 @@ describe("every page", () => {
             assert.deepEqual(await violations(page), [], colorScheme);
             looks += 1;
           }
-          assert.equal(colours.size, 2, "the page has the same colours in the dark");
+          // The API's own page is plain.
+          assert.equal(colours.size, name === "refused" ? 1 : 2, "colours of the text in the light and in the dark");
           // The colours change no width.
           await fits(page);
         }, { viewport, colorScheme: "light", reducedMotion: "reduce" }));

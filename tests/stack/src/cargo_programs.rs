@@ -55,11 +55,13 @@ impl CargoProgram {
         let build = home.join("build");
         progress::step(name, async {
             Tool::cargo()
-                // Unoptimised, it is there in a third of the time, and still does its work in seconds.
+                // Unoptimised and without debug information, it is there in a third of the time, and still does its work in
+                // seconds.
                 .args(["install", "--locked", "--debug", "--no-default-features"])
                 .args([&format!("{name}@{version}"), "--force", "--root"])
                 .args([&home])
                 .env("CARGO_TARGET_DIR", &build)
+                .env("CARGO_PROFILE_DEV_DEBUG", "false")
                 .logged(&logs.join(format!("{name}.log")))
                 .await?;
             fs::remove_dir_all(&build)

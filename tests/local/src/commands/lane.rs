@@ -29,11 +29,12 @@ pub(super) struct Running {
 }
 
 impl Lane {
-    /// Starts it, with more arguments for its command.
-    pub(super) fn start(self, arguments: &[String]) -> Running {
+    /// Starts it: another process of `program`, which is this one, with more arguments. (`cargo local` would wait for every
+    /// compilation that is going on.)
+    pub(super) fn start(self, program: &Path, arguments: &[String]) -> Running {
         // Of an earlier run.
         let _ = std::fs::remove_file(self.verdicts());
-        let mut command = Tool::cargo().args(["local", "test"]);
+        let mut command = Tool::new(program).args(["test"]);
         command = command.args(self.parts.iter().copied().map(name));
         command = command
             .args(["--verdicts".as_ref(), self.verdicts().as_os_str()])
@@ -101,4 +102,64 @@ fn read(file: &Path) -> Result<Vec<Verdict>> {
         .with_context(|| format!("cannot read {}", workspace::shown(file)))?;
     serde_json::from_str(&text)
         .with_context(|| format!("{} is not as expected", workspace::shown(file)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Runs a lane with a shell script in place of this program. `$file` is where it must write its verdicts.
+    async fn end_of(script: &str, lane: Lane) -> Result<Vec<Verdict>> {
+        let name = format!("payment3-lane-{}", crate::random::digits(12));
+        let program = std::env::temp_dir().join(name);
+        let text = format!(
+            "#!/bin/sh\nwhile [ \"$1\" != --verdicts ]; do shift; done\nfile=$2\n{script}\n"
+        );
+        // By another process: while this one has a file open for writing, a child that another test starts has it, too, and
+        // nobody can run it.
+        let write = "printf '%s' \"$1\" > \"$2\" && chmod 700 \"$2\"";
+        let written = Command::new("sh")
+            .args(["-c", write, "sh", &text])
+            .arg(&program)
+            .status();
+        assert!(written.expect("a shell").success());
+        let ended = lane.start(&program, &[]).end().await;
+        let _ = std::fs::remove_file(program);
+        ended
+    }
+
+    fn lane(parts: &'static [Part]) -> Lane {
+        Lane {
+            parts,
+            shown: false,
+            gently: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lane_tells_what_its_process_wrote_also_when_a_part_failed() {
+        let verdict = Verdict {
+            part: Part::Format,
+            passed: false,
+            took: Duration::from_secs(2),
+            processor: Duration::from_secs(1),
+        };
+        let text = serde_json::to_string(&[verdict]).expect("JSON");
+        let script = format!("echo '{text}' > \"$file\"; exit 1");
+        let told = end_of(&script, lane(&[Part::Format])).await;
+        assert_eq!(told.expect("verdicts"), [verdict]);
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_breaks_off_tells_nothing_of_an_earlier_run() {
+        let wrote = end_of("echo '[]' > \"$file\"", lane(&[Part::Asl])).await;
+        assert_eq!(wrote.expect("verdicts"), []);
+        let error = end_of("exit 3", lane(&[Part::Asl]))
+            .await
+            .expect_err("it broke off");
+        assert!(format!("{error:#}").contains("asl"), "{error:#}");
+    }
 }

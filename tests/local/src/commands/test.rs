@@ -27,8 +27,10 @@ use crate::commands::verdicts::Verdicts;
 use crate::{browser, cargo_deny, cfn_lint, clients, processor, schemathesis};
 use payment3_stack::lock::Lock;
 
-/// The branch of the environment that the tests have for themselves.
-const BRANCH: &str = "e2e";
+/// The environment of the end-to-end tests.
+const E2E: &str = "e2e";
+/// Another one, for those that can run beside them.
+const HOSTILE: &str = "hostile";
 /// Every lint is an error.
 const CLIPPY: [&str; 7] = [
     "clippy",
@@ -48,32 +50,30 @@ const FROM_THE_START: Lane = Lane {
     gently: true,
 };
 /// What runs side by side when everything is compiled. Each lane has environments of its own, and mostly waits.
-const LANES: [Lane; 3] = [
+const LANES: [Lane; 4] = [
     Lane {
         parts: &[
             Part::E2e,
             Part::DialectsShort,
-            Part::Hostile,
-            Part::Races,
             Part::Api,
             Part::Clients,
+            Part::Counts,
         ],
         shown: true,
         gently: false,
     },
     Lane {
-        parts: &[Part::Runbook, Part::Outage],
+        parts: &[Part::Runbook],
         shown: false,
         gently: false,
     },
     Lane {
-        parts: &[
-            Part::Cdk,
-            Part::Counts,
-            Part::FaultsShort,
-            Part::Browser,
-            Part::Model,
-        ],
+        parts: &[Part::Hostile, Part::Races, Part::Outage],
+        shown: false,
+        gently: false,
+    },
+    Lane {
+        parts: &[Part::Cdk, Part::Browser, Part::FaultsShort, Part::Model],
         shown: false,
         gently: true,
     },
@@ -98,7 +98,7 @@ const DIALECTS: [&str; 2] = ["dialects::", "--nocapture"];
 /// Tells it which cells to try.
 const DIALECTS_VARIABLE: &str = "PAYMENT3_DIALECTS";
 /// The list of forgeries, printed.
-const HOSTILE: [&str; 2] = ["hostile::", "--nocapture"];
+const FORGERIES: [&str; 2] = ["hostile::", "--nocapture"];
 /// The table of races, printed.
 const RACES: [&str; 2] = ["races::", "--nocapture"];
 /// Tells the races how many rounds to run.
@@ -149,25 +149,34 @@ async fn one_after_the_other(
     verdicts: &mut Verdicts,
     interrupt: &mut Interrupt,
 ) {
-    let mut shared = Shared::default();
+    let mut shared = Environments::default();
     verdicts
         .run(parts, async |part| {
             println!("\n== {} ==", name(part));
             run_part(part, arguments, &mut shared, interrupt).await
         })
         .await;
-    verdicts.besides(shared.stop().await);
+    verdicts.besides(shared.e2e.stop().await);
+    verdicts.besides(shared.hostile.stop().await);
 }
 
 async fn everything(arguments: &Test, verdicts: &mut Verdicts, interrupt: &mut Interrupt) {
-    let early = FROM_THE_START.start(&[]);
+    // Asked now: a compilation may put another file in its place.
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => {
+            let error = anyhow::Error::new(error).context("this program's path is not known");
+            return verdicts.besides(Err(error));
+        }
+    };
+    let early = FROM_THE_START.start(&program, &[]);
     one_after_the_other(&FIRST, arguments, verdicts, interrupt).await;
     if verdicts.interrupted() {
         return;
     }
     let rounds = arguments.rounds.unwrap_or(FEW_ROUNDS);
     let arguments = ["--rounds".to_owned(), rounds.to_string()];
-    let lanes = LANES.map(|lane| lane.start(&arguments));
+    let lanes = LANES.map(|lane| lane.start(&program, &arguments));
     for lane in lanes.into_iter().chain([early]) {
         verdicts.add(interrupt.or(lane.end()).await);
         if verdicts.interrupted() {
@@ -200,7 +209,7 @@ pub(super) fn name(part: Part) -> String {
 async fn run_part(
     part: Part,
     arguments: &Test,
-    shared: &mut Shared,
+    shared: &mut Environments,
     interrupt: &mut Interrupt,
 ) -> Result<()> {
     match part {
@@ -215,9 +224,14 @@ async fn run_part(
         Part::Model => interrupt.or(model()).await,
         Part::Deps => interrupt.or(deps()).await,
         Part::Cdk => interrupt.or(cdk()).await,
-        Part::E2e => shared.run(interrupt, |running| e2e(&OTHERS, running)).await,
-        Part::Api => shared.run(interrupt, api).await,
-        Part::Clients => shared.run(interrupt, real_clients).await,
+        Part::E2e => {
+            shared
+                .e2e
+                .run(interrupt, |running| e2e(&OTHERS, running))
+                .await
+        }
+        Part::Api => shared.e2e.run(interrupt, api).await,
+        Part::Clients => shared.e2e.run(interrupt, real_clients).await,
         Part::FaultsShort => faults(chosen(Selection::short(), arguments), interrupt).await,
         Part::Faults => faults(chosen(Selection::everything(), arguments), interrupt).await,
         Part::Mutants => mutants(interrupt).await,
@@ -228,11 +242,13 @@ async fn run_part(
         Part::Sizes => interrupt.or(bench::part(Some(BenchPart::Sizes))).await,
         Part::Flows => {
             shared
+                .e2e
                 .run(interrupt, |running| e2e(&["flows::"], running))
                 .await
         }
         Part::DialectsShort => {
             shared
+                .e2e
                 .run(interrupt, |running| e2e(&DIALECTS, running))
                 .await
         }
@@ -242,6 +258,7 @@ async fn run_part(
                 named => names_of(named),
             };
             shared
+                .e2e
                 .run(interrupt, |running| dialects(which, running))
                 .await
         }
@@ -249,12 +266,14 @@ async fn run_part(
             let rounds = arguments.rounds.unwrap_or(MANY_ROUNDS);
             let race = arguments.race.clone().unwrap_or_default();
             shared
+                .hostile
                 .run(interrupt, |running| races(rounds, race, running))
                 .await
         }
         Part::Hostile => {
             shared
-                .run(interrupt, |running| e2e(&HOSTILE, running))
+                .hostile
+                .run(interrupt, |running| e2e(&FORGERIES, running))
                 .await
         }
     }
@@ -310,7 +329,7 @@ async fn templates() -> Result<()> {
         shop: "http://127.0.0.1:4601".into(),
     };
     let functions = workspace::functions_dir();
-    let here = deploy::context(BRANCH, &endpoints, &endpoints.shop, &functions);
+    let here = deploy::context(E2E, &endpoints, &endpoints.shop, &functions);
     // The roles of the pipelines, which a person deploys once.
     let roles = workspace::root().join(".github/aws-roles.yaml");
     progress::every([
@@ -321,7 +340,7 @@ async fn templates() -> Result<()> {
 }
 
 async fn template(name: &str, context: &[(&str, String)]) -> Result<()> {
-    let output = directory().join(format!("cdk-{name}.out"));
+    let output = directory("cdk").join(format!("{name}.out"));
     synthesise(&output, context).await?;
     cfn_lint::run(&output.join("*.template.json")).await
 }
@@ -414,7 +433,7 @@ async fn api(running: Running) -> Result<()> {
     let contract = running.tests("contract", &[]).shown().await;
     let unthought_of = async {
         schemathesis::install(&logs()).await?;
-        schemathesis::run(&running.outputs, &directory().join("api")).await
+        schemathesis::run(&running.outputs, &directory(E2E).join("api")).await
     };
     progress::every([contract, unthought_of.await])
 }
@@ -438,12 +457,7 @@ async fn runbook(interrupt: &mut Interrupt) -> Result<()> {
         "document::",
     ];
     interrupt.or(cargo(&page)).await?;
-    let options = Options {
-        directory: workspace::local_dir().join("test-runbook"),
-        branch: "runbook".to_owned(),
-        ..options()
-    };
-    let mut own = Shared(Some(Environment::start(options, interrupt).await?));
+    let mut own = Shared::new("runbook");
     let tests = |running: Running| async move {
         running
             .tests("runbook", &["--test-threads", "1"])
@@ -533,11 +547,11 @@ async fn mutant_in_dialects(mutant: &DialectMutant, interrupt: &mut Interrupt) -
     let built = functions::build_copy(&copy, &target, &functions, &logs);
     interrupt.or(built).await?;
     let options = Options {
-        directory: workspace::local_dir().join("test-mutants"),
         functions,
-        ..options()
+        ..options("broken")
     };
-    let mut own = Shared(Some(Environment::start(options, interrupt).await?));
+    let mut own = Shared::new("mutants");
+    own.running = Some(Environment::start(options, interrupt).await?);
     let log = logs.join("mutants-dialects.log");
     let tests = |running: Running| {
         let log = log.clone();
@@ -565,10 +579,8 @@ async fn mutant_in_dialects(mutant: &DialectMutant, interrupt: &mut Interrupt) -
 async fn browser(screenshots: bool, interrupt: &mut Interrupt) -> Result<()> {
     let chromium = prerequisites::chromium()?;
     let options = Options {
-        directory: workspace::local_dir().join("test-browser"),
-        branch: "browser".to_owned(),
         notifications: Notifications::Automatic,
-        ..options()
+        ..options("browser")
     };
     let mut environment = Environment::start(options, interrupt).await?;
     let outputs_file = environment.outputs_file().clone();
@@ -587,11 +599,9 @@ async fn browser(screenshots: bool, interrupt: &mut Interrupt) -> Result<()> {
 /// state.
 async fn outage(interrupt: &mut Interrupt) -> Result<()> {
     let options = Options {
-        directory: workspace::local_dir().join("test-outage"),
-        branch: "outage".to_owned(),
         state: State::Renewed,
         between: Between::FaultProxy,
-        ..options()
+        ..options("outage")
     };
     let environment = Environment::start(options, interrupt).await?;
     let environment = interrupt.or(outage::run(environment)).await?;
@@ -601,11 +611,9 @@ async fn outage(interrupt: &mut Interrupt) -> Result<()> {
 /// Runs the matrix in an environment of its own, with the fault proxy in it.
 async fn matrix(run: Run, functions: PathBuf, interrupt: &mut Interrupt) -> Result<Report> {
     let options = Options {
-        directory: workspace::local_dir().join("test-faults"),
-        branch: "faults".to_owned(),
         between: Between::FaultProxy,
         functions,
-        ..options()
+        ..options("faults")
     };
     let mut environment = Environment::start(options, interrupt).await?;
     let outputs = environment.outputs().clone();
@@ -643,20 +651,44 @@ impl Running {
     }
 }
 
+/// The environments that several parts have in common.
+struct Environments {
+    e2e: Shared,
+    hostile: Shared,
+}
+
+impl Default for Environments {
+    fn default() -> Self {
+        Self {
+            e2e: Shared::new(E2E),
+            hostile: Shared::new(HOSTILE),
+        }
+    }
+}
+
 /// The environment of the parts that need one: the first of them starts it, and it is stopped in the end, or when a part fails in it.
-#[derive(Default)]
-struct Shared(Option<Environment>);
+struct Shared {
+    name: &'static str,
+    running: Option<Environment>,
+}
 
 impl Shared {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            running: None,
+        }
+    }
+
     /// Runs a part in the environment, as long as that stands.
     async fn run<T, W: Future<Output = Result<T>>>(
         &mut self,
         interrupt: &mut Interrupt,
         part: impl FnOnce(Running) -> W,
     ) -> Result<T> {
-        let environment = match &mut self.0 {
+        let environment = match &mut self.running {
             Some(environment) => environment,
-            none => none.insert(Environment::start(options(), interrupt).await?),
+            none => none.insert(Environment::start(options(self.name), interrupt).await?),
         };
         let work = part(Running {
             outputs: environment.outputs().clone(),
@@ -669,7 +701,7 @@ impl Shared {
             error = environment.broken() => Err(error),
         };
         if result.is_err()
-            && let Some(environment) = self.0.take()
+            && let Some(environment) = self.running.take()
         {
             // What failed may have left something behind or have broken it. The next part starts another one. The first error is
             // the one to tell.
@@ -679,19 +711,20 @@ impl Shared {
     }
 
     async fn stop(self) -> Result<()> {
-        match self.0 {
+        match self.running {
             Some(environment) => progress::step("Stopping", environment.stop()).await,
             None => Ok(()),
         }
     }
 }
 
-fn options() -> Options {
-    Options::for_tests("cargo local test", directory(), BRANCH)
+/// An environment for tests by its name, which is its branch, too.
+fn options(name: &str) -> Options {
+    Options::for_tests("cargo local test", directory(name), name)
 }
 
-fn directory() -> PathBuf {
-    workspace::local_dir().join("test-e2e")
+fn directory(name: &str) -> PathBuf {
+    workspace::local_dir().join(format!("test-{name}"))
 }
 
 fn logs() -> PathBuf {

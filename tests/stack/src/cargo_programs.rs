@@ -47,7 +47,8 @@ impl CargoProgram {
         let home = self.home();
         let stamp_file = home.join("installed");
         let fingerprint = Fingerprint::default().with(name, version).finish();
-        let _shared = Lock::wait(&workspace::local_dir()).await?;
+        // Not that of all installations: nothing else needs to wait for minutes of compiling.
+        let _lock = Lock::wait(&home).await?;
         if fingerprint::is_current(&stamp_file, &fingerprint) {
             progress::skipped(name, "up to date");
             return Ok(());

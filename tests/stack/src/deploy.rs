@@ -15,6 +15,7 @@ use payment3_harness::workspace;
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::Fingerprint;
+use crate::lock::Lock;
 use crate::process::Tool;
 use crate::{node, progress};
 
@@ -126,11 +127,13 @@ pub async fn deploy(aws: &Aws, settings: &Settings) -> Result<Deployment> {
         .args(["--outputs-file"])
         .args([&outputs_file])
         .args(context_arguments(&settings.context));
+    let packing = Packing::begin(settings).await?;
     progress::step(
         "Deployment",
         command.logged(&settings.logs.join("deploy.log")),
     )
     .await?;
+    packing.end()?;
     let (stack, outputs) = read_outputs(&outputs_file)?;
     let deployment = Deployment {
         fingerprint,
@@ -212,6 +215,52 @@ fn cdk(settings: &Settings) -> Tool {
         .env("CDK_DISABLE_VERSION_CHECK", "1")
         .args(["--output"])
         .args([settings.directory.join("cdk.out")])
+}
+
+/// The functions as archives, which the CDK packs once for all environments: thirteen take a processor ten seconds. Whoever is
+/// the first to deploy them packs them, and all others wait for that.
+struct Packing {
+    done: PathBuf,
+    /// Held by the first.
+    _lock: Option<Lock>,
+}
+
+impl Packing {
+    async fn begin(settings: &Settings) -> Result<Self> {
+        let archives = workspace::local_dir().join("archives");
+        let lock = Lock::wait(&archives).await?;
+        share(&archives, &settings.directory.join("cdk.out"))?;
+        let functions = Fingerprint::default()
+            .with_tree_times(&settings.functions)?
+            .finish();
+        let done = archives.join(functions);
+        let first = !done.exists();
+        Ok(Self {
+            done,
+            _lock: first.then_some(lock),
+        })
+    }
+
+    fn end(self) -> Result<()> {
+        fs::write(&self.done, "")
+            .with_context(|| format!("cannot write {}", workspace::shown(&self.done)))
+    }
+}
+
+/// Has the CDK keep the archives that it packs for `output` in `archives`. It names them by their content.
+fn share(archives: &Path, output: &Path) -> Result<()> {
+    let cache = output.join(".cache");
+    if fs::read_link(&cache).is_ok_and(|target| target == archives) {
+        return Ok(());
+    }
+    let linked = || {
+        if cache.symlink_metadata().is_ok() {
+            fs::remove_dir_all(&cache)?;
+        }
+        fs::create_dir_all(output)?;
+        std::os::unix::fs::symlink(archives, &cache)
+    };
+    linked().with_context(|| format!("cannot write {}", workspace::shown(&cache)))
 }
 
 fn fingerprint(settings: &Settings) -> Result<String> {
@@ -307,5 +356,24 @@ mod tests {
         assert_eq!(deployment.branch(), "main");
         assert_eq!(deployment.output("ApiId").expect("there"), "abc");
         assert!(deployment.output("ApiUrl").is_err());
+    }
+
+    #[test]
+    fn archives_are_shared_also_by_what_had_its_own() {
+        let home = std::env::temp_dir().join(format!("payment3-archives-{}", std::process::id()));
+        let (archives, output) = (home.join("archives"), home.join("cdk.out"));
+        fs::create_dir_all(&archives).expect("temporary directory");
+        let cache = output.join(".cache");
+        fs::create_dir_all(cache.join("old")).expect("temporary directory");
+        for before in ["its own", "the link", "a link to nothing"] {
+            if before == "a link to nothing" {
+                fs::remove_file(&cache).expect("it is a link");
+                std::os::unix::fs::symlink(home.join("nothing"), &cache).expect("a link");
+            }
+            share(&archives, &output).expect(before);
+            fs::write(cache.join(before), "").expect("an archive");
+            assert!(archives.join(before).exists());
+        }
+        let _ = fs::remove_dir_all(home);
     }
 }

@@ -113,7 +113,7 @@ mod tests {
 
     /// Runs a lane with a shell script in place of this program. `$file` is where it must write its verdicts.
     async fn end_of(script: &str, lane: Lane) -> Result<Vec<Verdict>> {
-        let name = format!("payment3-lane-{}", crate::random::digits(12));
+        let name = format!("payment3-lane-{}", payment3_harness::random::digits(12));
         let program = std::env::temp_dir().join(name);
         let text = format!(
             "#!/bin/sh\nwhile [ \"$1\" != --verdicts ]; do shift; done\nfile=$2\n{script}\n"

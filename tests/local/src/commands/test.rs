@@ -45,7 +45,7 @@ const CLIPPY: [&str; 7] = [
 const FIRST: [Part; 3] = [Part::Format, Part::Clippy, Part::Unit];
 /// What runs beside that: it compiles nothing of ours, and mostly waits for the network.
 const FROM_THE_START: Lane = Lane {
-    parts: &[Part::Deps, Part::Asl],
+    parts: &[Part::Asl, Part::Deps],
     shown: false,
     gently: true,
 };
@@ -174,9 +174,12 @@ async fn everything(arguments: &Test, verdicts: &mut Verdicts, interrupt: &mut I
     if verdicts.interrupted() {
         return;
     }
-    let rounds = arguments.rounds.unwrap_or(FEW_ROUNDS);
-    let arguments = ["--rounds".to_owned(), rounds.to_string()];
-    let lanes = LANES.map(|lane| lane.start(&program, &arguments));
+    // No part is named, so what follows `test` are settings.
+    let mut settings: Vec<String> = std::env::args().skip(2).collect();
+    if arguments.rounds.is_none() {
+        settings.extend(["--rounds".to_owned(), FEW_ROUNDS.to_string()]);
+    }
+    let lanes = LANES.map(|lane| lane.start(&program, &settings));
     for lane in lanes.into_iter().chain([early]) {
         verdicts.add(interrupt.or(lane.end()).await);
         if verdicts.interrupted() {
@@ -548,7 +551,7 @@ async fn mutant_in_dialects(mutant: &DialectMutant, interrupt: &mut Interrupt) -
     interrupt.or(built).await?;
     let options = Options {
         functions,
-        ..options("broken")
+        ..options("mutants")
     };
     let mut own = Shared::new("mutants");
     own.running = Some(Environment::start(options, interrupt).await?);

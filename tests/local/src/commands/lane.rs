@@ -8,7 +8,7 @@ use payment3_stack::process::Tool;
 use tokio::task::JoinHandle;
 
 use super::test::{name, names};
-use super::verdicts::Verdict;
+use super::verdicts::Verdicts;
 use crate::cli::Part;
 
 /// Parts that run one after the other, beside whatever else runs.
@@ -67,11 +67,11 @@ impl Lane {
 }
 
 impl Running {
-    /// Waits for its end, prints what was not shown, and tells what came of each part.
+    /// Waits for its end, prints what was not shown, and tells what came of it.
     ///
     /// # Errors
     /// It did not run to its end.
-    pub(super) async fn end(mut self) -> Result<Vec<Verdict>> {
+    pub(super) async fn end(mut self) -> Result<Verdicts> {
         let parts = names(self.lane.parts);
         if !self.task.is_finished() {
             println!("\nWaiting for {parts}");
@@ -81,12 +81,12 @@ impl Running {
             let printed = std::fs::read_to_string(self.lane.log()).unwrap_or_default();
             print!("{printed}");
         }
-        let verdicts = read(&self.lane.verdicts());
-        // A part that failed is told by its verdict.
+        let verdicts = Verdicts::read(&self.lane.verdicts());
         match (verdicts, ended) {
-            (Ok(verdicts), _) => Ok(verdicts),
-            (Err(_), Err(error)) => Err(error.context(parts)),
-            (Err(error), Ok(())) => Err(error.context(parts)),
+            // What failed is told by the verdicts.
+            (Ok(verdicts), Err(_)) if verdicts.all_passed(self.lane.parts).is_err() => Ok(verdicts),
+            (Ok(verdicts), Ok(())) => Ok(verdicts),
+            (_, Err(error)) | (Err(error), Ok(())) => Err(error.context(parts)),
         }
     }
 }
@@ -97,22 +97,14 @@ impl Drop for Running {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<Verdict>> {
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read {}", workspace::shown(file)))?;
-    serde_json::from_str(&text)
-        .with_context(|| format!("{} is not as expected", workspace::shown(file)))
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::Command;
-    use std::time::Duration;
 
     use super::*;
 
-    /// Runs a lane with a shell script in place of this program. `$file` is where it must write its verdicts.
-    async fn end_of(script: &str, lane: Lane) -> Result<Vec<Verdict>> {
+    /// What is told of a lane, of parts that no true lane has, for which a shell script runs in place of this program. `$file` is where it must write.
+    async fn told(script: &str, parts: &'static [Part]) -> Result<()> {
         let name = format!("payment3-lane-{}", payment3_harness::random::digits(12));
         let program = std::env::temp_dir().join(name);
         let text = format!(
@@ -126,40 +118,57 @@ mod tests {
             .arg(&program)
             .status();
         assert!(written.expect("a shell").success());
-        let ended = lane.start(&program, &[]).end().await;
-        let _ = std::fs::remove_file(program);
-        ended
-    }
-
-    fn lane(parts: &'static [Part]) -> Lane {
-        Lane {
+        let lane = Lane {
             parts,
             shown: false,
             gently: true,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_lane_tells_what_its_process_wrote_also_when_a_part_failed() {
-        let verdict = Verdict {
-            part: Part::Format,
-            passed: false,
-            took: Duration::from_secs(2),
-            processor: Duration::from_secs(1),
         };
-        let text = serde_json::to_string(&[verdict]).expect("JSON");
-        let script = format!("echo '{text}' > \"$file\"; exit 1");
-        let told = end_of(&script, lane(&[Part::Format])).await;
-        assert_eq!(told.expect("verdicts"), [verdict]);
+        let ended = lane.start(&program, &[]).end().await;
+        let _ = std::fs::remove_file(program);
+        ended?.all_passed(parts)
+    }
+
+    /// What a process writes of one part.
+    fn verdict(part: &str, passed: bool, besides: &str) -> String {
+        format!(
+            r#"echo '{{"done":[{{"part":"{part}","passed":{passed},"took":{{"secs":2,"nanos":0}},"processor":{{"secs":1,"nanos":0}}}}],"besides":[{besides}],"interrupted":false}}' > "$file""#
+        )
+    }
+
+    async fn error(script: &str, parts: &'static [Part]) -> String {
+        let error = told(script, parts).await.expect_err("it failed");
+        format!("{error:#}")
     }
 
     #[tokio::test]
-    async fn a_lane_that_breaks_off_tells_nothing_of_an_earlier_run() {
-        let wrote = end_of("echo '[]' > \"$file\"", lane(&[Part::Asl])).await;
-        assert_eq!(wrote.expect("verdicts"), []);
-        let error = end_of("exit 3", lane(&[Part::Asl]))
-            .await
-            .expect_err("it broke off");
-        assert!(format!("{error:#}").contains("asl"), "{error:#}");
+    async fn a_lane_tells_what_its_process_wrote() {
+        let script = verdict("Format", true, "");
+        assert!(told(&script, &[Part::Format]).await.is_ok());
+        // It ended well, but one part did not run.
+        let one_of_two = error(&script, &[Part::Format, Part::Unit]).await;
+        assert!(one_of_two.contains("unit did not finish"), "{one_of_two}");
+
+        let script = format!("{}; exit 1", verdict("Format", false, ""));
+        let failed = error(&script, &[Part::Format]).await;
+        assert!(failed.contains("format failed"), "{failed}");
+
+        let script = format!(
+            "{}; exit 1",
+            verdict("Format", true, r#""it does not stop""#)
+        );
+        let besides = error(&script, &[Part::Format]).await;
+        assert!(besides.contains("it does not stop"), "{besides}");
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_breaks_off_did_not_pass_whatever_was_written() {
+        let script = verdict("Clippy", true, "");
+        assert!(told(&script, &[Part::Clippy]).await.is_ok());
+        // Nothing of an earlier run counts.
+        let nothing = error("exit 3", &[Part::Clippy]).await;
+        assert!(nothing.contains("clippy"), "{nothing}");
+        let script = format!("{script}; exit 3");
+        let late = error(&script, &[Part::Clippy]).await;
+        assert!(late.contains("exit status: 3"), "{late}");
     }
 }

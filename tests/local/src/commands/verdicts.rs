@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::test::name;
 use crate::cli::Part;
 use crate::processor;
+use payment3_harness::workspace;
 
 /// What came of one part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ pub(super) struct Verdict {
 }
 
 /// What came of all of them so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Verdicts {
     done: Vec<Verdict>,
     /// What went wrong outside of a part.
@@ -62,10 +63,14 @@ impl Verdicts {
         self.interrupted
     }
 
-    /// Adds parts that ran elsewhere, or what kept them from being over.
-    pub(super) fn add(&mut self, parts: Result<Vec<Verdict>>) {
-        match parts {
-            Ok(parts) => self.done.extend(parts),
+    /// Adds what came of parts that ran elsewhere, or what kept them from being over.
+    pub(super) fn add(&mut self, others: Result<Self>) {
+        match others {
+            Ok(others) => {
+                self.done.extend(others.done);
+                self.besides.extend(others.besides);
+                self.interrupted |= others.interrupted;
+            }
             Err(error) => self.besides(Err(error)),
         }
     }
@@ -85,13 +90,25 @@ impl Verdicts {
         }
     }
 
-    /// Writes what came of each part for whoever started this command.
+    /// Writes them for whoever started this command.
     ///
     /// # Errors
     /// The file cannot be written.
     pub(super) fn write(&self, file: &Path) -> Result<()> {
-        let text = serde_json::to_string(&self.done).context("verdicts are plain JSON")?;
-        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+        let text = serde_json::to_string(self).context("verdicts are plain JSON")?;
+        std::fs::write(file, text)
+            .with_context(|| format!("cannot write {}", workspace::shown(file)))
+    }
+
+    /// Reads what another command has written.
+    ///
+    /// # Errors
+    /// There is no such file, or it holds something else.
+    pub(super) fn read(file: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", workspace::shown(file)))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is not as expected", workspace::shown(file)))
     }
 
     /// One line for each of these parts: how it ended, how long it took, and what it used of the processors.
@@ -212,11 +229,13 @@ mod tests {
             took: Duration::from_millis(took),
             processor: Duration::from_millis(processor),
         };
-        let mut verdicts = Verdicts::default();
-        verdicts.add(Ok(vec![
-            verdict(Part::FaultsShort, false, 84_500, 61_000),
-            verdict(Part::Unit, true, 7_000, 13_900),
-        ]));
+        let verdicts = Verdicts {
+            done: vec![
+                verdict(Part::FaultsShort, false, 84_500, 61_000),
+                verdict(Part::Unit, true, 7_000, 13_900),
+            ],
+            ..Verdicts::default()
+        };
         let parts = [Part::FaultsShort, Part::Unit, Part::Model];
         assert_eq!(
             verdicts.table(&parts),

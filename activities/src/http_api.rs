@@ -75,6 +75,15 @@ impl ApiError {
         }
     }
 
+    /// The same error with the field that is to blame.
+    #[must_use]
+    pub fn about(self, field: &str) -> Self {
+        Self {
+            details: json!({"field": field}),
+            ..self
+        }
+    }
+
     /// The same error for somebody whose payment may be under way.
     #[must_use]
     pub fn being_checked(self) -> Self {
@@ -151,13 +160,7 @@ impl From<FieldError> for ApiError {
         } else {
             "INVALID_INPUT"
         };
-        Self {
-            status: 400,
-            code,
-            message: error.to_string(),
-            details: json!({"field": error.field}),
-            advice: Advice::NotStarted,
-        }
+        Self::new(400, code, error.to_string()).about(&error.field)
     }
 }
 

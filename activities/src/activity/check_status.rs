@@ -16,9 +16,8 @@ pub async fn answer(table: &CheckStatus, shop: &str, request: &Request) -> Respo
 }
 
 async fn status(table: &CheckStatus, request: &Request) -> Result<Response, ApiError> {
-    let unknown = || ApiError {
-        details: json!({"field": "orderId"}),
-        ..ApiError::new(404, "NOT_FOUND", "no payment was started for this order")
+    let unknown = || {
+        ApiError::new(404, "NOT_FOUND", "no payment was started for this order").about("orderId")
     };
     let order = request
         .path_parameters

@@ -12,8 +12,6 @@ mod browser_return;
 mod notification;
 mod start;
 
-use serde_json::json;
-
 use crate::bank::Bank;
 use crate::domain::callback_base::CallbackBases;
 use crate::executions::Executions;
@@ -106,16 +104,14 @@ fn nothing_here(request: &Request) -> ApiError {
 }
 
 fn unknown(field: &str) -> ApiError {
-    ApiError {
-        details: json!({"field": field}),
-        ..ApiError::new(
-            404,
-            "NOT_FOUND",
-            format!(
-                "no payment has this charge: `{field}` must be the id of a charge made at checkout"
-            ),
-        )
-    }
+    ApiError::new(
+        404,
+        "NOT_FOUND",
+        format!(
+            "no payment has this charge: `{field}` must be the id of a charge made at checkout"
+        ),
+    )
+    .about(field)
 }
 
 /// Nothing is lost where the record is in our table: it is open, and reconciliation comes back to it. To a foreign one that is

@@ -59,14 +59,12 @@ async fn believed(parts: &Parts, request: &Request) -> Result<Notification, ApiE
     if signed {
         return Ok(notification);
     }
-    Err(ApiError {
-        details: json!({"field": "checksum"}),
-        ..ApiError::new(
-            401,
-            "INVALID_CHECKSUM",
-            "`checksum` is not the bank's: the notification is not believed",
-        )
-    })
+    Err(ApiError::new(
+        401,
+        "INVALID_CHECKSUM",
+        "`checksum` is not the bank's: the notification is not believed",
+    )
+    .about("checksum"))
 }
 
 /// The record of the notification's charge; `None` where nothing is known of it here.

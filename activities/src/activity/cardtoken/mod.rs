@@ -16,7 +16,6 @@ mod refusals;
 use std::time::Duration;
 
 use aws_lambda_events::http::header::{HeaderValue, RETRY_AFTER};
-use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::bank::{Bank, BankError, NewCharge};
@@ -98,14 +97,12 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
     let form = CheckoutForm::from_fields(&Fields::parse(&body(request)?)?, &parts.bases)?;
     log::order(&form.order_id);
     if !parts.merchants.contains(&form.mid) {
-        return Err(ApiError {
-            details: json!({"field": "mid"}),
-            ..ApiError::new(
-                400,
-                "INVALID_INPUT",
-                "`mid` is no merchant account of this shop",
-            )
-        });
+        return Err(ApiError::new(
+            400,
+            "INVALID_INPUT",
+            "`mid` is no merchant account of this shop",
+        )
+        .about("mid"));
     }
     let key = form.token.record_key();
     // A repeat of the form gets the first one's answer, whatever became of the order since.
@@ -235,9 +232,8 @@ async fn payable_order(parts: &Parts, form: &CheckoutForm) -> Result<Order, ApiE
     let order = stored
         .map(|stored| stored.order)
         // Somebody else's order looks like no order: the answer must not tell which ids exist.
-        .ok_or_else(|| ApiError {
-            details: json!({"field": "orderId"}),
-            ..ApiError::new(404, "NOT_FOUND", "this user has no such order")
+        .ok_or_else(|| {
+            ApiError::new(404, "NOT_FOUND", "this user has no such order").about("orderId")
         })?;
     match order.check_payable(form.grand_total) {
         // The bank would refuse it with every card: the total is at fault, whatever the form says.
@@ -247,14 +243,12 @@ async fn payable_order(parts: &Parts, form: &CheckoutForm) -> Result<Order, ApiE
             Err(order_unreadable(id, &reason, told))
         }
         Ok(()) => Ok(order),
-        Err(Unpayable::OtherAmount) => Err(ApiError {
-            details: json!({"field": "grandTotal"}),
-            ..ApiError::new(
-                400,
-                "INVALID_INPUT",
-                "`grandTotal` is not the order's total: reload the checkout",
-            )
-        }),
+        Err(Unpayable::OtherAmount) => Err(ApiError::new(
+            400,
+            "INVALID_INPUT",
+            "`grandTotal` is not the order's total: reload the checkout",
+        )
+        .about("grandTotal")),
         Err(Unpayable::Draft) => Err(not_payable(id, "is a draft and cannot be paid yet")),
         Err(Unpayable::Cancelled) => Err(not_payable(id, "is cancelled and cannot be paid")),
         Err(Unpayable::AlreadyPaid) => Err(not_payable(id, "is paid already")),
@@ -269,14 +263,12 @@ async fn repeat(
     mut record: Record,
 ) -> Result<String, ApiError> {
     if record.fingerprint.as_deref() != Some(form.fingerprint()) {
-        return Err(ApiError {
-            details: json!({"field": "token"}),
-            ..ApiError::new(
-                409,
-                "TOKEN_USED",
-                "this card token was used for another payment: enter the card again",
-            )
-        });
+        return Err(ApiError::new(
+            409,
+            "TOKEN_USED",
+            "this card token was used for another payment: enter the card again",
+        )
+        .about("token"));
     }
     let give_up = Instant::now() + WAIT_FOR_FIRST;
     while record.charge_id.is_none() && !record.is_closed() && Instant::now() < give_up {

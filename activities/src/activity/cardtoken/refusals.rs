@@ -100,16 +100,14 @@ pub(super) fn unavailable(error: TableError) -> ApiError {
         );
     }
     // What is stored under this token. It may have been charged.
-    ApiError {
-        details: json!({"field": "token"}),
-        ..ApiError::new(
-            409,
-            "TOKEN_USED",
-            "this payment was begun and cannot be looked up, and the shop has been told: ask the shop whether the order \
-             is paid before you enter a card again",
-        )
-        .being_checked()
-    }
+    ApiError::new(
+        409,
+        "TOKEN_USED",
+        "this payment was begun and cannot be looked up, and the shop has been told: ask the shop whether the order \
+         is paid before you enter a card again",
+    )
+    .about("token")
+    .being_checked()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The deployed definition with its waits shortened, and nothing else changed.
 //!
-//! One wait is kept: for the claim of a process that died while it created a customer. A claim lasts as long as it lasts.
+//! One wait is kept: for the lease of a process that died while it created a customer. A lease lasts as long as it lasts.
 //!
 //! A retry that waits for minutes proves no more than one that waits for a second, but the matrix would take days. The
 //! number of attempts stays, and so do all time-outs: a task has the time it has in production.
@@ -75,13 +75,13 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_for_a_claim_is_kept() {
-        let claimed = json!({"ErrorEquals": [KEPT], "IntervalSeconds": 20, "MaxAttempts": 9});
+    fn the_wait_for_a_lease_is_kept() {
+        let leased = json!({"ErrorEquals": [KEPT], "IntervalSeconds": 20, "MaxAttempts": 9});
         let any = json!({"ErrorEquals": ["States.ALL"], "IntervalSeconds": 2, "MaxAttempts": 8});
-        let definition = json!({"States": {"EnsureKBankUser": {"Retry": [claimed, any]}}});
+        let definition = json!({"States": {"EnsureKBankUser": {"Retry": [leased, any]}}});
         let short = shorten(&definition);
         let retry = &short["States"]["EnsureKBankUser"]["Retry"];
-        assert_eq!(retry[0], claimed);
+        assert_eq!(retry[0], leased);
         assert_eq!(retry[1]["IntervalSeconds"], 1);
     }
 

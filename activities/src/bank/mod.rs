@@ -5,6 +5,7 @@
 
 mod credentials;
 mod gateway_secret;
+mod requests;
 pub mod wire;
 
 use std::time::{Duration, Instant};
@@ -170,7 +171,7 @@ impl Bank {
     /// # Errors
     /// [`BankError`].
     pub async fn create_charge(&self, charge: &NewCharge<'_>) -> Result<Charge, BankError> {
-        let body = wire::NewCharge::of(charge);
+        let body = requests::NewCharge::of(charge);
         let answer = self.send(Method::POST, "charge", Some(&body)).await?;
         wire::charge(&answer)
     }
@@ -231,7 +232,7 @@ impl Bank {
     /// [`BankError`]; `Refused` when the charge is not voidable, or not any more.
     pub async fn void(&self, id: &ChargeId) -> Result<bool, BankError> {
         let path = format!("charge/{}/void", path_segment(id.as_str()));
-        let body = wire::Reversal::void();
+        let body = requests::Reversal::void();
         let answer = self.send(Method::POST, &path, Some(&body)).await?;
         wire::reversal(&answer, id, &TransactionState::Voided)
     }
@@ -244,7 +245,7 @@ impl Bank {
     /// [`BankError`]; `Refused` when the charge is not refundable.
     pub async fn refund(&self, id: &ChargeId, amount: Satang) -> Result<Option<Refund>, BankError> {
         let path = format!("charge/{}/refund", path_segment(id.as_str()));
-        let body = wire::Reversal::refund(amount);
+        let body = requests::Reversal::refund(amount);
         let answer = self.send(Method::POST, &path, Some(&body)).await?;
         let proven = wire::reversal(&answer, id, &TransactionState::RefundSent)?;
         Ok(proven.then(|| Refund {
@@ -262,7 +263,7 @@ impl Bank {
         token: &CardToken,
         email: Option<&str>,
     ) -> Result<CustomerId, BankError> {
-        let body = wire::NewCustomer {
+        let body = requests::NewCustomer {
             mode: "token",
             token: token.expose(),
             email,
@@ -282,7 +283,7 @@ impl Bank {
         token: &CardToken,
     ) -> Result<CardSaved, BankError> {
         let path = format!("customer/{}/card", path_segment(customer.as_str()));
-        let body = wire::NewCard {
+        let body = requests::NewCard {
             mode: "token",
             token: token.expose(),
         };

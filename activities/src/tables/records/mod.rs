@@ -1,5 +1,9 @@
 //! card-payment-record: one record per card token, the single place where a payment's course is decided.
 //!
+//! What a record is, and how it is read, stands here. What is written has a file for each reason: `checkout`, `hints` and
+//! `returns` (browsers and notifications), `outcome`, `resolution` and `card` (executions), `look` and `reopen` (whoever starts
+//! one), and `reconcile`.
+//!
 //! | attribute | meaning |
 //! |---|---|
 //! | `tokenId` | hash key: the token's SHA-256 ([`RecordKey`]), so that no key anywhere shows a token |

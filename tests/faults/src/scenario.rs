@@ -13,7 +13,7 @@ use payment3_harness::player::{Begun, Player, Shopper, Start};
 use crate::expected::{Expected, Injected};
 use crate::visible::{self, Seen};
 
-/// Which of the updates of ensure-kbank-user saves the customer; the first is the claim.
+/// Which of the updates of ensure-kbank-user saves the customer; the first is the lease.
 const NOTES_CUSTOMER: usize = 2;
 
 /// How a flow came out.
@@ -103,7 +103,7 @@ pub fn judge(begun: &Begun, expected: &Expected, findings: &mut Findings) {
 }
 
 /// The bank has no way to ask for a customer whose creation was not answered; nor has a process that dies between the
-/// answer and its note of it, or cannot write it. The last is told of by the owner's next payment: nothing took the claim over.
+/// answer and its note of it, or cannot write it. The last is told of by the owner's next payment: nothing took the lease over.
 fn may_orphan_a_customer(injected: Injected<'_>) -> bool {
     let Injected { step, fault, .. } = injected;
     let is = |operation, nth| {

@@ -6,15 +6,17 @@
 // Either fails where an end is not kept: what an abandoned checkout, a million payments and an idle branch may cost, and what reconciliation must manage.
 //
 // To reckon with other figures, change ASSUMPTIONS or docs/prices.json and run it. The order of calls is that of activities/src; the paths through the state machine
-// are held against its definition.
+// are those of its definition.
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { pathOf } from "../statemachine/path.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const DOCUMENT = join(HERE, "scale.md");
 const source = (file) => readFileSync(join(HERE, "..", file), "utf8");
-const DEFINITION = JSON.parse(source("statemachine/payment.asl.json")).States;
+const MACHINE = JSON.parse(source("statemachine/payment.asl.json"));
+const DEFINITION = MACHINE.States;
 
 /** A number that the code has, so that it stands here once. */
 function numberIn(file, pattern) {
@@ -172,8 +174,6 @@ const NO_RUN = ["CloseRecord", "reconcile (not decided)", "reconcile (gives up)"
 
 // ---- The ways of a payment -------------------------------------------------------------------------------------------------------------------------
 
-const HEAD = ["ParseCallback", "LookupRecord", "InquireCharge", "RecordOutcome", "Outcome"];
-const PAID = [...HEAD, "PayOrder", "NotifySuccess", "SaveCardPolicy"];
 const POLLS = Array.from({ length: ASSUMPTIONS.polls }, () => "check-status");
 const ENTRANCE = ["cardtoken", "callback (browser)", "callback (notification)", ...POLLS];
 
@@ -220,67 +220,57 @@ const LOOKS_A_SECOND =
 /** Looks that a payment causes, with its share of abandoned ones. */
 const LOOKS_A_PAYMENT = ASSUMPTIONS.abandoned * (LOOKS + 1);
 
-/** `paths` are executions; `special` the circumstances of steps; `more` steps outside an execution. */
+/** `decided` is what an execution decides on its way through the states, none where there is no execution; `special` the circumstances of steps; `more` steps outside an execution. */
 const FLOWS = [
   {
     name: "paid, a new user whose card is saved",
-    paths: [[...PAID, "EnsureKBankUser", "UserExisted", "CardHandled", "CloseRecord"]],
+    decided: ["paid", "the policy says yes"],
     more: ENTRANCE,
   },
   {
     name: "paid, a known user whose next card is saved",
-    paths: [[...PAID, "EnsureKBankUser", "UserExisted", "AddCard", "CardHandled", "CloseRecord"]],
+    decided: ["paid", "the policy says yes", "existed, not declined"],
     special: { "ensure-kbank-user": "existed" },
     more: ENTRANCE,
   },
-  { name: "paid, no card to save", paths: [[...PAID, "CloseRecord"]], more: ENTRANCE },
+  { name: "paid, no card to save", decided: ["paid"], more: ENTRANCE },
   {
     name: "declined, no card to save",
-    paths: [[...HEAD, "NotifyFailure", "SaveCardPolicy", "CloseRecord"]],
+    decided: ["declined"],
     special: { "record-outcome": "declined" },
     more: ENTRANCE,
   },
   {
     name: "abandoned at 3-D Secure",
-    paths: [],
     more: ["cardtoken", ...POLLS, ...Array.from({ length: LOOKS }, () => "reconcile (not decided)"), "reconcile (gives up)"],
   },
 ];
 
-/** The states that the definition lets follow a state. */
-function successors(state) {
-  const { Next, Default, Choices = [], Catch = [] } = DEFINITION[state];
-  return [Next, Default, ...Choices.map((choice) => choice.Next), ...Catch.map((caught) => caught.Next)];
-}
-
 /** The function that a state calls: `${PayOrderFunction}` is pay-order; a state that calls none is its own step. */
 function stepOf(state) {
   const name = /^\$\{(.*)Function\}$/.exec(DEFINITION[state].Arguments?.FunctionName ?? "")?.[1];
-  return name === undefined ? state : name.replace(/KBank/, "Kbank").replace(/(?<!^)([A-Z])/g, "-$1").toLowerCase();
-}
-
-function checkPath(path) {
-  if (!DEFINITION[path.at(-1)].End) {
-    throw new Error(`the path ends at ${path.at(-1)}, which is no end`);
-  }
-  path.slice(1).forEach((state, index) => {
-    if (!successors(path[index]).includes(state)) {
-      throw new Error(`the definition does not lead from ${path[index]} to ${state}`);
-    }
-  });
+  return name === undefined ? state : name.replace(/(?<!^)([A-Z])/g, "-$1").toLowerCase();
 }
 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
+/** What a step calls. */
+function callsOf(step) {
+  if (STEPS[step] === undefined) {
+    throw new Error(`STEPS in docs/scale.mjs does not say what ${step} calls`);
+  }
+  return STEPS[step];
+}
+
 /** Everything that one way of a payment uses. */
-function use({ paths, special = {}, more }) {
-  paths.forEach(checkPath);
+function use({ decided, special = {}, more }) {
+  const executions = decided === undefined ? 0 : 1;
+  const states = decided === undefined ? [] : pathOf(MACHINE, decided);
   const isTask = (state) => DEFINITION[state].Type === "Task";
   const named = (step) => (special[step] === undefined ? step : `${step} (${special[step]})`);
-  const steps = [...more, ...paths.flat().filter(isTask).map((state) => named(stepOf(state)))];
-  const calls = steps.flatMap((step) => STEPS[step]);
+  const steps = [...more, ...states.filter(isTask).map((state) => named(stepOf(state)))];
+  const calls = steps.flatMap(callsOf);
   const runs = steps.filter((step) => !NO_RUN.includes(step));
-  const states = paths.flat();
   const tasks = states.filter(isTask).length;
   const requests = more.filter((step) => /^(cardtoken|callback|check-status)/.test(step)).length;
   const total = (key) => sum(calls.map((call) => call[key] ?? 0));
@@ -288,10 +278,10 @@ function use({ paths, special = {}, more }) {
   const runSeconds = runs.length * ASSUMPTIONS.ownSeconds + total("seconds");
   const seconds = runSeconds + total("lookSeconds");
   // Of a task: entered, scheduled, started, succeeded, left; of another state: entered, left; of an execution: started, ended.
-  const events = 5 * tasks + 2 * (states.length - tasks) + 2 * paths.length;
+  const events = 5 * tasks + 2 * (states.length - tasks) + 2 * executions;
   return {
     transitions: states.length,
-    executions: paths.length,
+    executions,
     starts: total("starts"),
     runs: runs.length,
     runSeconds,
@@ -306,7 +296,7 @@ function use({ paths, special = {}, more }) {
     events,
     logBytes: runs.length * ASSUMPTIONS.runLogBytes + events * ASSUMPTIONS.eventLogBytes + requests * ASSUMPTIONS.requestLogBytes,
     // Each request and each execution begins a trace.
-    traces: (requests + paths.length) * ASSUMPTIONS.traced,
+    traces: (requests + executions) * ASSUMPTIONS.traced,
     recordWrites: sum(records.map((call) => call.write)),
     recordItems: sum(records.map((call) => call.item)),
     openWrites: sum(records.map((call) => (call.indexes.open ?? 0) * ASSUMPTIONS.recordUnits)),
@@ -430,7 +420,8 @@ function limitsTable() {
 }
 
 function savingsTable() {
-  const tail = FLOWS[0].paths[0].slice(FLOWS[0].paths[0].indexOf("NotifySuccess"));
+  const path = pathOf(MACHINE, FLOWS[0].decided);
+  const tail = path.slice(path.indexOf("NotifySuccess"));
   const tailRuns = tail.filter((state) => stepOf(state) !== state && DEFINITION[state].Type === "Task").length;
   const tailSeconds = Math.ceil((tailRuns * ASSUMPTIONS.ownSeconds + ASSUMPTIONS.shopSeconds + ASSUMPTIONS.bankSeconds) * 10) / 10;
   const express = PRICES.expressRequest + tailSeconds * (64 / 1024) * PRICES.expressGbSecond;
@@ -562,7 +553,7 @@ const problems = ends()
 if (!process.argv.includes("--check")) {
   writeFileSync(DOCUMENT, after);
 } else if (after !== before) {
-  problems.push("docs/scale.md is not what docs/scale.mjs computes: run `node docs/scale.mjs`");
+  problems.push("docs/scale.md is not what docs/scale.mjs computes: run `cargo local renew`");
 }
 if (problems.length > 0) {
   console.error(problems.join("\n"));

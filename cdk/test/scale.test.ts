@@ -11,6 +11,7 @@ const FILES = [
   "docs/prices.json",
   "docs/scale.mjs",
   "statemachine/payment.asl.json",
+  "statemachine/path.mjs",
   "cdk/lib/payment-function.ts",
   "cdk/lib/http-api.ts",
   "cdk/lib/schedule.ts",
@@ -47,13 +48,13 @@ test("the tables of docs/scale.md are those that are computed", () => {
 test("a figure that was written by hand is found", () => {
   const { status, stderr } = check(changed("docs/scale.md", (text) => text.replace("| state transitions | 12 |", "| state transitions | 11 |")));
   assert.equal(status, 1);
-  assert.match(stderr, /run `node docs\/scale\.mjs`/);
+  assert.match(stderr, /run `cargo local renew`/);
 });
 
-test("a path that the state machine does not have any more is found", () => {
-  const { status, stderr } = check(changed("statemachine/payment.asl.json", (text) => text.replace('"Next": "NotifySuccess"', '"Next": "CloseRecord"')));
+test("a way that the state machine does not have any more is found", () => {
+  const { status, stderr } = check(changed("statemachine/payment.asl.json", (text) => text.replace('"Comment": "paid"', '"Comment": "authorised"')));
   assert.equal(status, 1);
-  assert.match(stderr, /does not lead from PayOrder to NotifySuccess/);
+  assert.match(stderr, /payment\.asl\.json: "paid" is not met/);
 });
 
 describe("what was to be reached", () => {

@@ -1,6 +1,7 @@
 //! Calls that follow each other: how many of them, and how many there must be.
 
 use anyhow::{Result, ensure};
+use payment3_model::{NEW_USER, functions_on};
 
 use crate::payment::{Played, Step, counted};
 use crate::recording_proxy::Call;
@@ -15,19 +16,15 @@ pub enum CriticalPath {
 }
 
 impl CriticalPath {
-    /// The functions that run in it, one after the other.
-    fn functions(self) -> &'static [&'static str] {
-        match self {
-            Self::ToAnswer => &["callback"],
-            Self::ToPaid => &[
-                "callback",
-                "parse-callback",
-                "lookup-record",
-                "inquire-charge",
-                "record-outcome",
-                "pay-order",
-            ],
+    /// The functions that run in it, one after the other: of the state machine's those up to the one that pays.
+    fn functions(self) -> Vec<String> {
+        let mut functions = vec!["callback".to_owned()];
+        if self == Self::ToPaid {
+            let called = functions_on(NEW_USER);
+            let pays = called.iter().position(|function| function == "pay-order");
+            functions.extend(called.into_iter().take(pays.map_or(0, |at| at + 1)));
         }
+        functions
     }
 
     /// The calls that must follow each other, whoever makes them, and why each cannot go beside the one before it.
@@ -60,7 +57,8 @@ impl CriticalPath {
     /// A function of the chain did not run.
     pub fn of(self, played: &Played) -> Result<Vec<String>> {
         let mut steps: Vec<&Step> = Vec::new();
-        for function in self.functions() {
+        let functions = self.functions();
+        for function in &functions {
             let ran = steps.len();
             steps.extend(played.of(function));
             ensure!(steps.len() > ran, "{function} did not run in a payment");

@@ -12,10 +12,6 @@ pub const ZIP_BYTES: u64 = 2_500_000;
 pub const CALLS_TO_ANSWER: usize = 2;
 /// Calls that follow each other, from the callback's arrival to the paid order.
 pub const CALLS_TO_PAID: usize = 7;
-/// States entered by Flow 1.
-pub const STATES_NEW_USER: usize = 12;
-/// States entered by Flow 2.
-pub const STATES_KNOWN_USER: usize = 13;
 /// The processor's time of a start without connecting, in times of that of a function that does nothing.
 pub const START_TO_NOOP: f64 = 3.0;
 /// The processor's time of a start without connecting, as a part of that of a function in Python.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use payment3_model::{KNOWN_USER, NEW_USER, path};
 
 use crate::callgrind::Instructions;
 use crate::critical_path::CriticalPath;
@@ -232,8 +233,9 @@ fn count_lines(counts: &Counts) -> Result<Vec<Line>> {
             judged: true,
         });
     }
-    let states = [limits::STATES_NEW_USER, limits::STATES_KNOWN_USER];
-    for (played, at_most) in counts.warm.iter().zip(states) {
+    for (played, way) in counts.warm.iter().zip([NEW_USER, KNOWN_USER]) {
+        // No state more than the definition's way has: none is entered twice.
+        let at_most = path(way).len();
         let states = played.states.len();
         lines.push(Line {
             figure: format!("StateEntered events, {}", played.flow.name()),

@@ -1,16 +1,19 @@
 // The flows by clicking: what the shopper sees, and what the picture of the execution shows.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 
+import { pathOf } from "../../statemachine/path.mjs";
 import { ask, bank, outputs, startByHand, visit, withBrowser } from "./support.js";
 
-const FOUND = ["ParseCallback", "LookupRecord", "InquireCharge", "RecordOutcome", "Outcome"];
+const DEFINITION = JSON.parse(readFileSync(new URL("../../statemachine/payment.asl.json", import.meta.url), "utf8"));
 const APPROVED = /^Approved after/;
 const OTHER_APPROVED = /^Approved after .*MASTERCARD/;
 
-/** The picture shows exactly these states, done unless said otherwise, as reached; and the end. */
-async function shows(shopper, states, others = {}) {
+/** The picture shows exactly the states of the way on which so is decided, done unless said otherwise, as reached; and the end. */
+async function shows(shopper, decided, others = {}) {
+  const states = pathOf(DEFINITION, decided);
   const picture = await shopper.picture();
   const expected = Object.fromEntries([
     ...Object.keys(picture).map((state) => [state, "untouched"]),
@@ -73,7 +76,7 @@ describe("by clicking", () => {
     assert.equal(order.isPaid, true);
 
     await shopper.seesExecution("paid");
-    await shows(shopper, [...FOUND, "PayOrder", "NotifySuccess", "SaveCardPolicy", "EnsureKBankUser", "UserExisted", "CardHandled", "CloseRecord"]);
+    await shows(shopper, ["paid", "the policy says yes"]);
     assert.equal((await savedCards(order.ownerId)).length, 1);
 
     // The shop believed the event by its signature.
@@ -91,7 +94,7 @@ describe("by clicking", () => {
     await shopper.confirm();
     await shopper.isTold("paid");
     await shopper.seesExecution("paid");
-    await shows(shopper, [...FOUND, "PayOrder", "NotifySuccess", "SaveCardPolicy", "EnsureKBankUser", "UserExisted", "AddCard", "CardHandled", "CloseRecord"]);
+    await shows(shopper, ["paid", "the policy says yes", "existed, not declined"]);
     assert.deepEqual((await savedCards(user)).map(({ brand }) => brand), ["VISA", "MASTERCARD"]);
   }));
 
@@ -102,7 +105,7 @@ describe("by clicking", () => {
     const orderId = await shopper.isTold("declined");
     await shopper.seesExecution("declined");
     // The policy of the local deployment saves every order's card; the bank refuses a declined one's.
-    await shows(shopper, [...FOUND, "NotifyFailure", "SaveCardPolicy", "CardHandled", "CloseRecord"], { EnsureKBankUser: "caught" });
+    await shows(shopper, ["declined", "the policy says yes", "CardNotSaved"], { EnsureKBankUser: "caught" });
 
     await shopper.click(shopper.link("Orders"));
     await shopper.click(shopper.link(`Pay order ${orderId}`));
@@ -127,7 +130,7 @@ describe("by clicking", () => {
     await shopper.confirm();
     await shopper.isTold("saved");
     await shopper.seesExecution("verified");
-    await shows(shopper, [...FOUND, "EnsureKBankUser", "UserExisted", "AddCard", "CardHandled", "ReverseVerification", "NotifyCard", "CloseRecord"]);
+    await shows(shopper, ["paid or returned, ADDCARD", "existed, not declined", "ADDCARD"]);
     assert.equal((await savedCards(user)).length, 2);
 
     // From the execution to its record and to the bank's charge, and back.
@@ -171,7 +174,7 @@ describe("by clicking", () => {
 
     await shopper.click(order.getByRole("link", { name: /^Execution/ }));
     await shopper.page.locator('#facts[data-outcome="paid"]').waitFor();
-    await shows(shopper, [...FOUND, "PayOrder", "NotifySuccess", "SaveCardPolicy", "EnsureKBankUser", "UserExisted", "CardHandled", "CloseRecord"]);
+    await shows(shopper, ["paid", "the policy says yes"]);
     const input = await ask(`/api/executions/${shopper.page.url().split("/").at(-1)}`);
     assert.equal(input.input.source, "reconcile");
   }));
@@ -209,7 +212,7 @@ describe("by clicking", () => {
     await second.isTold("paid");
     await second.page.goto(`${outputs.shopUrl}/executions/${charge}`);
     await second.page.locator('#facts[data-outcome="reversed"]').waitFor();
-    await shows(second, [...FOUND, "ReverseCharge", "NotifyReversal", "CloseRecord"], { PayOrder: "caught" });
+    await shows(second, ["paid", "OrderAlreadyPaid"], { PayOrder: "caught" });
     await second.page.getByText("OrderAlreadyPaid").first().waitFor();
   }));
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -46,6 +47,9 @@ pub struct Definition {
     /// The policy that it was filled in with.
     #[serde(skip)]
     pub policy: Policy,
+    /// What it was read from, with its placeholders filled in.
+    #[serde(skip)]
+    pub source: Value,
     /// Where every execution begins.
     pub start_at: String,
     #[serde(rename = "TimeoutSeconds")]
@@ -292,6 +296,7 @@ impl Definition {
         }
         let mut definition: Self = serde_json::from_str(&text).context("the definition")?;
         definition.policy = policy;
+        definition.source = serde_json::from_str(&text)?;
         if definition.query_language != "JSONata" {
             bail!("the definition is not in JSONata");
         }
@@ -304,6 +309,40 @@ impl Definition {
         }
         Ok(definition)
     }
+}
+
+/// The way of a new user's payment whose card is saved, for [`path`].
+pub const NEW_USER: &[&str] = &["paid", "the policy says yes"];
+/// The way of a known user's payment with a card that is new.
+pub const KNOWN_USER: &[&str] = &["paid", "the policy says yes", "existed, not declined"];
+
+/// As [`Definition::path`], of the repository's definition.
+///
+/// # Panics
+/// There is no such way, or no definition.
+#[must_use]
+pub fn path(decisions: &[&str]) -> Vec<&'static str> {
+    static DEFINITION: LazyLock<Definition> = LazyLock::new(|| {
+        Definition::of_the_repository().unwrap_or_else(|error| panic!("{error:#}"))
+    });
+    let path = DEFINITION.path(decisions);
+    path.unwrap_or_else(|error| panic!("statemachine/payment.asl.json: {error:#}"))
+}
+
+/// The functions that are called on a way, in order.
+///
+/// # Panics
+/// As [`path`].
+#[must_use]
+pub fn functions_on(decisions: &[&str]) -> Vec<String> {
+    let definition = Definition::of_the_repository();
+    let definition = definition.unwrap_or_else(|error| panic!("{error:#}"));
+    let path = path(decisions).into_iter();
+    let tasks = path.filter_map(|name| match definition.states.get(name)? {
+        State::Task(task) => task.function(),
+        State::Choice(_) | State::Succeed(_) => None,
+    });
+    tasks.collect()
 }
 
 impl State {

@@ -15,7 +15,10 @@ mod treatment;
 mod walk;
 mod world;
 
-pub use definition::{Catcher, Definition, Policy, Retrier, State, Task, file};
+pub use definition::{
+    Catcher, Definition, KNOWN_USER, NEW_USER, Policy, Retrier, State, Task, file, functions_on,
+    path,
+};
 pub use properties::Property;
 pub use treatment::{Treatment, error_table, is_own, own_errors};
 pub use walk::{Paths, Report, Violation, Walker};

@@ -4,7 +4,7 @@ use payment3_harness::http::FORM;
 use payment3_harness::random;
 use payment3_harness::shopper::{self, CARD_APPROVED};
 
-use crate::support::{NEW_USER_PATH, TestApp, charge_on};
+use crate::support::{TestApp, charge_on, new_user_path};
 
 /// How often the same callback is posted at once.
 const AT_ONCE: usize = 10;
@@ -20,7 +20,7 @@ async fn json_works_as_the_form_does() {
     assert_eq!(answer.status, 303, "{answer:?}");
     assert_eq!(answer.location, Some(app.landing(&paid.order, "success")));
     let execution = app.execution(paid.charge_id()).await;
-    assert_eq!(execution.states(), NEW_USER_PATH);
+    assert_eq!(execution.states(), new_user_path());
     app.assert_paid(&paid).await;
 }
 
@@ -94,7 +94,7 @@ async fn the_same_callback_ten_times_at_once_is_one_payment() {
         assert_eq!(answer.location, Some(app.landing(&paid.order, "success")));
     }
     let execution = app.execution(paid.charge_id()).await;
-    assert_eq!(execution.states(), NEW_USER_PATH);
+    assert_eq!(execution.states(), new_user_path());
     assert_once(&app, &paid, &owner).await;
 
     // And once more when all is done.

@@ -134,7 +134,7 @@ async fn a_signed_authorisation_that_comes_second_is_noted_in_the_record() {
     let execution = app.execution(&charge).await;
     assert_eq!(
         execution.states(),
-        crate::support::NEW_USER_PATH,
+        crate::support::new_user_path(),
         "{execution:?}"
     );
     app.return_with(&form).await;

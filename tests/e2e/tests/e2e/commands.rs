@@ -8,7 +8,7 @@ use payment3_harness::random;
 use payment3_harness::shopper::CARD_APPROVED;
 use serde_json::Value;
 
-use crate::support::{NEW_USER_PATH, TestApp};
+use crate::support::{TestApp, new_user_path};
 
 /// The program behind `cargo local`.
 fn program() -> Command {
@@ -45,7 +45,7 @@ fn states(path: &Value) -> Vec<&str> {
 async fn pay_shows_the_path_and_what_came_of_it() {
     let output = text(&cargo_local(&["pay", "--amount", "249.50"]));
     let mut rest = output.as_str();
-    for state in NEW_USER_PATH {
+    for state in new_user_path() {
         let at = rest
             .find(state)
             .unwrap_or_else(|| panic!("no {state} in order in:\n{output}"));
@@ -143,7 +143,7 @@ async fn executions_are_watched_as_they_change() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|word| *word != paid.charge_id())
         .collect();
-    assert_eq!(states, NEW_USER_PATH);
+    assert_eq!(states, new_user_path());
     assert!(path.ends_with("SUCCEEDED\n"), "{path}");
 }
 
@@ -156,7 +156,7 @@ async fn executions_and_the_aws_command_line_tell_the_same_path() {
     let execution = app.execution(paid.charge_id()).await;
 
     let ours = json(&cargo_local(&["executions", paid.charge_id(), "--json"]));
-    assert_eq!(states(&ours["path"]), NEW_USER_PATH);
+    assert_eq!(states(&ours["path"]), new_user_path());
 
     let history = Command::new(&app.outputs.aws_cli)
         .args([
@@ -178,7 +178,7 @@ async fn executions_and_the_aws_command_line_tell_the_same_path() {
         .iter()
         .filter_map(|event| event["stateEnteredEventDetails"]["name"].as_str())
         .collect();
-    assert_eq!(entered, NEW_USER_PATH);
+    assert_eq!(entered, new_user_path());
 
     // Nobody who reads the history learns the card token.
     let token = paid.form.field("token").expect("token");

@@ -6,12 +6,12 @@ use payment3_harness::random;
 use payment3_harness::shopper::CARD_APPROVED;
 use serde_json::{Value, json};
 
-use crate::support::{Authenticated, NEW_USER_PATH, TestApp};
+use crate::support::{Authenticated, TestApp, new_user_path};
 
 /// Asserts the one end state that every order of callbacks leads to.
 async fn assert_one_payment(app: &TestApp, paid: &Authenticated, how: &str) {
     let execution = app.execution(paid.charge_id()).await;
-    assert_eq!(execution.states(), NEW_USER_PATH, "{how}");
+    assert_eq!(execution.states(), new_user_path(), "{how}");
     assert_eq!(
         app.executions_of(paid.charge_id()).await,
         [paid.charge_id()],

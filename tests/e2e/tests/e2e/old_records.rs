@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::authorisations::signed;
 use crate::lossy::starts_nothing;
-use crate::support::{NEW_USER_PATH, TOTAL, TestApp};
+use crate::support::{TOTAL, TestApp, new_user_path};
 
 /// The table of the branch that other branches borrow from. Its stack is not deployed beside this one; the table is made
 /// as that stack makes it.
@@ -147,7 +147,11 @@ async fn old_records_of_every_attribute_type_are_processed() {
         assert_eq!(answer.location, Some(landing), "{extra}");
 
         let execution = app.execution(old.charge()).await;
-        assert_eq!(execution.states(), NEW_USER_PATH, "{extra}: {execution:?}");
+        assert_eq!(
+            execution.states(),
+            new_user_path(),
+            "{extra}: {execution:?}"
+        );
         assert_eq!(
             app.payment_of(&old.order).await["paymentId"],
             old.charge(),
@@ -186,7 +190,7 @@ async fn old_records_that_the_former_system_finished_are_left_alone() {
         let execution = app.start_by_hand(old.charge()).await;
         assert_eq!(
             execution.states(),
-            ["ParseCallback", "LookupRecord", "AlreadyProcessed"],
+            payment3_model::path(&["RecordClosed"]),
             "{status}"
         );
         assert_eq!(app.read(&table, &old.token).await, item, "{status}");
@@ -223,7 +227,7 @@ async fn an_old_record_is_copied_before_its_execution_is_started_and_found_by_re
     app.make_older(key, 6 * 60).await;
     app.reconcile().await;
     let execution = app.execution(old.charge()).await;
-    assert_eq!(execution.states(), NEW_USER_PATH, "{execution:?}");
+    assert_eq!(execution.states(), new_user_path(), "{execution:?}");
     let input = execution.input.as_ref().expect("an input");
     assert_eq!(input["recordKey"], key, "{input}");
     assert_eq!(app.payment_of(&old.order).await["paymentId"], old.charge());
@@ -240,7 +244,7 @@ async fn a_record_of_masters_is_claimed_and_processed_and_the_rest_of_it_is_unto
     let answer = app.return_with(&old.form).await;
     assert_eq!(answer.status, 303, "{answer:?}");
     let execution = app.execution(old.charge()).await;
-    assert_eq!(execution.states(), NEW_USER_PATH, "{execution:?}");
+    assert_eq!(execution.states(), new_user_path(), "{execution:?}");
     assert_eq!(app.payment_of(&old.order).await["paymentId"], old.charge());
     assert_eq!(app.copy_of(&old).await["origin"], "borrowed");
     let mut expected = item;
@@ -259,10 +263,7 @@ async fn a_record_that_another_stack_has_claimed_is_not_touched() {
     app.put(MASTER, &item).await;
     app.return_with(&old.form).await;
     let execution = app.execution(old.charge()).await;
-    assert_eq!(
-        execution.states(),
-        ["ParseCallback", "LookupRecord", "AlreadyProcessed"]
-    );
+    assert_eq!(execution.states(), payment3_model::path(&["RecordClosed"]));
     assert_eq!(app.read(MASTER, &old.token).await, item);
     assert_eq!(
         app.look.record_by_token(&old.token).await.expect("table"),
@@ -314,7 +315,7 @@ async fn an_old_charge_is_not_lost_when_its_shopper_checks_out_here_with_the_sam
 
     app.return_with(&old.form).await;
     let execution = app.execution(old.charge()).await;
-    assert_eq!(execution.states(), NEW_USER_PATH, "{execution:?}");
+    assert_eq!(execution.states(), new_user_path(), "{execution:?}");
     assert_eq!(app.payment_of(&old.order).await["paymentId"], old.charge());
 }
 
@@ -416,7 +417,7 @@ async fn an_old_record_that_is_copied_by_many_at_once_is_one_payment() {
         assert!([303, 200, 503].contains(&status), "{status}");
     }
     let execution = app.execution(old.charge()).await;
-    assert_eq!(execution.states(), NEW_USER_PATH, "{execution:?}");
+    assert_eq!(execution.states(), new_user_path(), "{execution:?}");
     assert_eq!(app.executions_of(old.charge()).await, [old.charge()]);
     assert_eq!(app.payment_of(&old.order).await["paymentId"], old.charge());
     assert_eq!(app.told(&old.order).await, ["payment.succeeded"]);
@@ -528,6 +529,6 @@ async fn an_old_record_that_is_deleted_after_it_was_taken_over_does_not_stop_the
     app.put(&name, &order).await;
     app.delete(&table, &old.token).await;
     let execution = app.start_by_hand(old.charge()).await;
-    assert_eq!(execution.states(), NEW_USER_PATH, "{execution:?}");
+    assert_eq!(execution.states(), new_user_path(), "{execution:?}");
     assert_eq!(app.payment_of(&old.order).await["paymentId"], old.charge());
 }

@@ -3,7 +3,7 @@
 use payment3_harness::random;
 use payment3_harness::shopper::{CARD_APPROVED, CARD_DECLINED, OTHER_CARD_APPROVED};
 
-use crate::support::{NEW_USER_PATH, TestApp, assert_closed};
+use crate::support::{TestApp, assert_closed, new_user_path};
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
@@ -17,7 +17,7 @@ async fn a_new_user_pays_and_the_card_is_saved() {
 
     let execution = app.execution(paid.charge_id()).await;
     assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
-    assert_eq!(execution.states(), NEW_USER_PATH);
+    assert_eq!(execution.states(), new_user_path());
     app.assert_paid(&paid).await;
     assert_eq!(app.saved_cards(&owner).await, Some(1));
 
@@ -51,9 +51,7 @@ async fn a_known_user_pays_with_another_card_and_it_is_added() {
     app.return_with(&second.form).await;
     let execution = app.execution(second.charge_id()).await;
     assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
-    let mut path = NEW_USER_PATH.to_vec();
-    let handled = path.iter().position(|state| *state == "CardHandled");
-    path.insert(handled.expect("in the path"), "AddCard");
+    let path = payment3_model::path(payment3_model::KNOWN_USER);
     assert_eq!(execution.states(), path);
     app.assert_paid(&second).await;
     assert_eq!(app.saved_cards(&owner).await, Some(2));
@@ -101,6 +99,6 @@ async fn a_claimed_failure_does_not_hide_a_payment_that_the_bank_authorised() {
     assert_eq!(answer.location, Some(app.landing(&paid.order, "failure")));
 
     let execution = app.execution(paid.charge_id()).await;
-    assert_eq!(execution.states(), NEW_USER_PATH);
+    assert_eq!(execution.states(), new_user_path());
     app.assert_paid(&paid).await;
 }

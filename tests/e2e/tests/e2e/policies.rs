@@ -8,29 +8,22 @@ use serde_json::{Value, json};
 
 use crate::support::TestApp;
 
-/// What stands in the definition for each function, and the function's name without branch.
-const FUNCTIONS: [(&str, &str); 9] = [
-    ("ParseCallbackFunction", "parse-callback"),
-    ("LookupRecordFunction", "lookup-record"),
-    ("InquireChargeFunction", "inquire-charge"),
-    ("RecordOutcomeFunction", "record-outcome"),
-    ("PayOrderFunction", "pay-order"),
-    ("NotifyFunction", "notify"),
-    ("EnsureKbankUserFunction", "ensure-kbank-user"),
-    ("AddCardFunction", "add-card"),
-    ("ReverseChargeFunction", "reverse-charge"),
-];
-
 impl TestApp {
     /// The definition as it would be deployed in the environment under a policy.
     pub(crate) fn definition(&self, policy: &str) -> Value {
         let mut definition =
             std::fs::read_to_string(workspace::state_machine_file()).expect("definition");
         let branch = &self.outputs.branch;
-        for (placeholder, function) in FUNCTIONS {
+        for activity in payment3_activities::activity::ACTIVITIES {
+            let function = activity.program;
             let arn =
                 format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:payment3-{function}-{branch}");
-            definition = definition.replace(&format!("${{{placeholder}}}"), &arn);
+            let words = function.split('-').map(|word| {
+                let (first, rest) = word.split_at(1);
+                first.to_uppercase() + rest
+            });
+            let placeholder = format!("${{{}Function}}", words.collect::<String>());
+            definition = definition.replace(&placeholder, &arn);
         }
         definition = definition
             .replace(
@@ -40,7 +33,7 @@ impl TestApp {
             .replace("${SaveCardPolicy}", policy);
         assert!(
             !definition.contains("${"),
-            "a placeholder is new: name it in this test"
+            "a placeholder is new: name it in tests/e2e/policies.rs: {definition}"
         );
         serde_json::from_str(&definition).expect("JSON")
     }

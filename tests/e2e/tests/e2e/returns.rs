@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::lossy::{starts_in_vain, starts_nothing};
-use crate::support::{NEW_USER_PATH, TestApp, charge_on};
+use crate::support::{TestApp, charge_on, new_user_path};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -213,7 +213,7 @@ async fn a_return_beyond_the_third_asks_the_bank_and_goes_on_when_it_has_decided
         if given_up {
             assert!(execution.has_succeeded(), "{execution:?}");
         } else {
-            assert_eq!(execution.states(), NEW_USER_PATH, "{execution:?}");
+            assert_eq!(execution.states(), new_user_path(), "{execution:?}");
         }
         let payment = app.payment_of(&order).await;
         assert_eq!(payment["paymentId"], charge.as_str(), "{given_up}");

@@ -5,7 +5,7 @@ use payment3_harness::random;
 use payment3_harness::shopper::CARD_APPROVED;
 use serde_json::{Value, json};
 
-use crate::support::{Authenticated, NEW_USER_PATH, TestApp, Undisturbed};
+use crate::support::{Authenticated, TestApp, Undisturbed, new_user_path};
 
 /// What the state is given for `askedAt`: the bank was asked over an hour before.
 const AN_HOUR_AGO: &str = "{% $askedAt - 3601 %}";
@@ -58,7 +58,7 @@ impl TestApp {
         undisturbed.reconcile().await;
         drop(undisturbed);
         let next = self.execution(&format!("{charge}-1")).await;
-        assert_eq!(next.states(), NEW_USER_PATH, "{next:?}");
+        assert_eq!(next.states(), new_user_path(), "{next:?}");
         self.assert_paid(&paid).await;
     }
 }
@@ -106,7 +106,7 @@ async fn a_definition_that_does_not_say_when_it_asked_is_judged_by_its_execution
             })
             .await;
         let execution = &ran.execution;
-        assert_eq!(execution.states(), NEW_USER_PATH, "{execution:?}");
+        assert_eq!(execution.states(), new_user_path(), "{execution:?}");
         app.assert_paid(&ran.paid).await;
     }
 }

@@ -35,20 +35,9 @@ static RECONCILIATION: RwLock<()> = RwLock::const_new(());
 pub(crate) const TOTAL: &str = "1500.00";
 
 /// The path of a first payment.
-pub(crate) const NEW_USER_PATH: [&str; 12] = [
-    "ParseCallback",
-    "LookupRecord",
-    "InquireCharge",
-    "RecordOutcome",
-    "Outcome",
-    "PayOrder",
-    "NotifySuccess",
-    "SaveCardPolicy",
-    "EnsureKBankUser",
-    "UserExisted",
-    "CardHandled",
-    "CloseRecord",
-];
+pub(crate) fn new_user_path() -> Vec<&'static str> {
+    payment3_model::path(payment3_model::NEW_USER)
+}
 
 /// The payment system under test.
 pub(crate) struct TestApp {

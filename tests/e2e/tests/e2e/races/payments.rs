@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::{
     Act, Ended, all_well, at_once, notifies, reconciles, returns, starts_by_hand, succeeded,
 };
-use crate::support::{NEW_USER_PATH, TestApp, subject};
+use crate::support::{TestApp, new_user_path, subject};
 
 /// How many calls for one charge come at once.
 const CALLS: usize = 50;
@@ -54,7 +54,7 @@ pub(super) async fn fifty_callbacks(app: Arc<TestApp>, _: usize) -> Ended {
     }
     app.comes_to_its_end(&paid).await?;
     let execution = app.one_execution(charge).await?;
-    if execution.states() != NEW_USER_PATH {
+    if execution.states() != new_user_path() {
         return Err(format!("the path was {}", execution.states().join(" → ")));
     }
     app.whole(&subject(&[&paid])).await?;

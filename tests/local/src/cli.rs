@@ -34,8 +34,8 @@ pub enum Command {
     Fuzz(Fuzz),
     /// Measures what the functions cost, by themselves and in whole payments, beside the same work in Python
     Bench(Bench),
-    /// Draws the README's picture of the state machine anew
-    Diagram,
+    /// Writes anew what is computed: the README's picture and table of the states, how errors are treated, grants and costs
+    Renew,
 }
 
 /// Arguments of `cargo local up`.

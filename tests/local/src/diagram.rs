@@ -1,22 +1,18 @@
-//! Draws the state machine from its definition, as the Mermaid chart that the README shows.
+//! Draws the state machine from its definition, as the README shows it: a Mermaid chart, and a table of what its tasks do.
 
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
 use payment3_harness::graph::{DONE, Edge, Graph};
-use serde_json::Value;
+use payment3_model::Definition;
 
 /// The line of the README under which the chart stands.
-const BEGIN: &str = "<!-- drawn from statemachine/payment.asl.json by `cargo local diagram` -->";
+const BEGIN: &str = "<!-- drawn from statemachine/payment.asl.json by `cargo local renew` -->";
 /// The line that ends it.
 const END: &str = "<!-- end of the drawing -->";
 
 /// The definition as a Mermaid flowchart: the happy path in solid lines, caught errors dotted with their names.
-///
-/// # Errors
-/// When the definition names a state that it does not have.
-pub fn mermaid(definition: &Value) -> Result<String> {
-    let graph = Graph::read(definition)?;
+fn mermaid(graph: &Graph) -> Result<String> {
     let mut chart = String::from("flowchart TD\n");
     writeln!(chart, "  start((start)) --> {}", graph.start)?;
     for state in &graph.states {
@@ -29,20 +25,42 @@ pub fn mermaid(definition: &Value) -> Result<String> {
     Ok(chart)
 }
 
-/// A README with its chart drawn anew.
+/// What each task does, as a Markdown table: the first sentence of its comment, and its function.
+fn table(graph: &Graph, definition: &Definition) -> String {
+    let mut table = String::from("| state | does | function |\n|---|---|---|\n");
+    for state in &graph.states {
+        let Some((_, task)) = definition.tasks().find(|(name, _)| *name == state.name) else {
+            continue;
+        };
+        let does = task.comment.split_inclusive(". ").next();
+        let does = does.unwrap_or_default().trim();
+        let function = task.function().map_or_else(
+            || "none: the state machine updates the record itself".to_owned(),
+            |name| {
+                let file = name.replace('-', "_");
+                format!("[`{name}`](activities/src/activity/{file}.rs)")
+            },
+        );
+        table.push_str(&format!("| {} | {does} | {function} |\n", state.name));
+    }
+    table
+}
+
+/// A README with its chart and its table drawn anew.
 ///
 /// # Errors
-/// When the README lacks the two lines between which the chart stands.
-pub fn redraw(readme: &str, definition: &Value) -> Result<String> {
+/// The README lacks the two lines between which they stand.
+pub fn redraw(readme: &str, definition: &Definition) -> Result<String> {
     let (before, rest) = readme
         .split_once(BEGIN)
         .with_context(|| format!("README.md has no line `{BEGIN}`"))?;
     let (_, after) = rest
         .split_once(END)
         .with_context(|| format!("README.md has no line `{END}` after `{BEGIN}`"))?;
-    let chart = mermaid(definition)?;
+    let graph = Graph::read(&definition.source)?;
+    let (chart, table) = (mermaid(&graph)?, table(&graph, definition));
     Ok(format!(
-        "{before}{BEGIN}\n```mermaid\n{chart}```\n{END}{after}"
+        "{before}{BEGIN}\n```mermaid\n{chart}```\n\n{table}{END}{after}"
     ))
 }
 
@@ -78,7 +96,7 @@ mod tests {
                 "Choices": [{"Condition": "{% $yes %}", "Comment": "yes", "Next": "Ask"}]},
             "Stop": {"Type": "Pass", "End": true},
         }});
-        let chart = mermaid(&definition).unwrap();
+        let chart = mermaid(&Graph::read(&definition).unwrap()).unwrap();
         for line in [
             "start((start)) --> Ask",
             "Ask[Ask]",
@@ -97,11 +115,10 @@ mod tests {
     fn the_readme_shows_the_state_machine_as_it_is() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         let readme = std::fs::read_to_string(format!("{root}/README.md")).unwrap();
-        let definition = std::fs::read_to_string(format!("{root}/statemachine/payment.asl.json"));
-        let definition = serde_json::from_str(&definition.unwrap()).unwrap();
+        let definition = payment3_model::Definition::of_the_repository().unwrap();
         assert!(
             redraw(&readme, &definition).unwrap() == readme,
-            "README.md shows another state machine: run `cargo local diagram`"
+            "README.md shows another state machine, or its table is stale: run `cargo local renew`"
         );
     }
 }

@@ -1,10 +1,10 @@
-//! `cargo local up | test | pay | executions | fuzz | bench | diagram`.
+//! `cargo local up | test | pay | executions | fuzz | bench | renew`.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use payment3_local::cli::{Cli, Command};
-use payment3_local::commands::{bench, diagram, executions, fuzz, pay, test, up};
+use payment3_local::commands::{bench, executions, fuzz, pay, renew, test, up};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
         Command::Executions(arguments) => executions::run(arguments).await,
         Command::Fuzz(arguments) => fuzz::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments).await,
-        Command::Diagram => diagram::run(),
+        Command::Renew => renew::run().await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,12 +1,12 @@
 //! The commands: what each prints, and in what order it does things.
 
 pub mod bench;
-pub mod diagram;
 pub mod executions;
 pub mod fuzz;
 mod lane;
 mod path;
 pub mod pay;
+pub mod renew;
 pub mod test;
 pub mod up;
 mod verdicts;

@@ -1,0 +1,48 @@
+//! `cargo local renew`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use payment3_model::{Definition, error_table};
+
+use crate::diagram;
+use payment3_harness::workspace;
+use payment3_stack::process::Tool;
+use payment3_stack::{node, prerequisites, progress};
+
+/// Writes every file, or part of one, that is computed from the sources. The tests hold each against its computation.
+///
+/// # Errors
+/// A file cannot be read or written, the README has no place for the states, or the CDK app does not synthesise.
+pub async fn run() -> Result<()> {
+    let definition = Definition::of_the_repository()?;
+    let root = workspace::root();
+    let readme = root.join("README.md");
+    let text = fs::read_to_string(&readme).context("cannot read README.md")?;
+    write(&readme, &diagram::redraw(&text, &definition)?)?;
+    let errors = error_table(&definition).join("\n") + "\n";
+    write(&root.join("tests/model/errors.txt"), &errors)?;
+
+    prerequisites::node()?;
+    node::CDK
+        .install(&workspace::local_dir().join("logs"))
+        .await?;
+    progress::step("cdk/test/snapshot.txt, docs/scale.md", async {
+        Tool::new("npm")
+            .args(["run", "--silent", "renew"])
+            .current_dir(workspace::cdk_dir())
+            .shown()
+            .await
+    })
+    .await?;
+    println!("`git diff` shows what changed: read it before you commit it.");
+    Ok(())
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    let shown = workspace::shown(file);
+    fs::write(file, text).with_context(|| format!("cannot write {shown}"))?;
+    println!("{shown}");
+    Ok(())
+}

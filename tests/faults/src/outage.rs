@@ -5,11 +5,13 @@
 //! schedule does. The state machine's own waits are a second each.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_sfn::types::ExecutionStatus;
+use payment3_activities::activity::ACTIVITIES;
 use payment3_harness::away::{How, Service};
 use payment3_harness::aws::Aws;
 use payment3_harness::executions::{Executions, Summary};
@@ -19,7 +21,9 @@ use payment3_harness::operator::Operator;
 use payment3_harness::outputs::Outputs;
 use payment3_harness::player::{Begun, Player, Start};
 use payment3_harness::shopper::ReturnForm;
+use payment3_harness::workspace;
 use payment3_harness::{logs, peer_process};
+use payment3_model::functions_on;
 use payment3_stack::environment::Environment;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -69,14 +73,11 @@ const FLOWS: [(Flow, &str); 10] = [
     (Flow::EarlyCallback, "orderPaid"),
 ];
 
-/// The functions whose tables are throttled, each for a payment of this flow.
-const STATES: [(&str, Flow); 6] = [
-    ("lookup-record", Flow::NewUser),
-    ("record-outcome", Flow::Declined),
-    ("pay-order", Flow::NewUser),
-    ("reverse-charge", Flow::OrderGone),
-    ("ensure-kbank-user", Flow::NewUser),
-    ("add-card", Flow::KnownUser),
+/// What is decided on the ways of some flows: every activity is called on one of them.
+const WAYS: [(Flow, &[&str]); 3] = [
+    (Flow::NewUser, payment3_model::NEW_USER),
+    (Flow::KnownUser, payment3_model::KNOWN_USER),
+    (Flow::OrderGone, &["paid", "OrderNotFound"]),
 ];
 
 /// The log lines for which somebody is called, by the name of their error.
@@ -113,6 +114,41 @@ pub async fn run(environment: Environment) -> Result<Environment> {
         begun.elapsed().as_secs_f64()
     );
     Ok(environment)
+}
+
+/// The activities that use tables, as the CDK app's snapshot says, each with a flow that calls it.
+fn using_tables() -> Result<Vec<(String, Flow)>> {
+    let snapshot = fs::read_to_string(workspace::cdk_dir().join("test/snapshot.txt"))
+        .context("cannot read cdk/test/snapshot.txt")?;
+    let granted = |program: &str| -> Result<bool> {
+        let (_, rest) = snapshot
+            .split_once(&format!("{program} may\n"))
+            .with_context(|| {
+                format!("cdk/test/snapshot.txt has no {program}: run `cargo local renew`")
+            })?;
+        let mut grants = rest.lines().take_while(|line| line.starts_with("  "));
+        Ok(grants.any(|grant| grant.contains("dynamodb:")))
+    };
+    let mut found = Vec::new();
+    for activity in ACTIVITIES {
+        if !granted(activity.program)? {
+            continue;
+        }
+        let called = |way: &[&str]| {
+            let functions = functions_on(way);
+            functions
+                .iter()
+                .any(|function| function == activity.program)
+        };
+        let (flow, _) = WAYS
+            .into_iter()
+            .find(|(_, way)| called(way))
+            .with_context(|| {
+                format!("no flow in WAYS of {} calls {}", file!(), activity.program)
+            })?;
+        found.push((activity.program.to_owned(), flow));
+    }
+    Ok(found)
 }
 
 /// Payments on their way, each with its return from the bank where it has one.
@@ -190,12 +226,13 @@ impl Scene {
 
     /// The tables are throttled for one function of each payment, until its execution has given up.
     async fn with_throttled_states(&self) -> Result<()> {
+        let states = using_tables()?;
         let begun = self
-            .begin_flows(STATES.iter().map(|(_, flow)| *flow))
+            .begin_flows(states.iter().map(|(_, flow)| *flow))
             .await?;
         let mut payments = OnTheirWay::new();
         let mut throttled = Vec::new();
-        for (payment, (function, _)) in begun.into_iter().zip(STATES) {
+        for (payment, (function, _)) in begun.into_iter().zip(&states) {
             let form = self.player.go_to_the_bank(&payment).await?;
             let scope = self.player.watch(&payment, Start::Warm);
             scope.throttle_tables_of(Some(function));
@@ -211,7 +248,7 @@ impl Scene {
         for ((scope, function), (payment, _)) in throttled.iter().zip(&payments) {
             let told = self.tell(payment).await?;
             // What only saves a card fails nobody's payment.
-            let for_the_card = ["ensure-kbank-user", "add-card"].contains(function);
+            let for_the_card = ["ensure-kbank-user", "add-card"].contains(&function.as_str());
             ensure!(
                 told.contains("FAILED") != for_the_card,
                 "throttled at {function}: {told}"
@@ -470,5 +507,17 @@ impl Scene {
             .await
             .map(drop)
             .context("the gateway secret cannot be put")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_activity_that_uses_tables_is_called_by_a_flow() {
+        let found = using_tables().expect("flows");
+        assert!(found.contains(&("reverse-charge".to_owned(), Flow::OrderGone)));
+        assert!(!found.iter().any(|(function, _)| function == "notify"));
     }
 }

@@ -1,7 +1,7 @@
 //! The definition, read strictly: a field that the walk does not know is an error, so that nothing of the definition is passed
 //! over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -231,6 +231,57 @@ impl Definition {
         })
     }
 
+    /// The variables that are only put out: every expression that names one is the whole value of a member of an end's output, and
+    /// that member is none of `read`. Their values decide nothing.
+    pub(crate) fn carried(&self, read: &[&str]) -> BTreeSet<String> {
+        let mut assigned = BTreeSet::new();
+        let mut templates = Vec::new();
+        for state in self.states.values() {
+            match state {
+                State::Task(task) => {
+                    templates.extend([task.arguments.clone(), task.assign.clone()]);
+                    let mut output = task.output.clone().unwrap_or_default();
+                    if let (true, Some(members)) = (task.end, output.as_object_mut()) {
+                        let copied = |value: &Value| {
+                            let text = value.as_str().and_then(|text| text.strip_prefix("{% $"));
+                            let name = text.and_then(|text| text.strip_suffix(" %}"));
+                            name.is_some_and(|name| name.chars().all(char::is_alphanumeric))
+                        };
+                        members.retain(|name, value| read.contains(&&**name) || !copied(value));
+                    }
+                    templates.push(output);
+                    for catcher in &task.catch {
+                        templates.extend(
+                            [Some(catcher.assign.clone()), catcher.output.clone()]
+                                .into_iter()
+                                .flatten(),
+                        );
+                    }
+                    let catchers = task.catch.iter().map(|catcher| &catcher.assign);
+                    let all = catchers.chain([&task.assign]).filter_map(Value::as_object);
+                    assigned.extend(all.flat_map(|names| names.keys().cloned()));
+                }
+                State::Choice(choice) => {
+                    for rule in &choice.choices {
+                        templates.extend(
+                            [Some(rule.condition.clone()), rule.output.clone()]
+                                .into_iter()
+                                .flatten(),
+                        );
+                    }
+                }
+                State::Succeed(_) => {}
+            }
+        }
+        let text = Value::Array(templates).to_string();
+        assigned.retain(|name: &String| {
+            let variable = format!("${name}");
+            let mut rests = text.split(&variable).skip(1);
+            rests.all(|rest| rest.starts_with(char::is_alphanumeric))
+        });
+        assigned
+    }
+
     /// The states on the way from the start to an end, by what is decided on it. Each decision is the comment of a choice's
     /// branch or an error that a task catches, in the order in which they are met. A choice for which none is given goes its
     /// default way, and a task goes on.
@@ -392,6 +443,29 @@ mod tests {
         for never in [&["paid", "declined"][..], &["OrderNotFound"]] {
             assert!(definition.path(never).is_err(), "{never:?}");
         }
+    }
+
+    #[test]
+    fn what_is_only_put_out_decides_nothing() {
+        let text = std::fs::read_to_string(file()).unwrap();
+        let carried = |text: &str| {
+            let definition = Definition::read(text, Policy::default()).unwrap();
+            definition.carried(&["result", "notified", "card", "waitingFor"])
+        };
+        assert_eq!(carried(&text), BTreeSet::new());
+        let assigned = text.replace(
+            r#""notified": false,"#,
+            r#""notified": false, "risk": "known","#,
+        );
+        let put_out = assigned.replace(
+            r#""card": "{% $card %}"
+      },"#,
+            r#""card": "{% $card %}", "risk": "{% $risk %}"
+      },"#,
+        );
+        assert_eq!(carried(&put_out), ["risk".to_owned()].into());
+        let decides = put_out.replace("$outcome = 'declined'", "$risk = 'new'");
+        assert_eq!(carried(&decides), BTreeSet::new());
     }
 
     #[test]

@@ -341,6 +341,16 @@ pub(crate) fn closing(update: &Update, world: &World) -> Result<(), Broken> {
     Ok(())
 }
 
+/// The members of an end's output that the properties read.
+pub(crate) const READ_OF_OUTPUTS: [&str; 6] = [
+    "result",
+    "orderId",
+    "notified",
+    "card",
+    "attempt",
+    "waitingFor",
+];
+
 /// What must hold when an execution has succeeded in a state, with what it puts out.
 pub(crate) fn success(state: &str, output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
     match state {

@@ -103,6 +103,7 @@ impl Walker {
             walker: self,
             definition,
             until,
+            carried: definition.carried(&properties::READ_OF_OUTPUTS),
             known: HashMap::new(),
             filled: HashMap::new(),
             path: Vec::new(),
@@ -185,6 +186,8 @@ struct Walk<'w> {
     walker: &'w mut Walker,
     definition: &'w Definition,
     until: Option<Property>,
+    /// Variables whose values decide nothing: nodes that differ in them alone are one.
+    carried: BTreeSet<String>,
     /// The paths from each node; none where its walk is not done.
     known: HashMap<Node, Option<Paths>>,
     /// What each template gave for each execution.
@@ -452,7 +455,12 @@ impl<'w> Walk<'w> {
         let shown = leaving.shown.as_ref();
         if !leaving.assign.is_null() {
             let assigned = self.fill(node, shown, leaving.assign)?;
-            let assigned = assigned.as_object().cloned().unwrap_or_default();
+            let mut assigned = assigned.as_object().cloned().unwrap_or_default();
+            for (name, value) in &mut assigned {
+                if self.carried.contains(name) {
+                    *value = Value::Null;
+                }
+            }
             Rc::make_mut(&mut after.variables).extend(assigned);
         }
         match (leaving.output, leaving.shown.as_ref()) {

@@ -27,6 +27,12 @@ impl CriticalPath {
         functions
     }
 
+    /// How many calls may follow each other: one for each function, and one more for the callback, which finds the record and
+    /// starts the execution.
+    pub fn at_most(self) -> usize {
+        self.functions().len() + 1
+    }
+
     /// The calls that must follow each other, whoever makes them, and why each cannot go beside the one before it.
     pub fn lower_bound(self) -> &'static [(&'static str, &'static str)] {
         const FIND: (&str, &str) = (
@@ -78,5 +84,22 @@ impl CriticalPath {
             }
         }
         Ok(chain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_ends_where_the_order_is_paid() {
+        let functions = Chain::ToPaid.functions();
+        assert_eq!(functions.first().map(String::as_str), Some("callback"));
+        assert_eq!(functions.last().map(String::as_str), Some("pay-order"));
+        assert!(Chain::ToPaid.lower_bound().len() < Chain::ToPaid.at_most());
+        assert_eq!(
+            Chain::ToAnswer.at_most(),
+            Chain::ToAnswer.lower_bound().len()
+        );
     }
 }

@@ -8,10 +8,6 @@ use crate::table::Table;
 pub const PEAK_KIB: u64 = 10_000_000 / 1024;
 /// A function's archive, in bytes.
 pub const ZIP_BYTES: u64 = 2_500_000;
-/// Calls that follow each other, from the callback's arrival to its answer.
-pub const CALLS_TO_ANSWER: usize = 2;
-/// Calls that follow each other, from the callback's arrival to the paid order.
-pub const CALLS_TO_PAID: usize = 7;
 /// The processor's time of a start without connecting, in times of that of a function that does nothing.
 pub const START_TO_NOOP: f64 = 3.0;
 /// The processor's time of a start without connecting, as a part of that of a function in Python.

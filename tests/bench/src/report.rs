@@ -188,15 +188,14 @@ fn count_lines(counts: &Counts) -> Result<Vec<Line>> {
         (
             "calls one after the other, callback to answer (warm, own record)",
             CriticalPath::ToAnswer,
-            limits::CALLS_TO_ANSWER,
         ),
         (
             "calls one after the other, callback to order paid (warm, own record)",
             CriticalPath::ToPaid,
-            limits::CALLS_TO_PAID,
         ),
     ];
-    for (figure, chain, at_most) in chains {
+    for (figure, chain) in chains {
+        let at_most = chain.at_most();
         let calls = counts.chain(chain)?.len();
         lines.push(Line {
             figure: figure.to_owned(),

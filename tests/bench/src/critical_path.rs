@@ -93,13 +93,13 @@ mod tests {
 
     #[test]
     fn the_chain_ends_where_the_order_is_paid() {
-        let functions = Chain::ToPaid.functions();
+        let functions = CriticalPath::ToPaid.functions();
         assert_eq!(functions.first().map(String::as_str), Some("callback"));
         assert_eq!(functions.last().map(String::as_str), Some("pay-order"));
-        assert!(Chain::ToPaid.lower_bound().len() < Chain::ToPaid.at_most());
+        assert!(CriticalPath::ToPaid.lower_bound().len() < CriticalPath::ToPaid.at_most());
         assert_eq!(
-            Chain::ToAnswer.at_most(),
-            Chain::ToAnswer.lower_bound().len()
+            CriticalPath::ToAnswer.at_most(),
+            CriticalPath::ToAnswer.lower_bound().len()
         );
     }
 }

@@ -102,7 +102,7 @@ describe("time limits", () => {
     assert.equal(atTheBank, 3 * HTTP_TIMEOUT_MS.bank);
     for (const [name, calls] of [
       // Finding the record, saying that the bank is asked, the key, the bank, and a start or a word that the payment is due.
-      ["callback", 4 * HTTP_TIMEOUT_MS.aws + given("callback", "ASK_WITHIN")],
+      ["callback", 4 * HTTP_TIMEOUT_MS.aws + given("callback/start", "ASK_WITHIN")],
       ["notify", 2 * HTTP_TIMEOUT_MS.aws + HTTP_TIMEOUT_MS.shop],
       ["reverse-charge", 2 * HTTP_TIMEOUT_MS.aws + atTheBank],
       // Records are taken up for the one time, and the last of them is cut off after the other.

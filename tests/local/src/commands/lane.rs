@@ -73,7 +73,7 @@ impl Running {
     /// It did not run to its end.
     pub(super) async fn end(mut self) -> Result<Verdicts> {
         let parts = names(self.lane.parts);
-        if !self.task.is_finished() {
+        if !self.lane.shown && !self.task.is_finished() {
             println!("\nWaiting for {parts}");
         }
         let ended = (&mut self.task).await.context("a lane broke")?;

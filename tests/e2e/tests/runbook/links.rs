@@ -102,6 +102,16 @@ fn broken_links(file: &Path, text: &str) -> Vec<String> {
     broken
 }
 
+/// The files and directories of the repository that a text names in code.
+fn named(text: &str) -> Vec<String> {
+    const TOP: &str = r"activities|cdk|docs|statemachine|tests|\.github";
+    let path = Regex::new(&format!(r"`((?:{TOP})/[A-Za-z0-9_./-]*)`")).expect("a pattern");
+    let lines: Vec<_> = prose(text).into_iter().map(|(_, line)| line).collect();
+    let text = lines.join("\n");
+    let found = path.captures_iter(&text);
+    found.map(|found| found[1].to_owned()).collect()
+}
+
 /// What is wrong with the numbers of the decisions.
 fn misnumbered(text: &str) -> Vec<String> {
     let heading = Regex::new(r"(?m)^## (.*)$").expect("a pattern");
@@ -157,6 +167,20 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
+fn every_path_is_there() {
+    let root = workspace::root();
+    let mut paths = 0;
+    for file in documents() {
+        for path in named(&read(&file)) {
+            paths += 1;
+            let there = root.join(&path).exists();
+            assert!(there, "{} names {path}", workspace::shown(&file));
+        }
+    }
+    assert!(paths > 20, "{paths}");
+}
+
+#[test]
 fn every_document_is_in_the_list() {
     let list = workspace::root().join("docs/README.md");
     let listed: BTreeSet<_> = links(&read(&list)).into_iter().collect();
@@ -198,6 +222,8 @@ fn what_is_wrong_is_found() {
         broken,
         ["#two", "none.md", "f.png"].map(|link| format!("docs/README.md: {link}"))
     );
+    let names = "`tests/x/`, `cargo local`, `cdk/lib/y.ts`\n```\n`tests/z/`\n```\n";
+    assert_eq!(named(names), ["tests/x/", "cdk/lib/y.ts"]);
     let long = format!(
         "{0}\n| {0} |\n```\n{0}\n```\n{1}\n",
         "x".repeat(121),

@@ -109,7 +109,7 @@ const MUTATIONS: [Mutation; 53] = [
         Property::SettledAtTheEnd,
         EveryOrder,
         |s| {
-            set(s, "/RecordOutcome/Next", "CloseRecord".into());
+            set(s, "/Outcome/Choices/0/Next", "CloseRecord".into());
             close_anything(s);
         },
     ),
@@ -487,7 +487,8 @@ const MUTATIONS: [Mutation; 53] = [
         Property::StandsInTheIndex,
         EveryOrder,
         |s| {
-            s["Forget"] = forgets(s, "openShard, lookAgainAt", "Outcome");
+            let next = s["RecordOutcome"]["Next"].clone();
+            s["Forget"] = forgets(s, "openShard, lookAgainAt", next.as_str().expect("a state"));
             set(s, "/RecordOutcome/Next", "Forget".into());
         },
     ),

@@ -12,8 +12,8 @@ use crate::aws::Aws;
 use crate::executions::Executions;
 use crate::inspect::{self, Inspector};
 use crate::outputs::Outputs;
-use crate::shop_api::Recipient;
-use crate::{invariants, json_api, logs, shopper};
+use crate::shop_api::{Recipient, VERIFICATION};
+use crate::{json_api, logs, shopper};
 
 /// More executions than any run makes.
 const ALL: usize = 100_000;
@@ -160,7 +160,7 @@ impl Used {
     async fn orders(&self, look: &Inspector) -> Result<BTreeMap<String, BTreeSet<String>>> {
         let mut orders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (order, token) in &self.payments {
-            if order == invariants::VERIFICATION {
+            if order == VERIFICATION {
                 continue;
             }
             let charges = orders.entry(order.clone()).or_default();

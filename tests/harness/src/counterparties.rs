@@ -1,4 +1,4 @@
-//! What happens to a payment outside our doors: the bank's own doings, and the shop's.
+//! What the bank and the shop do by themselves, apart from the calls that the payment system makes.
 
 use anyhow::{Context, Result};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -52,6 +52,21 @@ impl Counterparties {
         );
         let request = client().put(url).json(&json!({ "dialect": dialect }));
         let answer = request.send().await.context("the bank does not answer")?;
+        answer
+            .error_for_status()
+            .map(drop)
+            .context("the bank refuses")
+    }
+
+    /// The bank does something wrong with the next calls of an operation: `fault` is what the sandbox's `/sandbox/faults`
+    /// takes.
+    ///
+    /// # Errors
+    /// The bank knows no such fault.
+    pub async fn plan_fault(&self, fault: &Value) -> Result<()> {
+        let url = format!("{}/sandbox/faults", self.outputs.bank_url);
+        let answer = client().post(url).json(fault).send().await;
+        let answer = answer.context("the bank does not answer")?;
         answer
             .error_for_status()
             .map(drop)

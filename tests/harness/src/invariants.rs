@@ -10,12 +10,10 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::inspect::{BankToken, Inspector};
-use crate::shop_api::ReceivedEvent;
+use crate::shop_api::{self, ReceivedEvent, VERIFICATION};
 
 /// The event of a card that could not be saved.
 const CARD_FAILED: &str = "card.failed";
-/// What stands instead of an order id where a card is verified.
-pub const VERIFICATION: &str = "ADDCARD";
 
 /// What one customer of the shop did: it is judged together, as the payments share orders and the bank's customer.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +27,26 @@ pub struct Subject {
     /// How many customers at the bank nothing may point at: one for every answer to a new customer that was lost, as the
     /// bank has no way to ask.
     pub orphans_allowed: usize,
+}
+
+impl Subject {
+    /// The payments of one customer, each with its order and its card token.
+    pub fn of<'a>(payments: impl IntoIterator<Item = (&'a shop_api::Order, &'a str)>) -> Self {
+        let mut subject = Self::default();
+        for (order, token) in payments {
+            subject.add(order, token);
+        }
+        subject
+    }
+
+    /// Adds a payment. A verification has no order.
+    pub fn add(&mut self, order: &shop_api::Order, token: &str) {
+        self.owner_id.clone_from(&order.owner_id);
+        if !order.is_verification() && !self.order_ids.contains(&order.order_id) {
+            self.order_ids.push(order.order_id.clone());
+        }
+        self.tokens.push(token.to_owned());
+    }
 }
 
 /// How a payment ended. The bank's charge and the order tell it: what else speaks of the payment must say the same.

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use payment3_activities::domain::ids::ChargeId;
 use payment3_activities::executions::execution_name;
 use url::Url;
@@ -116,10 +116,7 @@ impl Player {
     /// The environment does not answer.
     pub async fn begin(&self, flow: Flow) -> Result<Begun> {
         let owner = random::id("usr_");
-        let mut subject = Subject {
-            owner_id: owner.clone(),
-            ..Subject::default()
-        };
+        let mut subject = Subject::default();
         let mut earlier = None;
         if flow == Flow::KnownUser {
             let first = Begun {
@@ -130,13 +127,13 @@ impl Player {
                 subject: Subject::default(),
                 orphan_is_found_later: false,
             };
-            subject.add(&first.payment);
+            subject.add(&first.payment.order, &first.payment.token);
             self.pay(&first).await?;
             self.finish(&first).await?;
             earlier = Some(first.payment);
         }
         let payment = self.payment(&owner, flow.card(), flow).await?;
-        subject.add(&payment);
+        subject.add(&payment.order, &payment.token);
         let rival = match flow {
             Flow::TwoCards => Some(self.rival(&payment, &mut subject).await?),
             _ => None,
@@ -245,7 +242,7 @@ impl Player {
         // Two payments of one order are told apart by their charges alone.
         if begun.rival.is_none() {
             ids.push(payment.order.owner_id.clone());
-            if !is_verification(&payment.order) {
+            if !payment.order.is_verification() {
                 ids.push(payment.order.order_id.clone());
             }
         }
@@ -258,7 +255,7 @@ impl Player {
 
     async fn payment(&self, owner: &str, card: &str, flow: Flow) -> Result<Payment> {
         let order = match flow {
-            Flow::Verification => shopper::verification_of(owner),
+            Flow::Verification => Order::verification(owner),
             _ => self.order(owner).await?,
         };
         self.payment_of(order, card).await
@@ -279,11 +276,9 @@ impl Player {
         let email = format!("{}@shopper.example", random::id("somebody-"));
         self.used().person(&email, &recipient);
         let new = NewOrder {
-            owner_id: owner.to_owned(),
-            grand_total: "1500.00".to_owned(),
-            order_id: None,
             email: Some(email),
             recipient: Some(recipient),
+            ..NewOrder::of(owner)
         };
         shopper::order(&self.outputs, &new).await
     }
@@ -297,12 +292,10 @@ impl Player {
         let rival = self
             .payment_of(payment.order.clone(), OTHER_CARD_APPROVED)
             .await?;
-        subject.add(&rival);
-        let page = match self.check_out(&rival).await? {
-            Some(Next::ThreeDs(page)) => page,
-            other => bail!("the rival's checkout led to {other:?}"),
-        };
-        let form = shopper::authenticate(&page).await?;
+        subject.add(&rival.order, &rival.token);
+        let next = self.check_out(&rival).await?;
+        let next = next.context("the rival's checkout is refused")?;
+        let form = shopper::authenticate(&next.three_ds()?).await?;
         Ok((rival, form))
     }
 
@@ -506,17 +499,4 @@ fn recipient() -> Recipient {
         address: format!("99/{number} Soi Nowhere, Watthana, Bangkok"),
         postcode: "10110".to_owned(),
     }
-}
-
-impl Subject {
-    fn add(&mut self, payment: &Payment) {
-        if !is_verification(&payment.order) && !self.order_ids.contains(&payment.order.order_id) {
-            self.order_ids.push(payment.order.order_id.clone());
-        }
-        self.tokens.push(payment.token.clone());
-    }
-}
-
-fn is_verification(order: &Order) -> bool {
-    order.order_id == invariants::VERIFICATION
 }

@@ -9,6 +9,11 @@ use serde_json::Value;
 /// Where the shop receives payment events.
 pub const WEBHOOK_PATH: &str = "/webhooks/payment3";
 
+/// What stands instead of an order id where a card is verified.
+pub const VERIFICATION: &str = "ADDCARD";
+/// The total of an order that says nothing else, in decimal baht.
+pub const TOTAL: &str = "1500.00";
+
 /// An order to be made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -26,6 +31,19 @@ pub struct NewOrder {
     /// Where it goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<Recipient>,
+}
+
+impl NewOrder {
+    /// An order of this customer over [`TOTAL`], with no more than an order needs.
+    pub fn of(owner_id: impl Into<String>) -> Self {
+        Self {
+            owner_id: owner_id.into(),
+            grand_total: TOTAL.to_owned(),
+            order_id: None,
+            email: None,
+            recipient: None,
+        }
+    }
 }
 
 /// Whom an order is sent to. The payment system has no use for it, and none of it may show in what the system writes.
@@ -61,16 +79,21 @@ pub struct Order {
 }
 
 impl Order {
-    /// What stands in an order's place where a card of this owner is verified: no order, and 1 baht.
+    /// What the form of a card verification names instead of an order, as the shop's page does: 1 baht, and no basket.
     pub fn verification(owner_id: &str) -> Self {
         Self {
-            order_id: "ADDCARD".to_owned(),
+            order_id: VERIFICATION.to_owned(),
             owner_id: owner_id.to_owned(),
-            basket_id: "ADDCARD".to_owned(),
+            basket_id: VERIFICATION.to_owned(),
             grand_total: "1.00".to_owned(),
             is_paid: false,
             payment: Value::Null,
         }
+    }
+
+    /// Whether this stands for a card verification.
+    pub fn is_verification(&self) -> bool {
+        self.order_id == VERIFICATION
     }
 }
 

@@ -8,12 +8,10 @@ use payment3_bank::Dialect;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::time::sleep;
 use url::Url;
 
 use crate::http::{FORM, client, form};
-use crate::invariants::VERIFICATION;
 use crate::outputs::Outputs;
 use crate::shop_api::{NewOrder, Order};
 
@@ -49,6 +47,19 @@ pub enum Next {
     ThreeDs(Url),
     /// Straight back to the shop: the bank decided at once.
     Shop(String),
+}
+
+impl Next {
+    /// The bank's 3DS page.
+    ///
+    /// # Errors
+    /// The browser was sent to the shop.
+    pub fn three_ds(self) -> Result<Url> {
+        match self {
+            Self::ThreeDs(page) => Ok(page),
+            Self::Shop(landing) => bail!("the browser went to {landing} without 3-D Secure"),
+        }
+    }
 }
 
 /// The form that the bank's page makes the browser post after 3DS.
@@ -124,18 +135,6 @@ pub async fn order(outputs: &Outputs, new: &NewOrder) -> Result<Order> {
         .post(format!("{}/orders", outputs.shop_url))
         .json(new);
     json_answer(request, "the demo shop").await
-}
-
-/// What a form for `ADDCARD` names instead of an order: a customer verifies a card, with 1 baht.
-pub fn verification_of(owner_id: &str) -> Order {
-    Order {
-        order_id: VERIFICATION.into(),
-        owner_id: owner_id.into(),
-        basket_id: "none".into(),
-        grand_total: "1.00".into(),
-        is_paid: false,
-        payment: Value::Null,
-    }
 }
 
 /// Looks at an order of the demo shop.
@@ -229,6 +228,27 @@ pub async fn checkout_with(outputs: &Outputs, order: &Order, token: String) -> R
     }
     let next = next(outputs, &answer)?;
     Ok(Checkout { token, next })
+}
+
+/// Checks out with a token and passes 3-D Secure: the shopper is at the bank's page that leads back to the shop.
+///
+/// # Errors
+/// The checkout is refused, or leads past 3-D Secure.
+pub async fn pass_three_ds(outputs: &Outputs, order: &Order, token: &str) -> Result<ReturnForm> {
+    let checkout = checkout_with(outputs, order, token.to_owned()).await?;
+    authenticate(&checkout.next.three_ds()?).await
+}
+
+/// As [`pass_three_ds`], with this form.
+///
+/// # Errors
+/// As [`pass_three_ds`].
+pub async fn pass_three_ds_with(
+    outputs: &Outputs,
+    fields: &BTreeMap<String, String>,
+) -> Result<ReturnForm> {
+    let next = submit_checkout(outputs, fields).await?;
+    authenticate(&next.three_ds()?).await
 }
 
 /// Posts a checkout form and reads where the answer sends the browser.

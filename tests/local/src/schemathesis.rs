@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use payment3_harness::outputs::Outputs;
 use payment3_harness::shop_api::NewOrder;
-use payment3_harness::shopper::{self, CARD_APPROVED, Next};
+use payment3_harness::shopper::{self, CARD_APPROVED};
 use payment3_harness::{random, workspace};
 use payment3_stack::lock::Lock;
 use payment3_stack::prerequisites;
@@ -48,24 +48,11 @@ pub async fn run(outputs: &Outputs, directory: &Path) -> Result<()> {
 
 /// An order that is being paid, and its charge.
 async fn start_payment(outputs: &Outputs) -> Result<(String, String)> {
-    let new = NewOrder {
-        owner_id: random::id("usr_"),
-        grand_total: "1500.00".to_owned(),
-        order_id: None,
-        email: None,
-        recipient: None,
-    };
+    let new = NewOrder::of(random::id("usr_"));
     let order = shopper::order(outputs, &new).await?;
-    match shopper::checkout(outputs, &order, CARD_APPROVED)
-        .await?
-        .next
-    {
-        Next::ThreeDs(page) => {
-            let form = shopper::authenticate(&page).await?;
-            Ok((order.order_id, form.charge_id()?.to_owned()))
-        }
-        Next::Shop(landing) => bail!("the browser went to {landing} without 3DS"),
-    }
+    let token = shopper::card_token(outputs, CARD_APPROVED).await?;
+    let form = shopper::pass_three_ds(outputs, &order, &token).await?;
+    Ok((order.order_id, form.charge_id()?.to_owned()))
 }
 
 /// Writes a list of one word, in the form that fuzzers read.

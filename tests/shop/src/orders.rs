@@ -191,9 +191,7 @@ mod tests {
     #[test]
     fn a_stored_order_reads_back() {
         let new = NewOrder {
-            owner_id: "usr_1".to_owned(),
             grand_total: "1500".to_owned(),
-            order_id: None,
             email: Some("a@example.com".to_owned()),
             recipient: Some(Recipient {
                 name: "A".to_owned(),
@@ -201,6 +199,7 @@ mod tests {
                 address: "B".to_owned(),
                 postcode: "10110".to_owned(),
             }),
+            ..NewOrder::of("usr_1")
         };
         let item = HashMap::from([
             ("orderId".to_owned(), text("482500007436")),

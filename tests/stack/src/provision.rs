@@ -74,11 +74,9 @@ pub(crate) async fn tell_bank(outputs: &Outputs, notifications: Notifications) -
 pub(crate) async fn seed(orders: &OrderBook) -> Result<()> {
     for (id, owner, total) in SEEDED_ORDERS {
         let order = NewOrder {
-            owner_id: owner.to_owned(),
             grand_total: total.to_owned(),
-            order_id: None,
             email: Some(format!("{owner}@example.com")),
-            recipient: None,
+            ..NewOrder::of(owner)
         };
         orders.create(id, &order).await?;
     }

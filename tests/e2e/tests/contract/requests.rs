@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use payment3_bank::SECRET_KEY;
 use payment3_harness::aws::Aws;
+use payment3_harness::counterparties::Counterparties;
 use payment3_harness::executions::Executions;
 use payment3_harness::http::{FORM, client, form};
 use payment3_harness::outputs::Outputs;
 use payment3_harness::random;
-use payment3_harness::shop_api::{NewOrder, Order};
-use payment3_harness::shopper::{self, CARD_APPROVED, Next, ReturnForm};
+use payment3_harness::shop_api::{NewOrder, Order, TOTAL};
+use payment3_harness::shopper::{self, CARD_APPROVED, ReturnForm};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::document::Documented;
 
-const TOTAL: &str = "1500.00";
 /// How long a payment may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -27,6 +27,7 @@ type Form = BTreeMap<String, String>;
 pub(crate) struct Requests {
     outputs: Outputs,
     executions: Executions,
+    counterparties: Counterparties,
 }
 
 impl Requests {
@@ -34,6 +35,7 @@ impl Requests {
         let aws = Aws::at(&outputs.aws_endpoint);
         Self {
             executions: Executions::of(&aws, &outputs.state_machine_arn),
+            counterparties: Counterparties::of(&aws, outputs),
             outputs: outputs.clone(),
         }
     }
@@ -158,14 +160,7 @@ impl Requests {
     }
 
     async fn order(&self) -> Order {
-        let new = NewOrder {
-            owner_id: random::id("usr_"),
-            grand_total: TOTAL.to_owned(),
-            order_id: None,
-            email: None,
-            recipient: None,
-        };
-        shopper::order(&self.outputs, &new)
+        shopper::order(&self.outputs, &NewOrder::of(random::id("usr_")))
             .await
             .expect("the shop takes the order")
     }
@@ -176,16 +171,19 @@ impl Requests {
     }
 
     async fn form_for(&self, order: &Order) -> Form {
-        let token = shopper::card_token(&self.outputs, CARD_APPROVED)
-            .await
-            .expect("the bank gives a token");
-        shopper::checkout_form(&self.outputs, order, &token)
+        shopper::checkout_form(&self.outputs, order, &self.token().await)
     }
 
-    async fn submit(&self, form: &Form) -> Next {
+    async fn token(&self) -> String {
+        shopper::card_token(&self.outputs, CARD_APPROVED)
+            .await
+            .expect("the bank gives a token")
+    }
+
+    async fn submit(&self, form: &Form) {
         shopper::submit_checkout(&self.outputs, form)
             .await
-            .expect("the checkout is accepted")
+            .expect("the checkout is accepted");
     }
 
     /// What the browser brings back from 3-D Secure for a new order.
@@ -194,11 +192,10 @@ impl Requests {
     }
 
     async fn return_of(&self, order: &Order) -> ReturnForm {
-        let form = self.form_for(order).await;
-        let Next::ThreeDs(page) = self.submit(&form).await else {
-            panic!("not sent to the bank")
-        };
-        shopper::authenticate(&page).await.expect("the bank's page")
+        let token = self.token().await;
+        shopper::pass_three_ds(&self.outputs, order, &token)
+            .await
+            .expect("3-D Secure")
     }
 
     /// An order that is paid.
@@ -216,13 +213,9 @@ impl Requests {
 
     /// The bank fails the charge of this form, without effect.
     async fn have_bank_fail(&self, form: &Form, kind: &str) {
-        let response = client()
-            .post(format!("{}/sandbox/faults", self.outputs.bank_url))
-            .json(&json!({"operation": "create_charge", "kind": kind, "times": 1, "token": form["token"]}))
-            .send()
-            .await
-            .expect("the bank answers");
-        assert!(response.status().is_success(), "{response:?}");
+        let fault = json!({"operation": "create_charge", "kind": kind, "token": form["token"]});
+        let planned = self.counterparties.plan_fault(&fault).await;
+        planned.expect("the bank plans the fault");
     }
 }
 

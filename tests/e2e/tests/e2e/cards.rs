@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use payment3_harness::executions::ExecutionReport;
 use payment3_harness::fast_retries::shorten;
-use payment3_harness::shopper::{self, CARD_APPROVED, OTHER_CARD_APPROVED};
+use payment3_harness::shop_api::Order;
+use payment3_harness::shopper::{CARD_APPROVED, OTHER_CARD_APPROVED};
 use payment3_harness::{logs, random};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -78,7 +79,7 @@ async fn an_order_is_paid_and_closed_though_its_card_cannot_be_saved() {
 #[ignore = "needs the local environment: cargo local test e2e"]
 async fn a_verifications_baht_goes_back_though_its_card_cannot_be_saved() {
     let app = TestApp::connect().await;
-    let order = shopper::verification_of(&random::id("usr_"));
+    let order = Order::verification(&random::id("usr_"));
     let verified = app.authenticated_for(&order, CARD_APPROVED).await;
     let charge = verified.charge_id();
     let execution = app.run_without("EnsureKBankUser", &verified).await;
@@ -98,7 +99,7 @@ async fn a_verifications_baht_goes_back_though_its_card_cannot_be_saved() {
 #[ignore = "needs the local environment: cargo local test e2e"]
 async fn the_shop_is_told_of_a_verified_card_by_the_next_attempt_where_it_was_away() {
     let app = TestApp::connect().await;
-    let order = shopper::verification_of(&random::id("usr_"));
+    let order = Order::verification(&random::id("usr_"));
     let verified = app.authenticated_for(&order, CARD_APPROVED).await;
     let charge = verified.charge_id();
     // The baht is back, and nobody could be told.

@@ -2,11 +2,12 @@
 
 use payment3_harness::http::{FORM, form};
 use payment3_harness::random;
+use payment3_harness::shop_api::TOTAL;
 use payment3_harness::shopper::{self, CARD_APPROVED, Next};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::{TOTAL, TestApp};
+use crate::support::TestApp;
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
@@ -18,21 +19,12 @@ async fn the_browser_lands_only_where_the_deployment_allows() {
         (None, "https://shop.villamarket.com"),
     ] {
         let order = app.order().await;
-        let token = shopper::card_token(&app.outputs, CARD_APPROVED)
-            .await
-            .expect("token");
-        let mut form = shopper::checkout_form(&app.outputs, &order, &token);
+        let mut form = app.checkout_form(&order, CARD_APPROVED).await;
         match asked {
             Some(asked) => form.insert("callback".to_owned(), asked.to_owned()),
             None => form.remove("callback"),
         };
-        let checkout = shopper::submit_checkout(&app.outputs, &form)
-            .await
-            .expect("accepted");
-        let Next::ThreeDs(page) = checkout else {
-            panic!("{checkout:?}")
-        };
-        let back = shopper::authenticate(&page).await.expect("the bank's page");
+        let back = app.pass_three_ds_with(&form).await;
         let answer = app.return_with(&back).await;
         let expected = format!(
             "{base}/thankyou?orderId={}&status=success&amount={TOTAL}",
@@ -68,9 +60,7 @@ async fn a_card_without_3ds_is_paid_at_once() {
 /// A checkout form for a new order, as pairs: a name may stand more than once.
 async fn pairs(app: &TestApp) -> Vec<(String, String)> {
     let order = app.order().await;
-    let token = shopper::card_token(&app.outputs, CARD_APPROVED)
-        .await
-        .expect("token");
+    let token = app.card_token(CARD_APPROVED).await;
     shopper::checkout_form(&app.outputs, &order, &token)
         .into_iter()
         .collect()

@@ -7,6 +7,7 @@
 use payment3_bank::Dialect;
 use payment3_harness::invariants::assert_invariants;
 use payment3_harness::random;
+use payment3_harness::shop_api::Order;
 use payment3_harness::shopper::{self, CARD_APPROVED, CARD_DECLINED, OTHER_CARD_APPROVED};
 use serde_json::{Value, json};
 
@@ -269,7 +270,7 @@ pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> Strin
         first = Some(paid);
     }
     let order = if flow.verification {
-        shopper::verification_of(&owner)
+        Order::verification(&owner)
     } else {
         app.order_of(&owner).await
     };
@@ -474,7 +475,7 @@ async fn two_users_verify_at_the_same_time_without_mixing() {
     let (one, other) = (random::id("usr_"), random::id("usr_"));
     let verify = async |owner: &str| {
         let page = app
-            .check_out(&shopper::verification_of(owner), CARD_APPROVED)
+            .check_out(&Order::verification(owner), CARD_APPROVED)
             .await;
         let form = shopper::authenticate(&page).await.expect("the bank's page");
         app.return_with(&form).await;

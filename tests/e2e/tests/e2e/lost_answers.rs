@@ -23,7 +23,7 @@ use payment3_harness::invariants::{self, Subject};
 use payment3_harness::random;
 use payment3_harness::shop_api::Order;
 use payment3_harness::shopper::{
-    self, Answer, CARD_APPROVED, CARD_WITHOUT_3DS, Next, OTHER_CARD_APPROVED,
+    self, Answer, CARD_APPROVED, CARD_WITHOUT_3DS, OTHER_CARD_APPROVED,
 };
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
@@ -51,9 +51,7 @@ struct Told {
 
 impl TestApp {
     async fn card_for(&self, order: &Order, number: &str) -> Card {
-        let token = shopper::card_token(&self.outputs, number)
-            .await
-            .expect("the bank takes the card");
+        let token = self.card_token(number).await;
         Card {
             order: order.clone(),
             key: self.look.key_of_token(&token).expect("a token"),
@@ -66,13 +64,7 @@ impl TestApp {
         let fault = json!({
             "operation": operation, "kind": kind, "token": card.token, "times": 1, "delayMs": 200,
         });
-        let planned = client()
-            .post(format!("{}/sandbox/faults", self.outputs.bank_url))
-            .json(&fault)
-            .send()
-            .await
-            .expect("the bank answers");
-        assert!(planned.status().is_success(), "{planned:?}");
+        self.plan_bank_fault(&fault).await;
     }
 
     /// The form is sent: the bank charges, and neither its answer nor that to the inquiry arrives.
@@ -140,13 +132,7 @@ impl TestApp {
     /// The bank answers no inquiry about the charge of a card token, however often it is asked.
     async fn bank_never_answers_about(&self, token: &str) {
         let fault = json!({"operation": "inquire", "kind": "error", "token": token, "times": 99});
-        let planned = client()
-            .post(format!("{}/sandbox/faults", self.outputs.bank_url))
-            .json(&fault)
-            .send()
-            .await
-            .expect("the bank answers");
-        assert!(planned.status().is_success(), "{planned:?}");
+        self.plan_bank_fault(&fault).await;
     }
 
     /// A checkout whose process died when it had asked the bank, which never got the request.
@@ -266,12 +252,7 @@ impl TestApp {
 
     /// Every charge paid or went back, and the order was paid once.
     async fn assert_whole(&self, cards: &[&Card]) {
-        let subject = Subject {
-            owner_id: cards[0].order.owner_id.clone(),
-            order_ids: vec![cards[0].order.order_id.clone()],
-            tokens: cards.iter().map(|card| card.token.clone()).collect(),
-            orphans_allowed: 0,
-        };
+        let subject = Subject::of(cards.iter().map(|card| (&card.order, &*card.token)));
         invariants::assert_invariants(&self.look, &subject).await;
     }
 }
@@ -373,14 +354,8 @@ async fn the_same_form_again_finds_the_charge_and_goes_on() {
     let told = app.loses_its_answer(&card).await;
     assert!(told.is_being_checked(), "{} {}", told.status, told.code);
     let form = shopper::checkout_form(&app.outputs, &order, &card.token);
-    let Next::ThreeDs(page) = shopper::submit_checkout(&app.outputs, &form)
-        .await
-        .expect("accepted")
-    else {
-        panic!("not sent to the bank")
-    };
+    let back = app.pass_three_ds_with(&form).await;
     assert_not_asked(&app.row_of(&order).await);
-    let back = shopper::authenticate(&page).await.expect("the bank's page");
     app.return_with(&back).await;
     app.assert_paid_by(&card).await;
     app.assert_whole(&[&card]).await;
@@ -562,9 +537,7 @@ async fn a_charge_of_another_checkout_is_no_ones_because_somebody_named_it() {
     app.bank_fails("create_charge", "timeout", &lost).await;
     assert!(app.pays_with(&lost).await.is_being_checked());
     // Of the same amount, authorised, and with another reference.
-    let foreign = shopper::card_token(&app.outputs, CARD_APPROVED)
-        .await
-        .expect("token");
+    let foreign = app.card_token(CARD_APPROVED).await;
     let foreign = app
         .charge_at_the_bank(&foreign, &random::digits(20))
         .await
@@ -700,7 +673,7 @@ async fn of_two_cards_at_once_one_is_charged_before_the_other() {
 async fn a_card_verification_keeps_no_other_one_away() {
     let app = TestApp::connect().await;
     let owner = random::id("usr_");
-    let verification = shopper::verification_of(&owner);
+    let verification = Order::verification(&owner);
     let first = app.card_for(&verification, CARD_APPROVED).await;
     assert!(app.loses_its_answer(&first).await.is_being_checked());
     let second = app.card_for(&verification, OTHER_CARD_APPROVED).await;
@@ -788,9 +761,7 @@ async fn a_named_charge_of_which_the_bank_says_nothing_steps_back_and_comes_to_a
     let order = app.order().await;
     let dead = app.card_for(&order, CARD_APPROVED).await;
     app.dies_at_the_bank(&dead).await;
-    let foreign = shopper::card_token(&app.outputs, CARD_APPROVED)
-        .await
-        .expect("token");
+    let foreign = app.card_token(CARD_APPROVED).await;
     let made = app.charge_at_the_bank(&foreign, &random::digits(20)).await;
     app.bank_never_answers_about(&foreign).await;
     app.is_named(made.charge_id().expect("charge"), &dead, Hint::Returned)

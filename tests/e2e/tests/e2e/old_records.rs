@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
     ProjectionType, ScalarAttributeType,
 };
 use payment3_harness::http::FORM;
-use payment3_harness::shop_api::Order;
+use payment3_harness::shop_api::{Order, TOTAL};
 use payment3_harness::shopper::{self, CARD_APPROVED, ReturnForm};
 use payment3_harness::{logs, random};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::authorisations::signed;
 use crate::lossy::starts_nothing;
-use crate::support::{TOTAL, TestApp, new_user_path};
+use crate::support::{TestApp, new_user_path};
 
 /// The table of the branch that other branches borrow from. Its stack is not deployed beside this one; the table is made
 /// as that stack makes it.
@@ -53,9 +53,7 @@ impl TestApp {
     /// Charges a card straight at the bank, without the `reference_order` of later checkouts being stored anywhere.
     async fn old_payment(&self) -> OldPayment {
         let order = self.order().await;
-        let token = shopper::card_token(&self.outputs, CARD_APPROVED)
-            .await
-            .expect("token");
+        let token = self.card_token(CARD_APPROVED).await;
         let form = self.charge_at_the_bank(&token, &random::digits(12)).await;
         OldPayment { order, token, form }
     }

@@ -10,7 +10,7 @@ use payment3_harness::http::{FORM, client};
 use payment3_harness::invariants::assert_invariants;
 use payment3_harness::random;
 use payment3_harness::shop_api::Order;
-use payment3_harness::shopper::{self, CARD_APPROVED, Next};
+use payment3_harness::shopper::{self, CARD_APPROVED};
 use serde_json::{Value, json};
 
 use crate::support::{Authenticated, TestApp, subject};
@@ -25,27 +25,17 @@ impl TestApp {
 
     /// Pays an order with this text as `grandTotal`.
     async fn pays_the_form_with(&self, order: &Order, grand_total: &str) -> Authenticated {
-        let mut form = shopper::checkout_form(&self.outputs, order, &self.token().await);
+        let mut form = self.checkout_form(order, CARD_APPROVED).await;
         form.insert("grandTotal".into(), grand_total.into());
-        let next = shopper::submit_checkout(&self.outputs, &form).await;
-        let Ok(Next::ThreeDs(page)) = next else {
-            panic!("{grand_total}: {next:?}")
-        };
-        let form = shopper::authenticate(&page).await.expect("the bank's page");
         Authenticated {
             order: order.clone(),
-            form,
+            form: self.pass_three_ds_with(&form).await,
         }
-    }
-
-    async fn token(&self) -> String {
-        let token = shopper::card_token(&self.outputs, CARD_APPROVED).await;
-        token.expect("the bank takes the card")
     }
 
     /// What a program is answered that checks this order out.
     async fn checked_out(&self, order: &Order) -> (u16, Value) {
-        let form = shopper::checkout_form(&self.outputs, order, &self.token().await);
+        let form = self.checkout_form(order, CARD_APPROVED).await;
         let answer = shopper::post_checkout(&self.outputs, &form).await;
         let answer = answer.expect("an answer");
         let body = serde_json::from_str(&answer.body).expect("JSON");
@@ -54,7 +44,7 @@ impl TestApp {
 
     /// What a person sees who checks this order out.
     async fn page_for(&self, order: &Order) -> String {
-        let form = shopper::checkout_form(&self.outputs, order, &self.token().await);
+        let form = self.checkout_form(order, CARD_APPROVED).await;
         let body = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(&form)
             .finish();
@@ -110,7 +100,7 @@ async fn a_distance_that_no_sum_leaves_is_refused() {
     let stored = json!({"isPaid": false, "grandTotal": 59.699_999_999_999_996});
     let order = app.order_with_payment(&stored).await;
     for total in ["59.69", "59.71", "59.6999", "59.7001"] {
-        let mut form = shopper::checkout_form(&app.outputs, &order, &app.token().await);
+        let mut form = app.checkout_form(&order, CARD_APPROVED).await;
         form.insert("grandTotal".into(), total.into());
         let answer = shopper::post_checkout(&app.outputs, &form).await;
         let answer = answer.expect("an answer");
@@ -241,7 +231,7 @@ async fn somebody_elses_unreadable_order_looks_like_no_order() {
 async fn a_payment_that_cannot_be_looked_up_any_more_is_not_to_be_tried_again() {
     let app = TestApp::connect().await;
     let order = app.order().await;
-    let form = shopper::checkout_form(&app.outputs, &order, &app.token().await);
+    let form = app.checkout_form(&order, CARD_APPROVED).await;
     let first = shopper::submit_checkout(&app.outputs, &form).await;
     first.expect("accepted");
     let key = app.look.key_of_token(&form["token"]).expect("a token");

@@ -2,7 +2,7 @@
 
 use payment3_harness::aws::{ACCOUNT, REGION};
 use payment3_harness::executions::{ExecutionReport, Executions};
-use payment3_harness::shopper::{self, CARD_APPROVED, CARD_DECLINED, Next};
+use payment3_harness::shopper::{CARD_APPROVED, CARD_DECLINED};
 use payment3_harness::workspace;
 use serde_json::{Value, json};
 
@@ -115,19 +115,10 @@ async fn each_policy_saves_the_cards_that_it_names() {
         for (card, ticked, ensured, saved) in rows {
             let row = format!("{policy}, {card}, saveCard={ticked}");
             let order = app.order().await;
-            let token = shopper::card_token(&app.outputs, card)
-                .await
-                .expect("token");
-            let mut form = shopper::checkout_form(&app.outputs, &order, &token);
+            let mut form = app.checkout_form(&order, card).await;
             form.insert("saveCard".into(), ticked.into());
-            let next = shopper::submit_checkout(&app.outputs, &form)
-                .await
-                .expect("accepted");
-            let Next::ThreeDs(page) = next else {
-                panic!("{row}: {next:?}")
-            };
             // What the return says of saving is the bank's echo, and never decides.
-            let back = shopper::authenticate(&page).await.expect("the bank's page");
+            let back = app.pass_three_ds_with(&form).await;
             let execution = app
                 .run_on(&machine, back.charge_id().expect("charge"))
                 .await;

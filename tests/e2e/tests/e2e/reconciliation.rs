@@ -24,9 +24,7 @@ impl TestApp {
     /// The record of a checkout that died before it stored a charge; not due yet.
     async fn dead_checkout(&self, reference: &str) -> (Value, payment3_harness::shop_api::Order) {
         let order = self.order().await;
-        let token = shopper::card_token(&self.outputs, CARD_APPROVED)
-            .await
-            .expect("token");
+        let token = self.card_token(CARD_APPROVED).await;
         let record = json!({
             "tokenId": self.look.key_of_token(&token).expect("a token"), "token": token,
             "orderId": order.order_id, "ownerId": order.owner_id, "amountSatang": 150_000, "currency": "THB",

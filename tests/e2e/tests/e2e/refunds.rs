@@ -3,10 +3,11 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use payment3_harness::http::client;
 use payment3_harness::random;
+use payment3_harness::shop_api::TOTAL;
 use payment3_harness::shopper::CARD_APPROVED;
 use serde_json::json;
 
-use crate::support::{Authenticated, TOTAL, TestApp, assert_closed};
+use crate::support::{Authenticated, TestApp, assert_closed};
 
 impl TestApp {
     /// A settled charge whose reversal was begun, and then its execution died.

@@ -1,25 +1,14 @@
 //! Checkouts that are refused, each with its code and a message, and without a charge at the bank.
 
-use std::collections::BTreeMap;
-
 use payment3_harness::http::client;
 use payment3_harness::random;
 use payment3_harness::shop_api::Order;
 use payment3_harness::shopper::{self, CARD_APPROVED, Next};
 use serde_json::{Value, json};
 
-use crate::support::TestApp;
-
-type Form = BTreeMap<String, String>;
+use crate::support::{Form, TestApp};
 
 impl TestApp {
-    async fn form_for(&self, order: &Order) -> Form {
-        let token = shopper::card_token(&self.outputs, CARD_APPROVED)
-            .await
-            .expect("token");
-        shopper::checkout_form(&self.outputs, order, &token)
-    }
-
     /// How many charges the bank has for an order.
     pub(crate) async fn charges_for(&self, order: &Order) -> usize {
         let url = format!("{}/sandbox/charges", self.outputs.bank_url);
@@ -60,7 +49,7 @@ fn with(form: &Form, field: &str, value: &str) -> Form {
 async fn a_form_that_is_wrong_is_refused_by_its_field() {
     let app = TestApp::connect().await;
     let order = app.order().await;
-    let form = app.form_for(&order).await;
+    let form = app.checkout_form(&order, CARD_APPROVED).await;
     for field in ["token", "userId", "orderId", "grandTotal", "mid"] {
         let mut without = form.clone();
         without.remove(field);
@@ -101,7 +90,7 @@ async fn an_order_that_cannot_be_paid_by_this_user_is_refused() {
     let app = TestApp::connect().await;
 
     let order = app.order().await;
-    let form = app.form_for(&order).await;
+    let form = app.checkout_form(&order, CARD_APPROVED).await;
     let unknown = with(&form, "orderId", &random::digits(12));
     app.assert_refused(&unknown, 404, "NOT_FOUND", Some("orderId"))
         .await;
@@ -128,7 +117,7 @@ async fn an_order_that_cannot_be_paid_by_this_user_is_refused() {
 async fn the_token_of_another_form_is_refused() {
     let app = TestApp::connect().await;
     let (order, other) = (app.order().await, app.order().await);
-    let form = app.form_for(&order).await;
+    let form = app.checkout_form(&order, CARD_APPROVED).await;
     shopper::submit_checkout(&app.outputs, &form)
         .await
         .expect("accepted");
@@ -171,7 +160,7 @@ async fn a_token_that_the_bank_refuses_is_declined_and_its_record_closed() {
 async fn a_double_click_a_second_tab_and_a_retry_are_one_charge_and_one_answer() {
     let app = TestApp::connect().await;
     let order = app.order().await;
-    let form = app.form_for(&order).await;
+    let form = app.checkout_form(&order, CARD_APPROVED).await;
     let post = || async {
         shopper::post_checkout(&app.outputs, &form)
             .await
@@ -194,13 +183,7 @@ async fn a_double_click_a_second_tab_and_a_retry_are_one_charge_and_one_answer()
     assert_eq!(app.charges_for(&order).await, 1);
 
     // And once it is paid, the retry leads to the thank-you page.
-    let Next::ThreeDs(page) = shopper::submit_checkout(&app.outputs, &form)
-        .await
-        .expect("accepted")
-    else {
-        panic!("not sent to the bank")
-    };
-    let back = shopper::authenticate(&page).await.expect("the bank's page");
+    let back = app.pass_three_ds_with(&form).await;
     app.return_with(&back).await;
     app.execution(back.charge_id().expect("charge")).await;
     let again = shopper::submit_checkout(&app.outputs, &form)
@@ -225,14 +208,12 @@ async fn an_open_redirect_ends_at_the_default_base() {
         "data:text/html,x",
     ] {
         let order = app.order().await;
-        let form = with(&app.form_for(&order).await, "callback", callback);
-        let Next::ThreeDs(page) = shopper::submit_checkout(&app.outputs, &form)
-            .await
-            .expect("accepted")
-        else {
-            panic!("not sent to the bank")
-        };
-        let back = shopper::authenticate(&page).await.expect("the bank's page");
+        let form = with(
+            &app.checkout_form(&order, CARD_APPROVED).await,
+            "callback",
+            callback,
+        );
+        let back = app.pass_three_ds_with(&form).await;
         let landing = app.return_with(&back).await.location.expect("a redirect");
         let default = format!(
             "https://shop.villamarket.com/thankyou?orderId={}&status=success&amount=1500.00",

@@ -1,6 +1,6 @@
 //! What every test needs: the running environment, fresh orders, and the steps of a payment.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -10,11 +10,11 @@ use payment3_harness::counterparties::Counterparties;
 use payment3_harness::executions::{ExecutionReport, Executions};
 use payment3_harness::http::client;
 use payment3_harness::inspect::Inspector;
-use payment3_harness::invariants::{self, Subject};
+use payment3_harness::invariants::Subject;
 use payment3_harness::operator::Operator;
 use payment3_harness::outputs::{FILE_VARIABLE, Outputs};
-use payment3_harness::shop_api::{NewOrder, Order, ReceivedEvent};
-use payment3_harness::shopper::{self, Answer, Next, ReturnForm};
+use payment3_harness::shop_api::{NewOrder, Order, ReceivedEvent, TOTAL};
+use payment3_harness::shopper::{self, Answer, ReturnForm};
 use payment3_harness::{items, random};
 use serde_json::{Value, json};
 use tokio::sync::{RwLock, RwLockWriteGuard};
@@ -31,8 +31,8 @@ const ALL: usize = 10_000;
 /// Who reconciles shares it; who must not be disturbed by that has it alone. The tests are threads of one process.
 static RECONCILIATION: RwLock<()> = RwLock::const_new(());
 
-/// The total of every order, unless a test says otherwise.
-pub(crate) const TOTAL: &str = "1500.00";
+/// The fields of a form.
+pub(crate) type Form = BTreeMap<String, String>;
 
 /// The path of a first payment.
 pub(crate) fn new_user_path() -> Vec<&'static str> {
@@ -112,24 +112,34 @@ impl TestApp {
 
     /// A new order of this customer.
     pub(crate) async fn order_of(&self, owner_id: &str) -> Order {
-        let new = NewOrder {
-            owner_id: owner_id.to_owned(),
-            grand_total: TOTAL.to_owned(),
-            order_id: None,
-            email: None,
-            recipient: None,
-        };
-        shopper::order(&self.outputs, &new)
+        shopper::order(&self.outputs, &NewOrder::of(owner_id))
             .await
             .expect("the shop takes the order")
     }
 
     /// Checks out with a 3DS card, up to the bank's page.
     pub(crate) async fn check_out(&self, order: &Order, card: &str) -> Url {
-        let token = shopper::card_token(&self.outputs, card)
-            .await
-            .expect("the bank takes the card");
+        let token = self.card_token(card).await;
         self.check_out_with(order, token).await
+    }
+
+    /// The bank's token for a card.
+    pub(crate) async fn card_token(&self, card: &str) -> String {
+        shopper::card_token(&self.outputs, card)
+            .await
+            .expect("the bank takes the card")
+    }
+
+    /// The checkout form of an order, with a new token for this card.
+    pub(crate) async fn checkout_form(&self, order: &Order, card: &str) -> Form {
+        shopper::checkout_form(&self.outputs, order, &self.card_token(card).await)
+    }
+
+    /// Posts a checkout form that must be accepted, and passes 3-D Secure, up to the return.
+    pub(crate) async fn pass_three_ds_with(&self, form: &Form) -> ReturnForm {
+        shopper::pass_three_ds_with(&self.outputs, form)
+            .await
+            .expect("3-D Secure")
     }
 
     /// As [`TestApp::check_out`], of a payment of which the bank speaks in this dialect.
@@ -145,10 +155,7 @@ impl TestApp {
         let checkout = shopper::checkout_with(&self.outputs, order, token)
             .await
             .expect("the checkout is accepted");
-        match checkout.next {
-            Next::ThreeDs(page) => page,
-            Next::Shop(landing) => panic!("the browser went to {landing} without 3DS"),
-        }
+        checkout.next.three_ds().expect("3-D Secure")
     }
 
     /// Checks out and passes 3DS, up to the return, for a new order of this customer.
@@ -159,10 +166,10 @@ impl TestApp {
 
     /// Checks out and passes 3DS, up to the return, for an order.
     pub(crate) async fn authenticated_for(&self, order: &Order, card: &str) -> Authenticated {
-        let page = self.check_out(order, card).await;
-        let form = shopper::authenticate(&page)
+        let token = self.card_token(card).await;
+        let form = shopper::pass_three_ds(&self.outputs, order, &token)
             .await
-            .expect("the bank's page answers");
+            .expect("3-D Secure");
         Authenticated {
             order: order.clone(),
             form,
@@ -400,6 +407,12 @@ impl TestApp {
         self.counterparties.notify(charge_id).await.expect("sent")
     }
 
+    /// Plans a fault of the bank.
+    pub(crate) async fn plan_bank_fault(&self, fault: &Value) {
+        let planned = self.counterparties.plan_fault(fault).await;
+        planned.expect("the bank plans the fault");
+    }
+
     /// Has the bank speak of a charge in this dialect from now on.
     pub(crate) async fn speak(&self, charge_id: &str, dialect: Dialect) {
         let spoken = self.counterparties.speak(charge_id, dialect).await;
@@ -575,19 +588,5 @@ fn assert_accepted(event: &ReceivedEvent) {
 
 /// What is judged together: the payments of one customer.
 pub(crate) fn subject(payments: &[&Authenticated]) -> Subject {
-    let mut order_ids: Vec<_> = payments
-        .iter()
-        .map(|paid| paid.order.order_id.clone())
-        .filter(|id| id != invariants::VERIFICATION)
-        .collect();
-    order_ids.dedup();
-    Subject {
-        owner_id: payments[0].order.owner_id.clone(),
-        order_ids,
-        tokens: payments
-            .iter()
-            .map(|paid| paid.token().to_owned())
-            .collect(),
-        orphans_allowed: 0,
-    }
+    Subject::of(payments.iter().map(|paid| (&paid.order, paid.token())))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use payment3_harness::http::client;
 use payment3_harness::random;
+use payment3_harness::shop_api::TOTAL;
 use payment3_harness::shopper::{self, CARD_APPROVED, CARD_DECLINED};
 use serde_json::{Value, json};
 
@@ -11,7 +12,7 @@ use crate::api::call;
 use crate::conditions::{Alarm, deployed_alarms};
 use crate::document::promised;
 use crate::helpers::{Function, assert_failed, check_status, compact, sent_again, write_line};
-use crate::support::{TOTAL, TestApp, assert_closed};
+use crate::support::{TestApp, assert_closed};
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test runbook"]
@@ -262,9 +263,7 @@ async fn orphan_charge() {
     promised(&["The notification was answered 404, so the bank may send it again."]);
     let app = TestApp::connect().await;
     let alarm = Alarm::watch(&app.outputs, "orphan-charge").await;
-    let token = shopper::card_token(&app.outputs, CARD_APPROVED)
-        .await
-        .expect("token");
+    let token = app.card_token(CARD_APPROVED).await;
     let form = app.charge_at_the_bank(&token, &random::digits(20)).await;
     let charge = form.charge_id().expect("charge").to_owned();
     let answer = app.notify(&charge).await;
@@ -523,13 +522,9 @@ async fn api_errors_and_api_throttled() {
 
     for kind in ["busy", "error"] {
         let order = app.order().await;
-        let token = shopper::card_token(&app.outputs, CARD_APPROVED)
-            .await
-            .expect("token");
+        let token = app.card_token(CARD_APPROVED).await;
         let fault = json!({"operation": "create_charge", "kind": kind, "token": token});
-        let url = format!("{}/sandbox/faults", app.outputs.bank_url);
-        let planned = client().post(url).json(&fault).send().await;
-        assert!(planned.expect("the bank").status().is_success());
+        app.plan_bank_fault(&fault).await;
         let form = shopper::checkout_form(&app.outputs, &order, &token);
         let refused = shopper::post_checkout(&app.outputs, &form).await;
         assert_eq!(refused.expect("an answer").status, 503, "{kind}");

@@ -6,7 +6,7 @@ use payment3_harness::http::FORM;
 use payment3_harness::inspect::Inspector;
 use payment3_harness::outputs::Outputs;
 use payment3_harness::shop_api::NewOrder;
-use payment3_harness::shopper::{self, CARD_APPROVED, Next};
+use payment3_harness::shopper::{self, CARD_APPROVED};
 use payment3_harness::{items, random};
 use payment3_stack::second_branch::SecondBranch;
 
@@ -14,25 +14,16 @@ use serde_json::{Value, json};
 
 use crate::api::{call, lambda};
 use crate::conditions::deployed_alarms;
-use crate::support::{TOTAL, TestApp};
+use crate::support::TestApp;
 
 /// Pays an order of a branch through its own API, and returns order and charge.
 async fn pay(outputs: &Outputs) -> (String, String) {
-    let new = NewOrder {
-        owner_id: random::id("usr_"),
-        grand_total: TOTAL.to_owned(),
-        order_id: None,
-        email: None,
-        recipient: None,
-    };
+    let new = NewOrder::of(random::id("usr_"));
     let order = shopper::order(outputs, &new).await.expect("an order");
-    let checkout = shopper::checkout(outputs, &order, CARD_APPROVED)
+    let token = shopper::card_token(outputs, CARD_APPROVED).await;
+    let form = shopper::pass_three_ds(outputs, &order, &token.expect("a token"))
         .await
-        .expect("a checkout");
-    let Next::ThreeDs(page) = checkout.next else {
-        panic!("no 3-D Secure");
-    };
-    let form = shopper::authenticate(&page).await.expect("the bank's page");
+        .expect("3-D Secure");
     let charge = form.charge_id().expect("charge").to_owned();
     // The bank's one merchant account calls back to one branch; this is that call for the others.
     let url = format!("{}/callback", outputs.api_url);

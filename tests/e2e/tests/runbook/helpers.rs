@@ -5,14 +5,14 @@ use payment3_faults::matrix::use_fast_retries;
 use payment3_harness::executions::ExecutionReport;
 use payment3_harness::http::client;
 use payment3_harness::random;
-use payment3_harness::shop_api::Order;
-use payment3_harness::shopper::{self, CARD_APPROVED};
+use payment3_harness::shop_api::{Order, TOTAL};
+use payment3_harness::shopper::CARD_APPROVED;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::api::{call, lambda};
 use crate::shell::Shell;
-use crate::support::{Authenticated, TOTAL, TestApp, assert_closed};
+use crate::support::{Authenticated, TestApp, assert_closed};
 
 /// JSON without the spaces that one implementation writes and another does not.
 pub(crate) fn compact(printed: &str) -> String {
@@ -86,9 +86,7 @@ impl TestApp {
     /// A payment that the former system began: its order, its token and its charge.
     pub(crate) async fn old_payment(&self) -> (Order, String, String) {
         let order = self.order().await;
-        let token = shopper::card_token(&self.outputs, CARD_APPROVED)
-            .await
-            .expect("token");
+        let token = self.card_token(CARD_APPROVED).await;
         let form = self.charge_at_the_bank(&token, &random::digits(12)).await;
         let charge = form.charge_id().expect("charge").to_owned();
         // As the former system wrote it.
@@ -145,9 +143,7 @@ impl TestApp {
 /// The record of a checkout that died two days ago before it stored a charge, and for which the bank is still being asked.
 /// Reconciliation looks at it from `due` on, in seconds since 1970.
 pub(crate) async fn dead_checkout(app: &TestApp, order: &Order, due: i64) -> (String, String) {
-    let token = shopper::card_token(&app.outputs, CARD_APPROVED)
-        .await
-        .expect("token");
+    let token = app.card_token(CARD_APPROVED).await;
     let reference = random::digits(20);
     let key = app.look.key_of_token(&token).expect("a token");
     let since = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(48);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use payment3_harness::shop_api::Order;
 use payment3_harness::shopper::{self, CARD_APPROVED, CARD_DECLINED};
 use payment3_harness::{random, workspace};
 use serde_json::{Value, json};
@@ -300,7 +301,7 @@ async fn an_event_is_sent_again_as_what_became_of_the_payment() {
     let gone = app.paying().await;
     app.remove_order(&gone.order.order_id).await;
     let declined = app.authenticated(&random::id("usr_"), CARD_DECLINED).await;
-    let verification = shopper::verification_of(&random::id("usr_"));
+    let verification = Order::verification(&random::id("usr_"));
     let verified = app.authenticated_for(&verification, CARD_APPROVED).await;
     let unverified = app.authenticated_for(&verification, CARD_DECLINED).await;
     for (done, event) in [

@@ -11,7 +11,7 @@ use payment3_harness::inspect::Inspector;
 use payment3_harness::operator::Operator;
 use payment3_harness::outputs::Outputs;
 use payment3_harness::random;
-use payment3_harness::shop_api::{NewOrder, Order};
+use payment3_harness::shop_api::{NewOrder, Order, VERIFICATION};
 use payment3_harness::shopper::{self, Next, ReturnForm};
 use serde::Serialize;
 use serde_json::Value;
@@ -124,11 +124,8 @@ async fn order(outputs: &Outputs, arguments: &Pay) -> Result<Order> {
         Some(id) => shopper::read_order(outputs, id).await,
         None => {
             let new = NewOrder {
-                owner_id: owner_id(),
                 grand_total: arguments.amount.clone(),
-                order_id: None,
-                email: None,
-                recipient: None,
+                ..NewOrder::of(owner_id())
             };
             shopper::order(outputs, &new).await
         }
@@ -318,7 +315,7 @@ fn verified_a_card(execution: &ExecutionReport) -> bool {
     execution
         .output
         .as_ref()
-        .is_some_and(|output| output["orderId"] == "ADDCARD")
+        .is_some_and(|output| output["orderId"] == VERIFICATION)
 }
 
 fn print(execution: &ExecutionReport, aftermath: &Aftermath) -> Result<()> {

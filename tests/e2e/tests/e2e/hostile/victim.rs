@@ -7,13 +7,13 @@ use std::time::Duration;
 use payment3_harness::http::client;
 use payment3_harness::invariants::{self, Subject};
 use payment3_harness::random;
-use payment3_harness::shop_api::{NewOrder, Order};
+use payment3_harness::shop_api::{NewOrder, Order, TOTAL};
 use payment3_harness::shopper::{self, CARD_APPROVED, CARD_DECLINED, CARD_WITHOUT_3DS, ReturnForm};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::support::{TOTAL, TestApp};
+use crate::support::TestApp;
 
 /// How often reconciliation runs for a payment that does not come to its end.
 const RUNS: usize = 12;
@@ -94,13 +94,11 @@ impl Victim {
     /// A new payment of a new customer, brought to a stage.
     pub(super) async fn brought_to(app: &TestApp, stage: Stage) -> Self {
         let order = match stage {
-            Stage::Verifying | Stage::Verified => shopper::verification_of(&random::id("usr_")),
+            Stage::Verifying | Stage::Verified => Order::verification(&random::id("usr_")),
             Stage::OrderedAsMarkup => markup_order(app).await,
             _ => app.order().await,
         };
-        let token = shopper::card_token(&app.outputs, stage.card())
-            .await
-            .expect("token");
+        let token = app.card_token(stage.card()).await;
         let mut victim = Self {
             stage,
             key: app.look.key_of_token(&token).expect("a token"),
@@ -210,16 +208,7 @@ impl Victim {
     }
 
     fn subject(&self) -> Subject {
-        let order_ids = match self.stage {
-            Stage::Verifying | Stage::Verified => Vec::new(),
-            _ => vec![self.order.order_id.clone()],
-        };
-        Subject {
-            owner_id: self.order.owner_id.clone(),
-            order_ids,
-            tokens: vec![self.token.clone()],
-            orphans_allowed: 0,
-        }
+        Subject::of([(&self.order, &*self.token)])
     }
 
     /// Everything about this payment, everywhere.
@@ -370,11 +359,8 @@ impl Victim {
 /// An order whose id would be markup, were it not escaped wherever it is shown.
 async fn markup_order(app: &TestApp) -> Order {
     let new = NewOrder {
-        owner_id: random::id("usr_"),
-        grand_total: TOTAL.to_owned(),
         order_id: Some(format!("\"><script>alert({})</script>", random::digits(12))),
-        email: None,
-        recipient: None,
+        ..NewOrder::of(random::id("usr_"))
     };
     let response = client()
         .post(format!("{}/orders", app.outputs.shop_url))

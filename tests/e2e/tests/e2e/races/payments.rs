@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use payment3_harness::invariants::Subject;
 use payment3_harness::random;
+use payment3_harness::shop_api::Order;
 use payment3_harness::shopper::{
     self, CARD_APPROVED, CARD_WITHOUT_3DS, Next, OTHER_CARD_APPROVED, ReturnForm,
 };
@@ -108,9 +109,7 @@ pub(super) async fn double_click(app: Arc<TestApp>, round: usize) -> Ended {
     } else {
         CARD_APPROVED
     };
-    let token = shopper::card_token(&app.outputs, card)
-        .await
-        .expect("token");
+    let token = app.card_token(card).await;
     let form = shopper::checkout_form(&app.outputs, &order, &token);
     let click = || -> Act<_> {
         let (app, form) = (app.clone(), form.clone());
@@ -138,13 +137,7 @@ pub(super) async fn double_click(app: Arc<TestApp>, round: usize) -> Ended {
     let record = app.read_record(&key).await;
     let charge = record["chargeId"].as_str().ok_or("no charge is stored")?;
     app.one_execution(charge).await?;
-    let subject = Subject {
-        owner_id: order.owner_id.clone(),
-        order_ids: vec![order.order_id.clone()],
-        tokens: vec![token],
-        orphans_allowed: 0,
-    };
-    app.whole(&subject).await?;
+    app.whole(&Subject::of([(&order, &*token)])).await?;
     Ok(how)
 }
 
@@ -153,7 +146,7 @@ pub(super) async fn two_first_payments(app: Arc<TestApp>, round: usize) -> Ended
     let owner = random::id("usr_");
     let first = app.authenticated(&owner, CARD_APPROVED).await;
     let second = if round.is_multiple_of(2) {
-        let verification = shopper::verification_of(&owner);
+        let verification = Order::verification(&owner);
         app.authenticated_for(&verification, OTHER_CARD_APPROVED)
             .await
     } else {

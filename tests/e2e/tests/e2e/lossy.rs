@@ -1,4 +1,4 @@
-//! An AWS whose answers get lost, or that refuses.
+//! An AWS whose answers get lost, or that refuses: a relay in front of the local one.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -8,65 +8,53 @@ use std::thread;
 
 use payment3_harness::aws::Aws;
 
-/// A client's tries of one call.
+/// How often a client sends one call.
 const TRIES: usize = 3;
 
-/// Clients of this AWS. It does what the first call of `operation` asks for, and the answer to every try of it is lost.
-pub(crate) fn loses_the_first_answer(endpoint: &str, operation: &'static str) -> Aws {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let aws = endpoint.trim_start_matches("http://").to_owned();
-    let left = Arc::new(AtomicUsize::new(TRIES));
-    thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            let server = TcpStream::connect(&aws).expect("the local AWS");
-            carry(client, server, operation, left.clone());
-        }
-    });
-    Aws::at(&format!("http://{address}"))
+/// What becomes of the calls of one operation. All other calls pass.
+#[derive(Clone)]
+enum Fate {
+    /// The call has its effect, and its answer is lost.
+    AnswerLost,
+    /// The call has no effect, and gets this answer.
+    Answered { status: &'static str, body: String },
 }
 
-/// Clients of this AWS, which answers the first `times` calls of `operation` with this error and does nothing for them.
+/// Clients of an AWS that does what the first call of `operation` asks for, and loses the answer to each try of it.
+pub(crate) fn loses_the_first_answer(endpoint: &str, operation: &'static str) -> Aws {
+    relay(endpoint, operation, TRIES, Fate::AnswerLost)
+}
+
+/// Clients of an AWS that answers the first `times` calls of `operation` with this error, and does nothing for them.
 pub(crate) fn refuses(
     endpoint: &str,
     operation: &'static str,
     times: usize,
     error: &'static str,
 ) -> Aws {
+    let status = "400 Bad Request";
     let body = format!(r#"{{"__type":"com.amazonaws#{error}","message":"refused"}}"#);
-    answers(endpoint, operation, times, "400 Bad Request", body)
+    relay(endpoint, operation, times, Fate::Answered { status, body })
 }
 
-/// Clients of this AWS, which starts no execution.
+/// Clients of an AWS that refuses to start executions.
 pub(crate) fn starts_nothing(endpoint: &str) -> Aws {
-    refuses(
-        endpoint,
-        "StartExecution",
-        usize::MAX,
-        "StateMachineDoesNotExist",
-    )
+    let error = "StateMachineDoesNotExist";
+    refuses(endpoint, "StartExecution", usize::MAX, error)
 }
 
-/// Clients of this AWS, which says of every execution that it is started, and starts none.
+/// Clients of an AWS that says of every execution that it is started, and starts none.
 pub(crate) fn starts_in_vain(endpoint: &str) -> Aws {
-    let body = r#"{"executionArn":"arn:aws:states:ap-southeast-1:000000000000:execution:none:none","startDate":1}"#;
-    answers(
-        endpoint,
-        "StartExecution",
-        usize::MAX,
-        "200 OK",
-        body.to_owned(),
-    )
+    let arn = "arn:aws:states:ap-southeast-1:000000000000:execution:none:none";
+    let fate = Fate::Answered {
+        status: "200 OK",
+        body: format!(r#"{{"executionArn":"{arn}","startDate":1}}"#),
+    };
+    relay(endpoint, "StartExecution", usize::MAX, fate)
 }
 
-/// Clients of this AWS, where the first `times` calls of `operation` are answered so and nothing is done for them.
-fn answers(
-    endpoint: &str,
-    operation: &'static str,
-    times: usize,
-    status: &'static str,
-    body: String,
-) -> Aws {
+/// Clients of this AWS through a relay: the first `times` calls of `operation` meet this fate.
+fn relay(endpoint: &str, operation: &'static str, times: usize, fate: Fate) -> Aws {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let aws = endpoint.trim_start_matches("http://").to_owned();
@@ -74,95 +62,74 @@ fn answers(
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let server = TcpStream::connect(&aws).expect("the local AWS");
-            let (left, body) = (left.clone(), body.clone());
-            carry_unless(client, server, move |request| {
-                let answered = request.contains(operation)
-                    && left
-                        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                            left.checked_sub(1)
-                        })
-                        .is_ok();
-                answered.then(|| (status, body.clone()))
+            let (left, fate) = (left.clone(), fate.clone());
+            carry(client, server, move |request| {
+                let meets = request.contains(operation) && take_one(&left);
+                meets.then(|| fate.clone())
             });
         }
     });
     Aws::at(&format!("http://{address}"))
 }
 
-/// Carries a connection's bytes there and back, until a request is to be answered here.
-fn carry_unless(
+/// Counts one down; false where none is left.
+fn take_one(left: &AtomicUsize) -> bool {
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+        left.checked_sub(1)
+    })
+    .is_ok()
+}
+
+/// Carries a connection's bytes both ways, until a request meets its fate.
+fn carry(
     client: TcpStream,
     server: TcpStream,
-    answer: impl Fn(&str) -> Option<(&'static str, String)> + Send + 'static,
+    fate_of: impl Fn(&str) -> Option<Fate> + Send + 'static,
 ) {
     let copy = |stream: &TcpStream| stream.try_clone().expect("a copy");
-    let (mut asking, mut asked) = (copy(&client), copy(&server));
-    let (mut answering, mut answered) = (server, client);
-    let mut refusing = copy(&answered);
+    let (mut from_client, mut to_server) = (copy(&client), copy(&server));
+    let (mut from_server, mut to_client) = (server, copy(&client));
+    let mut refused = client;
+    let answer_lost = Arc::new(AtomicBool::new(false));
+    let loses = answer_lost.clone();
     thread::spawn(move || {
-        let mut bytes = [0; 65536];
-        while let Ok(length @ 1..) = asking.read(&mut bytes) {
-            if let Some((status, body)) = answer(&String::from_utf8_lossy(&bytes[..length])) {
-                let answer = format!(
-                    "HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.0\r\n\
-                     content-length: {}\r\nconnection: close\r\n\r\n{body}",
-                    body.len()
-                );
-                let _ = refusing.write_all(answer.as_bytes());
-                let _ = refusing.shutdown(Shutdown::Write);
-                break;
+        pump(&mut from_client, &mut to_server, |request| {
+            match fate_of(&String::from_utf8_lossy(request)) {
+                Some(Fate::Answered { status, body }) => {
+                    let _ = refused.write_all(answer(status, &body).as_bytes());
+                    return false;
+                }
+                Some(Fate::AnswerLost) => loses.store(true, Ordering::SeqCst),
+                None => {}
             }
-            if asked.write_all(&bytes[..length]).is_err() {
-                break;
-            }
-        }
-        let _ = asked.shutdown(Shutdown::Both);
+            true
+        });
+        let _ = to_server.shutdown(Shutdown::Both);
     });
     thread::spawn(move || {
-        let mut bytes = [0; 65536];
-        while let Ok(length @ 1..) = answering.read(&mut bytes) {
-            if answered.write_all(&bytes[..length]).is_err() {
-                break;
-            }
-        }
-        let _ = answered.shutdown(Shutdown::Write);
+        pump(&mut from_server, &mut to_client, |_| {
+            !answer_lost.load(Ordering::SeqCst)
+        });
+        let _ = to_client.shutdown(Shutdown::Write);
     });
 }
 
-/// Carries a connection's bytes there and back, until an answer is to be lost.
-fn carry(client: TcpStream, server: TcpStream, operation: &'static str, left: Arc<AtomicUsize>) {
-    let (mut asking, mut asked) = (
-        client.try_clone().expect("a copy"),
-        server.try_clone().expect("a copy"),
-    );
-    let (mut answering, mut answered) = (server, client);
-    let loses = Arc::new(AtomicBool::new(false));
-    let will_lose = loses.clone();
-    let still = left.clone();
-    thread::spawn(move || {
-        let mut bytes = [0; 65536];
-        while let Ok(length @ 1..) = asking.read(&mut bytes) {
-            let text = String::from_utf8_lossy(&bytes[..length]);
-            if text.contains(operation) && still.load(Ordering::SeqCst) > 0 {
-                will_lose.store(true, Ordering::SeqCst);
-            }
-            if asked.write_all(&bytes[..length]).is_err() {
-                break;
-            }
+/// Copies bytes until the stream ends, or `passes` says that some do not pass.
+fn pump(from: &mut TcpStream, to: &mut TcpStream, mut passes: impl FnMut(&[u8]) -> bool) {
+    let mut bytes = [0; 65536];
+    while let Ok(length @ 1..) = from.read(&mut bytes) {
+        let read = &bytes[..length];
+        if !passes(read) || to.write_all(read).is_err() {
+            break;
         }
-        let _ = asked.shutdown(Shutdown::Both);
-    });
-    thread::spawn(move || {
-        let mut bytes = [0; 65536];
-        while let Ok(length @ 1..) = answering.read(&mut bytes) {
-            if loses.load(Ordering::SeqCst) {
-                left.fetch_sub(1, Ordering::SeqCst);
-                break;
-            }
-            if answered.write_all(&bytes[..length]).is_err() {
-                break;
-            }
-        }
-        let _ = answered.shutdown(Shutdown::Both);
-    });
+    }
+}
+
+/// An answer of AWS after which the connection closes.
+fn answer(status: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.0\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }

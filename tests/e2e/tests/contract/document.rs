@@ -1,4 +1,4 @@
-//! The document, as the list of answers that it names.
+//! docs/openapi.yaml as the list of answers that it names.
 
 use std::fmt;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::schema;
 const METHODS: [&str; 8] = [
     "get", "put", "post", "delete", "options", "head", "patch", "trace",
 ];
-/// The media type whose bodies are compared as JSON; others are compared as text.
+/// Bodies of this media type are compared as JSON; all others as text.
 const JSON: &str = "application/json";
 
 /// docs/openapi.yaml.
@@ -58,7 +58,7 @@ impl fmt::Display for Documented<'_> {
 }
 
 impl Documented<'_> {
-    /// What of the received answer is not as documented.
+    /// The first way in which the received answer is not as documented.
     pub(crate) fn differs_from(&self, received: &Received) -> Option<String> {
         if received.status != self.status {
             return Some(format!("the status is {}", received.status));
@@ -81,7 +81,12 @@ impl Documented<'_> {
             let Some(value) = received.header(name) else {
                 return (header["required"] == true).then(|| format!("no header {name}"));
             };
-            schema::difference(self.document, &header["schema"], &Value::from(value), name)
+            schema::difference(
+                &self.document.0,
+                &header["schema"],
+                &Value::from(value),
+                name,
+            )
         })
     }
 
@@ -95,7 +100,7 @@ impl Documented<'_> {
             Value::from(body)
         };
         let schema = &self.response["content"][&self.media]["schema"];
-        if let Some(difference) = schema::difference(self.document, schema, &value, "the body") {
+        if let Some(difference) = schema::difference(&self.document.0, schema, &value, "the body") {
             return Some(difference);
         }
         let code = value.get("code").and_then(Value::as_str);
@@ -108,12 +113,7 @@ impl Document {
     /// Reads it.
     pub(crate) fn read() -> Self {
         let text = fs::read_to_string(workspace::api_document()).expect("the document is there");
-        Self::from_value(serde_saphyr::from_str(&text).expect("the document is YAML"))
-    }
-
-    /// A document at hand.
-    pub(crate) fn from_value(value: Value) -> Self {
-        Self(value)
+        Self(serde_saphyr::from_str(&text).expect("the document is YAML"))
     }
 
     /// Every answer: each status of each operation, with each of its codes, in each of its media types.
@@ -145,7 +145,7 @@ impl Document {
             !contents.is_empty(),
             "{operation} {status}: the document names no content"
         );
-        // A page says nothing of the code that it was made for; the JSON beside it does.
+        // A page does not show its code; the JSON of the same answer does.
         let codes = self.codes(&response["content"][JSON]["schema"]);
         contents
             .iter()
@@ -161,7 +161,7 @@ impl Document {
             .collect()
     }
 
-    /// The codes that an error's schema allows; one `None` for what is no error.
+    /// The codes that an error's schema allows; one `None` for a success.
     fn codes(&self, schema: &Value) -> Vec<Option<String>> {
         let schema = self.resolve(schema);
         let parts = schema["allOf"].as_array().into_iter().flatten();
@@ -177,15 +177,8 @@ impl Document {
         }
     }
 
-    /// What a reference refers to; anything else is itself.
-    pub(crate) fn resolve<'a>(&'a self, node: &'a Value) -> &'a Value {
-        let Some(reference) = node["$ref"].as_str() else {
-            return node;
-        };
-        reference
-            .strip_prefix('#')
-            .and_then(|pointer| self.0.pointer(pointer))
-            .unwrap_or_else(|| panic!("the document refers to {reference}, which is not in it"))
+    fn resolve<'a>(&'a self, node: &'a Value) -> &'a Value {
+        schema::resolve(&self.0, node)
     }
 }
 

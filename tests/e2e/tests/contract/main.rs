@@ -1,6 +1,6 @@
-//! docs/openapi.yaml, answer by answer: every status, with every error code and in every media type that the document
-//! names, is provoked by a real request, and what comes is compared with it. Some answers need the bank or the database
-//! to be out of reach, so nothing else may run meanwhile: `cargo local test api`.
+//! docs/openapi.yaml, answer by answer. Real requests provoke each answer that the document names: every status, every error
+//! code, every media type. Each answer is compared with the document. Some need the bank or the database to be out of reach,
+//! so nothing else may run at the same time: `cargo local test api`.
 
 mod document;
 mod outage;
@@ -54,7 +54,7 @@ async fn the_api_gives_every_answer_that_its_document_names() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Sends the request; what is not as documented, if anything is not.
+/// Sends the request, and compares the answer with the document. `None` where they agree.
 async fn difference(
     answer: &Documented<'_>,
     request: Option<reqwest::RequestBuilder>,

@@ -1,4 +1,4 @@
-//! A database out of reach, for the functions behind the API.
+//! A database that the functions behind the API cannot reach.
 
 use std::process::Command;
 
@@ -13,14 +13,14 @@ const ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 /// Nobody listens there.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
-/// Lasts until it is dropped.
+/// An outage of the database. It lasts until this is dropped.
 pub(crate) struct Outage {
     functions: Vec<Function>,
 }
 
 struct Function {
     name: String,
-    /// How it was.
+    /// Its environment as deployed.
     environment: Value,
     outputs: Outputs,
 }
@@ -31,7 +31,7 @@ impl Outage {
             .iter()
             .map(|kebab| Function::deployed(kebab, outputs))
             .collect();
-        // From here on, dropping it puts everything back.
+        // From here on, a drop restores every function, also after a panic.
         let outage = Self { functions };
         for function in &outage.functions {
             let mut environment = function.environment.clone();

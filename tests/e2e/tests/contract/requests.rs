@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 type Form = BTreeMap<String, String>;
 
-/// Makes requests to the API of an environment, and what has to be there for them.
+/// Makes requests to the API of an environment, and prepares what they need.
 pub(crate) struct Requests {
     outputs: Outputs,
     executions: Executions,
@@ -40,7 +40,7 @@ impl Requests {
         }
     }
 
-    /// A request that the API must answer so. Whoever documents another answer adds its request here.
+    /// A request that the API must answer in this way. A newly documented answer gets its request here.
     pub(crate) async fn provoking(&self, answer: &Documented<'_>) -> Option<RequestBuilder> {
         let (status, code) = (answer.status, answer.code.as_deref());
         match answer.operation.as_str() {
@@ -186,7 +186,7 @@ impl Requests {
             .expect("the checkout is accepted");
     }
 
-    /// What the browser brings back from 3-D Secure for a new order.
+    /// The form that the browser brings back from 3-D Secure, for a new order.
     async fn returned(&self) -> ReturnForm {
         self.return_of(&self.order().await).await
     }
@@ -211,7 +211,7 @@ impl Requests {
         order
     }
 
-    /// The bank fails the charge of this form, without effect.
+    /// The bank fails to charge the card of this form.
     async fn have_bank_fail(&self, form: &Form, kind: &str) {
         let fault = json!({"operation": "create_charge", "kind": kind, "token": form["token"]});
         let planned = self.counterparties.plan_fault(&fault).await;

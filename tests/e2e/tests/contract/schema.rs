@@ -1,15 +1,27 @@
-//! As much of OpenAPI's schemas as the document's answers use. A keyword that is not read here is a difference, too: the
-//! document must say nothing that goes unchecked.
+//! The part of OpenAPI's schemas that the document's answers use. A keyword that is not known here counts as a difference:
+//! the document must say nothing that goes unchecked.
 
 use jiff::Timestamp;
 use regex_lite::Regex;
 use serde_json::Value;
 
-use crate::document::Document;
+/// What a reference refers to in `document`; anything else is itself.
+///
+/// # Panics
+/// The document has no such place.
+pub(crate) fn resolve<'a>(document: &'a Value, node: &'a Value) -> &'a Value {
+    let Some(reference) = node["$ref"].as_str() else {
+        return node;
+    };
+    reference
+        .strip_prefix('#')
+        .and_then(|pointer| document.pointer(pointer))
+        .unwrap_or_else(|| panic!("the document refers to {reference}, which is not in it"))
+}
 
-/// How `value` differs from `schema`; `at` says where it stands.
+/// How `value` differs from `schema`, whose references point into `document`; `at` says where the value stands.
 pub(crate) fn difference(
-    document: &Document,
+    document: &Value,
     schema: &Value,
     value: &Value,
     at: &str,
@@ -20,7 +32,7 @@ pub(crate) fn difference(
     rules
         .iter()
         .find_map(|(keyword, rule)| match keyword.as_str() {
-            "$ref" => difference(document, document.resolve(schema), value, at),
+            "$ref" => difference(document, resolve(document, schema), value, at),
             "allOf" => elements(rule).find_map(|part| difference(document, part, value, at)),
             "properties" => rule.as_object()?.iter().find_map(|(name, schema)| {
                 difference(document, schema, value.get(name)?, &format!("{at}.{name}"))
@@ -86,17 +98,17 @@ fn elements(list: &Value) -> impl Iterator<Item = &Value> {
 }
 
 #[test]
-fn what_does_not_fit_is_told() {
+fn a_value_that_does_not_fit_its_schema_is_reported_with_its_place() {
     use serde_json::json;
 
-    let document = Document::from_value(json!({"schemas": {
+    let document = json!({"schemas": {
         "Named": {
             "type": "object",
             "required": ["name"],
             "properties": {"name": {"type": "string", "pattern": "^[a-z]+$", "maxLength": 3}},
             "additionalProperties": false,
         },
-    }}));
+    }});
     let reference = json!({"$ref": "#/schemas/Named"});
     for (schema, value, at) in [
         (&reference, json!({"name": "ann"}), None),
@@ -136,12 +148,12 @@ fn what_does_not_fit_is_told() {
         (&json!({"oneOf": []}), json!("a"), Some("body is")),
         (&json!(null), json!("a"), Some("body has no schema")),
     ] {
-        let told = difference(&document, schema, &value, "body");
-        let fits = match (&told, at) {
+        let found = difference(&document, schema, &value, "body");
+        let as_expected = match (&found, at) {
             (None, None) => true,
-            (Some(told), Some(at)) => told.starts_with(at),
+            (Some(found), Some(at)) => found.starts_with(at),
             _ => false,
         };
-        assert!(fits, "{schema} {value}: {told:?}");
+        assert!(as_expected, "{schema} {value}: {found:?}");
     }
 }

@@ -82,15 +82,14 @@ pub(super) async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
-    let now = Timestamp::now();
-    let refusal = webhook::verify(&shop.key, &headers, &body, now.as_second()).err();
+    let refusal = shop.key.verify(&headers, &body).err();
     let id = headers
         .get("webhook-id")
         .and_then(|id| id.to_str().ok())
         .unwrap_or_default()
         .to_owned();
     let mut log = shop.events.log();
-    let status = match refusal {
+    let status = match &refusal {
         Some(_) => StatusCode::UNAUTHORIZED,
         None => log.next_answer(),
     };
@@ -98,7 +97,7 @@ pub(super) async fn receive(
     let event = ReceivedEvent {
         number: log.received.len() + 1,
         id,
-        received_at: now,
+        received_at: Timestamp::now(),
         verified: refusal.is_none(),
         refusal: refusal.map(|refusal| refusal.to_string()),
         repeated,
@@ -230,7 +229,7 @@ mod tests {
             let orders = OrderBook::new(Aws::at("http://127.0.0.1:1").dynamodb, "orders");
             Shop::open(
                 orders,
-                SigningKey::from_base64(KEY).expect("a key"),
+                SigningKey::from_base64(webhook::tests::KEY).expect("a key"),
                 &self.0,
             )
             .expect("it opens")
@@ -243,19 +242,11 @@ mod tests {
         }
     }
 
-    const KEY: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-
     async fn send(shop: &Shop, id: &str, order: &str) -> StatusCode {
         let body = serde_json::json!({"type": "payment.succeeded", "data": {"orderId": order}});
-        let body = Bytes::from(body.to_string());
-        let time = Timestamp::now().as_second().to_string();
-        let signature = webhook::signature(&shop.key, id, &time, &body);
-        let headers = webhook::HEADERS
-            .into_iter()
-            .zip([id, &time, &signature])
-            .map(|(name, value)| (name.parse().expect("name"), value.parse().expect("value")))
-            .collect();
-        receive(State(shop.clone()), headers, body).await
+        let body = body.to_string();
+        let headers = webhook::tests::signed(id, Timestamp::now().as_second(), &body);
+        receive(State(shop.clone()), headers, body.into()).await
     }
 
     async fn listed(shop: &Shop, filter: Filter) -> Vec<ReceivedEvent> {

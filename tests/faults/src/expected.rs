@@ -220,7 +220,7 @@ mod tests {
     fn is_right(expected: &Expected, ended: &Ended) -> bool {
         let mut findings = Findings::default();
         expected.judge(ended, &mut findings);
-        findings.is_whole()
+        findings.is_empty()
     }
 
     fn at(flow: Flow, call: (&str, &str), after_charge: bool, fault: Fault) -> Expected {

@@ -208,7 +208,7 @@ pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Resu
 /// The calls of a flow without a fault; or what is not whole even so.
 async fn steps(player: &Player, flow: Flow, start: Start) -> Result<Result<Vec<Step>, String>> {
     let played = scenario::play(player, flow, start, None).await?;
-    Ok(if played.findings.is_whole() {
+    Ok(if played.findings.is_empty() {
         Ok(played.steps)
     } else {
         Err(format!("[{flow} | no fault]: {}", played.findings))
@@ -304,7 +304,7 @@ async fn play(player: &Player, cell: &Cell) -> Result<Played> {
     let mut played = scenario::play(player, cell.flow, start, injected).await?;
     for _ in 1..PLAYS {
         let went_its_way = played.struck && (may_leave || !played.left);
-        if went_its_way || (!played.left && !played.findings.is_whole()) {
+        if went_its_way || (!played.left && !played.findings.is_empty()) {
             break;
         }
         println!("  {cell}: the call was not made, or the shopper left; once more");
@@ -323,7 +323,7 @@ impl Report {
                 if !played.struck {
                     let made: Vec<_> = played.steps.iter().map(Step::to_string).collect();
                     Some(format!("the call was not made, but: {}", made.join(", ")))
-                } else if !played.findings.is_whole() {
+                } else if !played.findings.is_empty() {
                     Some(played.findings.to_string())
                 } else {
                     None

@@ -424,7 +424,7 @@ impl Scene {
                 self.tell(payment).await?
             );
             let findings = self.player.examine(payment).await?;
-            ensure!(findings.is_whole(), "{flow}: {findings}");
+            ensure!(findings.is_empty(), "{flow}: {findings}");
             let told = self.tell(payment).await?;
             if told.contains("FAILED") {
                 again.push(told);

@@ -157,14 +157,14 @@ pub async fn audit(outputs: &Outputs, mut used: Used) -> Result<Audit> {
 
 impl Used {
     /// Every order, with the charges that were made for it. A verified card has none.
-    async fn orders(&self, look: &Inspector) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    async fn orders(&self, inspector: &Inspector) -> Result<BTreeMap<String, BTreeSet<String>>> {
         let mut orders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (order, token) in &self.payments {
             if order == VERIFICATION {
                 continue;
             }
             let charges = orders.entry(order.clone()).or_default();
-            let record = look.record_by_token(token).await?;
+            let record = inspector.record_by_token(token).await?;
             let charge = record
                 .as_ref()
                 .and_then(|record| record["chargeId"].as_str());

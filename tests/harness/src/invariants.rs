@@ -112,7 +112,7 @@ pub struct Findings {
 
 impl Findings {
     /// Whether nothing was found.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.problems.is_empty()
     }
 
@@ -142,11 +142,11 @@ impl std::fmt::Display for Findings {
 ///
 /// # Panics
 /// With every finding; or when the world cannot be looked at.
-pub async fn assert_invariants(look: &Inspector, subject: &Subject) {
-    let findings = examine(look, subject)
+pub async fn assert_invariants(inspector: &Inspector, subject: &Subject) {
+    let findings = examine(inspector, subject)
         .await
         .unwrap_or_else(|error| panic!("the world cannot be looked at: {error:#}"));
-    assert!(findings.is_whole(), "the world is not whole: {findings}");
+    assert!(findings.is_empty(), "the world is not whole: {findings}");
 }
 
 /// Looks at everything a subject's payments left, and says what is not whole. Everything must be at its end: a record that
@@ -154,23 +154,23 @@ pub async fn assert_invariants(look: &Inspector, subject: &Subject) {
 ///
 /// # Errors
 /// The world cannot be looked at.
-pub async fn examine(look: &Inspector, subject: &Subject) -> Result<Findings> {
-    let world = RecordingProxy::look(look, subject).await?;
+pub async fn examine(inspector: &Inspector, subject: &Subject) -> Result<Findings> {
+    let evidence = Evidence::gather(inspector, subject).await?;
     let mut findings = Findings::default();
     for order_id in &subject.order_ids {
-        world.check_order(order_id, &mut findings);
-        world.check_shown(order_id, &mut findings);
+        evidence.check_order(order_id, &mut findings);
+        evidence.check_shown(order_id, &mut findings);
     }
-    for payment in &world.payments {
-        world.check_payment(payment, &mut findings);
+    for payment in &evidence.payments {
+        evidence.check_payment(payment, &mut findings);
     }
-    world.check_customer(subject, &mut findings);
-    findings.ended = world.ended();
+    evidence.check_customer(subject, &mut findings);
+    findings.ended = evidence.ended();
     Ok(findings)
 }
 
 /// Everything about a subject, read once.
-struct RecordingProxy {
+struct Evidence {
     orders: BTreeMap<String, Order>,
     payments: Vec<Payment>,
     mapping: Option<Value>,
@@ -237,31 +237,31 @@ impl Charge {
     }
 }
 
-impl RecordingProxy {
-    async fn look(look: &Inspector, subject: &Subject) -> Result<Self> {
+impl Evidence {
+    async fn gather(inspector: &Inspector, subject: &Subject) -> Result<Self> {
         let mut orders = BTreeMap::new();
         for id in &subject.order_ids {
             let order = Order {
-                item: look.order(id).await?,
-                check_status: look.check_status(id).await?,
-                shown: look.shown_status(id).await?,
+                item: inspector.order(id).await?,
+                check_status: inspector.check_status(id).await?,
+                shown: inspector.shown_status(id).await?,
             };
             orders.insert(id.clone(), order);
         }
         let mut payments = Vec::new();
         let mut customers = BTreeMap::new();
         for token in &subject.tokens {
-            let at_bank = look.bank_token(token).await?;
+            let at_bank = inspector.bank_token(token).await?;
             for customer in &at_bank.customers {
                 let id = customer["id"].as_str().unwrap_or_default();
                 customers.insert(id.to_owned(), customer.clone());
             }
-            payments.push(Payment::look(look, token, at_bank).await?);
+            payments.push(Payment::gather(inspector, token, at_bank).await?);
         }
         Ok(Self {
             orders,
             payments,
-            mapping: look.mapping(&subject.owner_id).await?,
+            mapping: inspector.mapping(&subject.owner_id).await?,
             customers,
         })
     }
@@ -362,7 +362,7 @@ impl RecordingProxy {
                 token: payment.token.clone(),
                 end: charge.map_or(Some(End::NotCharged), |charge| self.end_of(charge)),
                 card_saved: self.holds_card(payment),
-                card_failed: payment.told(CARD_FAILED),
+                card_failed: payment.has_event(CARD_FAILED),
                 charge: charge.map(|charge| charge.id.clone()),
                 closed_as: text("closedAs"),
                 attempt: attempt
@@ -464,7 +464,7 @@ impl RecordingProxy {
         findings.check(noted || abandoned, || {
             format!("charge {id}: no row for its outcome {outcome}")
         });
-        let card_failed = payment.told(CARD_FAILED);
+        let card_failed = payment.has_event(CARD_FAILED);
         let mut expected = BTreeSet::from([match (outcome, charge.is_verification()) {
             ("paid" | "returned", true) if !card_failed => "card.saved",
             (_, true) => CARD_FAILED,
@@ -539,18 +539,18 @@ impl RecordingProxy {
 }
 
 impl Payment {
-    async fn look(look: &Inspector, token: &str, at_bank: BankToken) -> Result<Self> {
+    async fn gather(inspector: &Inspector, token: &str, at_bank: BankToken) -> Result<Self> {
         let charge = at_bank.charges.first().map(Charge::read);
         let (events, outcomes) = match &charge {
             Some(charge) => (
-                look.shop_events_of_charge(&charge.id).await?,
-                look.outcomes(&charge.id).await?,
+                inspector.shop_events_of_charge(&charge.id).await?,
+                inspector.outcomes(&charge.id).await?,
             ),
             None => Default::default(),
         };
         Ok(Self {
             token: token.to_owned(),
-            record: look.record_by_token(token).await?,
+            record: inspector.record_by_token(token).await?,
             charges: at_bank.charges.len(),
             charge,
             events,
@@ -565,7 +565,7 @@ impl Payment {
 }
 
 impl Payment {
-    fn told(&self, kind: &str) -> bool {
+    fn has_event(&self, kind: &str) -> bool {
         self.events.iter().any(|event| event.kind() == kind)
     }
 }

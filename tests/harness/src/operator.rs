@@ -194,8 +194,8 @@ impl Operator {
     /// # Errors
     /// No payment has this charge, or the run died.
     pub async fn come_back_to(&self, charge_id: &str) -> Result<Value> {
-        let look = Inspector::new(&self.aws, &self.outputs);
-        let record = look
+        let inspector = Inspector::new(&self.aws, &self.outputs);
+        let record = inspector
             .record_by_charge(charge_id)
             .await?
             .with_context(|| format!("no payment has the charge {charge_id}"))?;

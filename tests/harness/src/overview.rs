@@ -24,7 +24,7 @@ const CHUNK: usize = 64;
 #[derive(Clone)]
 pub struct Overview {
     executions: Executions,
-    look: Inspector,
+    inspector: Inspector,
     known: Arc<Mutex<HashMap<String, Line>>>,
 }
 
@@ -103,7 +103,7 @@ impl Overview {
     pub fn of(aws: &Aws, outputs: &Outputs) -> Self {
         Self {
             executions: Executions::of(aws, &outputs.state_machine_arn),
-            look: Inspector::new(aws, outputs),
+            inspector: Inspector::new(aws, outputs),
             known: Arc::default(),
         }
     }
@@ -213,7 +213,7 @@ impl Overview {
 
     async fn record(&self, report: &ExecutionReport) -> Option<Value> {
         // What cannot be read here stands in the history, too, and the list is there for those who look for what is wrong.
-        let found = self.look.record_by_charge(charge_of(report)?).await;
+        let found = self.inspector.record_by_charge(charge_of(report)?).await;
         found.ok().flatten()
     }
 

@@ -55,7 +55,7 @@ pub enum Start {
 #[derive(Debug, Clone)]
 pub struct Player {
     outputs: Outputs,
-    look: Inspector,
+    inspector: Inspector,
     operator: Operator,
     counterparties: Counterparties,
     fault_plans: FaultPlans,
@@ -87,7 +87,7 @@ impl Player {
     pub fn new(outputs: &Outputs, fault_plans: &FaultPlans) -> Self {
         let aws = Aws::at(&outputs.aws_endpoint);
         Self {
-            look: Inspector::new(&aws, outputs),
+            inspector: Inspector::new(&aws, outputs),
             operator: Operator::of(&aws, outputs),
             counterparties: Counterparties::of(&aws, outputs),
             outputs: outputs.clone(),
@@ -193,7 +193,7 @@ impl Player {
     /// # Errors
     /// The environment does not answer.
     pub async fn end_of(&self, begun: &Begun) -> Result<String> {
-        let record = self.look.record_by_token(&begun.payment.token).await?;
+        let record = self.inspector.record_by_token(&begun.payment.token).await?;
         let word = |field: &str| record.as_ref()?[field].as_str().map(str::to_owned);
         let end = word("resolution").or_else(|| word("closedAs"));
         Ok(end.unwrap_or_else(|| "no end".to_owned()))
@@ -204,7 +204,7 @@ impl Player {
     /// # Errors
     /// The environment does not answer.
     pub async fn examine(&self, begun: &Begun) -> Result<Findings> {
-        let mut findings = invariants::examine(&self.look, &begun.subject).await?;
+        let mut findings = invariants::examine(&self.inspector, &begun.subject).await?;
         if findings.orphans > 0
             && !begun.orphan_is_found_later
             && !self.orphan_is_logged(&begun.payment).await?
@@ -215,7 +215,7 @@ impl Player {
     }
 
     async fn orphan_is_logged(&self, payment: &Payment) -> Result<bool> {
-        let record = self.look.record_by_token(&payment.token).await?;
+        let record = self.inspector.record_by_token(&payment.token).await?;
         let charge = record
             .as_ref()
             .and_then(|record| record["chargeId"].as_str());
@@ -228,7 +228,7 @@ impl Player {
     /// # Errors
     /// The environment does not answer.
     pub async fn charge_of(&self, begun: &Begun) -> Result<Option<String>> {
-        let record = self.look.record_by_token(&begun.payment.token).await?;
+        let record = self.inspector.record_by_token(&begun.payment.token).await?;
         let charge = record
             .as_ref()
             .and_then(|record| record["chargeId"].as_str());
@@ -266,7 +266,7 @@ impl Player {
         self.used().payment(&order.order_id, &token);
         Ok(Payment {
             order,
-            key: self.look.key_of_token(&token)?,
+            key: self.inspector.key_of_token(&token)?,
             token,
         })
     }
@@ -430,7 +430,7 @@ impl Player {
 
     /// Waits for whatever runs.
     async fn wait_for_executions(&self, payment: &Payment) -> Result<()> {
-        let Some(record) = self.look.record_by_token(&payment.token).await? else {
+        let Some(record) = self.inspector.record_by_token(&payment.token).await? else {
             return Ok(());
         };
         let Some(charge) = record["chargeId"].as_str() else {
@@ -450,7 +450,7 @@ impl Player {
 
     /// Whether nothing is left to do: the record is closed, or there never was one.
     async fn is_closed(&self, payment: &Payment) -> Result<bool> {
-        let record = self.look.record_by_token(&payment.token).await?;
+        let record = self.inspector.record_by_token(&payment.token).await?;
         Ok(record.is_none_or(|record| record["closedAt"].is_string()))
     }
 }

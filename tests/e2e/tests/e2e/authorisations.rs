@@ -117,7 +117,11 @@ async fn an_authorisation_is_kept_and_pays_though_its_execution_could_not_be_sta
         let record = app.read_record(&key).await;
         assert_closed(&record);
         assert_eq!(record["resolution"], "orderPaid", "{how}: {record}");
-        assert_eq!(app.told_of(&charge).await, ["payment.succeeded"], "{how}");
+        assert_eq!(
+            app.event_kinds_of(&charge).await,
+            ["payment.succeeded"],
+            "{how}"
+        );
     }
 }
 

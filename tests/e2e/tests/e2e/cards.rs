@@ -69,7 +69,7 @@ async fn an_order_is_paid_and_closed_though_its_card_cannot_be_saved() {
         let payment = app.payment_of(&paid.order).await;
         assert_eq!(payment["paymentId"], charge, "{payment}");
         assert_closed(&app.record(charge).await);
-        let told = app.told(&paid.order).await;
+        let told = app.event_kinds_for(&paid.order).await;
         assert_eq!(told, ["payment.succeeded", "card.failed"], "{state}");
         app.assert_counted(charge).await;
     }
@@ -89,9 +89,9 @@ async fn a_verifications_baht_goes_back_though_its_card_cannot_be_saved() {
     let record = app.record(charge).await;
     assert_closed(&record);
     assert_eq!(record["closedAs"], "verified", "{record}");
-    let at_the_bank = app.look.bank_charge(charge).await.expect("charge");
+    let at_the_bank = app.inspector.bank_charge(charge).await.expect("charge");
     assert_eq!(at_the_bank["transaction_state"], "Voided");
-    assert_eq!(app.told_of(charge).await, ["card.failed"]);
+    assert_eq!(app.event_kinds_of(charge).await, ["card.failed"]);
     app.assert_counted(charge).await;
 }
 
@@ -106,7 +106,7 @@ async fn the_shop_is_told_of_a_verified_card_by_the_next_attempt_where_it_was_aw
     let execution = app.run_without("NotifyCard", &verified).await;
     assert_eq!(execution.status, "FAILED", "{execution:?}");
     assert_eq!(app.record(charge).await["resolution"], "reversed");
-    assert_eq!(app.told_of(charge).await, [""; 0]);
+    assert_eq!(app.event_kinds_of(charge).await, [""; 0]);
 
     let next = app.start_by_hand(charge).await;
     assert_eq!(next.status, "SUCCEEDED", "{next:?}");
@@ -115,6 +115,6 @@ async fn the_shop_is_told_of_a_verified_card_by_the_next_attempt_where_it_was_aw
         json!({"result": "verified", "orderId": "ADDCARD", "notified": true, "card": "saved"});
     assert_eq!(*output, expected);
     assert_eq!(app.record(charge).await["closedAs"], "verified");
-    assert_eq!(app.told_of(charge).await, ["card.saved"]);
+    assert_eq!(app.event_kinds_of(charge).await, ["card.saved"]);
     assert_eq!(app.saved_cards(&verified.order.owner_id).await, Some(1));
 }

@@ -44,7 +44,7 @@ async fn a_card_without_3ds_is_paid_at_once() {
         .expect("accepted");
     assert_eq!(checkout.next, Next::Shop(app.landing(&order, "success")));
     let record = app
-        .look
+        .inspector
         .record_by_token(&checkout.token)
         .await
         .expect("table")
@@ -54,7 +54,7 @@ async fn a_card_without_3ds_is_paid_at_once() {
     assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
     let payment = app.payment_of(&order).await;
     assert_eq!(payment["paymentId"], charge.as_str(), "{payment}");
-    assert_eq!(app.told(&order).await, ["payment.succeeded"]);
+    assert_eq!(app.event_kinds_for(&order).await, ["payment.succeeded"]);
 }
 
 /// A checkout form for a new order, as pairs: a name may stand more than once.
@@ -95,7 +95,11 @@ async fn what_the_banks_script_adds_to_the_form_again_is_one_checkout() {
     let answer = shopper::request(&Method::POST, &url, FORM, encoded(&restored)).await;
     let answer = answer.expect("an answer");
     assert_eq!(answer.status, 200, "{answer:?}");
-    let record = app.look.record_by_token(&token).await.expect("the table");
+    let record = app
+        .inspector
+        .record_by_token(&token)
+        .await
+        .expect("the table");
     let record = record.expect("the last token was charged");
     assert!(record["chargeId"].is_string(), "{record}");
 }
@@ -113,7 +117,11 @@ async fn instalments_are_refused_before_anything_is_charged() {
     let page = page.expect("an answer");
     assert_eq!(page.status, 400, "{page:?}");
     assert!(page.body.contains("choose to pay in full"), "{page:?}");
-    let record = app.look.record_by_token(&token).await.expect("the table");
+    let record = app
+        .inspector
+        .record_by_token(&token)
+        .await
+        .expect("the table");
     assert!(record.is_none(), "{record:?}");
 }
 

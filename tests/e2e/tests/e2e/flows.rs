@@ -327,19 +327,19 @@ pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> Strin
     let output = execution.output.unwrap_or_default();
     assert_eq!(output["result"], record["closedAs"], "{name}: {output}");
 
-    let outcomes = app.look.outcomes(charge).await.expect("outcomes");
+    let outcomes = app.inspector.outcomes(charge).await.expect("outcomes");
     assert_eq!(outcomes.len(), 1, "{name}: {outcomes:?}");
     assert_eq!(outcomes[0]["outcome"], flow.record.0, "{name}");
 
     if flow.verification {
         for table in [
-            app.look.order("ADDCARD").await,
-            app.look.check_status("ADDCARD").await,
+            app.inspector.order("ADDCARD").await,
+            app.inspector.check_status("ADDCARD").await,
         ] {
             assert_eq!(table.expect("table"), None, "{name}");
         }
     } else {
-        let status = app.look.check_status(&done.order.order_id).await;
+        let status = app.inspector.check_status(&done.order.order_id).await;
         let status = status.expect("table").expect("check status");
         assert_eq!(
             status["status"].as_str(),
@@ -347,7 +347,7 @@ pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> Strin
             "{name}: {status}"
         );
         assert_eq!(status["chargeId"], charge, "{name}: {status}");
-        let shown = app.look.shown_status(&done.order.order_id).await;
+        let shown = app.inspector.shown_status(&done.order.order_id).await;
         let shown = shown.expect("an answer").expect("a status");
         assert_eq!(
             shown["status"].as_str(),
@@ -357,21 +357,25 @@ pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> Strin
         assert_order(app, flow, &done).await;
     }
 
-    let at_the_bank = app.look.bank_charge(charge).await.expect("charge");
+    let at_the_bank = app.inspector.bank_charge(charge).await.expect("charge");
     assert_eq!(at_the_bank["transaction_state"], flow.bank, "{name}");
-    assert_eq!(app.told_of(charge).await, flow.told, "{name}");
+    assert_eq!(app.event_kinds_of(charge).await, flow.told, "{name}");
     assert_eq!(app.saved_cards(&owner).await, flow.cards, "{name}");
     // Another charge that paid the order is the test's own: no bank knows it.
     if flow.meanwhile != Meanwhile::OrderPaidByOther {
         let payments: Vec<_> = first.iter().chain([&done]).collect();
-        assert_invariants(&app.look, &subject(&payments)).await;
+        assert_invariants(&app.inspector, &subject(&payments)).await;
     }
     charge.to_owned()
 }
 
 /// The order is paid by this charge, or by nothing that this charge did.
 async fn assert_order(app: &TestApp, flow: &Flow, done: &Authenticated) {
-    let item = app.look.order(&done.order.order_id).await.expect("table");
+    let item = app
+        .inspector
+        .order(&done.order.order_id)
+        .await
+        .expect("table");
     let payment = item.map(|item| item["data"]["payment"].clone());
     match flow.meanwhile {
         Meanwhile::OrderGone | Meanwhile::OrderGoneAndSettled => {
@@ -394,7 +398,7 @@ impl TestApp {
         if dialect == Dialect::NotificationFirst {
             // It came before checkout had stored its charge: the bank is to send it again. A verification has no order by
             // which its record could be found.
-            let at_the_bank = self.look.bank_charge(charge).await.expect("charge");
+            let at_the_bank = self.inspector.bank_charge(charge).await.expect("charge");
             let too_early = if flow.verification { 404 } else { 503 };
             let first = &at_the_bank["notifications"][0]["answer"];
             assert_eq!(*first, too_early, "{at_the_bank}");
@@ -418,18 +422,22 @@ impl TestApp {
         assert_eq!(record["outcome"], "pending", "{name}: {record}");
         assert!(record["openShard"].is_number(), "{name}: {record}");
         assert!(record.get("resolution").is_none(), "{name}: {record}");
-        let at_the_bank = self.look.bank_charge(charge).await.expect("charge");
+        let at_the_bank = self.inspector.bank_charge(charge).await.expect("charge");
         assert_eq!(at_the_bank["transaction_state"], flow.decided(), "{name}");
-        let outcomes = self.look.outcomes(charge).await.expect("outcomes");
+        let outcomes = self.inspector.outcomes(charge).await.expect("outcomes");
         assert!(outcomes.is_empty(), "{name}: {outcomes:?}");
-        assert_eq!(self.told_of(charge).await, [""; 0], "{name}");
+        assert_eq!(self.event_kinds_of(charge).await, [""; 0], "{name}");
         let cards = flow.known_user.then_some(1);
         assert_eq!(
             self.saved_cards(&done.order.owner_id).await,
             cards,
             "{name}"
         );
-        let item = self.look.order(&done.order.order_id).await.expect("table");
+        let item = self
+            .inspector
+            .order(&done.order.order_id)
+            .await
+            .expect("table");
         let by = item.map(|item| item["data"]["payment"]["paymentId"].clone());
         assert_ne!(by, Some(json!(charge)), "{name}");
     }
@@ -483,13 +491,13 @@ async fn two_users_verify_at_the_same_time_without_mixing() {
         let execution = app.execution(&charge).await;
         assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
         let mapping = app
-            .look
+            .inspector
             .mapping(owner)
             .await
             .expect("table")
             .expect("mapping");
         assert_eq!(mapping["createdByCharge"], charge.as_str(), "{mapping}");
-        assert_eq!(app.told_of(&charge).await, ["card.saved"]);
+        assert_eq!(app.event_kinds_of(&charge).await, ["card.saved"]);
         mapping["kbank_id"].clone()
     };
     let (first, second) = tokio::join!(verify(&one), verify(&other));
@@ -515,7 +523,7 @@ async fn two_tabs_pay_one_order_with_two_cards_and_the_second_gets_the_money_bac
         let execution = app.execution(charge).await;
         assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
         let record = app.record(charge).await;
-        let bank = app.look.bank_charge(charge).await.expect("charge");
+        let bank = app.inspector.bank_charge(charge).await.expect("charge");
         let state = bank["transaction_state"]
             .as_str()
             .expect("state")
@@ -538,6 +546,6 @@ async fn two_tabs_pay_one_order_with_two_cards_and_the_second_gets_the_money_bac
         resolutions,
         [pair("orderPaid", "Authorized"), pair("reversed", "Voided")]
     );
-    let status = app.look.check_status(&order.order_id).await;
+    let status = app.inspector.check_status(&order.order_id).await;
     assert_eq!(status.expect("table").expect("row")["status"], "paid");
 }

@@ -54,7 +54,7 @@ impl TestApp {
         let token = self.card_token(number).await;
         Card {
             order: order.clone(),
-            key: self.look.key_of_token(&token).expect("a token"),
+            key: self.inspector.key_of_token(&token).expect("a token"),
             token,
         }
     }
@@ -124,7 +124,11 @@ impl TestApp {
 
     /// The charge that the bank made of a card.
     async fn charge_of(&self, card: &Card) -> String {
-        let token = self.look.bank_token(&card.token).await.expect("the bank");
+        let token = self
+            .inspector
+            .bank_token(&card.token)
+            .await
+            .expect("the bank");
         assert_eq!(token.charges.len(), 1, "{:?}", token.charges);
         token.charges[0]["id"].as_str().expect("an id").to_owned()
     }
@@ -214,13 +218,17 @@ impl TestApp {
     }
 
     async fn charges_of(&self, card: &Card) -> usize {
-        let token = self.look.bank_token(&card.token).await.expect("the bank");
+        let token = self
+            .inspector
+            .bank_token(&card.token)
+            .await
+            .expect("the bank");
         token.charges.len()
     }
 
     /// The order's row of check-status.
     async fn row_of(&self, order: &Order) -> Value {
-        let row = self.look.check_status(&order.order_id).await;
+        let row = self.inspector.check_status(&order.order_id).await;
         row.expect("the table").unwrap_or_default()
     }
 
@@ -253,7 +261,7 @@ impl TestApp {
     /// Every charge paid or went back, and the order was paid once.
     async fn assert_whole(&self, cards: &[&Card]) {
         let subject = Subject::of(cards.iter().map(|card| (&card.order, &*card.token)));
-        invariants::assert_invariants(&self.look, &subject).await;
+        invariants::assert_invariants(&self.inspector, &subject).await;
     }
 }
 
@@ -394,7 +402,7 @@ async fn a_card_that_the_bank_refuses_keeps_nobody_away() {
     let token = random::id("tokn_test_");
     let refused = Card {
         order: order.clone(),
-        key: app.look.key_of_token(&token).expect("a token"),
+        key: app.inspector.key_of_token(&token).expect("a token"),
         token,
     };
     assert_eq!(app.pays_with(&refused).await.code, "DECLINED");

@@ -86,7 +86,7 @@ async fn post(app: &TestApp, body: impl Into<reqwest::Body>) -> (u16, Value) {
 
 /// The notification of a charge as the bank would send it, but for its checksum.
 async fn unsigned(app: &TestApp, charge_id: &str) -> Value {
-    let mut charge = app.look.bank_charge(charge_id).await.expect("charge");
+    let mut charge = app.inspector.bank_charge(charge_id).await.expect("charge");
     let fields = charge.as_object_mut().expect("an object");
     for own in ["history", "notifications", "refunds", "mid", "wrong_otps"] {
         fields.remove(own);
@@ -176,7 +176,10 @@ async fn a_late_authorisation_that_the_bank_has_signed_opens_a_declined_record_a
     assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
     assert_eq!(app.executions_of(charge).await, [format!("{charge}-1")]);
     assert_eq!(app.payment_of(&paid.order).await["paymentId"], charge);
-    assert_eq!(app.told(&paid.order).await, ["payment.succeeded"]);
+    assert_eq!(
+        app.event_kinds_for(&paid.order).await,
+        ["payment.succeeded"]
+    );
     let record = app.record(charge).await;
     assert_eq!(record["outcome"], "paid", "{record}");
     crate::support::assert_closed(&record);

@@ -70,7 +70,7 @@ impl TestApp {
     }
 
     async fn copy_of(&self, old: &OldPayment) -> Value {
-        let copy = self.look.record_by_token(&old.token).await;
+        let copy = self.inspector.record_by_token(&old.token).await;
         copy.expect("table").expect("the copy")
     }
 
@@ -165,7 +165,11 @@ async fn old_records_of_every_attribute_type_are_processed() {
         expected["status"] = json!(true);
         expected["handledBy"] = json!(app.outputs.branch);
         assert_eq!(record, expected, "{extra}");
-        assert_eq!(app.told(&old.order).await, ["payment.succeeded"], "{extra}");
+        assert_eq!(
+            app.event_kinds_for(&old.order).await,
+            ["payment.succeeded"],
+            "{extra}"
+        );
 
         // Again: the copy is closed.
         app.return_with(&old.form).await;
@@ -264,7 +268,10 @@ async fn a_record_that_another_stack_has_claimed_is_not_touched() {
     assert_eq!(execution.states(), payment3_model::path(&["RecordClosed"]));
     assert_eq!(app.read(MASTER, &old.token).await, item);
     assert_eq!(
-        app.look.record_by_token(&old.token).await.expect("table"),
+        app.inspector
+            .record_by_token(&old.token)
+            .await
+            .expect("table"),
         None
     );
     assert_eq!(app.payment_of(&old.order).await["isPaid"], false);
@@ -289,7 +296,11 @@ async fn a_refusal_of_a_foreign_record_fails_in_place_and_reverses_nothing() {
         assert_eq!(execution.states().last(), Some(&"PayOrder"), "{table}");
         let failure = execution.failure.as_ref().expect("a failure");
         assert_eq!(failure.error, "RefusalNeedsPerson", "{table}");
-        let bank = app.look.bank_charge(old.charge()).await.expect("charge");
+        let bank = app
+            .inspector
+            .bank_charge(old.charge())
+            .await
+            .expect("charge");
         assert_eq!(bank["transaction_state"], "Authorized", "{table}");
         let copy = app.copy_of(&old).await;
         assert!(copy.get("closedAt").is_none(), "{copy}");
@@ -386,7 +397,7 @@ async fn an_authorisation_of_what_another_stack_handles_is_answered_when_that_st
         assert_eq!(app.post_notification(signed(old.charge())).await, 200);
         let told = app.said(&old, "callback", "OrphanCharge").await;
         assert_eq!(told.len(), 1, "{told:?}");
-        let copy = app.look.record_by_token(&old.token).await;
+        let copy = app.inspector.record_by_token(&old.token).await;
         assert_eq!(copy.expect("table"), None);
     }
 }
@@ -418,7 +429,7 @@ async fn an_old_record_that_is_copied_by_many_at_once_is_one_payment() {
     assert_eq!(execution.states(), new_user_path(), "{execution:?}");
     assert_eq!(app.executions_of(old.charge()).await, [old.charge()]);
     assert_eq!(app.payment_of(&old.order).await["paymentId"], old.charge());
-    assert_eq!(app.told(&old.order).await, ["payment.succeeded"]);
+    assert_eq!(app.event_kinds_for(&old.order).await, ["payment.succeeded"]);
     assert_eq!(app.read(&table, &old.token).await["status"], true);
 }
 
@@ -513,7 +524,7 @@ async fn an_old_record_that_is_deleted_after_it_was_taken_over_does_not_stop_the
     .await;
     // Taken over, and then the order is away for a moment: the execution stands failed at PayOrder.
     let order = app
-        .look
+        .inspector
         .order(&old.order.order_id)
         .await
         .expect("table")

@@ -79,7 +79,7 @@ async fn an_order_whose_total_is_the_noise_of_a_sum_is_paid_in_both_spellings() 
         let execution = app.execution(charge).await;
         assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
 
-        let at_bank = app.look.bank_charge(charge).await.expect("the bank");
+        let at_bank = app.inspector.bank_charge(charge).await.expect("the bank");
         assert_eq!(at_bank["amount"], 59.7, "{grand_total}: {at_bank}");
         let record = app.record(charge).await;
         assert_eq!(record["amountSatang"], 5970, "{grand_total}: {record}");
@@ -89,7 +89,7 @@ async fn an_order_whose_total_is_the_noise_of_a_sum_is_paid_in_both_spellings() 
         // What the shop wrote is the shop's.
         let total = 59.699_999_999_999_996;
         assert_eq!(payment["grandTotal"], total, "{grand_total}: {payment}");
-        assert_invariants(&app.look, &subject(&[&paid])).await;
+        assert_invariants(&app.inspector, &subject(&[&paid])).await;
     }
 }
 
@@ -141,10 +141,14 @@ async fn an_order_with_a_number_for_its_owner_and_objects_in_its_log_is_paid_and
     );
     let entry: Value = serde_json::from_str(log[2].as_str().expect("a text")).expect("JSON");
     assert_eq!(entry["chargeId"], paid.charge_id(), "{entry}");
-    let mapping = app.look.mapping(&order.owner_id).await.expect("the table");
+    let mapping = app
+        .inspector
+        .mapping(&order.owner_id)
+        .await
+        .expect("the table");
     let customer = mapping.expect("a mapping")["kbank_id"].clone();
     let customer = app
-        .look
+        .inspector
         .bank_customer(customer.as_str().expect("an id"))
         .await
         .expect("the bank knows its customer");
@@ -234,7 +238,7 @@ async fn a_payment_that_cannot_be_looked_up_any_more_is_not_to_be_tried_again() 
     let form = app.checkout_form(&order, CARD_APPROVED).await;
     let first = shopper::submit_checkout(&app.outputs, &form).await;
     first.expect("accepted");
-    let key = app.look.key_of_token(&form["token"]).expect("a token");
+    let key = app.inspector.key_of_token(&form["token"]).expect("a token");
     let odd = [(":odd", json!(["odd"]))];
     app.change_record(&key, "SET amountSatang = :odd", &odd)
         .await;

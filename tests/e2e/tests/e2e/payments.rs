@@ -22,14 +22,14 @@ async fn a_new_user_pays_and_the_card_is_saved() {
     assert_eq!(app.saved_cards(&owner).await, Some(1));
 
     let mapping = app
-        .look
+        .inspector
         .mapping(&owner)
         .await
         .expect("table")
         .expect("mapping");
     assert_eq!(mapping["createdByCharge"], paid.charge_id(), "{mapping}");
     let status = app
-        .look
+        .inspector
         .check_status(&paid.order.order_id)
         .await
         .expect("table");
@@ -80,7 +80,10 @@ async fn a_claimed_success_does_not_pay_an_order_that_the_bank_declined() {
     );
     assert!(!execution.states().contains(&"PayOrder"), "{execution:?}");
     assert_eq!(app.payment_of(&declined.order).await["isPaid"], false);
-    assert_eq!(app.told(&declined.order).await, ["payment.failed"]);
+    assert_eq!(
+        app.event_kinds_for(&declined.order).await,
+        ["payment.failed"]
+    );
     let record = app.record(declined.charge_id()).await;
     assert_eq!(record["outcome"], "declined", "{record}");
     assert_closed(&record);

@@ -63,7 +63,7 @@ async fn a_part_that_was_given_back_by_hand_while_we_reverse_is_left_to_a_person
     let record = app.record(paid.charge_id()).await;
     assert_eq!(record["resolution"], "reversing", "{record}");
     assert!(record.get("closedAt").is_none(), "{record}");
-    assert_eq!(app.told(&paid.order).await, [""; 0]);
+    assert_eq!(app.event_kinds_for(&paid.order).await, [""; 0]);
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_refund_whose_answer_was_lost_is_found_as_ours() {
     let execution = app.start_by_hand(charge).await;
     assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
     assert_closed(&app.record(charge).await);
-    assert_eq!(app.told(&paid.order).await, ["payment.reversed"]);
+    assert_eq!(app.event_kinds_for(&paid.order).await, ["payment.reversed"]);
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn a_note_without_a_request_has_the_refund_asked_for_anew() {
     let record = app.record(charge).await;
     assert_eq!(record["resolution"], "reversed", "{record}");
     assert_closed(&record);
-    let at_the_bank = app.look.bank_charge(charge).await.expect("charge");
+    let at_the_bank = app.inspector.bank_charge(charge).await.expect("charge");
     let refunds = at_the_bank["refunds"].as_array().expect("refunds");
     assert_eq!(refunds.len(), 1, "{at_the_bank}");
     assert_eq!(at_the_bank["transaction_state"], "Refund Sent");

@@ -145,7 +145,7 @@ async fn a_token_that_the_bank_refuses_is_declined_and_its_record_closed() {
         .await;
     assert_eq!(answer.status, 404, "{answer:?}");
     let record = app
-        .look
+        .inspector
         .record_by_token(&token)
         .await
         .expect("table")

@@ -217,7 +217,7 @@ async fn a_return_beyond_the_third_asks_the_bank_and_goes_on_when_it_has_decided
         }
         let payment = app.payment_of(&order).await;
         assert_eq!(payment["paymentId"], charge.as_str(), "{given_up}");
-        assert_eq!(app.told(&order).await, ["payment.succeeded"]);
+        assert_eq!(app.event_kinds_for(&order).await, ["payment.succeeded"]);
     }
 }
 

@@ -53,7 +53,7 @@ impl TestApp {
         let due = record["lookAgainAt"].as_i64().expect("open");
         assert!(due <= jiff::Timestamp::now().as_second(), "{record}");
         assert_eq!(self.payment_of(&paid.order).await["isPaid"], false);
-        assert_eq!(self.told(&paid.order).await, [""; 0]);
+        assert_eq!(self.event_kinds_for(&paid.order).await, [""; 0]);
 
         undisturbed.reconcile().await;
         drop(undisturbed);

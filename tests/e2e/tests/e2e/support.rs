@@ -42,7 +42,7 @@ pub(crate) fn new_user_path() -> Vec<&'static str> {
 /// The payment system under test.
 pub(crate) struct TestApp {
     pub(crate) outputs: Outputs,
-    pub(crate) look: Inspector,
+    pub(crate) inspector: Inspector,
     pub(crate) aws: Aws,
     executions: Executions,
     operator: Operator,
@@ -96,7 +96,7 @@ impl TestApp {
             .expect("the environment runs");
         let aws = Aws::at(&outputs.aws_endpoint);
         Self {
-            look: Inspector::new(&aws, &outputs),
+            inspector: Inspector::new(&aws, &outputs),
             executions: Executions::of(&aws, &outputs.state_machine_arn),
             operator: Operator::of(&aws, &outputs),
             counterparties: Counterparties::of(&aws, &outputs),
@@ -333,7 +333,7 @@ impl TestApp {
     /// The `payment` of an order, as stored.
     pub(crate) async fn payment_of(&self, order: &Order) -> Value {
         let item = self
-            .look
+            .inspector
             .order(&order.order_id)
             .await
             .expect("the order table answers")
@@ -343,7 +343,7 @@ impl TestApp {
 
     /// The record of a charge.
     pub(crate) async fn record(&self, charge_id: &str) -> Value {
-        self.look
+        self.inspector
             .record_by_charge(charge_id)
             .await
             .expect("the record table answers")
@@ -359,13 +359,13 @@ impl TestApp {
     /// How many cards the bank's customer of this owner holds; none without a customer.
     pub(crate) async fn saved_cards(&self, owner_id: &str) -> Option<usize> {
         let mapping = self
-            .look
+            .inspector
             .mapping(owner_id)
             .await
             .expect("the mapping table answers")?;
         let customer_id = mapping["kbank_id"].as_str()?;
         let customer = self
-            .look
+            .inspector
             .bank_customer(customer_id)
             .await
             .expect("the bank knows its customer");
@@ -373,9 +373,9 @@ impl TestApp {
     }
 
     /// The kinds of the events that the shop got about an order; every one must be verified and accepted.
-    pub(crate) async fn told(&self, order: &Order) -> Vec<String> {
+    pub(crate) async fn event_kinds_for(&self, order: &Order) -> Vec<String> {
         let events = self
-            .look
+            .inspector
             .shop_events(&order.order_id)
             .await
             .expect("the shop answers");
@@ -384,9 +384,9 @@ impl TestApp {
     }
 
     /// The kinds of the events that the shop got about a charge; every one must be verified and accepted.
-    pub(crate) async fn told_of(&self, charge_id: &str) -> Vec<String> {
+    pub(crate) async fn event_kinds_of(&self, charge_id: &str) -> Vec<String> {
         let events = self
-            .look
+            .inspector
             .shop_events_of_charge(charge_id)
             .await
             .expect("the shop answers");
@@ -555,10 +555,13 @@ impl TestApp {
         assert_eq!(record["resolution"], "orderPaid", "{record}");
         assert_closed(&record);
 
-        let outcomes = self.look.outcomes(charge_id).await.expect("outcomes");
+        let outcomes = self.inspector.outcomes(charge_id).await.expect("outcomes");
         assert_eq!(outcomes.len(), 1, "{outcomes:?}");
         assert_eq!(outcomes[0]["outcome"], "paid");
-        assert_eq!(self.told(&paid.order).await, ["payment.succeeded"]);
+        assert_eq!(
+            self.event_kinds_for(&paid.order).await,
+            ["payment.succeeded"]
+        );
     }
 
     /// Asserts that nothing happened for a charge but its checkout.
@@ -566,9 +569,9 @@ impl TestApp {
         let charge_id = pending.charge_id();
         assert_eq!(self.executions_of(charge_id).await, [""; 0]);
         assert_eq!(self.payment_of(&pending.order).await["isPaid"], false);
-        let outcomes = self.look.outcomes(charge_id).await.expect("outcomes");
+        let outcomes = self.inspector.outcomes(charge_id).await.expect("outcomes");
         assert!(outcomes.is_empty(), "{outcomes:?}");
-        assert_eq!(self.told(&pending.order).await, [""; 0]);
+        assert_eq!(self.event_kinds_for(&pending.order).await, [""; 0]);
         assert_eq!(self.saved_cards(&pending.order.owner_id).await, None);
     }
 }

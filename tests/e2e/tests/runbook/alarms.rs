@@ -122,7 +122,7 @@ async fn outcome_conflict() {
             .starts_with("returned\treversing\t2")
     );
     assert_eq!(app.payment_of(&paid.order).await["isPaid"], false);
-    assert_eq!(app.told(&paid.order).await, ["payment.reversed"]);
+    assert_eq!(app.event_kinds_for(&paid.order).await, ["payment.reversed"]);
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn a_paid_order_whose_event_failed_before_a_refund_is_told_and_closed() {
     let record = app.record(charge).await;
     assert_closed(&record);
     assert!(record.get("token").is_none(), "{record}");
-    let events = app.look.shop_events_of_charge(charge).await;
+    let events = app.inspector.shop_events_of_charge(charge).await;
     let events = events.expect("the shop");
     let told = events.last().expect("an event");
     assert_eq!((told.kind(), told.answered), ("payment.succeeded", 204));
@@ -308,7 +308,7 @@ async fn notifications_refused() {
         "{delivered}"
     );
     let events = app
-        .look
+        .inspector
         .shop_events(&paid.order.order_id)
         .await
         .expect("the shop");
@@ -335,7 +335,7 @@ async fn a_wrong_key_of_the_shop_delays_its_event_and_loses_none() {
     app.return_with(&paid.form).await;
     let execution = app.execution(paid.charge_id()).await;
     assert_eq!(execution.output.expect("output")["notified"], true);
-    let events = app.look.shop_events(&paid.order.order_id).await;
+    let events = app.inspector.shop_events(&paid.order.order_id).await;
     let answers: Vec<_> = events
         .expect("the shop")
         .iter()

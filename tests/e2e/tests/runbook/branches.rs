@@ -38,14 +38,17 @@ async fn pay(outputs: &Outputs) -> (String, String) {
         .await
         .expect("an execution that ends");
     assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
-    let look = Inspector::new(&aws, outputs);
-    let item = look
+    let inspector = Inspector::new(&aws, outputs);
+    let item = inspector
         .order(&order.order_id)
         .await
         .expect("table")
         .expect("order");
     assert_eq!(item["data"]["payment"]["paymentId"], charge.as_str());
-    let events = look.shop_events(&order.order_id).await.expect("the shop");
+    let events = inspector
+        .shop_events(&order.order_id)
+        .await
+        .expect("the shop");
     assert_eq!(events.len(), 1, "{events:?}");
     assert!(
         events[0].verified && events[0].answered == 204,

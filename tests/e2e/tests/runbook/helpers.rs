@@ -79,7 +79,7 @@ impl TestApp {
 
     /// What apps are shown for an order.
     pub(crate) async fn shown(&self, order: &Order) -> Value {
-        let row = self.look.check_status(&order.order_id).await;
+        let row = self.inspector.check_status(&order.order_id).await;
         row.expect("the table").expect("the row")["status"].clone()
     }
 
@@ -145,7 +145,7 @@ impl TestApp {
 pub(crate) async fn dead_checkout(app: &TestApp, order: &Order, due: i64) -> (String, String) {
     let token = app.card_token(CARD_APPROVED).await;
     let reference = random::digits(20);
-    let key = app.look.key_of_token(&token).expect("a token");
+    let key = app.inspector.key_of_token(&token).expect("a token");
     let since = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(48);
     app.put_record(&json!({
         "tokenId": key, "token": token,
@@ -165,9 +165,9 @@ pub(crate) async fn dead_checkout(app: &TestApp, order: &Order, due: i64) -> (St
 
 /// What a charge's record makes of "send an event again".
 pub(crate) async fn sent_again(app: &TestApp, shell: &Shell, charge: &str) -> Vec<String> {
-    let before = app.told_of(charge).await.len();
+    let before = app.event_kinds_of(charge).await.len();
     shell.run("Send an event again", "resend");
-    app.told_of(charge).await.split_off(before)
+    app.event_kinds_of(charge).await.split_off(before)
 }
 
 impl TestApp {

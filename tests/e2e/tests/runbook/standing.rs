@@ -171,7 +171,7 @@ async fn what_only_a_person_can_decide_rings_until_it_is_closed() {
     assert!(!shell.run("See what stands", "see").contains(charge));
     assert!(!app.rings("payment-stands-definite").await);
     assert_eq!(sent_again(&app, &shell, charge).await, ["payment.reversed"]);
-    let bank = app.look.bank_charge(charge).await.expect("the bank");
+    let bank = app.inspector.bank_charge(charge).await.expect("the bank");
     assert_eq!(bank["transaction_state"], "Voided", "{bank}");
 }
 
@@ -270,7 +270,7 @@ async fn a_shop_that_was_away_for_days_is_told_by_itself() {
         "SUCCEEDED"
     );
     app.assert_paid_and_told(&paid).await;
-    let events = app.look.shop_events_of_charge(charge).await;
+    let events = app.inspector.shop_events_of_charge(charge).await;
     let events = events.expect("the shop");
     let told = events.last().expect("an event");
     assert_eq!((told.kind(), told.answered), ("payment.succeeded", 204));
@@ -359,7 +359,7 @@ async fn refusal_needs_person() {
         assert_failed(&app.execution(&charge).await, "RefusalNeedsPerson");
         alarm.assert_met_in_the_logs().await;
         let state = async || {
-            let bank = app.look.bank_charge(&charge).await.expect("the bank");
+            let bank = app.inspector.bank_charge(&charge).await.expect("the bank");
             bank["transaction_state"].clone()
         };
         assert_eq!(state().await, "Authorized");
@@ -387,7 +387,7 @@ async fn refusal_needs_person() {
                 );
                 app.restarted(&printed).await;
                 assert_eq!(state().await, "Voided");
-                assert_eq!(app.told_of(&charge).await, ["payment.reversed"]);
+                assert_eq!(app.event_kinds_of(&charge).await, ["payment.reversed"]);
                 assert_eq!(app.payment_of(&order).await, counterparties);
             }
         }
@@ -582,7 +582,7 @@ async fn orphan_checkout() {
     let (named_token, named_reference) = dead_checkout(&app, &named_order, 1).await;
     let named = app.charge_at_the_bank(&named_token, &named_reference).await;
     let named_charge = named.charge_id().expect("charge");
-    let key = app.look.key_of_token(&named_token).expect("a token");
+    let key = app.inspector.key_of_token(&named_token).expect("a token");
     let ids = [(":ids", json!([named_charge]))];
     app.change_record(&key, "SET returnedCharges = :ids, cameBackAt = :ids", &ids)
         .await;
@@ -602,7 +602,7 @@ async fn orphan_checkout() {
     let mut dead = Vec::new();
     for _ in 0..3 {
         let (token, reference) = dead_checkout(&app, &order, 1).await;
-        let key = app.look.key_of_token(&token).expect("a token");
+        let key = app.inspector.key_of_token(&token).expect("a token");
         dead.push((key, token, reference));
     }
     let shell = app.shell().with("ORDER", &order.order_id);
@@ -642,7 +642,7 @@ async fn orphan_checkout() {
     let checked = shell.run("orphan-checkout", "check");
     assert!(checked.contains("never-charged"), "{checked}");
     // From then on nobody is asked about any more.
-    let row = app.look.check_status(&order.order_id).await;
+    let row = app.inspector.check_status(&order.order_id).await;
     let row = row.expect("the table").expect("the row");
     assert!(row.get("askedFor").is_none(), "{row}");
     assert!(!app.rings("orphan-checkout").await);

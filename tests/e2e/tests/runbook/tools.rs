@@ -45,9 +45,9 @@ async fn a_restart_repeats_nothing_and_does_nothing_to_what_is_closed() {
         (&json!(true), Some(1)),
         "{payment}"
     );
-    let outcomes = app.look.outcomes(charge).await.expect("outcomes");
+    let outcomes = app.inspector.outcomes(charge).await.expect("outcomes");
     assert_eq!(outcomes.len(), 1, "{outcomes:?}");
-    let bank = app.look.bank_charge(charge).await.expect("the bank");
+    let bank = app.inspector.bank_charge(charge).await.expect("the bank");
     assert_eq!(bank["transaction_state"], "Authorized", "{bank}");
 
     let closed = app.record(charge).await;
@@ -139,11 +139,11 @@ async fn reversing_by_hand_gives_back_all_and_nothing_of_what_paid_its_order() {
             record.contains("reversed") && record.contains(reversal),
             "{record}"
         );
-        let bank = app.look.bank_charge(&charge).await.expect("the bank");
+        let bank = app.inspector.bank_charge(&charge).await.expect("the bank");
         assert_eq!(bank["transaction_state"], state, "{bank}");
         app.restarted(&shell.run("Restart under a new name", "restart"))
             .await;
-        assert_eq!(app.told_of(&charge).await, ["payment.reversed"]);
+        assert_eq!(app.event_kinds_of(&charge).await, ["payment.reversed"]);
         let checked = shell.run("See whether it is repaired", "check");
         assert!(
             checked.starts_with("returned\treversed\t2")
@@ -158,7 +158,7 @@ async fn reversing_by_hand_gives_back_all_and_nothing_of_what_paid_its_order() {
     let shell = app.shell_for(charge);
     let printed = shell.run("Reverse by hand", "reverse");
     assert!(printed.contains("OutcomeConflict"), "{printed}");
-    let bank = app.look.bank_charge(charge).await.expect("the bank");
+    let bank = app.inspector.bank_charge(charge).await.expect("the bank");
     assert_eq!(bank["transaction_state"], "Authorized", "{bank}");
     app.restarted(&shell.run("Restart under a new name", "restart"))
         .await;
@@ -175,7 +175,7 @@ async fn other_cards_of_an_order_wait_for_a_dead_checkout_until_it_is_closed() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let (token, reference) = dead_checkout(&app, &order, NOT_DUE).await;
-    let key = app.look.key_of_token(&token).expect("a token");
+    let key = app.inspector.key_of_token(&token).expect("a token");
     let refused = shopper::checkout(&app.outputs, &order, CARD_APPROVED).await;
     let refused = format!("{:#}", refused.expect_err("it waits"));
     assert!(refused.contains("being checked"), "{refused}");
@@ -209,7 +209,7 @@ async fn other_cards_of_an_order_wait_for_a_dead_checkout_until_it_is_closed() {
     // Nothing of it stays behind for the tests that count what is open.
     app.delete(
         &app.table("card-payment-record"),
-        &app.look.key_of_token(&token).expect("a token"),
+        &app.inspector.key_of_token(&token).expect("a token"),
     )
     .await;
 }
@@ -348,7 +348,7 @@ async fn a_payment_that_the_shopper_never_finished_has_no_event_to_send_again() 
         printed.contains("the bank has decided nothing"),
         "{printed}"
     );
-    assert_eq!(app.told_of(&charge).await, [""; 0]);
+    assert_eq!(app.event_kinds_of(&charge).await, [""; 0]);
 }
 
 #[tokio::test]

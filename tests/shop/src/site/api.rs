@@ -72,5 +72,5 @@ async fn orders(State(parts): State<Parts>) -> Result<Json<Vec<ListedOrder>>, Wr
 }
 
 async fn users(State(parts): State<Parts>) -> Result<Json<Vec<User>>, Wrong> {
-    Ok(Json(parts.directory.users(&parts.look).await?))
+    Ok(Json(parts.directory.users(&parts.inspector).await?))
 }

@@ -78,7 +78,7 @@ impl Directory {
     }
 
     /// Every customer who ordered something or has a card, with the cards.
-    pub(super) async fn users(&self, look: &Inspector) -> Result<Vec<User>> {
+    pub(super) async fn users(&self, inspector: &Inspector) -> Result<Vec<User>> {
         let mut known: BTreeMap<String, Option<String>> = self
             .orders()
             .await?
@@ -93,7 +93,7 @@ impl Directory {
         let mut users = Vec::new();
         for (owner_id, customer_id) in known {
             let cards = match &customer_id {
-                Some(id) => look.bank_customer(id).await?["cards"]
+                Some(id) => inspector.bank_customer(id).await?["cards"]
                     .as_array()
                     .cloned()
                     .unwrap_or_default(),

@@ -40,7 +40,7 @@ pub struct Site {
 #[derive(Clone)]
 struct Parts {
     outputs: Arc<Outputs>,
-    look: Inspector,
+    inspector: Inspector,
     directory: Directory,
     watch: Watch,
     operator: Operator,
@@ -52,14 +52,14 @@ impl Site {
     /// # Errors
     /// The deployment lacks a table.
     pub fn new(shop: Shop, aws: &Aws, outputs: &Outputs) -> Result<Self> {
-        let look = Inspector::new(aws, outputs);
+        let inspector = Inspector::new(aws, outputs);
         Ok(Self {
             shop,
             parts: Parts {
                 directory: Directory::of(aws, outputs)?,
                 watch: Watch::of(aws, outputs),
                 operator: Operator::of(aws, outputs),
-                look,
+                inspector,
                 outputs: Arc::new(outputs.clone()),
             },
         })

@@ -13,20 +13,20 @@ pub(super) async fn read(
     State(parts): State<Parts>,
     Path(charge_id): Path<String>,
 ) -> Result<Json<Value>, Wrong> {
-    let look = &parts.look;
-    let record = look
+    let inspector = &parts.inspector;
+    let record = inspector
         .record_by_charge(&charge_id)
         .await?
         .ok_or_else(|| Wrong::not_found(format!("no payment has the charge {charge_id}")))?;
     let order = match record["orderId"].as_str() {
-        Some(id) => look.order(id).await?.map(without_person),
+        Some(id) => inspector.order(id).await?.map(without_person),
         None => None,
     };
     let payment = json!({
         "record": record,
         "order": order,
-        "charge": look.bank_charge(&charge_id).await.ok(),
-        "events": look.shop_events_of_charge(&charge_id).await?,
+        "charge": inspector.bank_charge(&charge_id).await.ok(),
+        "events": inspector.shop_events_of_charge(&charge_id).await?,
         "executions": parts.watch.names_of(&charge_id).await?,
     });
     Ok(Json(redact::value(payment)))

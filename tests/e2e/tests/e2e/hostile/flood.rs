@@ -129,5 +129,5 @@ async fn a_thousand_forged_returns_start_three_executions_and_the_true_one_pays(
     all.print("in the end", sent.load(Ordering::SeqCst), began);
     assert!(all.executions <= MOST + 1, "{}", all.executions);
     assert_eq!(app.payment_of(&order).await["paymentId"], charge.as_str());
-    assert_eq!(app.told(&order).await, ["payment.succeeded"]);
+    assert_eq!(app.event_kinds_for(&order).await, ["payment.succeeded"]);
 }

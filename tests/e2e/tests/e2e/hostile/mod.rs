@@ -204,8 +204,8 @@ async fn attack(
     let mut victim = Victim::brought_to(app, stage).await;
     let mut verdicts = Vec::new();
     for (number, item) in group {
-        let before = victim.world(app).await;
-        let other_before = other.world(app).await;
+        let before = victim.snapshot(app).await;
+        let other_before = other.snapshot(app).await;
         let scene = Scene {
             app,
             victim: &victim,
@@ -219,11 +219,11 @@ async fn attack(
         victim.find_charge(app).await;
         victim.settled(app, &outcome.executions).await;
         believed.extend(match item.leaves {
-            Leaves::Nothing => in_one_line("", &before.changes(&victim.world(app).await)),
+            Leaves::Nothing => in_one_line("", &before.changes(&victim.snapshot(app).await)),
             Leaves::Inquiry => victim.more_than_asked(app, &before).await,
             Leaves::TheBanksWord => victim.not_whole(app).await,
         });
-        let touched = other_before.changes(&other.world(app).await);
+        let touched = other_before.changes(&other.snapshot(app).await);
         believed.extend(
             touched
                 .into_iter()

@@ -101,7 +101,7 @@ impl Victim {
         let token = app.card_token(stage.card()).await;
         let mut victim = Self {
             stage,
-            key: app.look.key_of_token(&token).expect("a token"),
+            key: app.inspector.key_of_token(&token).expect("a token"),
             order,
             token,
             charge: String::new(),
@@ -212,18 +212,21 @@ impl Victim {
     }
 
     /// Everything about this payment, everywhere.
-    pub(super) async fn world(&self, app: &TestApp) -> World {
-        let look = &app.look;
+    pub(super) async fn snapshot(&self, app: &TestApp) -> Snapshot {
+        let inspector = &app.inspector;
         let mut seen = BTreeMap::new();
         let order_id = &self.order.order_id;
-        let order = look.order(order_id).await.expect("table");
+        let order = inspector.order(order_id).await.expect("table");
         note(&mut seen, "order", &json!(order));
         note(&mut seen, "record", &app.read_record(&self.key).await);
-        let status = look.check_status(order_id).await.expect("table");
+        let status = inspector.check_status(order_id).await.expect("table");
         note(&mut seen, "check status", &json!(status));
-        let mapping = look.mapping(&self.order.owner_id).await.expect("table");
+        let mapping = inspector
+            .mapping(&self.order.owner_id)
+            .await
+            .expect("table");
         note(&mut seen, "mapping", &json!(mapping));
-        let mut at_bank = look.bank_token(&self.token).await.expect("the bank");
+        let mut at_bank = inspector.bank_token(&self.token).await.expect("the bank");
         for charge in &mut at_bank.charges {
             // What the bank told us is no change of the charge.
             charge
@@ -234,9 +237,9 @@ impl Victim {
         note(&mut seen, "charges", &json!(at_bank.charges));
         note(&mut seen, "customers", &json!(at_bank.customers));
         if !self.charge.is_empty() {
-            let outcomes = look.outcomes(&self.charge).await.expect("table");
+            let outcomes = inspector.outcomes(&self.charge).await.expect("table");
             note(&mut seen, "outcomes", &json!(outcomes));
-            let told = look
+            let told = inspector
                 .shop_events_of_charge(&self.charge)
                 .await
                 .expect("shop");
@@ -245,7 +248,7 @@ impl Victim {
             executions.sort();
             note(&mut seen, "executions", &json!(executions));
         }
-        World(seen)
+        Snapshot(seen)
     }
 
     /// Waits until no execution of this payment runs, nor any of those named.
@@ -260,8 +263,8 @@ impl Victim {
     }
 
     /// What happened beyond an inquiry that found nothing decided; nothing when it is empty.
-    pub(super) async fn more_than_asked(&self, app: &TestApp, before: &World) -> Vec<String> {
-        let after = self.world(app).await;
+    pub(super) async fn more_than_asked(&self, app: &TestApp, before: &Snapshot) -> Vec<String> {
+        let after = self.snapshot(app).await;
         let expected = [
             "record.attempt",
             "record.lookAgainAt",
@@ -281,7 +284,8 @@ impl Victim {
         if unknown_since.is_some_and(|since| *since != 0) {
             found.push("the bank is said not to know the charge".to_owned());
         }
-        let due = |world: &World| world.0.get("record.lookAgainAt").and_then(Value::as_i64);
+        let due =
+            |snapshot: &Snapshot| snapshot.0.get("record.lookAgainAt").and_then(Value::as_i64);
         match (due(before), due(&after)) {
             (Some(before), Some(after)) if after > before => {
                 let later = after - before;
@@ -318,10 +322,10 @@ impl Victim {
         self.until_closed(app).await;
         self.settled(app, &[]).await;
         let mut found = Vec::new();
-        let findings = invariants::examine(&app.look, &self.subject())
+        let findings = invariants::examine(&app.inspector, &self.subject())
             .await
             .expect("the world can be looked at");
-        if !findings.is_whole() {
+        if !findings.is_empty() {
             found.push(findings.to_string());
         }
         let record = app.read_record(&self.key).await;
@@ -386,9 +390,9 @@ pub(crate) fn sign(notice: &mut Value, key: &str) {
 }
 
 /// Everything that was seen about a payment, by its place.
-pub(super) struct World(BTreeMap<String, Value>);
+pub(super) struct Snapshot(BTreeMap<String, Value>);
 
-impl World {
+impl Snapshot {
     /// Where another look at the same payment sees something else. Places only: values may be card tokens.
     pub(super) fn changes(&self, later: &Self) -> Vec<String> {
         let places: BTreeSet<_> = self.0.keys().chain(later.0.keys()).collect();

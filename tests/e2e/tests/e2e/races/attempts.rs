@@ -23,7 +23,7 @@ const DELIVERIES: usize = 5;
 /// It is due when its shopper comes back: one execution, whoever starts it.
 pub(super) async fn during_reconciliation(app: Arc<TestApp>, round: usize) -> Ended {
     let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
-    let key = app.look.key_of_token(paid.token()).expect("a token");
+    let key = app.inspector.key_of_token(paid.token()).expect("a token");
     app.make_older(&key, 6 * MINUTE).await;
     // Reconciliation has all shards to look at first: one return comes with its start, one somewhere on its way.
     let later = returns(&app, &paid);
@@ -41,7 +41,7 @@ pub(super) async fn during_reconciliation(app: Arc<TestApp>, round: usize) -> En
     all_well(at_once(acts).await)?;
     app.closed(&key).await?;
     let execution = app.one_execution(paid.charge_id()).await?;
-    app.whole(&subject(&[&paid])).await?;
+    app.check_invariants(&subject(&[&paid])).await?;
     Ok(match app.source_of(&execution.name).await.as_str() {
         "reconcile" => "reconciliation started it",
         "notify" => "the notification started it",
@@ -110,7 +110,7 @@ pub(super) async fn given_up(app: Arc<TestApp>, round: usize) -> Ended {
     let mut customer = subject(&[&paid]);
     if given_up {
         customer.tokens.clear();
-        let status = app.look.check_status(&paid.order.order_id).await;
+        let status = app.inspector.check_status(&paid.order.order_id).await;
         let shown = status.expect("table").expect("a row")["status"].clone();
         if shown != "paid" {
             return Err(format!("apps are told {shown}"));
@@ -119,7 +119,7 @@ pub(super) async fn given_up(app: Arc<TestApp>, round: usize) -> Ended {
             return Err("the order is not paid by its charge".to_owned());
         }
         if app
-            .told_of(&charge)
+            .event_kinds_of(&charge)
             .await
             .iter()
             .any(|kind| kind != "payment.succeeded")
@@ -127,7 +127,7 @@ pub(super) async fn given_up(app: Arc<TestApp>, round: usize) -> Ended {
             return Err("the shop was told something else".to_owned());
         }
     }
-    app.whole(&customer).await?;
+    app.check_invariants(&customer).await?;
     Ok(if given_up {
         "given up first"
     } else {
@@ -188,7 +188,7 @@ pub(super) async fn giving_up_waiting(app: Arc<TestApp>, _: usize) -> Ended {
     for execution in app.attempts(&charge).await {
         succeeded(execution)?;
     }
-    app.whole(&subject(&[&paid])).await?;
+    app.check_invariants(&subject(&[&paid])).await?;
     Ok(how)
 }
 

@@ -267,7 +267,7 @@ impl TestApp {
 
     /// As [`TestApp::closed`], of a payment.
     async fn comes_to_its_end(&self, paid: &Authenticated) -> Result<(), String> {
-        let key = self.look.key_of_token(paid.token()).expect("a token");
+        let key = self.inspector.key_of_token(paid.token()).expect("a token");
         self.closed(&key).await
     }
 
@@ -294,11 +294,11 @@ impl TestApp {
     }
 
     /// Whether everything that a customer paid is whole.
-    async fn whole(&self, subject: &Subject) -> Result<(), String> {
-        let findings = invariants::examine(&self.look, subject)
+    async fn check_invariants(&self, subject: &Subject) -> Result<(), String> {
+        let findings = invariants::examine(&self.inspector, subject)
             .await
             .map_err(|error| format!("the world cannot be looked at: {error:#}"))?;
-        if findings.is_whole() {
+        if findings.is_empty() {
             Ok(())
         } else {
             Err(findings.to_string())

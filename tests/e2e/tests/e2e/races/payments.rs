@@ -58,7 +58,7 @@ pub(super) async fn fifty_callbacks(app: Arc<TestApp>, _: usize) -> Ended {
     if execution.states() != new_user_path() {
         return Err(format!("the path was {}", execution.states().join(" → ")));
     }
-    app.whole(&subject(&[&paid])).await?;
+    app.check_invariants(&subject(&[&paid])).await?;
     Ok(if all_taken {
         "one execution"
     } else {
@@ -92,7 +92,8 @@ pub(super) async fn two_tabs(app: Arc<TestApp>, round: usize) -> Ended {
         app.comes_to_its_end(paid).await?;
         app.one_execution(paid.charge_id()).await?;
     }
-    app.whole(&subject(&[&tabs[0], &tabs[1]])).await?;
+    app.check_invariants(&subject(&[&tabs[0], &tabs[1]]))
+        .await?;
     let payment = app.payment_of(&order).await;
     match payment["paymentId"].as_str() {
         Some(by) if by == tabs[0].charge_id() => Ok("the first tab paid"),
@@ -132,12 +133,13 @@ pub(super) async fn double_click(app: Arc<TestApp>, round: usize) -> Ended {
         }
         Next::Shop(_) => "one charge without",
     };
-    let key = app.look.key_of_token(&token).expect("a token");
+    let key = app.inspector.key_of_token(&token).expect("a token");
     app.closed(&key).await?;
     let record = app.read_record(&key).await;
     let charge = record["chargeId"].as_str().ok_or("no charge is stored")?;
     app.one_execution(charge).await?;
-    app.whole(&Subject::of([(&order, &*token)])).await?;
+    app.check_invariants(&Subject::of([(&order, &*token)]))
+        .await?;
     Ok(how)
 }
 
@@ -157,11 +159,11 @@ pub(super) async fn two_first_payments(app: Arc<TestApp>, round: usize) -> Ended
         app.comes_to_its_end(paid).await?;
         app.one_execution(paid.charge_id()).await?;
     }
-    app.whole(&subject(&[&first, &second])).await?;
+    app.check_invariants(&subject(&[&first, &second])).await?;
     if app.saved_cards(&owner).await != Some(2) {
         return Err("the customer does not have both cards".to_owned());
     }
-    let mapping = app.look.mapping(&owner).await.expect("table");
+    let mapping = app.inspector.mapping(&owner).await.expect("table");
     let created_by = mapping.ok_or("the owner has no customer")?["createdByCharge"].clone();
     Ok(if created_by == first.charge_id() {
         "the first made the customer"
@@ -185,7 +187,7 @@ pub(super) async fn by_hand(app: Arc<TestApp>, _: usize) -> Ended {
         let execution = succeeded(app.execution(&name).await)?;
         paying += usize::from(execution.states().contains(&"PayOrder"));
     }
-    app.whole(&subject(&[&paid])).await?;
+    app.check_invariants(&subject(&[&paid])).await?;
     Ok(match paying {
         1 => "one came to PayOrder",
         2 => "two came to PayOrder",
@@ -197,7 +199,7 @@ pub(super) async fn by_hand(app: Arc<TestApp>, _: usize) -> Ended {
 pub(super) async fn everything(app: Arc<TestApp>, _: usize) -> Ended {
     let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     let charge = paid.charge_id();
-    let key = app.look.key_of_token(paid.token()).expect("a token");
+    let key = app.inspector.key_of_token(paid.token()).expect("a token");
     app.make_older(&key, 6 * 60).await;
     let form = shopper::checkout_form(&app.outputs, &paid.order, paid.token());
     let by_hand = format!("by-hand-{charge}");
@@ -223,6 +225,6 @@ pub(super) async fn everything(app: Arc<TestApp>, _: usize) -> Ended {
     app.closed(&key).await?;
     app.one_execution(charge).await?;
     succeeded(app.execution(&by_hand).await)?;
-    app.whole(&subject(&[&paid])).await?;
+    app.check_invariants(&subject(&[&paid])).await?;
     Ok("whole")
 }

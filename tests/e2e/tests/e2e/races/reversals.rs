@@ -34,7 +34,7 @@ pub(super) async fn by_hand(app: Arc<TestApp>, round: usize) -> Ended {
         not_put_off(&execution)?;
         reversing += usize::from(execution.states().contains(&"ReverseCharge"));
     }
-    app.whole(&subject(&[&paid])).await?;
+    app.check_invariants(&subject(&[&paid])).await?;
     Ok(match reversing {
         1 => "one came to ReverseCharge",
         2 => "two came to ReverseCharge",
@@ -69,7 +69,7 @@ pub(super) async fn drafted(app: Arc<TestApp>, _: usize) -> Ended {
     all_well(at_once(vec![returns(&app, &paid), drafts]).await)?;
     app.comes_to_its_end(&paid).await?;
     app.one_execution(paid.charge_id()).await?;
-    app.whole(&subject(&[&paid])).await?;
+    app.check_invariants(&subject(&[&paid])).await?;
     let payment = app.payment_of(&paid.order).await;
     Ok(if payment["isPaid"] == true {
         "paid"
@@ -96,8 +96,8 @@ pub(super) async fn settled(app: Arc<TestApp>, _: usize) -> Ended {
     all_well(at_once(vec![returns(&app, &paid), settles]).await)?;
     app.comes_to_its_end(&paid).await?;
     not_put_off(&app.one_execution(&charge).await?)?;
-    app.whole(&subject(&[&paid])).await?;
-    let at_bank = app.look.bank_charge(&charge).await.expect("charge");
+    app.check_invariants(&subject(&[&paid])).await?;
+    let at_bank = app.inspector.bank_charge(&charge).await.expect("charge");
     Ok(if at_bank["transaction_state"] == "Voided" {
         "voided"
     } else {

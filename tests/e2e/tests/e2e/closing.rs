@@ -9,7 +9,7 @@ use payment3_harness::{items, random, workspace};
 use serde_json::{Value, json};
 
 use crate::hostile::sign;
-use crate::support::{TestApp, charge_on};
+use crate::support::{AtTheBank, TestApp};
 
 impl TestApp {
     /// Runs the update of a state of the definition on a record, with the values that the execution would fill in.
@@ -112,11 +112,12 @@ async fn a_decline_cannot_close_what_the_bank_has_signed_as_authorised() {
 #[ignore = "needs the local environment: cargo local test e2e"]
 async fn a_signed_authorisation_that_comes_second_is_noted_in_the_record() {
     let app = TestApp::connect().await;
-    let order = app.order().await;
-    let page = app
-        .check_out(&order, payment3_harness::shopper::CARD_APPROVED)
-        .await;
-    let charge = charge_on(&page);
+    let AtTheBank {
+        order,
+        page,
+        charge,
+        ..
+    } = app.at_the_bank().await;
     // The execution waits for the bank, which has not decided.
     let early = format!("objectId={charge}&status=true");
     app.post_callback(payment3_harness::http::FORM, early).await;
@@ -174,11 +175,7 @@ async fn an_attempt_is_counted_once_and_makes_the_payment_due_at_once() {
 #[ignore = "needs the local environment: cargo local test e2e"]
 async fn of_two_executions_that_wait_for_the_bank_one_counts_and_one_hands_over() {
     let app = TestApp::connect().await;
-    let order = app.order().await;
-    let page = app
-        .check_out(&order, payment3_harness::shopper::CARD_APPROVED)
-        .await;
-    let charge = charge_on(&page);
+    let AtTheBank { charge, .. } = app.at_the_bank().await;
     let (one, other) = tokio::join!(app.start_by_hand(&charge), app.start_by_hand(&charge));
     let mut results: Vec<_> = [one, other]
         .into_iter()

@@ -1,5 +1,5 @@
-//! Checkouts whose answer from the bank is lost: what the shopper sees, what apps and other cards are told, what ends the
-//! wait, and that the shopper pays once.
+//! Checkouts that get no answer from the bank. The tests show what the shopper sees, what apps and other cards get as an
+//! answer, what ends the wait, and that the shopper pays once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,18 +35,20 @@ const MINUTE: i64 = 60;
 const HALF_AN_HOUR: i64 = 30 * MINUTE;
 const DAY: i64 = 24 * 60 * MINUTE;
 
-/// A card for an order, not sent yet.
+/// A card for an order, before the checkout form is sent.
 struct Card {
     order: Order,
     token: String,
     key: String,
 }
 
-/// What a checkout was answered, as a program reads it.
-struct Told {
+/// The answer to a checkout, as a program reads it.
+#[derive(Debug)]
+struct CheckoutAnswer {
     status: u16,
     code: String,
-    again_in: Option<i64>,
+    /// In how many seconds to try again.
+    retry_after: Option<i64>,
 }
 
 impl TestApp {
@@ -59,7 +61,7 @@ impl TestApp {
         }
     }
 
-    /// The bank does something wrong with one charge.
+    /// Plans one fault of the bank for this card's charge.
     async fn bank_fails(&self, operation: &str, kind: &str, card: &Card) {
         let fault = json!({
             "operation": operation, "kind": kind, "token": card.token, "times": 1, "delayMs": 200,
@@ -67,11 +69,37 @@ impl TestApp {
         self.plan_bank_fault(&fault).await;
     }
 
-    /// The form is sent: the bank charges, and neither its answer nor that to the inquiry arrives.
-    async fn loses_its_answer(&self, card: &Card) -> Told {
+    /// The bank will charge the card, and neither its answer nor the answer to the inquiry will arrive.
+    async fn plan_lost_answers(&self, card: &Card) {
         self.bank_fails("create_charge", "lost_answer", card).await;
         self.bank_fails("inquire", "error", card).await;
-        self.pays_with(card).await
+    }
+
+    /// Sends the form: the bank charges the card, and no answer of the bank arrives.
+    async fn lose_the_answer(&self, card: &Card) {
+        self.plan_lost_answers(card).await;
+        self.assert_being_checked(card).await;
+    }
+
+    /// Sends the form: the bank says that it is too busy to charge the card.
+    async fn be_turned_away_by_the_bank(&self, card: &Card) {
+        self.bank_fails("create_charge", "busy", card).await;
+        let answer = self.pay_with(card).await;
+        assert!(answer.is_not_charged(), "{answer:?}");
+    }
+
+    /// Pays the order with a new card, which the bank approves at once.
+    async fn pay_with_another_card(&self, order: &Order) -> Card {
+        let other = self.card_for(order, CARD_WITHOUT_3DS).await;
+        assert_eq!(self.post(&other).await.status, 200);
+        self.assert_paid_by(&other).await;
+        other
+    }
+
+    /// Sends the form, and asserts that the shopper is asked to wait while the payment is being checked.
+    async fn assert_being_checked(&self, card: &Card) {
+        let answer = self.pay_with(card).await;
+        assert!(answer.is_being_checked(), "{answer:?}");
     }
 
     async fn post(&self, card: &Card) -> Answer {
@@ -81,18 +109,18 @@ impl TestApp {
             .expect("an answer")
     }
 
-    async fn pays_with(&self, card: &Card) -> Told {
+    async fn pay_with(&self, card: &Card) -> CheckoutAnswer {
         let answer = self.post(card).await;
         let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-        Told {
+        CheckoutAnswer {
             status: answer.status,
             code: body["code"].as_str().unwrap_or_default().to_owned(),
-            again_in: body["details"]["retryAfterSeconds"].as_i64(),
+            retry_after: body["details"]["retryAfterSeconds"].as_i64(),
         }
     }
 
-    /// The form is sent by a browser, with its answer's status and page.
-    async fn pays_in_a_browser_with(&self, card: &Card) -> (u16, String) {
+    /// Sends the form as a browser does; the status and the page that it gets.
+    async fn pay_in_a_browser_with(&self, card: &Card) -> (u16, String) {
         let fields = shopper::checkout_form(&self.outputs, &card.order, &card.token);
         let fields = fields.iter().map(|(name, value)| (&**name, &**value));
         let answer = client()
@@ -107,7 +135,7 @@ impl TestApp {
         (status, answer.text().await.expect("a page"))
     }
 
-    /// What apps are told of an order.
+    /// The status that apps are shown of an order, or the code of the error.
     async fn status_of(&self, order: &Order) -> String {
         let url = format!("{}/checkstatus/{}", self.outputs.api_url, order.order_id);
         let answer: Value = client()
@@ -122,7 +150,7 @@ impl TestApp {
         word.expect("a status or a code").to_owned()
     }
 
-    /// The charge that the bank made of a card.
+    /// The one charge that the bank made with a card.
     async fn charge_of(&self, card: &Card) -> String {
         let token = self
             .inspector
@@ -133,17 +161,16 @@ impl TestApp {
         token.charges[0]["id"].as_str().expect("an id").to_owned()
     }
 
-    /// The bank answers no inquiry about the charge of a card token, however often it is asked.
+    /// The bank fails every inquiry about the charge of a card token.
     async fn bank_never_answers_about(&self, token: &str) {
         let fault = json!({"operation": "inquire", "kind": "error", "token": token, "times": 99});
         self.plan_bank_fault(&fault).await;
     }
 
-    /// A checkout whose process died when it had asked the bank, which never got the request.
-    async fn dies_at_the_bank(&self, card: &Card) {
+    /// Sends the form: the process dies on its way to the bank, which never gets the request.
+    async fn die_at_the_bank(&self, card: &Card) {
         self.bank_fails("create_charge", "timeout", card).await;
-        let told = self.pays_with(card).await;
-        assert!(told.is_being_checked(), "{} {}", told.status, told.code);
+        self.assert_being_checked(card).await;
     }
 
     fn checkouts(&self) -> Checkouts {
@@ -168,7 +195,7 @@ impl TestApp {
         Bank::new(Credentials::new(source), Duration::from_secs(5)).expect("a client")
     }
 
-    /// Checkout itself, with the AWS of one's choice.
+    /// The parts of the checkout function, with these clients of AWS.
     fn cardtoken_at(&self, aws: &Aws) -> cardtoken::Parts {
         let origin = url::Url::parse(&self.outputs.bank_url).expect("a URL");
         cardtoken::Parts {
@@ -190,22 +217,22 @@ impl TestApp {
         closed.expect("the tables")
     }
 
-    /// Somebody names a charge for a checkout that has none stored.
-    async fn is_named(&self, charge: &str, card: &Card, hint: Hint) {
+    /// Names a charge for a checkout that has stored none.
+    async fn name_a_charge(&self, charge: &str, card: &Card, hint: Hint) {
         let charge = ChargeId::new(charge).expect("an id");
         let records = self.checkouts().records;
         let noted = records.note_hint(&card.record_key(), &charge, hint).await;
         assert_eq!(noted, Ok(true));
     }
 
-    /// So that no reconciliation of another test looks at it meanwhile.
-    async fn is_not_due(&self, card: &Card) {
+    /// Makes the record due in the far future, so that reconciliation in another test leaves it alone.
+    async fn put_off(&self, card: &Card) {
         let far = [(":far", json!(i64::from(u32::MAX)))];
         self.change_record(&card.key, "SET lookAgainAt = :far", &far)
             .await;
     }
 
-    /// How often the bank was asked for this id or reference.
+    /// How often the bank was asked about this id or reference.
     pub(crate) async fn inquiries_of(&self, id_or_reference: &str) -> usize {
         let url = format!("{}/sandbox/requests", self.outputs.bank_url);
         let answer = client().get(url).send().await.expect("the bank answers");
@@ -226,14 +253,14 @@ impl TestApp {
         token.charges.len()
     }
 
-    /// The order's row of check-status.
-    async fn row_of(&self, order: &Order) -> Value {
+    /// The order's row in the table check-status.
+    async fn check_status_row(&self, order: &Order) -> Value {
         let row = self.inspector.check_status(&order.order_id).await;
         row.expect("the table").unwrap_or_default()
     }
 
-    /// Half an hour passes for whoever waits for this order.
-    async fn half_an_hour_passes(&self, order: &Order) {
+    /// Makes the wait for the bank half an hour older.
+    async fn let_half_an_hour_pass(&self, order: &Order) {
         let ago = jiff::Timestamp::now().as_second() - HALF_AN_HOUR;
         self.change_row(order, "SET askedAt = :ago", &[(":ago", json!(ago))])
             .await;
@@ -244,8 +271,8 @@ impl TestApp {
             .await;
     }
 
-    /// Reconciliation comes back to a checkout, as if it were this old.
-    async fn is_looked_at_after(&self, card: &Card, seconds: i64) {
+    /// Runs reconciliation on a checkout as if it were this many seconds old.
+    async fn reconcile_at_age(&self, card: &Card, seconds: i64) {
         self.make_older(&card.key, seconds).await;
         self.reconcile().await;
     }
@@ -258,14 +285,20 @@ impl TestApp {
         assert_eq!(self.status_of(&card.order).await, "paid");
     }
 
-    /// Every charge paid or went back, and the order was paid once.
-    async fn assert_whole(&self, cards: &[&Card]) {
+    async fn assert_closed_as(&self, card: &Card, closed_as: &str) {
+        let record = self.read_record(&card.key).await;
+        assert_closed(&record);
+        assert_eq!(record["closedAs"], closed_as, "{record}");
+    }
+
+    /// Every charge paid the order or went back, and the order was paid once.
+    async fn assert_invariants(&self, cards: &[&Card]) {
         let subject = Subject::of(cards.iter().map(|card| (&card.order, &*card.token)));
         invariants::assert_invariants(&self.inspector, &subject).await;
     }
 }
 
-/// Asserts that nobody is asked about any more for an order.
+/// Asserts that no card of the order waits for the bank any more.
 fn assert_not_asked(row: &Value) {
     for attribute in ["askedFor", "askedAt", "askedAmountSatang"] {
         assert!(row.get(attribute).is_none(), "{row}");
@@ -282,7 +315,7 @@ impl Card {
     }
 }
 
-impl Told {
+impl CheckoutAnswer {
     fn is_being_checked(&self) -> bool {
         (self.status, self.code.as_str()) == (503, "PAYMENT_BEING_CHECKED")
     }
@@ -298,15 +331,14 @@ impl Told {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_lost_answer_keeps_other_cards_away_until_the_charge_is_found_and_pays() {
+async fn a_lost_answer_keeps_other_cards_away_until_its_charge_is_found_and_pays() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let first = app.card_for(&order, CARD_WITHOUT_3DS).await;
-    let told = app.loses_its_answer(&first).await;
-    assert!(told.is_being_checked(), "{} {}", told.status, told.code);
+    app.lose_the_answer(&first).await;
     assert_eq!(app.charges_of(&first).await, 1);
     assert_eq!(app.status_of(&order).await, "pending");
-    let row = app.row_of(&order).await;
+    let row = app.check_status_row(&order).await;
     assert_eq!(row["askedFor"], first.key.as_str(), "{row}");
     // Which key made the charge is stored before the bank is asked.
     let record = app.read_record(&first.key).await;
@@ -314,31 +346,26 @@ async fn a_lost_answer_keeps_other_cards_away_until_the_charge_is_found_and_pays
     assert_eq!(record["bankKey"], bank_key.as_str(), "{record}");
 
     let second = app.card_for(&order, OTHER_CARD_APPROVED).await;
-    let told = app.pays_with(&second).await;
-    assert!(told.is_turned_away(), "{} {}", told.status, told.code);
-    assert!(
-        told.again_in
-            .is_some_and(|seconds| (1..=30).contains(&seconds)),
-        "{:?}",
-        told.again_in
-    );
+    let answer = app.pay_with(&second).await;
+    assert!(answer.is_turned_away(), "{answer:?}");
+    let retry_after = answer.retry_after.expect("when to try again");
+    assert!((1..=30).contains(&retry_after), "{retry_after} s");
     assert_eq!(app.charges_of(&second).await, 0);
 
-    app.is_looked_at_after(&first, 6 * MINUTE).await;
+    app.reconcile_at_age(&first, 6 * MINUTE).await;
     app.assert_paid_by(&first).await;
-    assert_not_asked(&app.row_of(&order).await);
-    app.assert_whole(&[&first, &second]).await;
+    assert_not_asked(&app.check_status_row(&order).await);
+    app.assert_invariants(&[&first, &second]).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_person_is_told_that_the_payment_is_being_checked_and_need_not_be_made_again() {
+async fn a_person_reads_that_the_payment_is_being_checked_and_need_not_be_made_again() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let first = app.card_for(&order, CARD_WITHOUT_3DS).await;
-    app.bank_fails("create_charge", "lost_answer", &first).await;
-    app.bank_fails("inquire", "error", &first).await;
-    let (status, page) = app.pays_in_a_browser_with(&first).await;
+    app.plan_lost_answers(&first).await;
+    let (status, page) = app.pay_in_a_browser_with(&first).await;
     assert_eq!(status, 503, "{page}");
     assert!(page.contains("being checked"), "{page}");
     assert!(page.contains("do not need to pay again"), "{page}");
@@ -347,7 +374,7 @@ async fn a_person_is_told_that_the_payment_is_being_checked_and_need_not_be_made
     let ago = jiff::Timestamp::now().as_second() - 5 * MINUTE;
     app.change_row(&order, "SET askedAt = :ago", &[(":ago", json!(ago))])
         .await;
-    let (status, page) = app.pays_in_a_browser_with(&second).await;
+    let (status, page) = app.pay_in_a_browser_with(&second).await;
     assert_eq!(status, 409, "{page}");
     assert!(page.contains("this card was not charged"), "{page}");
     assert!(page.contains("25 minutes"), "{page}");
@@ -359,44 +386,38 @@ async fn the_same_form_again_finds_the_charge_and_goes_on() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let card = app.card_for(&order, CARD_APPROVED).await;
-    let told = app.loses_its_answer(&card).await;
-    assert!(told.is_being_checked(), "{} {}", told.status, told.code);
+    app.lose_the_answer(&card).await;
     let form = shopper::checkout_form(&app.outputs, &order, &card.token);
     let back = app.pass_three_ds_with(&form).await;
-    assert_not_asked(&app.row_of(&order).await);
+    assert_not_asked(&app.check_status_row(&order).await);
     app.return_with(&back).await;
     app.assert_paid_by(&card).await;
-    app.assert_whole(&[&card]).await;
+    app.assert_invariants(&[&card]).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_charge_that_never_came_to_the_bank_keeps_nobody_away() {
+async fn a_charge_that_never_reached_the_bank_keeps_no_card_away() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let first = app.card_for(&order, CARD_APPROVED).await;
-    app.bank_fails("create_charge", "busy", &first).await;
-    let told = app.pays_with(&first).await;
-    assert!(told.is_not_charged(), "{} {}", told.status, told.code);
-    let record = app.read_record(&first.key).await;
-    assert_closed(&record);
-    assert_eq!(record["closedAs"], "not-charged", "{record}");
-    assert_not_asked(&app.row_of(&order).await);
+    app.be_turned_away_by_the_bank(&first).await;
+    app.assert_closed_as(&first, "not-charged").await;
+    assert_not_asked(&app.check_status_row(&order).await);
     assert_eq!(app.status_of(&order).await, "NOT_FOUND");
 
-    // Another card at once, and the same form again as well.
+    // Another card is accepted at once, and so is the same form again.
     let second = app.card_for(&order, CARD_WITHOUT_3DS).await;
-    app.bank_fails("create_charge", "busy", &second).await;
-    assert!(app.pays_with(&second).await.is_not_charged());
+    app.be_turned_away_by_the_bank(&second).await;
     let again = app.post(&second).await;
     assert_eq!(again.status, 200, "{again:?}");
     app.assert_paid_by(&second).await;
-    app.assert_whole(&[&first, &second]).await;
+    app.assert_invariants(&[&first, &second]).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_card_that_the_bank_refuses_keeps_nobody_away() {
+async fn a_card_that_the_bank_refuses_keeps_no_other_card_away() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let token = random::id("tokn_test_");
@@ -405,11 +426,9 @@ async fn a_card_that_the_bank_refuses_keeps_nobody_away() {
         key: app.inspector.key_of_token(&token).expect("a token"),
         token,
     };
-    assert_eq!(app.pays_with(&refused).await.code, "DECLINED");
-    assert_not_asked(&app.row_of(&order).await);
-    let other = app.card_for(&order, CARD_WITHOUT_3DS).await;
-    assert_eq!(app.post(&other).await.status, 200);
-    app.assert_paid_by(&other).await;
+    assert_eq!(app.pay_with(&refused).await.code, "DECLINED");
+    assert_not_asked(&app.check_status_row(&order).await);
+    app.pay_with_another_card(&order).await;
 }
 
 #[tokio::test]
@@ -418,20 +437,18 @@ async fn after_half_an_hour_another_card_pays_and_a_charge_found_later_goes_back
     let app = TestApp::connect().await;
     let order = app.order().await;
     let first = app.card_for(&order, CARD_WITHOUT_3DS).await;
-    app.loses_its_answer(&first).await;
-    app.half_an_hour_passes(&order).await;
+    app.lose_the_answer(&first).await;
+    app.let_half_an_hour_pass(&order).await;
     assert_eq!(app.status_of(&order).await, "NOT_FOUND");
 
-    let second = app.card_for(&order, CARD_WITHOUT_3DS).await;
-    assert_eq!(app.post(&second).await.status, 200);
-    app.assert_paid_by(&second).await;
+    let second = app.pay_with_another_card(&order).await;
 
-    app.is_looked_at_after(&first, 31 * MINUTE).await;
+    app.reconcile_at_age(&first, 31 * MINUTE).await;
     assert!(app.until_closed(&first.key, Duration::from_secs(60)).await);
     let record = app.read_record(&first.key).await;
     assert_eq!(record["resolution"], "reversed", "{record}");
     app.assert_paid_by(&second).await;
-    app.assert_whole(&[&first, &second]).await;
+    app.assert_invariants(&[&first, &second]).await;
 }
 
 #[tokio::test]
@@ -440,11 +457,10 @@ async fn the_charge_of_a_signed_notification_is_found_without_an_inquiry_by_refe
     let app = TestApp::connect().await;
     let order = app.order().await;
     let card = app.card_for(&order, CARD_WITHOUT_3DS).await;
-    app.loses_its_answer(&card).await;
+    app.lose_the_answer(&card).await;
     let charge = app.charge_of(&card).await;
     let undisturbed = app.undisturbed().await;
-    let sent = app.notify(&charge).await;
-    assert_eq!(sent["answer"], 503, "{sent}");
+    app.assert_notification_answered(&charge, 503).await;
     let record = app.read_record(&card.key).await;
     assert_eq!(record["notifiedCharges"], json!([charge]), "{record}");
 
@@ -454,11 +470,10 @@ async fn the_charge_of_a_signed_notification_is_found_without_an_inquiry_by_refe
     drop(undisturbed);
     app.assert_paid_by(&card).await;
     assert_eq!(app.inquiries_of(reference).await, before);
-    assert_not_asked(&app.row_of(&order).await);
-    // And the bank's next one is answered as any.
-    let sent = app.notify(&charge).await;
-    assert_eq!(sent["answer"], 200, "{sent}");
-    app.assert_whole(&[&card]).await;
+    assert_not_asked(&app.check_status_row(&order).await);
+    // The bank's next notification gets the usual answer.
+    app.assert_notification_answered(&charge, 200).await;
+    app.assert_invariants(&[&card]).await;
 }
 
 #[tokio::test]
@@ -467,18 +482,15 @@ async fn a_signed_notification_after_another_card_paid_still_finds_its_checkout(
     let app = TestApp::connect().await;
     let order = app.order().await;
     let first = app.card_for(&order, CARD_WITHOUT_3DS).await;
-    app.loses_its_answer(&first).await;
-    app.half_an_hour_passes(&order).await;
-    let second = app.card_for(&order, CARD_WITHOUT_3DS).await;
-    assert_eq!(app.post(&second).await.status, 200);
-    app.assert_paid_by(&second).await;
+    app.lose_the_answer(&first).await;
+    app.let_half_an_hour_pass(&order).await;
+    let second = app.pay_with_another_card(&order).await;
 
     let charge = app.charge_of(&first).await;
-    let sent = app.notify(&charge).await;
-    assert_eq!(sent["answer"], 503, "{sent}");
+    app.assert_notification_answered(&charge, 503).await;
     app.reconcile().await;
     assert!(app.until_closed(&first.key, Duration::from_secs(60)).await);
-    app.assert_whole(&[&first, &second]).await;
+    app.assert_invariants(&[&first, &second]).await;
 }
 
 #[tokio::test]
@@ -499,18 +511,18 @@ async fn a_notification_before_checkout_has_stored_the_charge_is_kept_and_the_ch
     assert_eq!(answer["answer"], 503, "{answer}");
     assert_eq!(app.post(&card).await.status, 200);
     app.assert_paid_by(&card).await;
-    app.assert_whole(&[&card]).await;
+    app.assert_invariants(&[&card]).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_return_with_the_token_is_a_hint_that_made_up_ones_do_not_push_out() {
+async fn a_return_with_the_token_names_a_charge_and_made_up_charges_do_not_push_it_out() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let card = app.card_for(&order, CARD_APPROVED).await;
-    app.loses_its_answer(&card).await;
+    app.lose_the_answer(&card).await;
     let charge = app.charge_of(&card).await;
-    // So that no reconciliation of another test finds it meanwhile.
+    // With another reference, reconciliation in another test does not find the charge.
     let other = [(":other", json!(random::digits(20)))];
     app.change_record(&card.key, "SET referenceOrder = :other", &other)
         .await;
@@ -529,22 +541,20 @@ async fn a_return_with_the_token_is_a_hint_that_made_up_ones_do_not_push_out() {
     assert!(hints.contains(&json!(charge)), "{record}");
     assert_eq!(app.executions_of(&charge).await, [""; 0]);
 
-    // A signed one has its own place, however many strangers were first.
-    let sent = app.notify(&charge).await;
-    assert_eq!(sent["answer"], 503, "{sent}");
+    // A signed charge has a place of its own: made-up ones do not push it out.
+    app.assert_notification_answered(&charge, 503).await;
     let record = app.read_record(&card.key).await;
     assert_eq!(record["notifiedCharges"], json!([charge]), "{record}");
 }
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_charge_of_another_checkout_is_no_ones_because_somebody_named_it() {
+async fn a_charge_of_another_checkout_is_not_adopted_because_somebody_named_it() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let lost = app.card_for(&order, CARD_APPROVED).await;
-    app.bank_fails("create_charge", "timeout", &lost).await;
-    assert!(app.pays_with(&lost).await.is_being_checked());
-    // Of the same amount, authorised, and with another reference.
+    app.die_at_the_bank(&lost).await;
+    // It is authorised and has the same amount, but another reference.
     let foreign = app.card_token(CARD_APPROVED).await;
     let foreign = app
         .charge_at_the_bank(&foreign, &random::digits(20))
@@ -554,7 +564,7 @@ async fn a_charge_of_another_checkout_is_no_ones_because_somebody_named_it() {
         .to_owned();
     let body = format!("objectId={foreign}&status=true&token={}", lost.token);
     assert_eq!(app.post_callback(FORM, body).await.status, 303);
-    app.is_looked_at_after(&lost, 6 * MINUTE).await;
+    app.reconcile_at_age(&lost, 6 * MINUTE).await;
     let record = app.read_record(&lost.key).await;
     assert_eq!(record["returnedCharges"], json!([foreign]), "{record}");
     assert!(record.get("chargeId").is_none(), "{record}");
@@ -567,20 +577,16 @@ async fn a_checkout_that_died_before_it_asked_the_bank_ends_by_itself() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let dead = app.card_for(&order, CARD_APPROVED).await;
-    app.bank_fails("create_charge", "timeout", &dead).await;
-    assert!(app.pays_with(&dead).await.is_being_checked());
+    app.die_at_the_bank(&dead).await;
     assert_eq!(app.charges_of(&dead).await, 0);
     assert_eq!(app.status_of(&order).await, "pending");
 
-    app.half_an_hour_passes(&order).await;
-    let other = app.card_for(&order, CARD_WITHOUT_3DS).await;
-    assert_eq!(app.post(&other).await.status, 200);
-    app.assert_paid_by(&other).await;
+    app.let_half_an_hour_pass(&order).await;
+    let other = app.pay_with_another_card(&order).await;
 
-    app.is_looked_at_after(&dead, DAY + MINUTE).await;
-    let record = app.read_record(&dead.key).await;
-    assert_eq!(record["closedAs"], "never-charged", "{record}");
-    app.assert_whole(&[&dead, &other]).await;
+    app.reconcile_at_age(&dead, DAY + MINUTE).await;
+    app.assert_closed_as(&dead, "never-charged").await;
+    app.assert_invariants(&[&dead, &other]).await;
 }
 
 #[tokio::test]
@@ -589,16 +595,15 @@ async fn closing_the_record_ends_the_wait() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let dead = app.card_for(&order, CARD_APPROVED).await;
-    app.bank_fails("create_charge", "timeout", &dead).await;
-    assert!(app.pays_with(&dead).await.is_being_checked());
-    app.is_looked_at_after(&dead, DAY + MINUTE).await;
-    assert_not_asked(&app.row_of(&order).await);
+    app.die_at_the_bank(&dead).await;
+    app.reconcile_at_age(&dead, DAY + MINUTE).await;
+    assert_not_asked(&app.check_status_row(&order).await);
     assert_eq!(app.status_of(&order).await, "NOT_FOUND");
 }
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_question_that_its_owner_did_not_take_back_keeps_nobody_away() {
+async fn a_question_to_the_bank_that_was_left_behind_keeps_no_card_away() {
     let app = TestApp::connect().await;
     for how in [
         "its record has a charge",
@@ -612,12 +617,11 @@ async fn a_question_that_its_owner_did_not_take_back_keeps_nobody_away() {
                 assert_eq!(app.post(&first).await.status, 200);
             }
             "its record is closed" => {
-                app.bank_fails("create_charge", "busy", &first).await;
-                assert!(app.pays_with(&first).await.is_not_charged());
+                app.be_turned_away_by_the_bank(&first).await;
             }
             _ => {}
         }
-        // As if only its removal had failed.
+        // The record is settled; only the removal of the question failed.
         let now = jiff::Timestamp::now().as_second();
         app.change_row(
             &order,
@@ -633,79 +637,68 @@ async fn a_question_that_its_owner_did_not_take_back_keeps_nobody_away() {
         let answer = app.post(&second).await;
         assert_eq!(answer.status, 200, "{how}: {answer:?}");
         app.assert_paid_by(&second).await;
-        assert_not_asked(&app.row_of(&order).await);
+        assert_not_asked(&app.check_status_row(&order).await);
     }
 }
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn of_two_cards_at_once_one_is_charged_before_the_other() {
+async fn of_two_cards_at_once_one_is_charged_and_the_other_is_turned_away() {
     let app = Arc::new(TestApp::connect().await);
     let order = app.order().await;
     let cards = [
         app.card_for(&order, CARD_APPROVED).await,
         app.card_for(&order, OTHER_CARD_APPROVED).await,
     ];
-    // Whoever is first gets no answer from the bank.
+    // The card that comes first gets no answer from the bank.
     for card in &cards {
-        app.bank_fails("create_charge", "lost_answer", card).await;
-        app.bank_fails("inquire", "error", card).await;
+        app.plan_lost_answers(card).await;
     }
     let barrier = Barrier::new(2);
     let send = async |card| {
         barrier.wait().await;
-        app.pays_with(card).await
+        app.pay_with(card).await
     };
     let (one, two) = tokio::join!(send(&cards[0]), send(&cards[1]));
-    let being_checked = [&one, &two]
-        .iter()
-        .filter(|told| told.is_being_checked())
-        .count();
-    let turned_away = [&one, &two]
-        .iter()
-        .filter(|told| told.is_turned_away())
-        .count();
-    assert_eq!(
-        (being_checked, turned_away),
-        (1, 1),
-        "{} {}",
-        one.code,
-        two.code
-    );
+    let answers = [one, two];
+    let count = |is: fn(&CheckoutAnswer) -> bool| answers.iter().filter(|one| is(one)).count();
+    let being_checked = count(CheckoutAnswer::is_being_checked);
+    let turned_away = count(CheckoutAnswer::is_turned_away);
+    assert_eq!((being_checked, turned_away), (1, 1), "{answers:?}");
     let charges = app.charges_of(&cards[0]).await + app.charges_of(&cards[1]).await;
     assert_eq!(charges, 1);
 }
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_card_verification_keeps_no_other_one_away() {
+async fn a_card_verification_keeps_no_other_verification_away() {
     let app = TestApp::connect().await;
     let owner = random::id("usr_");
     let verification = Order::verification(&owner);
     let first = app.card_for(&verification, CARD_APPROVED).await;
-    assert!(app.loses_its_answer(&first).await.is_being_checked());
+    app.lose_the_answer(&first).await;
     let second = app.card_for(&verification, OTHER_CARD_APPROVED).await;
     assert_eq!(app.post(&second).await.status, 200);
 }
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_close_that_comes_late_closes_no_other_try_of_the_form() {
+async fn a_late_close_does_not_close_the_next_try_of_the_same_form() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let card = app.card_for(&order, CARD_APPROVED).await;
     app.bank_fails("create_charge", "busy", &card).await;
     app.bank_fails("create_charge", "timeout", &card).await;
-    assert!(app.pays_with(&card).await.is_not_charged());
+    assert!(app.pay_with(&card).await.is_not_charged());
     let first = app.read_record(&card.key).await["referenceOrder"].clone();
-    assert!(app.pays_with(&card).await.is_being_checked());
+    assert!(app.pay_with(&card).await.is_being_checked());
 
     let first = first.as_str().expect("a reference");
     assert!(!app.close_as_not_charged(&card, first).await);
     let record = app.read_record(&card.key).await;
     assert_ne!(record["referenceOrder"], first, "{record}");
     assert!(record.get("closedAt").is_none(), "{record}");
-    let row = app.row_of(&order).await;
+    let row = app.check_status_row(&order).await;
     assert_eq!(row["askedFor"], card.key.as_str(), "{row}");
 }
 
@@ -716,8 +709,8 @@ async fn a_charge_that_is_named_while_the_bank_is_asked_keeps_its_checkout_open(
     for named in [None, Some(Hint::Notified), Some(Hint::Returned)] {
         let order = app.order().await;
         let dead = app.card_for(&order, CARD_APPROVED).await;
-        app.dies_at_the_bank(&dead).await;
-        app.is_not_due(&dead).await;
+        app.die_at_the_bank(&dead).await;
+        app.put_off(&dead).await;
         let checkouts = app.checkouts();
         let read = async || {
             let record = checkouts.records.get(&dead.record_key()).await;
@@ -726,13 +719,13 @@ async fn a_charge_that_is_named_while_the_bank_is_asked_keeps_its_checkout_open(
         let before = read().await;
         let reference = before.reference_order.clone().expect("a reference");
         if let Some(hint) = named {
-            // Even if it is due at the same moment as before.
-            app.is_named("chrg_test_named", &dead, hint).await;
-            app.is_not_due(&dead).await;
+            // The record is due at the same moment as before; the named charge alone keeps it open.
+            app.name_a_charge("chrg_test_named", &dead, hint).await;
+            app.put_off(&dead).await;
             let closed = checkouts.close_never_charged(&before, &reference).await;
             assert_eq!(closed, Ok(false), "{hint:?}");
         }
-        // Read with what was named, and asked for it, reconciliation may close it.
+        // Reconciliation that has read the named charge, and asked the bank about it, may close the record.
         let after = read().await;
         let closed = checkouts.close_never_charged(&after, &reference).await;
         assert_eq!(closed, Ok(true), "{named:?}");
@@ -743,39 +736,36 @@ async fn a_charge_that_is_named_while_the_bank_is_asked_keeps_its_checkout_open(
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn another_cards_charge_makes_no_orphan_of_a_dead_checkout_of_its_order() {
+async fn another_cards_charge_does_not_keep_a_dead_checkout_of_the_same_order_open() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let dead = app.card_for(&order, CARD_APPROVED).await;
-    app.dies_at_the_bank(&dead).await;
-    app.half_an_hour_passes(&order).await;
-    let other = app.card_for(&order, CARD_WITHOUT_3DS).await;
-    assert_eq!(app.post(&other).await.status, 200);
-    app.assert_paid_by(&other).await;
-    // Its notification came before its own checkout had stored it.
+    app.die_at_the_bank(&dead).await;
+    app.let_half_an_hour_pass(&order).await;
+    let other = app.pay_with_another_card(&order).await;
+    // Its notification came before its own checkout had stored the charge.
     let charge = app.charge_of(&other).await;
-    app.is_named(&charge, &dead, Hint::Notified).await;
+    app.name_a_charge(&charge, &dead, Hint::Notified).await;
 
-    app.is_looked_at_after(&dead, DAY + MINUTE).await;
-    let record = app.read_record(&dead.key).await;
-    assert_eq!(record["closedAs"], "never-charged", "{record}");
-    app.assert_whole(&[&dead, &other]).await;
+    app.reconcile_at_age(&dead, DAY + MINUTE).await;
+    app.assert_closed_as(&dead, "never-charged").await;
+    app.assert_invariants(&[&dead, &other]).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_named_charge_of_which_the_bank_says_nothing_steps_back_and_comes_to_a_person() {
+async fn a_named_charge_of_which_the_bank_says_nothing_is_asked_for_at_growing_pauses() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let dead = app.card_for(&order, CARD_APPROVED).await;
-    app.dies_at_the_bank(&dead).await;
+    app.die_at_the_bank(&dead).await;
     let foreign = app.card_token(CARD_APPROVED).await;
     let made = app.charge_at_the_bank(&foreign, &random::digits(20)).await;
     app.bank_never_answers_about(&foreign).await;
-    app.is_named(made.charge_id().expect("charge"), &dead, Hint::Returned)
+    app.name_a_charge(made.charge_id().expect("charge"), &dead, Hint::Returned)
         .await;
-    // The age of the checkout, how long the bank has given no answer, and when it is asked again: never later than after as
-    // long as the trouble has lasted, and daily once that is a person's matter.
+    // The age of the checkout, how long the bank has given no answer, and in how many seconds it is asked again. The pause is
+    // never longer than the trouble has lasted. Once a person is called, it is a day.
     for (age, trouble, again_in) in [
         (21 * MINUTE, 0, MINUTE),
         (DAY + MINUTE, 20 * MINUTE, 20 * MINUTE),
@@ -788,7 +778,7 @@ async fn a_named_charge_of_which_the_bank_says_nothing_steps_back_and_comes_to_a
             &[(":since", json!(since))],
         )
         .await;
-        app.is_looked_at_after(&dead, age).await;
+        app.reconcile_at_age(&dead, age).await;
         let record = app.read_record(&dead.key).await;
         assert!(record.get("closedAt").is_none(), "{record}");
         let again = record["lookAgainAt"].as_i64().expect("open");
@@ -802,11 +792,11 @@ async fn a_named_charge_of_which_the_bank_says_nothing_steps_back_and_comes_to_a
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_second_card_waits_a_moment_for_what_becomes_of_the_first() {
+async fn a_second_card_waits_a_moment_for_the_outcome_of_the_first() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let first = app.card_for(&order, CARD_APPROVED).await;
-    app.dies_at_the_bank(&first).await;
+    app.die_at_the_bank(&first).await;
     let record = app.read_record(&first.key).await;
     let reference = record["referenceOrder"].as_str().expect("a reference");
     let second = app.card_for(&order, CARD_WITHOUT_3DS).await;
@@ -817,17 +807,19 @@ async fn a_second_card_waits_a_moment_for_what_becomes_of_the_first() {
     });
     assert_eq!(answer.status, 200, "{answer:?}");
     app.assert_paid_by(&second).await;
-    app.assert_whole(&[&first, &second]).await;
+    app.assert_invariants(&[&first, &second]).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_question_that_was_over_is_not_taken_for_a_later_one_of_the_same_card() {
+async fn an_earlier_question_is_not_taken_for_a_later_one_of_the_same_card() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let card = app.card_for(&order, CARD_APPROVED).await;
-    app.dies_at_the_bank(&card).await;
-    let at = app.row_of(&order).await["askedAt"].as_i64().expect("asked");
+    app.die_at_the_bank(&card).await;
+    let at = app.check_status_row(&order).await["askedAt"]
+        .as_i64()
+        .expect("asked");
     let amount = Satang::new(150_000).expect("an amount");
     let other = RecordKey::stored(random::id("other-"));
     let takes_over_from = async |at| {
@@ -849,7 +841,7 @@ async fn a_question_that_was_over_is_not_taken_for_a_later_one_of_the_same_card(
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_charge_that_the_row_alone_has_named_for_long_is_unknown() {
+async fn a_charge_that_only_the_check_status_row_names_is_unknown_after_a_while() {
     let app = TestApp::connect().await;
     let charge = ChargeId::new(random::id("chrg_test_")).expect("an id");
     for (minutes, kept) in [(1, true), (6, false)] {
@@ -868,7 +860,7 @@ async fn a_charge_that_the_row_alone_has_named_for_long_is_unknown() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_checkout_whose_storing_got_no_answer_keeps_nobody_away() {
+async fn a_checkout_that_got_no_answer_from_the_table_keeps_no_card_away() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let first = app.card_for(&order, CARD_APPROVED).await;
@@ -879,14 +871,10 @@ async fn a_checkout_whose_storing_got_no_answer_keeps_nobody_away() {
     let answer = cardtoken::answer(&app.cardtoken_at(&aws), &request).await;
     assert_eq!(answer.status_code, 503, "{answer:?}");
 
-    // It was stored all the same, and the bank was not asked.
-    let record = app.read_record(&first.key).await;
-    assert_closed(&record);
-    assert_eq!(record["closedAs"], "not-charged", "{record}");
+    // It was stored, and the bank was not asked.
+    app.assert_closed_as(&first, "not-charged").await;
     assert_eq!(app.charges_of(&first).await, 0);
-    assert_not_asked(&app.row_of(&order).await);
-    let second = app.card_for(&order, CARD_WITHOUT_3DS).await;
-    assert_eq!(app.post(&second).await.status, 200);
-    app.assert_paid_by(&second).await;
-    app.assert_whole(&[&first, &second]).await;
+    assert_not_asked(&app.check_status_row(&order).await);
+    let second = app.pay_with_another_card(&order).await;
+    app.assert_invariants(&[&first, &second]).await;
 }

@@ -6,7 +6,7 @@ use payment3_harness::random;
 use payment3_harness::shopper::{self, CARD_APPROVED};
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, assert_closed, charge_on, new_user_path};
+use crate::support::{AtTheBank, TestApp, assert_closed, charge_on, new_user_path};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -67,9 +67,12 @@ async fn a_payment_whose_callback_and_notification_never_came_is_paid() {
 #[ignore = "needs the local environment: cargo local test e2e"]
 async fn a_callback_before_the_bank_decided_costs_an_inquiry_and_the_next_attempt_pays() {
     let app = TestApp::connect().await;
-    let order = app.order().await;
-    let page = app.check_out(&order, CARD_APPROVED).await;
-    let charge = charge_on(&page);
+    let AtTheBank {
+        order,
+        page,
+        charge,
+        ..
+    } = app.at_the_bank().await;
     let forged = format!("objectId={charge}&status=true");
     let answer = app
         .post_callback(payment3_harness::http::FORM, forged)
@@ -97,10 +100,7 @@ async fn a_callback_before_the_bank_decided_costs_an_inquiry_and_the_next_attemp
 async fn a_payment_that_nobody_finishes_costs_inquiries_at_pauses_that_grow_with_its_age_and_no_execution()
  {
     let app = TestApp::connect().await;
-    let order = app.order().await;
-    let page = app.check_out(&order, CARD_APPROVED).await;
-    let charge = charge_on(&page);
-    let key = app.key_of(&charge).await;
+    let AtTheBank { charge, key, .. } = app.at_the_bank().await;
     for (age, again_in) in [
         (MINUTE, MINUTE),
         (10 * MINUTE, 5 * MINUTE),
@@ -234,9 +234,12 @@ async fn a_payment_is_abandoned_after_a_week_only_if_the_bank_has_not_decided() 
 async fn a_payment_that_was_given_up_pays_when_the_bank_decides_after_all() {
     let app = TestApp::connect().await;
     for how in ["its return", "its execution", "a notification"] {
-        let order = app.order().await;
-        let page = app.check_out(&order, CARD_APPROVED).await;
-        let charge = charge_on(&page);
+        let AtTheBank {
+            order,
+            page,
+            charge,
+            ..
+        } = app.at_the_bank().await;
         app.make_older(&app.key_of(&charge).await, 8 * DAY).await;
         app.reconcile().await;
         let given_up = app.record(&charge).await;
@@ -292,10 +295,12 @@ async fn a_payment_that_was_given_up_pays_when_the_bank_decides_after_all() {
 #[ignore = "needs the local environment: cargo local test e2e"]
 async fn a_payment_that_is_given_up_under_an_execution_is_open_when_the_bank_has_authorised_it() {
     let app = TestApp::connect().await;
-    let order = app.order().await;
-    let page = app.check_out(&order, CARD_APPROVED).await;
-    let charge = charge_on(&page);
-    let key = app.key_of(&charge).await;
+    let AtTheBank {
+        order,
+        page,
+        charge,
+        key,
+    } = app.at_the_bank().await;
     // The execution has looked the record up. Then it is given up, and the shopper passes 3-D Secure after all.
     let payment = app
         .call("lookup-record", &json!({"chargeId": charge}))

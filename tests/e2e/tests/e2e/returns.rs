@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::lossy::{starts_in_vain, starts_nothing};
-use crate::support::{TestApp, charge_on, new_user_path};
+use crate::support::{AtTheBank, TestApp, new_user_path};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -33,9 +33,7 @@ async fn the_next_look_at_a_payment_whose_return_could_start_nothing_is_soon() {
     let app = TestApp::connect().await;
     let fails = starts_nothing(&app.outputs.aws_endpoint);
     for attempt in [0, 1] {
-        let page = app.check_out(&app.order().await, CARD_APPROVED).await;
-        let charge = charge_on(&page);
-        let key = app.key_of(&charge).await;
+        let AtTheBank { charge, key, .. } = app.at_the_bank().await;
         app.change_record(
             &key,
             "SET attempt = :attempt, lookAgainAt = :late",
@@ -70,9 +68,7 @@ async fn a_payment_that_is_due_is_followed_up_once_an_execution_was_started_and_
     let app = TestApp::connect().await;
     let fails = starts_nothing(&app.outputs.aws_endpoint);
     for attempt in [0, 1] {
-        let page = app.check_out(&app.order().await, CARD_APPROVED).await;
-        let charge = charge_on(&page);
-        let key = app.key_of(&charge).await;
+        let AtTheBank { charge, key, .. } = app.at_the_bank().await;
         app.hide_from_reconciliation(&key).await;
         let due = now() - 20;
         app.change_record(
@@ -107,9 +103,7 @@ async fn an_execution_that_a_person_starts_is_followed_up_whatever_is_decided() 
     let app = TestApp::connect().await;
     for outcome in ["pending", "paid"] {
         for look in [now() + DAY, now() - 20] {
-            let page = app.check_out(&app.order().await, CARD_APPROVED).await;
-            let charge = charge_on(&page);
-            let key = app.key_of(&charge).await;
+            let AtTheBank { charge, key, .. } = app.at_the_bank().await;
             app.hide_from_reconciliation(&key).await;
             let values = [(":outcome", json!(outcome)), (":look", json!(look))];
             app.change_record(&key, "SET outcome = :outcome, lookAgainAt = :look", &values)
@@ -157,10 +151,12 @@ async fn a_return_of_what_was_given_up_opens_it_for_a_state_that_nobody_knows() 
 async fn a_return_beyond_the_third_asks_the_bank_and_goes_on_when_it_has_decided() {
     let app = TestApp::connect().await;
     for given_up in [false, true] {
-        let order = app.order().await;
-        let page = app.check_out(&order, CARD_APPROVED).await;
-        let charge = charge_on(&page);
-        let key = app.key_of(&charge).await;
+        let AtTheBank {
+            order,
+            page,
+            charge,
+            key,
+        } = app.at_the_bank().await;
         app.hide_from_reconciliation(&key).await;
         let at = now();
         app.change_record(
@@ -225,9 +221,7 @@ async fn a_return_beyond_the_third_asks_the_bank_and_goes_on_when_it_has_decided
 #[ignore = "needs the local environment: cargo local test e2e"]
 async fn returns_that_come_at_once_start_one_execution() {
     let app = Arc::new(TestApp::connect().await);
-    let page = app.check_out(&app.order().await, CARD_APPROVED).await;
-    let charge = charge_on(&page);
-    let key = app.key_of(&charge).await;
+    let AtTheBank { charge, key, .. } = app.at_the_bank().await;
     app.hide_from_reconciliation(&key).await;
     app.change_record(&key, "SET attempt = :one", &[(":one", json!(1))])
         .await;

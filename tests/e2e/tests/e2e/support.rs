@@ -14,7 +14,7 @@ use payment3_harness::invariants::Subject;
 use payment3_harness::operator::Operator;
 use payment3_harness::outputs::{FILE_VARIABLE, Outputs};
 use payment3_harness::shop_api::{NewOrder, Order, ReceivedEvent, TOTAL};
-use payment3_harness::shopper::{self, Answer, ReturnForm};
+use payment3_harness::shopper::{self, Answer, CARD_APPROVED, ReturnForm};
 use payment3_harness::{items, random};
 use serde_json::{Value, json};
 use tokio::sync::{RwLock, RwLockWriteGuard};
@@ -69,6 +69,15 @@ pub(crate) struct Authenticated {
     pub(crate) form: ReturnForm,
 }
 
+/// A shopper on the bank's page, who has not passed 3-D Secure: the bank has decided nothing.
+pub(crate) struct AtTheBank {
+    pub(crate) order: Order,
+    pub(crate) page: Url,
+    pub(crate) charge: String,
+    /// The key of the payment's record.
+    pub(crate) key: String,
+}
+
 /// The charge that a 3DS page of the bank is about.
 pub(crate) fn charge_on(page: &Url) -> String {
     shopper::charge_of(page).expect("the bank's page names the charge")
@@ -121,6 +130,20 @@ impl TestApp {
     pub(crate) async fn check_out(&self, order: &Order, card: &str) -> Url {
         let token = self.card_token(card).await;
         self.check_out_with(order, token).await
+    }
+
+    /// A new order of a new customer, checked out up to the bank's page.
+    pub(crate) async fn at_the_bank(&self) -> AtTheBank {
+        let order = self.order().await;
+        let page = self.check_out(&order, CARD_APPROVED).await;
+        let charge = charge_on(&page);
+        let key = self.key_of(&charge).await;
+        AtTheBank {
+            order,
+            page,
+            charge,
+            key,
+        }
     }
 
     /// The bank's token for a card.
@@ -405,6 +428,12 @@ impl TestApp {
     /// Has the bank send the notification of what a charge is now, and waits for our answer.
     pub(crate) async fn notify(&self, charge_id: &str) -> Value {
         self.counterparties.notify(charge_id).await.expect("sent")
+    }
+
+    /// Has the bank send the notification of a charge, and asserts the status that it gets.
+    pub(crate) async fn assert_notification_answered(&self, charge_id: &str, status: u16) {
+        let sent = self.notify(charge_id).await;
+        assert_eq!(sent["answer"], status, "{sent}");
     }
 
     /// Plans a fault of the bank.

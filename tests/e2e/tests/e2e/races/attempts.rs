@@ -13,7 +13,7 @@ use super::{
     Act, Ended, PATIENCE, all_well, at_once, notifies, random_part_of, reconciles, returns,
     succeeded,
 };
-use crate::support::{Authenticated, TestApp, charge_on, subject};
+use crate::support::{AtTheBank, Authenticated, TestApp, subject};
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -51,10 +51,12 @@ pub(super) async fn during_reconciliation(app: Arc<TestApp>, round: usize) -> En
 
 /// The shopper passes 3-D Secure after a week, just when the payment is given up: it is paid all the same.
 pub(super) async fn given_up(app: Arc<TestApp>, round: usize) -> Ended {
-    let order = app.order().await;
-    let page = app.check_out(&order, CARD_APPROVED).await;
-    let charge = charge_on(&page);
-    let key = app.key_of(&charge).await;
+    let AtTheBank {
+        order,
+        page,
+        charge,
+        key,
+    } = app.at_the_bank().await;
     app.make_older(&key, 8 * DAY).await;
     let decides: Act<_> = {
         let (app, page) = (app.clone(), page.clone());
@@ -152,10 +154,12 @@ fn delivers(app: &Arc<TestApp>, charge: &str) -> Act<Option<String>> {
 /// An early return has started an execution, which asks for fifteen seconds: the genuine return comes about when it gives
 /// up. Whatever it meets, the payment is paid at once, or due at once.
 pub(super) async fn giving_up_waiting(app: Arc<TestApp>, _: usize) -> Ended {
-    let order = app.order().await;
-    let page = app.check_out(&order, CARD_APPROVED).await;
-    let charge = charge_on(&page);
-    let key = app.key_of(&charge).await;
+    let AtTheBank {
+        order,
+        page,
+        charge,
+        key,
+    } = app.at_the_bank().await;
     let early = format!("objectId={charge}&status=true");
     app.post_callback(FORM, early).await;
     until_asked(&app, &charge).await;

@@ -1,5 +1,5 @@
-// A day after some checkouts of which a third were abandoned: the list of executions holds payments, and nothing else. The day is
-// virtual: the open payments are made older, and reconciliation looks at each of the times that it set itself.
+// A day after some checkouts, of which a third were abandoned: the list of executions holds only payments. The day is
+// virtual: the open payments are made older, and reconciliation runs at each of the times that it set itself.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,10 +7,10 @@ import { test } from "node:test";
 import { takePicture } from "./pictures.js";
 import { NARROW, WIDE, ask, aws, outputs, reconcile, until, visit, withBrowser } from "./support.js";
 
-/** When reconciliation looks at a checkout for the first time, in seconds. */
+/** The age at which reconciliation takes up a checkout for the first time, in seconds. */
 const FIRST_LOOK = 5 * 60;
 const DAY = 24 * 60 * 60;
-/** What all its orders begin with. */
+/** The prefix of all its orders' ids. */
 const ORDERS = `4825${String(Date.now()).slice(-6)}`;
 
 const RECORDS = outputs.tables["card-payment-record"];
@@ -39,7 +39,7 @@ async function checkOut(orderId, cardNumber, environment) {
   return page.split("/").at(-1);
 }
 
-/** Passes 3-D Secure. Returns the way back. */
+/** Passes 3-D Secure. Returns the form that leads back to the shop. */
 async function authenticate(charge) {
   return JSON.parse((await sent("POST", `${outputs.bankUrl}/3ds/${charge}`, form({ otp: "123456", action: "approve" }), FORM)).text);
 }
@@ -59,20 +59,20 @@ async function makeOlder({ tokenId }, age) {
   });
 }
 
-/** Makes these payments this many seconds old, and lets reconciliation look. */
+/** Makes these payments this many seconds old, and runs reconciliation. */
 async function lookAt(charges, age) {
   for (const charge of charges) await makeOlder(await recordOf(charge), age);
   const { failed } = await reconcile();
   assert.equal(failed, 0);
 }
 
-/** Lets reconciliation look at what was abandoned, for a day. Returns how old it was at each look. */
+/** Runs reconciliation on abandoned checkouts for a day. Returns their age at each run. */
 async function lookForADay(charges) {
   const looks = [];
   for (let age = FIRST_LOOK; age <= DAY;) {
     await lookAt(charges, age);
     looks.push(age);
-    // It has set itself when to look again.
+    // The run has set the time of the next one.
     const now = Math.floor(Date.now() / 1000);
     const due = await until(async () => {
       const times = (await Promise.all(charges.map(recordOf))).map(({ lookAgainAt }) => lookAgainAt);
@@ -83,7 +83,7 @@ async function lookForADay(charges) {
   return looks;
 }
 
-/** Its executions, once so many are over. */
+/** The executions of this test's orders, once so many are over. */
 function areOver(count) {
   return until(async () => {
     const { lines } = await ask(`/api/executions?find=${ORDERS}`);

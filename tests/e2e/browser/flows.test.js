@@ -1,4 +1,4 @@
-// The flows by clicking: what the shopper sees, and what the picture of the execution shows.
+// The flows, by clicks: what the shopper sees, and what the picture of the execution shows.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -11,7 +11,7 @@ const DEFINITION = JSON.parse(readFileSync(new URL("../../statemachine/payment.a
 const APPROVED = /^Approved after/;
 const OTHER_APPROVED = /^Approved after .*MASTERCARD/;
 
-/** The picture shows exactly the states of the way on which so is decided, done unless said otherwise, as reached; and the end. */
+/** Asserts that the picture shows exactly the states of the way on which this is decided as reached, done unless said otherwise, and the end. */
 async function shows(shopper, decided, others = {}) {
   const states = pathOf(DEFINITION, decided);
   const picture = await shopper.picture();
@@ -24,7 +24,7 @@ async function shows(shopper, decided, others = {}) {
   await isColoured(shopper);
 }
 
-/** Every status has the colour of its word in the legend, and no two tones look alike. */
+/** Asserts that every status has the colour of its word in the legend, and that no two tones have the same colour. */
 async function isColoured(shopper) {
   const fills = await shopper.page.locator("#graph").evaluate((graph) => {
     const colour = (element, property) => element && getComputedStyle(element)[property];
@@ -79,7 +79,7 @@ describe("by clicking", () => {
     await shows(shopper, ["paid", "the policy says yes"]);
     assert.equal((await savedCards(order.ownerId)).length, 1);
 
-    // The shop believed the event by its signature.
+    // The shop verified the event's signature.
     await shopper.click(shopper.link("Notifications"));
     const row = shopper.page.getByRole("row", { name: orderId });
     await row.getByText("Signature right").waitFor();
@@ -104,7 +104,7 @@ describe("by clicking", () => {
     await shopper.confirm();
     const orderId = await shopper.isTold("declined");
     await shopper.seesExecution("declined");
-    // The policy of the local deployment saves every order's card; the bank refuses a declined one's.
+    // The policy of the local deployment saves the card of every order. The bank refuses a declined card.
     await shows(shopper, ["declined", "the policy says yes", "CardNotSaved"], { EnsureKBankUser: "caught" });
 
     await shopper.click(shopper.link("Orders"));
@@ -159,7 +159,7 @@ describe("by clicking", () => {
     await isColoured(shopper);
   }));
 
-  test("a lost callback is healed by reconciliation", () => visit(async (shopper) => {
+  test("a payment whose callback is lost is paid by reconciliation", () => visit(async (shopper) => {
     await shopper.openShop();
     await shopper.pay(/^Callback lost/);
     await shopper.confirm();
@@ -194,7 +194,7 @@ describe("by clicking", () => {
     }
   }));
 
-  test("an order that two tabs pay is paid once, and the other money goes back", () => visit(async (first) => {
+  test("an order that two tabs pay is paid once, and the other charge goes back", () => visit(async (first) => {
     await first.openShop();
     await first.pay(/^Declined after/);
     await first.confirm();
@@ -216,12 +216,12 @@ describe("by clicking", () => {
     await second.page.getByText("OrderAlreadyPaid").first().waitFor();
   }));
 
-  test("an execution is followed while it runs, and nobody reloads the page", () => visit(async (shopper) => {
+  test("the page of a running execution updates without a reload", () => visit(async (shopper) => {
     await shopper.openShop();
     await shopper.pay(APPROVED);
     await shopper.button("Confirm the payment").waitFor();
     const charge = shopper.page.url().split("/").at(-1);
-    // The bank answers the fourth question.
+    // The bank answers the fourth inquiry.
     await bank("faults", { operation: "inquire", kind: "error", times: 3 });
     const watcher = await shopper.tab();
     await watcher.page.goto(`${outputs.shopUrl}/executions/${charge}`);
@@ -266,21 +266,21 @@ describe("by clicking", () => {
       assert.deepEqual([...new Set(outcomes.map((text) => text.trim()))], [word]);
     };
 
-    // Not among the newest; the filter is over all.
+    // It is not on the first page, but the filter covers all executions.
     await shopper.click(shopper.link("Executions"));
     await page.getByText(/^1–50 of \d+$/).waitFor();
     assert.equal(await row.count(), 0);
     await shopper.click(shopper.button(/^Declined \(\d+\)$/));
     await row.waitFor();
     await hasOnly("Declined");
-    // The address leads back to the same list, and back goes back.
+    // The address opens the same list, and the back button works.
     await page.reload();
     await page.locator('#show-declined[aria-pressed="true"]').waitFor();
     await row.waitFor();
     await page.goBack();
     await page.locator('#show-all[aria-pressed="true"]').waitFor();
 
-    // The next page goes on below.
+    // The next page continues the list.
     await shopper.click(shopper.link("Older"));
     await page.getByText(/^51–\d+ of \d+$/).waitFor();
     await row.waitFor();
@@ -292,7 +292,7 @@ describe("by clicking", () => {
     await shopper.click(shopper.button("Find"));
     await page.getByText("1–1 of 1").waitFor();
     await hasOnly("Declined");
-    // And by its charge, among what failed by nothing.
+    // It is found by its charge, but not among the failed executions.
     const charge = await row.getByRole("link").innerText();
     await page.goto(`${outputs.shopUrl}/executions?find=${charge}`);
     await row.waitFor();
@@ -328,7 +328,7 @@ describe("at the bank, by hand", () => {
     await shopper.page.locator(`dl [data-state="${state}"]`).waitFor();
   }
 
-  test("the bank can be made to speak of a charge in another dialect", () => visit(async (shopper) => {
+  test("the bank's dialect for a charge can be changed", () => visit(async (shopper) => {
     const chargeId = await openCharge(shopper, await paidOrder(shopper));
     await shopper.page.getByLabel("How the bank speaks of this charge").selectOption("amounts-as-text");
     await isNoted(shopper, 'Dialect: the bank speaks "amounts-as-text".');
@@ -336,7 +336,7 @@ describe("at the bank, by hand", () => {
     assert.equal((await answer.json()).dialect, "amounts-as-text");
   }));
 
-  test("a charge is settled and refunded, and what cannot be is told", () => visit(async (shopper) => {
+  test("a charge is settled and refunded, and an impossible action shows its error", () => visit(async (shopper) => {
     await openCharge(shopper, await paidOrder(shopper));
     await shopper.click(shopper.button("Settle"));
     await isNoted(shopper, "Settlement: the charge is Settled.");
@@ -356,7 +356,7 @@ describe("at the bank, by hand", () => {
     await hasState(shopper, "Voided");
   }));
 
-  test("callback and notification once more change nothing", () => visit(async (shopper) => {
+  test("a second callback and a second notification change nothing", () => visit(async (shopper) => {
     const orderId = await paidOrder(shopper);
     const chargeId = await openCharge(shopper, orderId);
     await shopper.click(shopper.button("Send the callback twice at once"));

@@ -1,4 +1,4 @@
-// Fonts that come with the tests, a narrow and a wide one: which ones a machine has must decide nothing.
+// A narrow and a wide font that come with the tests, so that the machine's own fonts make no difference.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -15,12 +15,12 @@ function font(name) {
 }
 
 export const NARROW_FONT = font("archivo-narrow");
-/** Wider by far than DejaVu Sans and Verdana, which are the widest that systems come with. */
+/** Far wider than DejaVu Sans and Verdana, the widest fonts that systems come with. */
 export const WIDE_FONT = font("lexend-zetta");
 
 /**
- * Shows all of the page in a font, and returns how wide a line of text is in it. No page's policy is in the way: the font is handed
- * over as bytes, and the style by a script of the browser's own.
+ * Shows the page in this font, and returns the width of a line of text in it. The page's policy does not forbid it: the
+ * font comes as bytes, and the style from a script of the browser.
  */
 export function showIn(page, { name, faces }) {
   return page.evaluate(async ({ name, faces }) => {

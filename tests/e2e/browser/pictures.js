@@ -1,4 +1,4 @@
-// Pictures of the pages, for the documents: taken where PAYMENT3_SCREENSHOTS says where they go.
+// Pictures of the pages for the documents. They are taken if PAYMENT3_SCREENSHOTS names a folder for them.
 
 import assert from "node:assert/strict";
 import { mkdirSync, statSync } from "node:fs";
@@ -7,14 +7,14 @@ import { join } from "node:path";
 import sharp from "sharp";
 
 const DIRECTORY = process.env.PAYMENT3_SCREENSHOTS;
-/** What a picture may weigh in the repository, in bytes. */
+/** The largest size of a picture in the repository, in bytes. */
 const HEAVIEST = 150 * 1024;
 /** How much of a long page a picture shows, in pixels. */
 const TALLEST = 1600;
-/** How many colours it has: a third of the bytes, and nobody sees the difference. */
+/** Its number of colours: that saves two thirds of the bytes, and nobody sees the difference. */
 const COLOURS = 128;
 
-/** Takes a picture of a page as it stands, if pictures are asked for. */
+/** Takes a picture of the page, if pictures are wanted. */
 export async function takePicture(page, name) {
   if (!DIRECTORY) return;
   mkdirSync(DIRECTORY, { recursive: true });

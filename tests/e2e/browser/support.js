@@ -1,5 +1,5 @@
-// A browser on the environment that `cargo local test browser` started. Nothing here waits for a time: only for what must
-// happen, for as long as that takes.
+// A browser in the environment that `cargo local test browser` started. Nothing here waits for a fixed time: it waits
+// for what must happen.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import { after, before } from "node:test";
 
 import { chromium } from "playwright-core";
 
-/** How long something may take before it counts as never: far more than it should, as the machine may be busy. */
+/** How long something may take. It should take far less, but the machine may be busy. */
 const NEVER = 180_000;
 
 export const WIDE = { width: 1440, height: 900 };
@@ -29,7 +29,7 @@ export function withBrowser() {
   before(async () => {
     browser = await chromium.launch({
       executablePath: fromEnvironment("PAYMENT3_CHROMIUM"),
-      // Whoever runs this as root, as containers do, gets no sandbox; and no name but this machine's leads anywhere.
+      // Root has no sandbox, as in containers. No name resolves but those of this machine.
       args: ["--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
     });
   });
@@ -42,8 +42,8 @@ function isHere(url) {
 }
 
 /**
- * Runs a test in a browser of its own: a fresh profile. It fails where a page sent a request beyond this machine, broke, or did
- * something that its policy forbids.
+ * Runs a test in a browser with a fresh profile. It fails if a page sent a request to another machine, had an error, or
+ * did something that its policy forbids.
  */
 export async function visit(work, options = {}) {
   const context = await browser.newContext({ viewport: WIDE, locale: "en-GB", timezoneId: "Asia/Bangkok", ...options });
@@ -54,7 +54,7 @@ export async function visit(work, options = {}) {
   });
   context.on("weberror", (error) => wrong.push(`an error in a page: ${error.error().message}`));
   context.on("console", (message) => {
-    // What is refused is an answer, too; the browser notes it as an error.
+    // The browser logs an error for each refusal of the API. Those are right answers.
     if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) wrong.push(`in the console: ${message.text()}`);
   });
   try {
@@ -66,7 +66,7 @@ export async function visit(work, options = {}) {
   }
 }
 
-/** Somebody who clicks. */
+/** A shopper who clicks. */
 export class Shopper {
   clicks = 0;
 
@@ -92,18 +92,18 @@ export class Shopper {
     return this.page.getByRole("link", { name });
   }
 
-  /** Opens the checkout, as the printed address does. */
+  /** Opens the checkout at the printed address. */
   async openShop(path = "/") {
     await this.page.goto(outputs.shopUrl + path);
     await this.page.locator("#checkout[data-ready]").waitFor();
   }
 
-  /** Chooses one of the sandbox cards by what it does; the first that does it. */
+  /** Chooses the first sandbox card with this behaviour. */
   async choose(card) {
     await this.click(this.page.getByRole("radio", { name: card }).first());
   }
 
-  /** Checks out up to where the answer leads. */
+  /** Checks out, and follows the answer. */
   async pay(card) {
     if (card) await this.choose(card);
     await this.click(this.button(/^(Pay|Verify)/));
@@ -120,7 +120,7 @@ export class Shopper {
     return new URL(this.page.url()).searchParams.get("orderId");
   }
 
-  /** Follows the thank-you page's link to what the state machine did, and waits for this outcome. */
+  /** Follows the thank-you page's link to the execution, and waits for this outcome. */
   async seesExecution(outcome) {
     await this.click(this.link("See how it went"));
     await this.page.locator(`#facts[data-outcome="${outcome}"]`).waitFor();
@@ -133,7 +133,7 @@ export class Shopper {
   }
 }
 
-/** What `ask` returns, once that is something. */
+/** Waits until `ask` returns something, and returns it. */
 export async function until(ask) {
   for (const end = Date.now() + NEVER; Date.now() < end;) {
     const answer = await ask();
@@ -150,7 +150,7 @@ export async function ask(path) {
   return response.json();
 }
 
-/** Asks for something of the bank's controls. */
+/** Calls one of the sandbox bank's controls. */
 export async function bank(path, body) {
   const response = await fetch(`${outputs.bankUrl}/sandbox/${path}`, {
     method: "POST",
@@ -179,7 +179,7 @@ export function startByHand(name, input) {
   return aws("states", "AWSStepFunctions.StartExecution", { stateMachineArn: outputs.stateMachineArn, name, input: JSON.stringify(input) });
 }
 
-/** Has reconciliation look at everything that is due, and returns what it reports. */
+/** Runs reconciliation on everything that is due, and returns its report. */
 export async function reconcile() {
   const response = await fetch(`${outputs.awsEndpoint}/2015-03-31/functions/payment3-reconcile-${outputs.branch}/invocations`, { method: "POST", body: "{}" });
   const report = await response.json();

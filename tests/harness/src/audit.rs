@@ -1,5 +1,5 @@
-//! What the system wrote down of the payments that went through it: its logs and its executions' histories. Every order must
-//! be found in them, by whoever looks for it at night; and nothing that is secret or personal may stand there.
+//! What the system wrote down of the payments that went through it: its logs and its executions' histories. Every order
+//! must be found in them, by whoever looks for it at night; and nothing that is secret or personal may stand there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -9,7 +9,7 @@ use crate::aws::Aws;
 use crate::http::client;
 use crate::outputs::Outputs;
 
-/// Acts as the bank and the shop do by themselves.
+/// Does what the bank and the shop do by themselves.
 #[derive(Debug, Clone)]
 pub struct Counterparties {
     aws: Aws,
@@ -41,7 +41,7 @@ impl Counterparties {
         self.bank_does(charge_id, "notify").await
     }
 
-    /// The bank speaks of a charge in this dialect from now on.
+    /// The bank uses this dialect for a charge from now on.
     ///
     /// # Errors
     /// The bank has no such charge.
@@ -58,8 +58,8 @@ impl Counterparties {
             .context("the bank refuses")
     }
 
-    /// The bank does something wrong with the next calls of an operation: `fault` is what the sandbox's `/sandbox/faults`
-    /// takes.
+    /// Plans a fault of the bank for the next calls of an operation. `fault` is a request to the sandbox's
+    /// `/sandbox/faults`.
     ///
     /// # Errors
     /// The bank knows no such fault.

@@ -1,4 +1,5 @@
-//! The calls of one payment, told from all others by the ids in them, and the one fault that is planned for one of them.
+//! The calls of one payment, told from all others by the ids in them, and the one fault that is planned for one of
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -27,7 +28,8 @@ pub enum Fault {
     KilledBefore,
     /// The function's process dies after the effect, without the answer.
     KilledAfter,
-    /// As [`Fault::Refused`], and so is every further call of this name until [`FaultPlan::heal`]: it outlasts every repeat.
+    /// As [`Fault::Refused`], and so is every further call of this name until [`FaultPlan::heal`]: it outlasts every
+    /// repeat.
     Away,
 }
 
@@ -264,7 +266,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    /// Which of so many calls of one name a fault strikes that is planned for the second, and that ends after the fourth.
+    /// Which of so many calls of one name a fault strikes that is planned for the second, and that ends after the
+    /// fourth.
     fn struck(fault: Fault) -> Vec<usize> {
         let call = CallName {
             function: "pay-order".to_owned(),

@@ -27,7 +27,8 @@ pub enum Flow {
     WithoutThreeDs,
     /// Neither the browser nor the bank calls back.
     NothingCalledBack,
-    /// Somebody calls back twice before the shopper has passed 3-D Secure, while the first one's execution waits for the bank.
+    /// Somebody calls back twice before the shopper has passed 3-D Secure, while the first one's execution waits for
+    /// the bank.
     EarlyCallback,
 }
 

@@ -1,8 +1,8 @@
-//! Whether the world is whole: every charge that the bank authorised has paid its order or went back, never both, and
-//! orders, records, cards and events all tell the same.
+//! The money invariants. Every charge that the bank authorised has paid its order or went back, and never both. Orders,
+//! records, cards and events agree with that.
 //!
-//! One check for every test that breaks something. It looks at the bank, at the tables and at what the shop was told, and
-//! believes none of them alone.
+//! Every test that breaks something uses this one check. It reads the bank, the tables and the events that the shop
+//! received, and trusts none of them alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,17 +15,18 @@ use crate::shop_api::{self, ReceivedEvent, VERIFICATION};
 /// The event of a card that could not be saved.
 const CARD_FAILED: &str = "card.failed";
 
-/// What one customer of the shop did: it is judged together, as the payments share orders and the bank's customer.
+/// The payments of one customer of the shop. They are checked together, because they share orders and the bank's
+/// customer.
 #[derive(Debug, Clone, Default)]
 pub struct Subject {
     /// The shop's customer.
     pub owner_id: String,
-    /// Every order that was paid, or tried to be.
+    /// Every order that was to be paid.
     pub order_ids: Vec<String>,
     /// Every card token that was sent to checkout.
     pub tokens: Vec<String>,
-    /// How many customers at the bank nothing may point at: one for every answer to a new customer that was lost, as the
-    /// bank has no way to ask.
+    /// How many customers at the bank may have no mapping: one for every lost answer to the creation of a customer,
+    /// because the bank cannot be asked about it.
     pub orphans_allowed: usize,
 }
 
@@ -49,7 +50,7 @@ impl Subject {
     }
 }
 
-/// How a payment ended. The bank's charge and the order tell it: what else speaks of the payment must say the same.
+/// How a payment ended, by the bank's charge and the order. Everything else must agree with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum End {
     /// Its charge paid the order.
@@ -67,7 +68,7 @@ pub enum End {
 }
 
 impl End {
-    /// What a record is closed as that ended so.
+    /// What the record of such a payment may be closed as.
     fn words(self) -> &'static [&'static str] {
         match self {
             Self::Paid => &["paid"],
@@ -81,12 +82,12 @@ impl End {
     }
 }
 
-/// How one payment ended, and what says so.
+/// How one payment ended, and what shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// Its card token.
     pub token: String,
-    /// Its end; none for a charge that is authorised and neither paid nor went back.
+    /// Its end. None for an authorised charge that neither paid nor went back.
     pub end: Option<End>,
     /// Whether the owner's customer at the bank holds its card.
     pub card_saved: bool,
@@ -100,7 +101,7 @@ pub struct Ended {
     pub attempt: u32,
 }
 
-/// What is not whole; nothing when it is empty.
+/// The invariants that do not hold, and what was seen of the payments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
     problems: Vec<String>,
@@ -111,12 +112,12 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Whether nothing was found.
+    /// Whether every invariant holds.
     pub fn is_empty(&self) -> bool {
         self.problems.is_empty()
     }
 
-    /// Adds one that was found elsewhere.
+    /// Adds a finding of another check.
     pub fn note(&mut self, finding: impl Into<String>) {
         self.problems.push(finding.into());
     }
@@ -132,28 +133,30 @@ impl Findings {
 impl std::fmt::Display for Findings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.problems.as_slice() {
-            [] => f.write_str("whole"),
+            [] => f.write_str("every invariant holds"),
             findings => f.write_str(&findings.join("; ")),
         }
     }
 }
 
-/// Panics unless the world is whole.
+/// Checks the invariants.
 ///
 /// # Panics
-/// With every finding; or when the world cannot be looked at.
+/// An invariant does not hold, or the environment does not answer.
 pub async fn assert_invariants(inspector: &Inspector, subject: &Subject) {
     let findings = examine(inspector, subject)
         .await
-        .unwrap_or_else(|error| panic!("the world cannot be looked at: {error:#}"));
-    assert!(findings.is_empty(), "the world is not whole: {findings}");
+        .unwrap_or_else(|error| panic!("the invariants cannot be checked: {error:#}"));
+    assert!(
+        findings.is_empty(),
+        "an invariant does not hold: {findings}"
+    );
 }
 
-/// Looks at everything a subject's payments left, and says what is not whole. Everything must be at its end: a record that
-/// is open is a finding.
+/// Checks the invariants for the payments of a subject. Every payment must have ended: an open record is a finding.
 ///
 /// # Errors
-/// The world cannot be looked at.
+/// The environment does not answer.
 pub async fn examine(inspector: &Inspector, subject: &Subject) -> Result<Findings> {
     let evidence = Evidence::gather(inspector, subject).await?;
     let mut findings = Findings::default();
@@ -169,7 +172,7 @@ pub async fn examine(inspector: &Inspector, subject: &Subject) -> Result<Finding
     Ok(findings)
 }
 
-/// Everything about a subject, read once.
+/// Everything that is stored about a subject, read once.
 struct Evidence {
     orders: BTreeMap<String, Order>,
     payments: Vec<Payment>,
@@ -191,7 +194,7 @@ struct Payment {
     token: String,
     record: Option<Value>,
     charge: Option<Charge>,
-    /// More than one charge with one token, which the bank excludes.
+    /// How many charges were made with the token. The bank excludes more than one.
     charges: usize,
     events: Vec<ReceivedEvent>,
     outcomes: Vec<Value>,
@@ -277,7 +280,7 @@ impl Evidence {
         }
         let by = payment["paymentId"].as_str().unwrap_or_default();
         let Some(charge) = self.charge(by) else {
-            // Paid by something that is not the subject's: then none of its charges may have.
+            // A charge of somebody else paid it. Then none of the subject's charges may have.
             return;
         };
         findings.check(charge.is_authorised(), || {
@@ -300,7 +303,7 @@ impl Evidence {
         });
     }
 
-    /// Apps are told how the order's payments ended: that it is paid, or the end of one that failed.
+    /// Apps are shown that the order is paid, or how one of its payments failed.
     fn check_shown(&self, order_id: &str, findings: &mut Findings) {
         let order = &self.orders[order_id];
         if self.is_paid_by_another(order) {
@@ -330,7 +333,7 @@ impl Evidence {
         });
         let must = right.map(|(charge, status)| (status.to_owned(), charge.amount.clone()));
         let none_was_made = charges().next().is_none();
-        // Under an id with a slash the API has no such address: only strangers send one.
+        // The API has no address for an id with a slash. Only strangers send such an id.
         let as_told = told == must || order_id.contains('/');
         findings.check(as_told && (must.is_some() || none_was_made), || {
             format!("apps are told {told:?} of order {order_id}, and not {must:?}")
@@ -340,7 +343,7 @@ impl Evidence {
         });
     }
 
-    /// What apps are told of a charge that did not pay.
+    /// What apps are shown for a charge that did not pay.
     fn failed_as(&self, charge: &Charge) -> Option<&'static str> {
         match self.end_of(charge)? {
             End::Reversed | End::Verified => Some("reversed"),
@@ -439,7 +442,7 @@ impl Evidence {
             format!("charge {id}: the record says {resolution:?}, the order says paid = {pays}")
         });
         let outcome = record["outcome"].as_str().unwrap_or_default();
-        // The note of a reversal may be missing: then a later attempt heard of it from the bank.
+        // The resolution may be missing where a later attempt learned of the reversal from the bank.
         let went_back = resolution == Some("reversed") || outcome == "returned";
         findings.check(went_back == charge.is_returned(), || {
             format!(
@@ -475,7 +478,7 @@ impl Evidence {
         if abandoned {
             expected.clear();
         }
-        // Beside what became of the payment: the card of this order could not be saved.
+        // A second event says that this order's card could not be saved.
         if card_failed {
             expected.insert(CARD_FAILED);
         }
@@ -486,7 +489,7 @@ impl Evidence {
         });
     }
 
-    /// One customer at the bank, whom the mapping names, and who holds no card twice.
+    /// The bank has one customer of the owner. The mapping names it, and it holds no card twice.
     fn check_customer(&self, subject: &Subject, findings: &mut Findings) {
         let mapped = self.mapped();
         let orphans = self
@@ -512,7 +515,7 @@ impl Evidence {
         }
     }
 
-    /// Whether something that is not the subject's has paid an order.
+    /// Whether a charge of somebody else has paid an order.
     fn is_paid_by_another(&self, order: &Order) -> bool {
         let payment = order.item.as_ref().map(|item| &item["data"]["payment"]);
         payment.is_some_and(|payment| {
@@ -570,8 +573,8 @@ impl Payment {
     }
 }
 
-/// The payment of a paid order has the fields that the merchant's published schema allows, each of its type, and says what
-/// was paid and when.
+/// The payment of a paid order has only fields of the merchant's published schema, each of its type, and says what was
+/// paid and when.
 fn check_shape(order_id: &str, payment: &Value, findings: &mut Findings) {
     for (field, value) in payment.as_object().into_iter().flatten() {
         let fits = match field.as_str() {
@@ -604,7 +607,7 @@ fn check_shape(order_id: &str, payment: &Value, findings: &mut Findings) {
     }
 }
 
-/// A checkout without a charge is closed, and claims none.
+/// A checkout without a charge is closed as one.
 fn check_uncharged(payment: &Payment, findings: &mut Findings) {
     let Some(record) = &payment.record else {
         return;
@@ -633,7 +636,7 @@ fn check_closed(record: &Value, findings: &mut Findings) {
     }
 }
 
-/// The shop was told what happened and nothing else: each of it at least once, under one id.
+/// The shop received exactly the expected kinds of events. Each kind has one id, however often it was sent.
 fn check_events(
     id: &str,
     events: &[ReceivedEvent],

@@ -1,4 +1,5 @@
-//! What tests act and look with: the shopper, the operator, the inspector, the invariants, and the proxy that injects faults.
+//! What tests act and look with: the shopper, the operator, the inspector, the invariants, and the proxy that injects
+//! faults.
 
 pub mod audit;
 pub mod away;

@@ -50,8 +50,8 @@ pub async fn groups(outputs: &Outputs) -> Result<Vec<String>> {
 pub async fn lines(outputs: &Outputs, group: &str) -> Result<Vec<String>> {
     let (mut lines, mut seen, mut from) = (Vec::new(), BTreeSet::new(), 0);
     loop {
-        // The local AWS answers with ten thousand lines at most, and names no way to the next: what comes after is asked for
-        // by its time. Stream by stream would be a call for every run of a function.
+        // The local AWS answers with ten thousand lines at most, and names no way to the next: what comes after is
+        // asked for by its time. Stream by stream would be a call for every run of a function.
         let request = json!({"logGroupName": group, "startTime": from});
         let page = json_api::call(&outputs.aws_endpoint, FILTER, &request).await?;
         let before = lines.len();

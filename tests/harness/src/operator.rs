@@ -99,7 +99,8 @@ impl Operator {
         }
     }
 
-    /// Lets time pass for every open payment: each is as if it were so many seconds later, in all that it notes of time.
+    /// Lets time pass for every open payment: each is as if it were so many seconds later, in all that it notes of
+    /// time.
     ///
     /// # Errors
     /// The table cannot be read or written.
@@ -136,7 +137,8 @@ impl Operator {
         Ok(open)
     }
 
-    /// Makes one record older in all that it notes of time; not if it was changed meanwhile: then time passes for it later.
+    /// Makes one record older in all that it notes of time; not if it was changed meanwhile: then time passes for it
+    /// later.
     async fn pass_for(&self, key: &str, due: i64, seconds: i64) -> Result<()> {
         let table = self.outputs.table("card-payment-record")?;
         let key = AttributeValue::S(key.to_owned());
@@ -188,8 +190,8 @@ impl Operator {
         }
     }
 
-    /// Has reconciliation come back to a charge's payment now, as it would by itself once nobody has called back for five
-    /// minutes. Returns its report.
+    /// Has reconciliation come back to a charge's payment now, as it would by itself once nobody has called back for
+    /// five minutes. Returns its report.
     ///
     /// # Errors
     /// No payment has this charge, or the run died.

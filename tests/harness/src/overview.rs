@@ -1,4 +1,5 @@
-//! All executions, each with what became of its payment: found by order or charge, filtered by how they ended, and paged.
+//! All executions, each with what became of its payment: found by order or charge, filtered by how they ended, and
+//! paged.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -131,8 +132,8 @@ impl Overview {
         Ok(names.collect())
     }
 
-    /// At most `limit` of the executions that are wished for: the newest, or those that are older than the one named `after`.
-    /// `None` where no execution has that name.
+    /// At most `limit` of the executions that are wished for: the newest, or those that are older than the one named
+    /// `after`. `None` where no execution has that name.
     ///
     /// # Errors
     /// The local AWS does not answer.
@@ -212,7 +213,8 @@ impl Overview {
     }
 
     async fn record(&self, report: &ExecutionReport) -> Option<Value> {
-        // What cannot be read here stands in the history, too, and the list is there for those who look for what is wrong.
+        // What cannot be read here stands in the history, too, and the list is there for those who look for what is
+        // wrong.
         let found = self.inspector.record_by_charge(charge_of(report)?).await;
         found.ok().flatten()
     }

@@ -1,5 +1,5 @@
-//! Plays payments to their end: the shopper, the bank and the schedule, all as patient as they are in life. None of them knows
-//! which call gets a fault, and nobody starts anything again by hand.
+//! Plays payments to their end: the shopper, the bank and the schedule, all as patient as they are in life. None of
+//! them knows which call gets a fault, and nobody starts anything again by hand.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,8 +31,8 @@ const CALL_TRIES: usize = 3;
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;
-/// How old the payment is at each round of reconciliation: first the schedule comes back to it, in the end it is so old that
-/// it must be closed.
+/// The age of the payment at each round of reconciliation. At first the schedule asks the bank again. At the last age
+/// the payment must be closed.
 const AGES: [i64; 6] = [
     6 * MINUTE,
     31 * MINUTE,
@@ -42,12 +42,12 @@ const AGES: [i64; 6] = [
     9 * DAY,
 ];
 
-/// What the functions' processes have behind them.
+/// Whether the functions' processes have run before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// Earlier payments: they hold the secrets already.
+    /// They have served earlier payments, and hold the secrets.
     Warm,
-    /// Nothing: they are new, and fetch the secrets first. Only one payment at a time can be watched so.
+    /// They are new, and fetch the secrets first. Only one payment at a time can be watched in this way.
     Cold,
 }
 
@@ -68,10 +68,10 @@ pub struct Begun {
     payment: Payment,
     /// A known user's first payment.
     earlier: Option<Payment>,
-    /// Another card for the same order, back from the bank.
+    /// A second card for the same order, whose shopper is back from the bank.
     rival: Option<(Payment, ReturnForm)>,
     subject: Subject,
-    /// Whether a customer whom nothing points at is told of by the owner's next payment only.
+    /// Whether only the owner's next payment reports a customer at the bank without a mapping.
     orphan_is_found_later: bool,
 }
 
@@ -156,8 +156,8 @@ impl Player {
         self.finish_payment(&begun.payment, || {}).await
     }
 
-    /// Pays, and lets the schedule bring the payment to its end. `at_rest` is called whenever nothing goes on. The other card for the
-    /// same order, if there is one, is paid with at the same time.
+    /// Pays, and lets the schedule bring the payment to its end. `at_rest` is called whenever nothing goes on. The
+    /// other card for the same order, if there is one, is paid with at the same time.
     ///
     /// # Errors
     /// As [`Player::finish`].
@@ -209,7 +209,7 @@ impl Player {
             && !begun.orphan_is_found_later
             && !self.orphan_is_logged(&begun.payment).await?
         {
-            findings.note("an orphan customer at the bank of which no log speaks");
+            findings.note("a customer at the bank without a mapping, and no log line names it");
         }
         Ok(findings)
     }
@@ -239,7 +239,7 @@ impl Player {
     pub fn watch(&self, begun: &Begun, start: Start) -> FaultPlan {
         let payment = &begun.payment;
         let mut ids = vec![payment.token.clone(), payment.key.clone()];
-        // Two payments of one order are told apart by their charges alone.
+        // Only their charges tell two payments of one order apart.
         if begun.rival.is_none() {
             ids.push(payment.order.owner_id.clone());
             if !payment.order.is_verification() {
@@ -316,8 +316,8 @@ impl Player {
         Ok(Shopper::Paid)
     }
 
-    /// The shopper's part up to the moment at which the bank sends them back. `None` where they are back already, as without
-    /// 3-D Secure, or saw errors only and left.
+    /// The shopper's part, until the bank sends the browser back. `None` if the browser is back already, because there
+    /// was no 3-D Secure, or if the shopper saw only errors and left.
     ///
     /// # Errors
     /// The bank does not answer.
@@ -352,7 +352,7 @@ impl Player {
         Ok(form)
     }
 
-    /// The bank sends the shopper back, or notifies: only one of the two, as which of them comes first would decide which
+    /// The bank sends the browser back, or notifies. Only one of them, because the order of the two would decide which
     /// calls are made.
     ///
     /// # Errors
@@ -413,7 +413,8 @@ impl Player {
         Ok(())
     }
 
-    /// The schedule, until the record is closed or nothing helps. `at_rest` is called whenever nothing goes on.
+    /// Runs reconciliation until the record is closed or the payment is at its last age. Calls `at_rest` whenever
+    /// nothing goes on.
     async fn finish_payment(&self, payment: &Payment, at_rest: impl Fn()) -> Result<()> {
         for age in AGES {
             self.wait_for_executions(payment).await?;
@@ -422,7 +423,7 @@ impl Player {
             }
             at_rest();
             self.operator.make_older(&payment.key, age).await?;
-            // A run that died is followed by the next one: its record stays due.
+            // After a run that died the record stays due, so the next run takes it up.
             self.operator.reconcile().await?.ok();
         }
         self.wait_for_executions(payment).await
@@ -440,7 +441,7 @@ impl Player {
         let attempts = record["attempt"]
             .as_u64()
             .and_then(|attempt| attempt.try_into().ok());
-        // An execution counts its attempt while it ends, so that one more may have been started since.
+        // An execution counts its attempt at its end, so one more may have started since.
         for attempt in 0..=attempts.unwrap_or(0) + 1 {
             let name = execution_name(&id, attempt);
             self.operator.end_of(&name, PATIENCE).await?;
@@ -482,15 +483,15 @@ impl Begun {
             .map(|(payment, _)| payment.token.as_str())
     }
 
-    /// Lets the payment leave one customer at the bank whom nothing points at. `found_later`: no log tells of it until the owner
-    /// pays again.
+    /// Lets the payment leave one customer at the bank whom nothing points at. `found_later`: no log tells of it until
+    /// the owner pays again.
     pub fn allow_orphan(&mut self, found_later: bool) {
         self.subject.orphans_allowed = 1;
         self.orphan_is_found_later = found_later;
     }
 }
 
-/// Somebody who is like nobody else.
+/// A made-up person, different each time.
 fn recipient() -> Recipient {
     let number = random::digits(9);
     Recipient {

@@ -1,4 +1,4 @@
-//! What the demo shop's API takes and answers.
+//! Requests and answers of the demo shop's API.
 
 use std::collections::BTreeMap;
 

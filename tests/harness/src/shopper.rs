@@ -1,4 +1,4 @@
-//! The shopper's part of a payment: the checkout form, 3DS, and the way back to the shop, as a browser does it.
+//! The shopper's part of a payment, as a browser does it: the checkout form, 3-D Secure, and the return to the shop.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub const CARD_WITHOUT_3DS: &str = "4024007134786226";
 pub const MERCHANT_ID: &str = "401012234152001";
 /// The one-time password of every sandbox card.
 const OTP: &str = "123456";
-/// How often a form is sent again that is answered with 503, and after how long.
+/// How often the form is sent again after a 503, and after how long.
 const TRIES_AGAIN: usize = 5;
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -91,7 +91,7 @@ impl ReturnForm {
             .with_context(|| format!("the bank's return form has no field {name}"))
     }
 
-    /// The same form with another value in one field, as anybody could post it.
+    /// The same form with another value in one field, as anyone could post it.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.fields.insert(name.to_owned(), value.to_owned());
@@ -99,7 +99,7 @@ impl ReturnForm {
     }
 }
 
-/// An HTTP answer, whole.
+/// An HTTP answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The status.
@@ -137,7 +137,7 @@ pub async fn order(outputs: &Outputs, new: &NewOrder) -> Result<Order> {
     json_answer(request, "the demo shop").await
 }
 
-/// Looks at an order of the demo shop.
+/// Reads an order of the demo shop.
 ///
 /// # Errors
 /// There is none.
@@ -154,7 +154,7 @@ pub async fn card_token(outputs: &Outputs, card: &str) -> Result<String> {
     card_token_in(outputs, card, Dialect::Usual).await
 }
 
-/// As [`card_token`], of a payment of which the bank will speak in this dialect.
+/// As [`card_token`], for a payment with a bank that uses this dialect.
 ///
 /// # Errors
 /// As [`card_token`].
@@ -217,8 +217,8 @@ pub async fn checkout(outputs: &Outputs, order: &Order, card: &str) -> Result<Ch
 pub async fn checkout_with(outputs: &Outputs, order: &Order, token: String) -> Result<Checkout> {
     let form = checkout_form(outputs, order, &token);
     let mut answer = post_checkout(outputs, &form).await?;
-    // A machine that does too much at once answers that the same form may be sent again, and so it is; and so is one that
-    // came while the bank was being asked for another card of the order.
+    // A busy machine answers that the same form may be sent again. So does a checkout that came while the bank was
+    // being asked for another card of the order.
     for _ in 0..TRIES_AGAIN {
         if answer.status != 503 && !answer.body.contains("PAYMENT_BEING_CHECKED") {
             break;

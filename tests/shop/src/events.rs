@@ -1,4 +1,5 @@
-//! The payment events that the shop received. Those of an environment that keeps its state are kept in a file, a line for each.
+//! The payment events that the shop received. An environment that keeps its state keeps them in a file, one line per
+//! event.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -18,12 +19,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Shop, webhook};
 
-/// What the shop answers to the next events instead of accepting them.
+/// The answer to the next events, instead of accepting them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// To how many events.
+    /// How many events get it.
     pub times: u32,
 }
 
@@ -39,7 +40,7 @@ struct Log {
 }
 
 impl EventLog {
-    /// The log in this file, which is made if it is not there.
+    /// The log in this file. The file is created if it does not exist.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let cannot = || format!("the shop cannot use {}", workspace::shown(path));
         let file = OpenOptions::new()
@@ -48,9 +49,9 @@ impl EventLog {
             .open(path)
             .with_context(cannot)?;
         let mut text = std::fs::read_to_string(path).with_context(cannot)?;
-        // What a process was writing when it was killed was answered to nobody, and is sent again.
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        text.truncate(whole);
+        // A process that was killed while it wrote a line did not answer. That event is sent again.
+        let complete = text.rfind('\n').map_or(0, |end| end + 1);
+        text.truncate(complete);
         file.set_len(text.len() as u64).with_context(cannot)?;
         let mut log = Log {
             file: Some(file),
@@ -70,13 +71,13 @@ impl EventLog {
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        // The log is whole after every statement under the lock, so a panic elsewhere leaves it usable.
+        // The log is consistent after every statement under the lock, so it is usable after a panic of another thread.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// `POST /webhooks/payment3`: 204 for a verified event, 401 for any other, or the answer that was asked for. 500 where it cannot be
-/// kept.
+/// `POST /webhooks/payment3`: 204 for a verified event and 401 for any other, or the answer that a test has set. 500 if
+/// the event cannot be written to its file.
 pub(super) async fn receive(
     State(shop): State<Shop>,
     headers: HeaderMap,
@@ -149,7 +150,7 @@ pub(super) struct Filter {
     order_id: Option<String>,
     /// Only those with a smaller number.
     before: Option<usize>,
-    /// Only so many: the newest.
+    /// At most so many, the newest.
     limit: Option<usize>,
 }
 
@@ -166,8 +167,8 @@ impl Filter {
     }
 }
 
-/// `GET /webhooks/payment3`: every delivery, oldest first; `?chargeId=` and `?orderId=` choose among them, `?before=` and `?limit=`
-/// take the newest of them.
+/// `GET /webhooks/payment3`: every delivery, oldest first. `?chargeId=` and `?orderId=` filter them. `?before=` and
+/// `?limit=` take the newest ones.
 pub(super) async fn list(
     State(shop): State<Shop>,
     Query(filter): Query<Filter>,
@@ -183,7 +184,7 @@ pub(super) async fn list(
     Json(chosen)
 }
 
-/// `PUT /webhooks/payment3/answer`: what to answer to the next verified events.
+/// `PUT /webhooks/payment3/answer`: sets the answer to the next verified events.
 pub(super) async fn set_answer(
     State(shop): State<Shop>,
     Json(answer): Json<Answer>,
@@ -195,7 +196,7 @@ pub(super) async fn set_answer(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What came over the wire, as it is kept.
+/// The request as it came over the wire.
 fn delivery(headers: &HeaderMap, body: &[u8]) -> Delivery {
     let text = |name: &str| {
         let value = headers.get(name)?.to_str().ok()?;
@@ -216,7 +217,7 @@ mod tests {
     use payment3_harness::aws::Aws;
     use payment3_harness::random;
 
-    /// A file that is gone when the test is over.
+    /// A file that is deleted at the end of the test.
     struct Kept(PathBuf);
 
     impl Kept {
@@ -276,7 +277,7 @@ mod tests {
 
         let again = kept.shop();
         assert_eq!(listed(&again, Filter::default()).await, before);
-        // It knows what it accepted, and what it did not.
+        // It still knows which events it accepted.
         send(&again, "msg_1", "1").await;
         send(&again, "msg_2", "2").await;
         let all = listed(&again, Filter::default()).await;
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_cut_off_in_the_middle_is_forgotten_and_nothing_else() {
+    async fn only_a_line_that_was_cut_off_is_forgotten() {
         let kept = Kept::new();
         send(&kept.shop(), "msg_1", "1").await;
         let mut text = std::fs::read_to_string(&kept.0).expect("a file");
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_of_something_else_is_refused() {
+    async fn a_file_with_other_content_is_refused() {
         let kept = Kept::new();
         std::fs::write(&kept.0, "something else\n").expect("written");
         let error = EventLog::open(&kept.0).err().expect("refused").to_string();

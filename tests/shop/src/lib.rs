@@ -1,4 +1,4 @@
-//! The demo shop: has orders, and receives payment events and verifies them.
+//! The demo shop. It has orders, and receives and verifies payment events.
 
 mod events;
 mod orders;
@@ -28,7 +28,7 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// A shop with its orders in a table, which believes events signed with `key`.
+    /// A shop with its orders in a table. It accepts events that are signed with `key`.
     pub fn new(orders: OrderBook, key: SigningKey) -> Self {
         Self {
             orders,
@@ -37,7 +37,7 @@ impl Shop {
         }
     }
 
-    /// A shop that keeps the events it receives in this file, as its table keeps the orders.
+    /// A shop that keeps its received events in this file, next to the orders in their table.
     ///
     /// # Errors
     /// The file cannot be used, or holds something else.
@@ -48,7 +48,7 @@ impl Shop {
         })
     }
 
-    /// Its routes; [`crate::site`] serves them, with its pages.
+    /// Its routes. [`crate::site`] serves them together with the pages.
     pub(crate) fn router(self) -> Router {
         Router::new()
             .route(WEBHOOK_PATH, get(events::list).post(events::receive))

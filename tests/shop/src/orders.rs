@@ -1,4 +1,4 @@
-//! The shop's orders, in the order table as the payment system reads and writes it.
+//! The shop's orders in the order table, which the payment system reads and writes as well.
 
 use std::collections::HashMap;
 
@@ -32,10 +32,10 @@ impl OrderBook {
         }
     }
 
-    /// Makes an order. False when its id is taken already, where nothing changes.
+    /// Makes an order. False if its id is taken; then nothing changes.
     ///
     /// # Errors
-    /// The amount is none, or the table cannot be written.
+    /// The total is no amount, or the table cannot be written.
     pub async fn create(&self, id: &str, new: &NewOrder) -> Result<bool> {
         let total = Satang::parse_shop(&new.grand_total)
             .map_err(|error| anyhow!("grandTotal {error}"))?
@@ -63,7 +63,7 @@ impl OrderBook {
     /// An order, if there is one.
     ///
     /// # Errors
-    /// The table cannot be read, or holds something that is no order.
+    /// The table cannot be read, or the item is no order.
     pub async fn read(&self, id: &str) -> Result<Option<Order>> {
         let answer = self
             .dynamodb
@@ -116,7 +116,7 @@ fn order_data(id: &str, new: &NewOrder, total: &str) -> AttributeValue {
         });
     }
     let mut data = items::from_json(&data);
-    // Amounts as they are written, not as a JSON reader would round them.
+    // The total is written digit by digit. As a JSON number it could be rounded.
     let amounts = ["grandTotal", "subTotal"];
     if let AttributeValue::M(data) = &mut data
         && let Some(AttributeValue::M(payment)) = data.get_mut("payment")

@@ -37,8 +37,8 @@ export function post(url, body) {
 }
 
 /**
- * Does `work` now and again `pause` milliseconds after each time, until it returns false. An error is shown in the element
- * `problem`, and gone once the work succeeds again.
+ * Does `work` now and again `pause` milliseconds after each time, until it returns false. An error is shown in the
+ * element `problem`, and gone once the work succeeds again.
  */
 export async function repeat(pause, work) {
   const problem = document.getElementById("problem");

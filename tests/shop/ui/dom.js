@@ -1,4 +1,4 @@
-// Makes and changes elements. Text is always text: nothing that comes from outside becomes markup.
+// Makes and changes elements. Text is always set as text, so no input becomes markup.
 
 /** An element with attributes and children; attributes that are null or false are left out. */
 export function h(tag, attributes = {}, ...children) {
@@ -35,8 +35,8 @@ export function facts(entries) {
 }
 
 /**
- * A table that becomes a list of cards where the page is narrow. Roles are written out because a table that is not laid out as
- * one loses them.
+ * A table that becomes a list of cards where the page is narrow. Roles are written out because a table that is not laid
+ * out as one loses them.
  */
 export function table(caption, columns, rows) {
   return h("table", { role: "table" },
@@ -60,8 +60,9 @@ export function json(value) {
 }
 
 /**
- * Shows `content` in the element, unless the same was shown before: what a person reads or has focused must not be replaced for
- * nothing. Where it must, the focus goes back to the element with the same id or address, and what was open is open again.
+ * Shows `content` in the element, unless the same was shown before: what a person reads or has focused must not be
+ * replaced for nothing. Where it must, the focus goes back to the element with the same id or address, and what was
+ * open is open again.
  */
 export function show(element, key, content) {
   if (element.dataset.shown === key) return;

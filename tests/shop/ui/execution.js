@@ -1,4 +1,4 @@
-// One execution: the graph, the steps, and what it left behind. Follows it while it runs.
+// The page of one execution: the graph, the steps, and the payment's record. It updates while the execution runs.
 
 import { byId, facts, h, json, pill, say, show } from "./dom.js";
 import { baht, between, COURSES, duration, explained, named, OUTCOMES, SAVED, time } from "./format.js";
@@ -6,7 +6,7 @@ import { get, repeat } from "./data.js";
 import { draw, place } from "./graph.js";
 
 const name = decodeURIComponent(location.pathname.split("/").at(-1));
-/** How much smaller than its natural size the picture may begin: its words must be readable. */
+/** The smallest scale of the picture at the start: its words must be readable. */
 const SMALLEST = 0.68;
 
 let scale = null;
@@ -24,7 +24,7 @@ function fitting() {
   return Math.min(1, (byId("graph").clientWidth - 4) / svg.dataset.width);
 }
 
-/** Brings the state that was reached last into view, once for each. */
+/** Scrolls to the state that was reached last, once for each state. */
 function follow(steps) {
   const last = steps.at(-1)?.state;
   const canvas = byId("graph");
@@ -47,7 +47,7 @@ byId("fit").addEventListener("click", () => {
   resize();
 });
 
-/** A state that is chosen in the picture opens its step. */
+/** A click on a state in the picture opens its step. */
 byId("graph").addEventListener("click", (event) => {
   const id = event.target.closest("a")?.getAttribute("href")?.slice(1);
   const details = id && byId(id)?.querySelector("details");
@@ -86,7 +86,7 @@ function step(step, at, comments) {
   ].filter(Boolean);
 }
 
-/** Only steps that changed are drawn anew, so that one that is open stays open. */
+/** Redraws only the steps that changed, so that an open step stays open. */
 function steps(execution, comments) {
   const list = byId("steps");
   execution.steps.forEach((each, at) => {
@@ -161,7 +161,7 @@ async function start() {
       const payment = await get(`/api/payments/${encodeURIComponent(execution.chargeId)}`).catch(() => null);
       if (payment) show(byId("around"), JSON.stringify(payment), () => around(payment));
     }
-    // Once it is over nothing changes here, but what the shop is told may come a moment later.
+    // After the end only the events to the shop may still follow.
     settled = execution.stopped ? settled + 1 : 0;
     return settled < 3;
   });

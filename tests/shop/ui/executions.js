@@ -1,10 +1,10 @@
-// The list of executions. What is asked for stands in the address, and nowhere else.
+// The list of executions. The filters stand in the address only.
 
 import { byId, h, pages, pill, say, show, table } from "./dom.js";
 import { baht, between, named, OUTCOMES, time } from "./format.js";
 import { get, repeat } from "./data.js";
 
-/** The address of this page with other parameters; a blank one is left out. */
+/** The address of this page with other parameters, without blank ones. */
 function address(changes) {
   const query = new URLSearchParams(location.search);
   for (const [name, value] of Object.entries(changes)) {
@@ -18,7 +18,7 @@ function wanted(name) {
   return new URLSearchParams(location.search).get(name)?.trim() ?? "";
 }
 
-/** Asks for something else, from the newest on. */
+/** Sets a filter, and starts with the newest execution. */
 function choose(changes) {
   history.pushState(null, "", address({ ...changes, after: "" }));
   look();
@@ -38,7 +38,7 @@ function filter(outcomes) {
 }
 
 function nothing() {
-  if (wanted("outcome")) return "No execution that is looked for has this outcome.";
+  if (wanted("outcome")) return "No matching execution has this outcome.";
   if (wanted("find")) return `No execution is of an order or a charge with “${wanted("find")}”.`;
   return ["Nothing was executed yet. ", h("a", { href: "/" }, "Pay something"), "."];
 }
@@ -64,7 +64,7 @@ function list(lines) {
 async function refresh() {
   const { search } = location;
   const { lines, first, found, outcomes, older } = await get(`/api/executions${search}`);
-  // What comes too late is the answer to another question.
+  // A late answer may belong to other filters.
   if (search !== location.search) return;
   show(byId("filter"), JSON.stringify([search, outcomes]), () => filter(outcomes));
   say("found", lines.length > 0 ? `${first}–${first + lines.length - 1} of ${found}` : "");
@@ -72,7 +72,7 @@ async function refresh() {
   show(byId("pages"), JSON.stringify([search, older]), () => pages(wanted("after") && address({ after: "" }), older && address({ after: older })));
 }
 
-/** Looks at once. What goes wrong is told by the look that comes by itself. */
+/** Loads the list at once. Errors are shown by the next regular load. */
 function look() {
   byId("find").value = wanted("find");
   refresh().catch(() => {});

@@ -1,16 +1,16 @@
-// The checkout form of the shop's page and of the cards' page: who pays, with which card, and the form that is posted in the end.
+// The checkout form of the shop's page and of the cards' page: the customer, the card, and the form that is posted.
 
 import { byId, h, say } from "./dom.js";
 import { CARDS, grouped } from "./format.js";
 import { get, post } from "./data.js";
 
-/** A user id that nobody had before. */
+/** A new user id. */
 export function newUser() {
   const bytes = crypto.getRandomValues(new Uint8Array(8));
   return `usr_${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
-/** Fills in the sandbox cards: one of each manner, and another that is approved. */
+/** Fills in the sandbox cards: one of each kind, and a second one that is approved. */
 export function offerCards(cards) {
   const seen = {};
   const offered = cards.filter(({ manner }) => {
@@ -24,12 +24,12 @@ export function offerCards(cards) {
         h("span", { class: "number" }, `${brand} ${grouped(number)}`)))));
 }
 
-/** Fills in how the bank may speak of the payment. */
+/** Fills in the dialects of the bank. */
 export function offerDialects(dialects) {
   byId("dialect").append(...dialects.map(({ name, meaning }) => h("option", { value: name }, `${name}: ${meaning}`)));
 }
 
-/** Fills in the users, those with saved cards first, and shows the list when it is wanted. */
+/** Fills in the users, those with saved cards first. The list shows when a known user is chosen. */
 export function offerUsers(users) {
   const sorted = [...users].sort((a, b) => b.cards.length - a.cards.length || a.ownerId.localeCompare(b.ownerId));
   byId("user").replaceChildren(...sorted.map(({ ownerId, cards }) => {
@@ -53,13 +53,13 @@ export function user() {
   return chosen("who") === "known" ? byId("user").value : newUser();
 }
 
-/** Gets a token for the chosen card from the bank: the number goes there and nowhere else. */
+/** Gets a token for the chosen card from the bank. The card number is sent only to the bank. */
 export async function token(environment) {
   const { token } = await post(`${environment.bankUrl}/sandbox/tokens`, { cardNumber: chosen("card"), dialect: byId("dialect").value });
   return token;
 }
 
-/** What KPayment.js puts into the form, and after it what the shop does. */
+/** The fields of the form: first those of KPayment.js, then those of the shop. */
 export function fields(environment, order, token, saveCard) {
   return {
     token,
@@ -75,7 +75,7 @@ export function fields(environment, order, token, saveCard) {
   };
 }
 
-/** Has the browser post the form, and go where the answer sends it. */
+/** Posts the form, and lets the browser follow the answer. */
 export function submit(environment, fields) {
   const form = byId("payment");
   form.action = `${environment.apiUrl}/cardpayment`;
@@ -83,7 +83,7 @@ export function submit(environment, fields) {
   form.submit();
 }
 
-/** Runs `work` when the form is sent: once at a time, with its progress and its errors told. */
+/** Runs `work` when the form is sent, once at a time, and shows its progress and errors. */
 export function onSubmit(work) {
   const button = byId("pay");
   byId("checkout").addEventListener("submit", async (event) => {
@@ -100,7 +100,7 @@ export function onSubmit(work) {
       button.removeAttribute("aria-disabled");
     }
   });
-  // Back from the bank, the browser may show the page as it was left.
+  // The back button may show the page as it was before.
   addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
     button.removeAttribute("aria-disabled");
@@ -108,7 +108,7 @@ export function onSubmit(work) {
   });
 }
 
-/** What the thank-you page wants to know and the redirect does not carry: kept in this tab. */
+/** Keeps in this tab what the thank-you page needs and the redirect does not carry. */
 export function remember(payment) {
   sessionStorage.setItem("payment", JSON.stringify({ ...payment, at: new Date().toISOString() }));
 }

@@ -1,6 +1,6 @@
-// How amounts, times and statuses read.
+// Formats amounts, times and statuses.
 
-/** `1500.00` as `1,500.00 THB`. The text is never made a number. */
+/** `1500.00` as `1,500.00 THB`, without converting the text to a number. */
 export function baht(amount) {
   if (amount === null || amount === undefined || amount === "") return "";
   const [whole, satang = ""] = String(amount).split(".");
@@ -9,7 +9,7 @@ export function baht(amount) {
 
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
-/** A time in the reader's own zone and manner, with seconds. */
+/** A time in the reader's time zone and format, with seconds. */
 export function time(text) {
   if (!text) return "";
   const element = document.createElement("time");
@@ -18,7 +18,7 @@ export function time(text) {
   return element;
 }
 
-/** Milliseconds for people. */
+/** A duration, from milliseconds. */
 export function duration(milliseconds) {
   if (milliseconds === null || milliseconds === undefined) return "";
   if (milliseconds < 1000) return `${milliseconds} ms`;
@@ -32,7 +32,7 @@ export function between(start, end) {
   return end ? duration(new Date(end) - new Date(start)) : "";
 }
 
-/** What an execution did for its payment; the meaning says what a word does not, of how the payment goes on. */
+/** The outcomes of an execution. `meaning` says how the payment goes on where the word does not. */
 export const OUTCOMES = {
   running: { word: "Running", tone: "wait" },
   paid: { word: "Paid", tone: "good" },
@@ -46,14 +46,14 @@ export const OUTCOMES = {
   failed: { word: "Failed", tone: "bad" },
 };
 
-/** What became of the card of a payment, where something did. */
+/** What happened to the card of a payment. */
 export const SAVED = {
   saved: { word: "Saved", tone: "good" },
   refused: { word: "Refused by the bank", tone: "warn" },
   failed: { word: "Not saved within its time", tone: "warn" },
 };
 
-/** What apps are told about an order. */
+/** The status of an order, as apps are shown it. */
 export const ORDER = {
   none: { word: "Not paid", tone: "plain" },
   pending: { word: "Pending", tone: "wait" },
@@ -62,7 +62,7 @@ export const ORDER = {
   reversed: { word: "Money returned", tone: "warn" },
 };
 
-/** How a stay in a state went. */
+/** How a visit of a state ended. */
 export const COURSES = {
   done: { word: "Done", tone: "good" },
   retried: { word: "Done, retried", tone: "warn" },
@@ -71,7 +71,7 @@ export const COURSES = {
   failed: { word: "Failed here", tone: "bad" },
 };
 
-/** An entry of one of these lists; an unknown word stands for itself. */
+/** An entry of one of these lists; an unknown word is shown as it is. */
 export function named(list, word) {
   return list[word] ?? { word: String(word), tone: "plain" };
 }
@@ -91,7 +91,7 @@ export function grouped(number) {
   return number.replace(/(.{4})(?=.)/g, "$1 ");
 }
 
-/** What an error's cause says: a function's error comes as JSON around its message. */
+/** The message of an error's cause. A function's error is JSON with the message in it. */
 export function explained(cause) {
   try {
     return JSON.parse(cause).errorMessage ?? cause;

@@ -1,5 +1,5 @@
-// Draws the state machine as SVG. Where everything stands is dagre's work; what it looks like, ours, so that every state can be
-// reached by keyboard, is read by a screen reader, and says in words what its colour says.
+// Draws the state machine as SVG. dagre places the states. This file draws them, so that every state can be reached by
+// keyboard, is read by a screen reader, and shows its status in words as well as in colour.
 
 import { Graph, layout } from "./vendor/dagre.js";
 import { COURSES, duration } from "./format.js";
@@ -30,7 +30,7 @@ function labelLines(label) {
   return label.split(/(?<=,) /).flatMap((name) => (name.length > 18 ? name.split(/(?<=[a-z])(?=[A-Z][a-z]+[A-Z][a-z]+$)/) : [name]));
 }
 
-/** Where states and ways stand: computed once, as it does not depend on what happened. */
+/** The positions of states and transitions. They are computed once, because they do not depend on the execution. */
 export function place(machine) {
   const graph = new Graph({ multigraph: true });
   graph.setGraph({ rankdir: "TB", nodesep: 16, edgesep: 10, ranksep: 30, marginx: 10, marginy: 10 });
@@ -55,7 +55,7 @@ export function place(machine) {
   };
 }
 
-/** The ways that were taken, by their place in the list. */
+/** The transitions that were taken, by their index in the list. */
 function taken(machine, steps, succeeded) {
   const ways = new Set();
   steps.forEach((step, at) => {
@@ -136,13 +136,13 @@ function drawnState(state, box, visit) {
   return group;
 }
 
-/** The picture of an execution: `steps` as the site tells them, the last stay in a state counts. */
+/** The picture of an execution. `steps` come from the site; for each state the last visit counts. */
 export function draw(placed, steps, succeeded) {
   const { machine, size } = placed;
   const visits = new Map(steps.map((step, at) => [step.state, { step, at }]));
   const ways = taken(machine, steps, succeeded);
   const end = placed.node(DONE);
-  // What was taken is drawn last: over the rest.
+  // Transitions that were taken are drawn last, on top.
   const edges = machine.edges
     .map((edge, at) => ({ isTaken: ways.has(at), drawn: drawnEdge(edge, placed.edge(edge, at), ways.has(at)) }))
     .sort((a, b) => a.isTaken - b.isTaken);

@@ -7,7 +7,7 @@ import { time } from "./format.js";
 /** How many a page shows. */
 const LINES = 50;
 
-/** Where the page begins: below the event of this number, or with the newest. */
+/** The page starts below the event of this number, or with the newest. */
 const before = new URLSearchParams(location.search).get("before");
 
 function verdict(event) {
@@ -36,7 +36,7 @@ function list(events) {
 }
 
 repeat(2000, async () => {
-  // One more than is shown tells whether another page follows.
+  // One more than is shown, to know whether another page follows.
   const query = new URLSearchParams({ limit: LINES + 1, ...(before ? { before } : {}) });
   const events = (await get(`/webhooks/payment3?${query}`)).reverse();
   const shown = events.slice(0, LINES);

@@ -17,7 +17,7 @@ function actions(order) {
   return h("span", { class: "actions" }, done);
 }
 
-/** Has reconciliation look at a payment now, as its schedule would after five minutes. */
+/** Reconciles a payment now, as the schedule would after five minutes. */
 async function reconcile(order) {
   if (asked.has(order.orderId)) return;
   asked.add(order.orderId);
@@ -51,7 +51,7 @@ function list(orders) {
 
 let meant = location.hash.slice(1);
 
-/** Brings the order that the address names into view, once it is there. */
+/** Scrolls to the order that the address names, once it is in the list. */
 function markMeant() {
   const row = meant && byId(meant);
   if (!row) return;

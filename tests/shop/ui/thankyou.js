@@ -1,4 +1,4 @@
-// Where the shopper ends up. The address says what the browser brought back; the page shows what the API says.
+// The thank-you page. The address holds the status that the browser brought back; the page shows the status of the API.
 
 import { byId, facts, h, pill, say, show } from "./dom.js";
 import { baht, named, ORDER } from "./format.js";
@@ -49,7 +49,7 @@ async function payment() {
   return answer.status === "pending";
 }
 
-/** A verification has no order and so no check status: the shop knows by the event that it receives. */
+/** A verification has no order and no check status. The shop learns its end from the event. */
 async function verification() {
   const { ownerId, at } = JSON.parse(sessionStorage.getItem("payment") ?? "{}");
   const events = await get("/webhooks/payment3?orderId=ADDCARD&limit=50");

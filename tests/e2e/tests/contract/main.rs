@@ -1,6 +1,6 @@
-//! docs/openapi.yaml, answer by answer. Real requests provoke each answer that the document names: every status, every error
-//! code, every media type. Each answer is compared with the document. Some need the bank or the database to be out of reach,
-//! so nothing else may run at the same time: `cargo local test api`.
+//! docs/openapi.yaml, answer by answer. Real requests provoke each answer that the document names: every status, every
+//! error code, every media type. Each answer is compared with the document. Some need the bank or the database to be
+//! out of reach, so nothing else may run at the same time: `cargo local test api`.
 
 mod document;
 mod outage;

@@ -1,5 +1,5 @@
-//! The part of OpenAPI's schemas that the document's answers use. A keyword that is not known here counts as a difference:
-//! the document must say nothing that goes unchecked.
+//! The part of OpenAPI's schemas that the document's answers use. A keyword that is not known here counts as a
+//! difference: the document must say nothing that goes unchecked.
 
 use jiff::Timestamp;
 use regex_lite::Regex;

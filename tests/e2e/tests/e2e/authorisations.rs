@@ -1,4 +1,4 @@
-//! What the bank has signed as authorised is in the record before it is answered, whatever fails in between.
+//! An authorisation that the bank has signed is stored in the record before the answer, whatever fails in between.
 
 use payment3_activities::activity::callback;
 use payment3_activities::domain::callback_base::CallbackBases;
@@ -34,7 +34,7 @@ const STAGES: [(&str, &str); 4] = [
 ];
 
 impl TestApp {
-    /// The callback itself, with the AWS of one's choice.
+    /// The parts of the callback function, with these clients of AWS.
     fn callback_at(&self, aws: &Aws) -> callback::Parts {
         let records = Records::new(aws.dynamodb.clone(), self.table("card-payment-record"));
         callback::Parts {
@@ -47,7 +47,7 @@ impl TestApp {
         }
     }
 
-    /// Posts to the callback itself, with the AWS of one's choice.
+    /// Posts to the callback function, with these clients of AWS.
     pub(crate) async fn post_at(&self, aws: &Aws, route: &str, body: String) -> Response {
         let mut request = Request::default();
         request.route_key = Some(route.to_owned());
@@ -93,7 +93,7 @@ fn assert_durable(record: &Value, how: &str) {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn an_authorisation_is_kept_and_pays_though_its_execution_could_not_be_started() {
+async fn an_authorisation_whose_execution_could_not_be_started_is_kept_and_pays() {
     let app = TestApp::connect().await;
     let aws = starts_nothing(&app.outputs.aws_endpoint);
     let undisturbed = app.undisturbed().await;
@@ -127,7 +127,7 @@ async fn an_authorisation_is_kept_and_pays_though_its_execution_could_not_be_sta
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn what_others_change_at_the_same_moment_is_read_and_written_again() {
+async fn a_record_that_others_change_at_the_same_moment_is_read_and_written_again() {
     let app = TestApp::connect().await;
     for error in [
         "TransactionConflictException",
@@ -137,7 +137,7 @@ async fn what_others_change_at_the_same_moment_is_read_and_written_again() {
             let how = format!("{error}, {how}");
             let (charge, key) = app.authorised(stage).await;
             let before = app.read_record(&key).await;
-            // As long as it lasts, the bank has to say it again.
+            // While it lasts, the bank must send the notification again.
             let busy = refuses(&app.outputs.aws_endpoint, "UpdateItem", EVERY, error);
             let answer = app.post_at(&busy, "POST /notify", signed(&charge)).await;
             assert_eq!(answer.status_code, 503, "{how}: {answer:?}");

@@ -1,5 +1,5 @@
-//! Returns that name no charge, or two: refused with the field named, and without a trace. And returns with all kinds of
-//! things beside the charge's id: taken as what they are.
+//! Returns that name no charge, or two: they are refused with the name of the field, and change nothing. Returns with
+//! any other fields next to the charge's id are accepted.
 
 use payment3_bank::SECRET_KEY;
 use payment3_harness::http::FORM;
@@ -48,13 +48,13 @@ fn cases(charge: &str, token: &str) -> Vec<Case> {
             json(r#"{"objectId":null,"status":"true"}"#.to_owned()),
             "objectId",
         ),
-        // None that can be read.
+        // No id that can be read.
         (
             json(format!(r#"{{"objectId":["{charge}"],"status":"true"}}"#)),
             "objectId",
         ),
         (form("objectId=%ff%fe&status=true".to_owned()), "objectId"),
-        // Two.
+        // Two ids.
         (
             form(format!("objectId={charge}&objectId={charge}0")),
             "objectId",
@@ -118,13 +118,13 @@ async fn a_return_without_one_charge_is_refused_by_field_and_changes_nothing() {
     assert_eq!(app.record(&charge).await, before);
     app.assert_untouched(&pending).await;
 
-    // The payment itself is fine.
+    // The payment itself still goes through.
     app.return_with(&pending.form).await;
     app.execution(&charge).await;
     app.assert_paid(&pending).await;
 }
 
-/// What stands beside the charge's id, by what comes of it for the shopper.
+/// Other fields of a return, with the status that the shopper is shown.
 fn hints(charge: &str) -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let success = |content_type, text: String| (content_type, text.into_bytes(), "success");
     let failure = |content_type, text: String| (content_type, text.into_bytes(), "failure");
@@ -160,10 +160,10 @@ fn hints(charge: &str) -> Vec<(&'static str, Vec<u8>, &'static str)> {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn whatever_stands_beside_the_charge_the_return_is_taken() {
+async fn a_return_is_accepted_whatever_other_fields_it_has() {
     let app = TestApp::connect().await;
     let owner = random::id("usr_");
-    // Of the same number of payments as there are kinds: each starts its own.
+    // Each kind gets a payment of its own.
     for number in 0..hints("").len() {
         let pending = app.authenticated(&owner, CARD_APPROVED).await;
         let (content_type, body, shown) = hints(pending.charge_id()).remove(number);
@@ -268,7 +268,7 @@ async fn a_callback_for_an_unknown_charge_is_not_found_and_starts_nothing() {
     let app = TestApp::connect().await;
     let pending = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     let unknown = random::id("chrg_test_");
-    // Even with the token of another charge's record.
+    // Not even the token of another charge's record helps.
     for form in [
         format!("objectId={unknown}&status=true"),
         format!(

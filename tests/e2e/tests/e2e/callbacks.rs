@@ -1,4 +1,4 @@
-//! The callback as clients post it: as a form, as JSON, in any spelling of the status, and many times at once.
+//! The callback as clients post it: as a form or as JSON, with the status in any case, and many times at once.
 
 use payment3_harness::http::FORM;
 use payment3_harness::random;
@@ -11,7 +11,7 @@ const AT_ONCE: usize = 10;
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn json_works_as_the_form_does() {
+async fn a_return_as_json_pays_like_a_form() {
     let app = TestApp::connect().await;
     let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     let answer = shopper::return_as_json(&paid.form)
@@ -26,7 +26,7 @@ async fn json_works_as_the_form_does() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn the_charge_may_be_called_id() {
+async fn a_return_may_name_its_charge_as_id() {
     let app = TestApp::connect().await;
     let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     let body = serde_json::json!({"id": paid.charge_id(), "status": true}).to_string();
@@ -41,7 +41,7 @@ async fn the_charge_may_be_called_id() {
 async fn the_status_is_read_in_any_case() {
     let app = TestApp::connect().await;
     let order = app.order().await;
-    // The bank decides nothing meanwhile, so that the claim is all there is to show.
+    // The bank has decided nothing, so the page shows what the return claims.
     let charge = charge_on(&app.check_out(&order, CARD_APPROVED).await);
     for (claim, status) in [
         ("TRUE", "success"),
@@ -97,7 +97,7 @@ async fn the_same_callback_ten_times_at_once_is_one_payment() {
     assert_eq!(execution.states(), new_user_path());
     assert_once(&app, &paid, &owner).await;
 
-    // And once more when all is done.
+    // Once more, after the payment is done.
     let answer = app.return_with(&paid.form).await;
     assert_eq!(answer.location, Some(app.landing(&paid.order, "success")));
     assert_once(&app, &paid, &owner).await;

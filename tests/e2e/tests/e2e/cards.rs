@@ -1,4 +1,4 @@
-//! Cards that cannot be saved: nobody is called for them, and the payment comes to its end.
+//! Cards that cannot be saved. The payment still comes to its end, and no person is called.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl TestApp {
             .replace("payment3-", "gone-");
         *function = json!(gone);
         let name = format!("cards-{}", random::digits(12));
-        let machine = self.deploy_beside(&name, &definition).await;
+        let machine = self.deploy_machine(&name, &definition).await;
         self.run_on(&machine, paid.charge_id()).await
     }
 
@@ -33,7 +33,7 @@ impl TestApp {
             let lines = logs::lines_with(&self.outputs, "notify", "cardFailed").await;
             let lines = lines.expect("the log");
             let of_charge = lines.iter().filter(|line| line.contains(charge)).count();
-            // Logs come a moment after what they tell.
+            // Log lines appear a moment after the event.
             if of_charge > 0 || Instant::now() > give_up {
                 assert_eq!(of_charge, 1, "{charge}: {lines:?}");
                 return;
@@ -97,12 +97,12 @@ async fn a_verifications_baht_goes_back_though_its_card_cannot_be_saved() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn the_shop_is_told_of_a_verified_card_by_the_next_attempt_where_it_was_away() {
+async fn the_next_attempt_tells_the_shop_of_a_verified_card_if_the_first_could_not() {
     let app = TestApp::connect().await;
     let order = Order::verification(&random::id("usr_"));
     let verified = app.authenticated_for(&order, CARD_APPROVED).await;
     let charge = verified.charge_id();
-    // The baht is back, and nobody could be told.
+    // The baht went back, but the shop could not be told.
     let execution = app.run_without("NotifyCard", &verified).await;
     assert_eq!(execution.status, "FAILED", "{execution:?}");
     assert_eq!(app.record(charge).await["resolution"], "reversed");

@@ -1,4 +1,4 @@
-//! The checkout, as far as it decides where the browser ends up.
+//! Where the checkout sends the browser, and the forms that it takes.
 
 use payment3_harness::http::{FORM, form};
 use payment3_harness::random;
@@ -86,7 +86,7 @@ async fn what_the_banks_script_adds_to_the_form_again_is_one_checkout() {
     let url = format!("{}/cardpayment", app.outputs.api_url);
     let pairs = pairs(&app).await;
     let token = value(&pairs, "token").to_owned();
-    // A page that the back button restored: the earlier try's token, and what the shop and the script both have.
+    // The back button restored the page: the form has the earlier token too, and some fields twice.
     let mut restored = vec![("token".to_owned(), random::id("tokn_test_"))];
     restored.extend(pairs.clone());
     for name in ["mid", "paymentMethods"] {
@@ -137,7 +137,7 @@ async fn the_address_that_older_pages_know_is_the_same_checkout() {
     let page = shopper::refresh_target(&answer.body).expect("a redirect");
     assert!(page.starts_with(&app.outputs.bank_url), "{page}");
 
-    // The same form at the other address is the same checkout, and another package's card number is none.
+    // The same form at the other address is the same checkout.
     let again = format!("{}/cardpayment", app.outputs.api_url);
     let answer = shopper::request(&Method::POST, &again, FORM, encoded(&pairs)).await;
     let answer = answer.expect("an answer");

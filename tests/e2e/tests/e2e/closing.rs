@@ -1,5 +1,5 @@
-//! The promise as a condition: which records the definition's own CloseRecord may close, tried against the table for every
-//! outcome, resolution and attempt.
+//! Which records CloseRecord and AwaitBank may change. The definition's own conditions are tried against the table, for
+//! every outcome, resolution and attempt.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,8 @@ use crate::hostile::sign;
 use crate::support::{AtTheBank, TestApp};
 
 impl TestApp {
-    /// Runs the update of a state of the definition on a record, with the values that the execution would fill in.
+    /// Runs the update of a state of the definition on a record, with these values. False where its condition does not
+    /// hold.
     async fn run_update(&self, state: &str, key: &str, filled_in: &Value) -> bool {
         let text = std::fs::read_to_string(workspace::state_machine_file()).expect("definition");
         let definition: Value = serde_json::from_str(&text).expect("JSON");
@@ -70,7 +71,7 @@ async fn only_a_payment_that_is_settled_one_way_can_be_closed() {
         // Authorised, and neither paid nor back with the shopper.
         ("paid", None, 0, false),
         ("paid", Some("reversing"), 0, false),
-        // Nobody has asked the bank.
+        // The bank was not asked.
         ("pending", None, 0, false),
         // Opened again meanwhile, for another attempt.
         ("declined", None, 1, false),
@@ -121,7 +122,7 @@ async fn a_signed_authorisation_that_comes_second_is_noted_in_the_record() {
     // The execution waits for the bank, which has not decided.
     let early = format!("objectId={charge}&status=true");
     app.post_callback(payment3_harness::http::FORM, early).await;
-    // The bank's signature is ahead of what its inquiry says, so that nothing is decided when it comes.
+    // The notification comes before the bank's inquiry says the same, so nothing is decided yet.
     let mut signed = json!({
         "object": "charge", "id": charge, "amount": 1500, "currency": "THB", "status": "success",
         "transaction_state": "Authorized",
@@ -147,7 +148,7 @@ async fn a_signed_authorisation_that_comes_second_is_noted_in_the_record() {
 async fn an_attempt_is_counted_once_and_makes_the_payment_due_at_once() {
     let app = TestApp::connect().await;
     let filled_in = json!({":this": 0, ":next": 1, ":now": 250});
-    // Put off, and woken meanwhile by a callback.
+    // Due later than now; and due already, because a callback made it so.
     for look_again_at in [500, 100] {
         let key = random::id("waiting-");
         let record = json!({
@@ -163,7 +164,7 @@ async fn an_attempt_is_counted_once_and_makes_the_payment_due_at_once() {
         );
         assert!(!app.run_update("AwaitBank", &key, &filled_in).await);
     }
-    // Given up meanwhile: nobody is to come back.
+    // The payment was given up: reconciliation must not return to it.
     let key = random::id("waiting-");
     let record = json!({"tokenId": key, "outcome": "pending", "attempt": 0, "closedAt": "now"});
     app.put_record(&record).await;
@@ -173,7 +174,7 @@ async fn an_attempt_is_counted_once_and_makes_the_payment_due_at_once() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn of_two_executions_that_wait_for_the_bank_one_counts_and_one_hands_over() {
+async fn of_two_executions_that_wait_for_the_bank_one_counts_the_attempt_and_one_hands_over() {
     let app = TestApp::connect().await;
     let AtTheBank { charge, .. } = app.at_the_bank().await;
     let (one, other) = tokio::join!(app.start_by_hand(&charge), app.start_by_hand(&charge));

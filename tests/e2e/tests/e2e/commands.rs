@@ -1,4 +1,4 @@
-//! `cargo local pay` and `cargo local executions`, and that the AWS command line tells the same.
+//! `cargo local pay` and `cargo local executions`. The AWS command line must show the same executions.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
@@ -180,11 +180,11 @@ async fn executions_and_the_aws_command_line_tell_the_same_path() {
         .collect();
     assert_eq!(entered, new_user_path());
 
-    // Nobody who reads the history learns the card token.
+    // The history does not contain the card token.
     let token = paid.form.field("token").expect("token");
     assert!(!text(&history).contains(token));
 
-    // It is found by its order, whatever was executed since.
+    // It is found by its order, also after other executions.
     let find = [
         "--find",
         &paid.order.order_id,

@@ -1,5 +1,5 @@
-//! The table of flows in the dialects of the bank. Each dialect changes nothing in what happens, or has the payment wait
-//! untouched until the bank speaks otherwise.
+//! Every flow in every dialect of the bank. A dialect changes nothing, or the payment waits untouched until the bank
+//! uses words that are known.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use crate::flows::{FLOWS, Flow, check};
 use crate::support::TestApp;
 
-/// Says which cells are tried: all of them, or those of these dialects (their names, with commas). A cover where it is absent.
+/// Which cells are tried: `all`, or the names of dialects, separated by commas. Without it, a selection that touches
+/// every flow and every dialect.
 const WHICH_VARIABLE: &str = "PAYMENT3_DIALECTS";
 /// How many cells are tried side by side: each mostly waits.
 const SIDE_BY_SIDE: usize = 16;
@@ -35,8 +36,8 @@ impl Cell {
         format!("{} | {}", self.flow().name, self.dialect)
     }
 
-    /// Whether it belongs to the cover that every run tries: the rows that the dialect can touch, and for each dialect two
-    /// further ones, so that every row meets some dialects.
+    /// Whether every run tries it. Those are the rows in which the dialect makes a difference, and two more rows for
+    /// each dialect, so that every row meets some dialects.
     fn is_in_the_cover(self) -> bool {
         let place = Dialect::ALL.iter().position(|known| *known == self.dialect);
         let place = place.unwrap_or_default();
@@ -44,7 +45,7 @@ impl Cell {
         drawn.contains(&self.row) || self.is_touched()
     }
 
-    /// Whether this row is the simplest one in which the dialect differs.
+    /// Whether this row is the simplest one in which the dialect makes a difference.
     fn is_touched(self) -> bool {
         let flow = self.flow();
         match self.dialect {
@@ -109,7 +110,7 @@ async fn every_flow_is_the_same_in_every_dialect_or_waits() {
         let (app, turns) = (Arc::clone(&app), Arc::clone(&turns));
         running.spawn(async move {
             let _turn = turns.acquire_owned().await;
-            // A task of its own: one that panics is one cell.
+            // Each cell has a task of its own: a panic fails that cell only.
             let played = tokio::spawn(async move { check(&app, cell.flow(), cell.dialect).await });
             (cell, played.await.map_err(said))
         });
@@ -128,16 +129,16 @@ async fn every_flow_is_the_same_in_every_dialect_or_waits() {
     }
     failed.sort();
     for cell in &failed {
-        println!("not whole: {cell}");
+        println!("failed: {cell}");
     }
     println!(
-        "{} cells, {} not whole, {:.0} s",
+        "{} cells, {} failed, {:.0} s",
         cells.len(),
         failed.len(),
         begun.elapsed().as_secs_f64()
     );
-    assert!(failed.is_empty(), "not whole:\n{}", failed.join("\n"));
-    app.assert_told_as_unknown(&unknown, since).await;
+    assert!(failed.is_empty(), "failed cells:\n{}", failed.join("\n"));
+    app.assert_logged_as_unknown(&unknown, since).await;
 }
 
 /// What a panic said, in one line.
@@ -153,8 +154,8 @@ fn said(error: tokio::task::JoinError) -> String {
 }
 
 impl TestApp {
-    /// Each charge of which the bank said something unknown stands in the log, where the alarm counts it.
-    async fn assert_told_as_unknown(&self, charges: &BTreeSet<String>, since: i64) {
+    /// Asserts that the log names each charge of which the bank said something unknown. An alarm counts those lines.
+    async fn assert_logged_as_unknown(&self, charges: &BTreeSet<String>, since: i64) {
         let group = format!(
             "/aws/lambda/payment3-inquire-charge-{}",
             self.outputs.branch
@@ -191,7 +192,7 @@ fn the_cover_has_every_dialect_and_every_row() {
     let rows: BTreeSet<_> = cells.iter().map(|cell| cell.row).collect();
     assert_eq!(dialects.len(), Dialect::ALL.len());
     assert_eq!(rows.len(), FLOWS.len());
-    // And what a refund's answer says is looked at.
+    // The answer to a refund is read, too.
     assert!(
         cells
             .iter()

@@ -1,8 +1,9 @@
-//! Every flow as a row: what the shopper does, and then the exact path of the execution, what every table holds, what the
-//! bank says of the charge, and what the shop was told.
+//! Every flow as a row of a table: what the shopper does, and what follows from it. That is the exact path of the
+//! execution, what each table holds, the charge's state at the bank, and the events that the shop received.
 //!
-//! The names of the rows are those of the flows: 1 a new user pays, 2 a known user pays with another card, 3 the payment
-//! fails, 4 a card is verified (`ADDCARD`), and the refusals of an order whose charge was authorised all the same.
+//! The names of the rows are those of the flows: 1 a new user pays, 2 a known user pays with another card, 3 the
+//! payment fails, 4 a card is verified (`ADDCARD`), and the refusals of an order whose charge was authorised all the
+//! same.
 
 use payment3_bank::Dialect;
 use payment3_harness::invariants::assert_invariants;
@@ -31,7 +32,7 @@ pub(crate) struct Flow {
     /// What the app is shown; nothing for a verification.
     check_status: Option<&'static str>,
     bank: &'static str,
-    told: &'static [&'static str],
+    events: &'static [&'static str],
     /// How many cards the owner's customer holds; none without a customer.
     cards: Option<usize>,
 }
@@ -44,7 +45,7 @@ enum Meanwhile {
     OrderGone,
     OrderGoneAndSettled,
     OrderDrafted,
-    /// As the shop says it.
+    /// In one of the ways in which the shop writes it.
     OrderCancelled(Cancelled),
     OrderPaidByOther,
     OrderDearer,
@@ -71,7 +72,7 @@ const NEW_USER: Flow = Flow {
     record: ("paid", Some("orderPaid")),
     check_status: Some("paid"),
     bank: "Authorized",
-    told: &["payment.succeeded"],
+    events: &["payment.succeeded"],
     cards: Some(1),
 };
 
@@ -83,7 +84,7 @@ const DECLINED: Flow = Flow {
     record: ("declined", None),
     check_status: Some("declined"),
     bank: "Declined",
-    told: &["payment.failed"],
+    events: &["payment.failed"],
     cards: None,
     ..NEW_USER
 };
@@ -95,7 +96,7 @@ const VERIFIED: Flow = Flow {
     record: ("paid", Some("reversed")),
     check_status: None,
     bank: "Voided",
-    told: &["card.saved"],
+    events: &["card.saved"],
     ..NEW_USER
 };
 
@@ -106,7 +107,7 @@ const REFUSED: Flow = Flow {
     record: ("paid", Some("reversed")),
     check_status: Some("reversed"),
     bank: "Voided",
-    told: &["payment.reversed"],
+    events: &["payment.reversed"],
     cards: None,
     ..NEW_USER
 };
@@ -170,7 +171,7 @@ pub(crate) const FLOWS: [Flow; 19] = [
         verification: true,
         decided: &["declined"],
         check_status: None,
-        told: &["card.failed"],
+        events: &["card.failed"],
         ..DECLINED
     },
     REFUSED,
@@ -245,8 +246,8 @@ impl Flow {
         }
     }
 
-    /// Whether the bank's word for its decision is one that must decide nothing: nobody knows it, or it speaks of a charge
-    /// that waits.
+    /// Whether the bank's word for its decision must decide nothing in this dialect. The word is unknown, or it means
+    /// that the charge waits.
     pub(crate) fn decides_nothing_in(&self, dialect: Dialect) -> bool {
         match dialect {
             Dialect::MisspeltAuthorized => self.decided() == "Authorized",
@@ -257,8 +258,8 @@ impl Flow {
     }
 }
 
-/// Plays a flow with a bank that speaks this dialect, and checks everything. In a dialect whose word decides nothing, the
-/// payment waits untouched, and goes its way when the bank speaks as usual again. Answers the charge.
+/// Plays a flow with a bank that uses this dialect, and checks the result. If the bank's word decides nothing, the
+/// payment waits untouched, and goes on when the bank speaks as usual again. Returns the charge.
 pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> String {
     let name = &format!("{}, {dialect}", flow.name);
     let owner = random::id("usr_");
@@ -281,7 +282,7 @@ pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> Strin
     let done = Authenticated { order, form };
     let charge = done.charge_id();
     app.meanwhile(flow.meanwhile, &done).await;
-    app.hear_from_the_bank(flow, dialect, charge).await;
+    app.send_notifications(flow, dialect, charge).await;
 
     let answer = app
         .return_with(&done.form.clone().with("status", flow.claims))
@@ -290,7 +291,7 @@ pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> Strin
 
     let mut execution = app.execution(charge).await;
     if flow.decides_nothing_in(dialect) {
-        // A return that comes while it waits has it look again.
+        // The return came while the bank's word decided nothing: the execution ended in AwaitBank.
         assert!(execution.states().contains(&"AwaitBank"), "{name}");
         app.assert_waits(flow, name, &done).await;
         app.speak(charge, Dialect::Usual).await;
@@ -323,7 +324,7 @@ pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> Strin
         record.get("token").is_none(),
         "{name}: the token outlives the payment"
     );
-    // Whoever looks at the list of executions sees the end that the record has.
+    // The list of executions shows the same end as the record.
     let output = execution.output.unwrap_or_default();
     assert_eq!(output["result"], record["closedAs"], "{name}: {output}");
 
@@ -359,9 +360,9 @@ pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> Strin
 
     let at_the_bank = app.inspector.bank_charge(charge).await.expect("charge");
     assert_eq!(at_the_bank["transaction_state"], flow.bank, "{name}");
-    assert_eq!(app.event_kinds_of(charge).await, flow.told, "{name}");
+    assert_eq!(app.event_kinds_of(charge).await, flow.events, "{name}");
     assert_eq!(app.saved_cards(&owner).await, flow.cards, "{name}");
-    // Another charge that paid the order is the test's own: no bank knows it.
+    // The invariants do not cover a charge that the test made up.
     if flow.meanwhile != Meanwhile::OrderPaidByOther {
         let payments: Vec<_> = first.iter().chain([&done]).collect();
         assert_invariants(&app.inspector, &subject(&payments)).await;
@@ -369,7 +370,7 @@ pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> Strin
     charge.to_owned()
 }
 
-/// The order is paid by this charge, or by nothing that this charge did.
+/// Asserts that this charge paid the order exactly where the flow says so.
 async fn assert_order(app: &TestApp, flow: &Flow, done: &Authenticated) {
     let item = app
         .inspector
@@ -393,11 +394,11 @@ async fn assert_order(app: &TestApp, flow: &Flow, done: &Authenticated) {
 }
 
 impl TestApp {
-    /// The bank's notification in its dialect, before the browser is back. As usual, the browser alone tells.
-    async fn hear_from_the_bank(&self, flow: &Flow, dialect: Dialect, charge: &str) {
+    /// Sends the bank's notifications of this dialect, before the browser is back. The usual dialect sends none.
+    async fn send_notifications(&self, flow: &Flow, dialect: Dialect, charge: &str) {
         if dialect == Dialect::NotificationFirst {
-            // It came before checkout had stored its charge: the bank is to send it again. A verification has no order by
-            // which its record could be found.
+            // The notification came before checkout had stored the charge, so the bank must send it again. A
+            // verification has no order to find its record by.
             let at_the_bank = self.inspector.bank_charge(charge).await.expect("charge");
             let too_early = if flow.verification { 404 } else { 503 };
             let first = &at_the_bank["notifications"][0]["answer"];
@@ -415,7 +416,7 @@ impl TestApp {
         }
     }
 
-    /// Nothing has happened to the payment but its checkout.
+    /// Asserts that nothing happened to the payment after its checkout.
     async fn assert_waits(&self, flow: &Flow, name: &str, done: &Authenticated) {
         let charge = done.charge_id();
         let record = self.record(charge).await;

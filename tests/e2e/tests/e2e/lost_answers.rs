@@ -1,5 +1,5 @@
-//! Checkouts that get no answer from the bank. The tests show what the shopper sees, what apps and other cards get as an
-//! answer, what ends the wait, and that the shopper pays once.
+//! Checkouts that get no answer from the bank. The tests show what the shopper sees, what apps and other cards get as
+//! an answer, what ends the wait, and that the shopper pays once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -764,8 +764,8 @@ async fn a_named_charge_of_which_the_bank_says_nothing_is_asked_for_at_growing_p
     app.bank_never_answers_about(&foreign).await;
     app.name_a_charge(made.charge_id().expect("charge"), &dead, Hint::Returned)
         .await;
-    // The age of the checkout, how long the bank has given no answer, and in how many seconds it is asked again. The pause is
-    // never longer than the trouble has lasted. Once a person is called, it is a day.
+    // The age of the checkout, how long the bank has given no answer, and in how many seconds it is asked again. The
+    // pause is never longer than the trouble has lasted. Once a person is called, it is a day.
     for (age, trouble, again_in) in [
         (21 * MINUTE, 0, MINUTE),
         (DAY + MINUTE, 20 * MINUTE, 20 * MINUTE),

@@ -1,5 +1,5 @@
-//! Payments end to end: the real functions and the real state machine on the local AWS, with the sandbox bank and the
-//! demo shop around them. `cargo local test e2e` starts all that and runs these.
+//! End-to-end tests. The real functions and the real state machine run on the local AWS, with the sandbox bank and the
+//! demo shop. `cargo local test e2e` starts all of them and runs these tests.
 
 mod authorisations;
 mod bad_input;

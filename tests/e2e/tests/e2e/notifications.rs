@@ -1,5 +1,5 @@
-//! The bank's notification: beside the browser's return it makes no difference, alone it is enough, and nobody can forge
-//! it.
+//! The bank's notification. It is enough without the browser's return, it changes nothing after it, and nobody can
+//! forge it.
 
 use payment3_harness::http::client;
 use payment3_harness::random;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Authenticated, TestApp, new_user_path};
 
-/// Asserts the one end state that every order of callbacks leads to.
+/// Asserts the end that every order of callbacks must lead to.
 async fn assert_one_payment(app: &TestApp, paid: &Authenticated, how: &str) {
     let execution = app.execution(paid.charge_id()).await;
     assert_eq!(execution.states(), new_user_path(), "{how}");
@@ -65,7 +65,7 @@ async fn return_and_notification_in_any_order_are_one_payment() {
             }
         }
         assert_one_payment(&app, &paid, how).await;
-        // And when all is done, both again.
+        // Both again, after the payment is done.
         notified(&paid).await;
         returned(&paid).await;
         assert_one_payment(&app, &paid, how).await;
@@ -84,7 +84,7 @@ async fn post(app: &TestApp, body: impl Into<reqwest::Body>) -> (u16, Value) {
     (status, response.json().await.expect("JSON"))
 }
 
-/// The notification of a charge as the bank would send it, but for its checksum.
+/// The notification of a charge as the bank would send it, without its checksum.
 async fn unsigned(app: &TestApp, charge_id: &str) -> Value {
     let mut charge = app.inspector.bank_charge(charge_id).await.expect("charge");
     let fields = charge.as_object_mut().expect("an object");
@@ -155,7 +155,7 @@ async fn a_late_authorisation_that_the_bank_has_signed_opens_a_declined_record_a
     let app = TestApp::connect().await;
     let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     let charge = paid.charge_id();
-    // The record as a decline leaves it; the sandbox bank itself never changes its mind.
+    // The test makes the record one of a declined payment, because the sandbox bank never changes a decision.
     let key = app.record(charge).await["tokenId"]
         .as_str()
         .expect("key")
@@ -166,7 +166,7 @@ async fn a_late_authorisation_that_the_bank_has_signed_opens_a_declined_record_a
         &[(":declined", json!("declined"))],
     )
     .await;
-    // The browser's return is unsigned: it opens nothing.
+    // The browser's return is not signed, so it opens nothing.
     app.return_with(&paid.form).await;
     assert_eq!(app.executions_of(charge).await, [""; 0]);
 

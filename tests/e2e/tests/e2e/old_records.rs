@@ -1,4 +1,5 @@
-//! Records that this stack's checkout did not make: the former system's, in every type it wrote, and master's.
+//! Records that this stack's checkout did not make: those of the former system, in every type it wrote, and those of
+//! master.
 
 use std::sync::Arc;
 
@@ -18,8 +19,8 @@ use crate::authorisations::signed;
 use crate::lossy::starts_nothing;
 use crate::support::{TestApp, new_user_path};
 
-/// The table of the branch that other branches borrow from. Its stack is not deployed beside this one; the table is made
-/// as that stack makes it.
+/// The table of the branch whose records other branches may claim. Its stack is not deployed here; the test makes the
+/// table as that stack does.
 const MASTER: &str = "payment3-card-payment-record-master";
 
 /// A charge that the former system made, and its shopper back from the bank.
@@ -50,7 +51,7 @@ impl OldPayment {
 }
 
 impl TestApp {
-    /// Charges a card straight at the bank, without the `reference_order` of later checkouts being stored anywhere.
+    /// Charges a card at the bank as the former system did: no table holds the charge's `reference_order`.
     async fn old_payment(&self) -> OldPayment {
         let order = self.order().await;
         let token = self.card_token(CARD_APPROVED).await;
@@ -159,7 +160,7 @@ async fn old_records_of_every_attribute_type_are_processed() {
         assert_eq!(copy["origin"], "old", "{copy}");
         assert!(copy["closedAt"].is_string(), "{copy}");
         assert_eq!(copy.get("promotion"), extra.get("promotion"), "{copy}");
-        // The former system's readers see the outcome where they look for it, and nothing else is changed.
+        // The old record shows the outcome in the former system's fields, and nothing else in it changes.
         let record = app.read(&table, &old.token).await;
         let mut expected = old.item(extra.clone());
         expected["status"] = json!(true);
@@ -171,7 +172,7 @@ async fn old_records_of_every_attribute_type_are_processed() {
             "{extra}"
         );
 
-        // Again: the copy is closed.
+        // The same return again finds the copy closed.
         app.return_with(&old.form).await;
         assert_eq!(app.executions_of(old.charge()).await.len(), 1, "{extra}");
     }
@@ -188,7 +189,7 @@ async fn old_records_that_the_former_system_finished_are_left_alone() {
         app.put(&table, &item).await;
         let answer = app.return_with(&old.form).await;
         assert_eq!(answer.status, 303, "{status}: {answer:?}");
-        // Neither does an execution that a person starts.
+        // An execution that a person starts does nothing either.
         let execution = app.start_by_hand(old.charge()).await;
         assert_eq!(
             execution.states(),
@@ -210,7 +211,7 @@ async fn an_old_record_is_copied_before_its_execution_is_started_and_found_by_re
     let app = TestApp::connect().await;
     let table = app.table("card-payment-record");
     let fails = starts_nothing(&app.outputs.aws_endpoint);
-    // What the record lacks is taken from its order.
+    // Fields that the record lacks come from its order.
     let old = app.old_payment().await;
     let item = old.item(json!({}));
     app.put(&table, &item).await;
@@ -222,7 +223,7 @@ async fn an_old_record_is_copied_before_its_execution_is_started_and_found_by_re
     assert!(copy["openShard"].is_number(), "{copy}");
     assert_eq!(copy["outcome"], "pending", "{copy}");
     assert_eq!(copy["amountSatang"], 150_000, "{copy}");
-    // Nobody has claimed it.
+    // No stack has claimed it.
     assert_eq!(app.read(&table, &old.token).await, item);
 
     let key = copy["tokenId"].as_str().expect("key");
@@ -279,7 +280,7 @@ async fn a_record_that_another_stack_has_claimed_is_not_touched() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_refusal_of_a_foreign_record_fails_in_place_and_reverses_nothing() {
+async fn a_refused_payment_of_a_foreign_record_fails_in_place_and_reverses_nothing() {
     let app = TestApp::connect().await;
     app.master_table().await;
     for table in [MASTER.to_owned(), app.table("card-payment-record")] {
@@ -344,7 +345,7 @@ async fn an_old_charge_whose_token_made_another_charge_here_fails_in_place() {
     let failure = execution.failure.as_ref().expect("a failure");
     assert_eq!(failure.error, "TokenReused");
     app.assert_untouched(&other).await;
-    // A person is told, once, however often somebody returns.
+    // A person is called once, however often somebody returns.
     app.return_with(&old.form).await;
     let told = app.said(&old, "callback", "PaymentStands").await;
     assert_eq!(told.len(), 1, "{told:?}");
@@ -360,7 +361,7 @@ async fn an_old_charge_whose_token_made_another_charge_here_fails_in_place() {
     let told = app.said(&old, "lookup-record", "PaymentStands").await;
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0]["kind"], "definite", "{told:?}");
-    // What the bank has signed is told each time: whoever was told of a return may have thought nothing of it.
+    // A person is called for each notification that the bank has signed, also after a call for an unsigned return.
     for times in [2, 3] {
         assert_eq!(app.post_notification(signed(old.charge())).await, 200);
         let told = app.said(&old, "callback", "PaymentStands").await;
@@ -421,7 +422,7 @@ async fn an_old_record_that_is_copied_by_many_at_once_is_one_payment() {
             }
         });
     }
-    // A notification that met another write again and again is sent again by the bank.
+    // The bank repeats a notification that kept meeting other writes.
     for status in posts.join_all().await {
         assert!([303, 200, 503].contains(&status), "{status}");
     }
@@ -498,7 +499,7 @@ async fn a_branch_whose_bank_does_not_know_the_charge_claims_nothing_of_masters(
     let form = old.form.clone().with("objectId", &charge);
     app.return_with(&form).await;
     let execution = app.execution(&charge).await;
-    // It may be known later, or by another key: it is asked again.
+    // The bank may know it later, or by another key, so it is asked again.
     assert_eq!(
         execution.states().last(),
         Some(&"AwaitBank"),
@@ -522,7 +523,7 @@ async fn an_old_record_that_is_deleted_after_it_was_taken_over_does_not_stop_the
         &old.item(json!({"amount": TOTAL, "ownerId": old.order.owner_id})),
     )
     .await;
-    // Taken over, and then the order is away for a moment: the execution stands failed at PayOrder.
+    // The record is taken over. Then the order cannot be read for a moment, so the execution fails at PayOrder.
     let order = app
         .inspector
         .order(&old.order.order_id)

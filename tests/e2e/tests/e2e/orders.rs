@@ -1,5 +1,5 @@
-//! The shop's orders as they really are: amounts with the noise of a sum, ids that are numbers, orders that cannot be read
-//! or are cancelled, and what changes in an order between reading and paying it.
+//! Orders as shops really write them: totals with rounding noise, ids that are numbers, orders that cannot be read or
+//! are cancelled, and orders that change between reading and paying.
 
 use jiff::Timestamp;
 use payment3_activities::domain::ids::{ChargeId, OrderId};
@@ -33,7 +33,7 @@ impl TestApp {
         }
     }
 
-    /// What a program is answered that checks this order out.
+    /// The answer to a program that checks this order out.
     async fn checked_out(&self, order: &Order) -> (u16, Value) {
         let form = self.checkout_form(order, CARD_APPROVED).await;
         let answer = shopper::post_checkout(&self.outputs, &form).await;
@@ -42,7 +42,7 @@ impl TestApp {
         (answer.status, body)
     }
 
-    /// What a person sees who checks this order out.
+    /// The page that a person sees who checks this order out.
     async fn page_for(&self, order: &Order) -> String {
         let form = self.checkout_form(order, CARD_APPROVED).await;
         let body = url::form_urlencoded::Serializer::new(String::new())
@@ -62,7 +62,7 @@ impl TestApp {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn an_order_whose_total_is_the_noise_of_a_sum_is_paid_in_both_spellings() {
+async fn an_order_whose_total_has_rounding_noise_is_paid_in_both_spellings() {
     let app = TestApp::connect().await;
     for grand_total in ["59.699999999999996", "59.70"] {
         let stored = json!({"isPaid": false, "grandTotal": 59.699_999_999_999_996});
@@ -86,7 +86,7 @@ async fn an_order_whose_total_is_the_noise_of_a_sum_is_paid_in_both_spellings() 
         let payment = app.payment_of(&order).await;
         assert_eq!(payment["isPaid"], true, "{grand_total}: {payment}");
         assert_eq!(payment["totalPaid"], 59.7, "{grand_total}: {payment}");
-        // What the shop wrote is the shop's.
+        // The order keeps what the shop wrote.
         let total = 59.699_999_999_999_996;
         assert_eq!(payment["grandTotal"], total, "{grand_total}: {payment}");
         assert_invariants(&app.inspector, &subject(&[&paid])).await;
@@ -95,7 +95,7 @@ async fn an_order_whose_total_is_the_noise_of_a_sum_is_paid_in_both_spellings() 
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_distance_that_no_sum_leaves_is_refused() {
+async fn a_total_that_rounding_noise_cannot_explain_is_refused() {
     let app = TestApp::connect().await;
     let stored = json!({"isPaid": false, "grandTotal": 59.699_999_999_999_996});
     let order = app.order_with_payment(&stored).await;
@@ -157,7 +157,7 @@ async fn an_order_with_a_number_for_its_owner_and_objects_in_its_log_is_paid_and
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn an_order_that_nobody_can_pay_is_named_to_the_shopper_and_nothing_is_charged() {
+async fn an_order_that_nobody_can_pay_is_refused_with_its_reason_and_nothing_is_charged() {
     let app = TestApp::connect().await;
     for (field, value, told) in [
         (
@@ -232,7 +232,7 @@ async fn somebody_elses_unreadable_order_looks_like_no_order() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_payment_that_cannot_be_looked_up_any_more_is_not_to_be_tried_again() {
+async fn a_form_whose_record_cannot_be_read_is_not_to_be_sent_again() {
     let app = TestApp::connect().await;
     let order = app.order().await;
     let form = app.checkout_form(&order, CARD_APPROVED).await;
@@ -250,7 +250,8 @@ async fn a_payment_that_cannot_be_looked_up_any_more_is_not_to_be_tried_again() 
     assert_eq!(app.charges_for(&order).await, 1);
 }
 
-/// Reads an order as PayOrder does, lets something happen, and writes as PayOrder does: whether that was written.
+/// Reads an order as PayOrder does, changes a field, and then writes as PayOrder does. False where the write is
+/// refused.
 async fn paid_after(app: &TestApp, field: &str, value: &Value) -> bool {
     let order = app.order().await;
     let orders = Orders::new(app.aws.dynamodb.clone(), app.table("order"));
@@ -275,7 +276,7 @@ async fn paid_after(app: &TestApp, field: &str, value: &Value) -> bool {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn what_paying_reads_of_an_order_must_not_change_until_it_is_written() {
+async fn an_order_is_not_paid_if_what_paying_reads_of_it_changes_before_the_write() {
     let app = TestApp::connect().await;
     for (field, value) in [
         ("payment", json!({"isPaid": false, "grandTotal": 1500.01})),
@@ -299,7 +300,7 @@ async fn what_paying_reads_of_an_order_must_not_change_until_it_is_written() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn what_paying_does_not_read_of_an_order_may_change_until_it_is_written() {
+async fn an_order_is_paid_if_only_what_paying_does_not_read_changes_before_the_write() {
     let app = TestApp::connect().await;
     for (field, value) in [
         ("tracking", json!([{"event": "click", "timestamp": 1}])),

@@ -1,4 +1,4 @@
-//! The flows: a new user pays, a known user pays with another card, and who is believed about a payment.
+//! A new user pays, a known user pays with another card, and only the bank is believed about a payment.
 
 use payment3_harness::random;
 use payment3_harness::shopper::{CARD_APPROVED, CARD_DECLINED, OTHER_CARD_APPROVED};

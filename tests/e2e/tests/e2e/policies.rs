@@ -1,4 +1,4 @@
-//! Whose card is saved, by the policy of the deployment: the same definition with each value of `SaveCardPolicy`.
+//! Which cards are saved: the same definition with each value of the deployment's `SaveCardPolicy`.
 
 use payment3_harness::aws::{ACCOUNT, REGION};
 use payment3_harness::executions::{ExecutionReport, Executions};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::TestApp;
 
 impl TestApp {
-    /// The definition as it would be deployed in the environment under a policy.
+    /// The definition as the environment would deploy it with this policy.
     pub(crate) fn definition(&self, policy: &str) -> Value {
         let mut definition =
             std::fs::read_to_string(workspace::state_machine_file()).expect("definition");
@@ -38,8 +38,8 @@ impl TestApp {
         serde_json::from_str(&definition).expect("JSON")
     }
 
-    /// Deploys a definition beside the state machine of the environment. Answers its ARN.
-    pub(crate) async fn deploy_beside(&self, name: &str, definition: &Value) -> String {
+    /// Deploys a definition next to the environment's state machine. Returns its ARN.
+    pub(crate) async fn deploy_machine(&self, name: &str, definition: &Value) -> String {
         let deployed = self
             .aws
             .sfn
@@ -61,7 +61,7 @@ impl TestApp {
             .to_owned()
     }
 
-    /// Runs a payment on another state machine than the callback starts.
+    /// Runs a payment on this state machine.
     pub(crate) async fn run_on(&self, machine: &str, charge: &str) -> ExecutionReport {
         self.aws
             .sfn
@@ -111,13 +111,13 @@ async fn each_policy_saves_the_cards_that_it_names() {
         ),
     ] {
         let name = format!("policy-{policy}");
-        let machine = app.deploy_beside(&name, &app.definition(policy)).await;
+        let machine = app.deploy_machine(&name, &app.definition(policy)).await;
         for (card, ticked, ensured, saved) in rows {
             let row = format!("{policy}, {card}, saveCard={ticked}");
             let order = app.order().await;
             let mut form = app.checkout_form(&order, card).await;
             form.insert("saveCard".into(), ticked.into());
-            // What the return says of saving is the bank's echo, and never decides.
+            // The return repeats the choice, but the policy does not read it there.
             let back = app.pass_three_ds_with(&form).await;
             let execution = app
                 .run_on(&machine, back.charge_id().expect("charge"))

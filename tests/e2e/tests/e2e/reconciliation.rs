@@ -1,4 +1,4 @@
-//! Payments that nobody called back for, and checkouts that died: what reconciliation makes of them.
+//! What reconciliation does with payments that got no callback, and with checkouts that died.
 
 use payment3_activities::bank::GatewaySecret;
 use payment3_bank::{PUBLIC_KEY, SECRET_KEY};
@@ -12,7 +12,7 @@ const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// What records hold of the sandbox bank's key.
+/// The fingerprint of the sandbox bank's key, as records hold it.
 fn bank_key() -> String {
     let secret =
         json!({"url": "https://gateway.example", "b2c": format!("{PUBLIC_KEY}:{SECRET_KEY}")});
@@ -36,7 +36,7 @@ impl TestApp {
         (record, order)
     }
 
-    /// In how many seconds an open record is looked at.
+    /// In how many seconds an open record is due.
     async fn due_in(&self, key: &str) -> i64 {
         let record = self.read_record(key).await;
         let due = record["lookAgainAt"].as_i64();
@@ -46,7 +46,7 @@ impl TestApp {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_payment_whose_callback_and_notification_never_came_is_paid() {
+async fn a_payment_that_got_no_callback_and_no_notification_is_paid() {
     let app = TestApp::connect().await;
     let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     let charge = paid.charge_id();
@@ -58,7 +58,7 @@ async fn a_payment_whose_callback_and_notification_never_came_is_paid() {
     let execution = app.execution(charge).await;
     assert_eq!(execution.states(), new_user_path());
     app.assert_paid(&paid).await;
-    // And it is not due any more.
+    // It is not due any more.
     app.reconcile().await;
     assert_eq!(app.executions_of(charge).await, [charge]);
 }
@@ -123,14 +123,13 @@ async fn a_payment_that_nobody_finishes_costs_inquiries_at_pauses_that_grow_with
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn an_attempt_that_failed_for_a_technical_reason_is_followed_by_the_next_and_its_name_is_not_burnt()
- {
+async fn an_attempt_that_failed_for_a_technical_reason_is_followed_by_the_next_under_a_new_name() {
     let app = TestApp::connect().await;
     let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     let charge = paid.charge_id();
     let key = app.key_of(charge).await;
-    // As if it had been throttled: the only execution that fails at once and for a technical reason is one whose record is
-    // not found.
+    // A record that is not found is the one technical error that fails an execution at once. It stands for a throttled
+    // call.
     let record = app.read_record(&key).await;
     app.delete(&app.table("card-payment-record"), &key).await;
     app.start_by_hand_as(charge, &json!({"chargeId": charge}))
@@ -203,11 +202,11 @@ async fn a_checkout_that_the_bank_never_charged_is_closed_when_that_is_certain()
 #[ignore = "needs the local environment: cargo local test e2e"]
 async fn a_payment_is_abandoned_after_a_week_only_if_the_bank_has_not_decided() {
     let app = TestApp::connect().await;
-    // Left at the bank's page.
+    // The shopper left the bank's page.
     let order = app.order().await;
     let page = app.check_out(&order, CARD_APPROVED).await;
     let left = charge_on(&page);
-    // Passed, and both calls of the bank lost.
+    // The shopper passed 3-D Secure, and both callbacks were lost.
     let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     for charge in [left.as_str(), paid.charge_id()] {
         app.make_older(&app.key_of(charge).await, 8 * DAY).await;
@@ -246,7 +245,7 @@ async fn a_payment_that_was_given_up_pays_when_the_bank_decides_after_all() {
         assert_eq!(given_up["closedAs"], "abandoned", "{how}");
 
         if how == "a notification" {
-            // Whoever returns before the bank has decided has it asked, once in ten seconds, and changes nothing.
+            // A return before the bank has decided asks the bank, at most once in ten seconds, and changes nothing.
             let early = format!("objectId={charge}&status=true");
             for _ in 0..2 {
                 app.post_callback(payment3_harness::http::FORM, early.clone())
@@ -266,7 +265,7 @@ async fn a_payment_that_was_given_up_pays_when_the_bank_decides_after_all() {
                 app.return_with(&form).await;
                 app.execution(&format!("{charge}-1")).await
             }
-            // Started when the record was still open, or by a person, it opens the record again.
+            // An execution that was started earlier, or by a person, opens the record again.
             "its execution" => app.start_by_hand(&charge).await,
             _ => {
                 let sent = app.notify(&charge).await;
@@ -301,7 +300,7 @@ async fn a_payment_that_is_given_up_under_an_execution_is_open_when_the_bank_has
         charge,
         key,
     } = app.at_the_bank().await;
-    // The execution has looked the record up. Then it is given up, and the shopper passes 3-D Secure after all.
+    // The execution has read the record. Then the payment is given up, and after that the shopper passes 3-D Secure.
     let payment = app
         .call("lookup-record", &json!({"chargeId": charge}))
         .await
@@ -320,7 +319,7 @@ async fn a_payment_that_is_given_up_under_an_execution_is_open_when_the_bank_has
     app.call("record-outcome", &decision)
         .await
         .expect("recorded");
-    // The execution dies here. The record is open, so that somebody comes back to it.
+    // The execution dies here. The record is open, so reconciliation returns to it.
     let record = app.read_record(&key).await;
     assert!(record["openShard"].is_number(), "{record}");
     assert_eq!(record["outcome"], "paid");
@@ -349,7 +348,7 @@ async fn a_record_that_cannot_be_read_stops_nothing() {
     app.reconcile().await;
     app.execution(paid.charge_id()).await;
     app.assert_paid(&paid).await;
-    // Each was told of, and steps back, whoever's run came to it.
+    // Each broken record was reported and is due later, whichever run found it.
     for shard in 0..16 {
         let key = format!("{broken}-{shard}");
         let wait = app.due_in(&key).await;
@@ -361,12 +360,12 @@ async fn a_record_that_cannot_be_read_stops_nothing() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_payment_that_stands_failed_steps_back_and_stays_with_its_execution() {
+async fn a_payment_whose_execution_failed_for_good_gets_no_new_execution_and_longer_pauses() {
     let app = TestApp::connect().await;
     let failing = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     let charge = failing.charge_id();
     let key = app.key_of(charge).await;
-    // The bank's charge is not what the record says: for a person to look at.
+    // The bank's charge differs from the record, which needs a person.
     app.change_record(
         &key,
         "SET amountSatang = :other",
@@ -389,7 +388,7 @@ async fn a_payment_that_stands_failed_steps_back_and_stays_with_its_execution() 
     assert_eq!(app.executions_of(charge).await, [charge]);
     assert_eq!(app.payment_of(&failing.order).await["isPaid"], false);
 
-    // Repaired by hand and started again, it pays.
+    // After the repair it is started by hand, and pays.
     app.change_record(
         &key,
         "SET amountSatang = :right",
@@ -417,10 +416,10 @@ async fn an_old_payment_fails_only_once_the_bank_has_not_known_its_charge_for_a_
     let record = app.read_record(&key).await;
     let since = record["unknownSince"].as_i64().expect("a time");
     assert!((now - MINUTE..=now).contains(&since), "{since}: {record}");
-    // A wrong key is repaired within minutes: it is not waited for as long as the payment is old.
+    // A wrong key is repaired within minutes, so the pause does not grow with the payment's age.
     assert!(app.due_in(&key).await <= MINUTE);
 
-    // The next look keeps when it began.
+    // The next run keeps the time at which it began.
     app.make_older(&key, 2 * DAY).await;
     app.reconcile().await;
     assert_eq!(app.read_record(&key).await["unknownSince"], since);
@@ -435,7 +434,7 @@ async fn an_old_payment_fails_only_once_the_bank_has_not_known_its_charge_for_a_
     let failure = execution.failure.as_ref().expect("a failure");
     assert_eq!(failure.error, "ChargeMismatch");
 
-    // The right key knows the charge: it pays, and nothing is unknown any more.
+    // The right key knows the charge, and the payment goes on.
     app.change_record(&key, "SET chargeId = :charge", &named(paid.charge_id()))
         .await;
     app.make_older(&key, 2 * DAY).await;
@@ -447,10 +446,10 @@ async fn an_old_payment_fails_only_once_the_bank_has_not_known_its_charge_for_a_
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn what_another_key_than_the_one_that_charged_does_not_know_proves_nothing() {
+async fn a_charge_that_another_key_does_not_know_is_not_taken_for_unknown() {
     let app = TestApp::connect().await;
     let another = [(":key", json!("another key"))];
-    // A charge that the bank does not know: its day does not begin, and it is asked for again soon.
+    // The bank does not know the charge: the day does not begin, and the bank is asked again soon.
     let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     let key = app.key_of(paid.charge_id()).await;
     let unknown = [(":charge", json!(random::id("chrg_test_")))];
@@ -465,7 +464,7 @@ async fn what_another_key_than_the_one_that_charged_does_not_know_proves_nothing
     assert!(record["troubleSince"].is_number(), "{record}");
     assert!(app.due_in(&key).await <= MINUTE, "{record}");
 
-    // A dead checkout: not closed as never charged, but a person's.
+    // A dead checkout is not closed as never charged: it needs a person.
     let (record, _) = app.dead_checkout(&random::digits(20)).await;
     let key = record["tokenId"].as_str().expect("key").to_owned();
     app.change_record(&key, "SET bankKey = :key", &another)
@@ -489,7 +488,7 @@ async fn a_checkout_whose_shopper_came_back_is_left_to_a_person_when_the_bank_kn
     let form = format!("objectId={charge}&status=true&token={token}");
     let answer = app.post_callback(payment3_harness::http::FORM, form).await;
     assert_eq!(answer.status, 303, "{answer:?}");
-    // Which charge it was is the return's word only: nothing is started, and nothing stored of it.
+    // Only the return names this charge: no execution starts, and the record does not store it.
     assert_eq!(app.executions_of(&charge).await, [""; 0]);
     assert!(app.read_record(&key).await.get("chargeId").is_none());
 

@@ -1,4 +1,4 @@
-//! Refunds that are found at the bank: ours, or a part that a person gave back by hand.
+//! Refunds that the bank already has: our own, or a part that a person gave back by hand.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use payment3_harness::http::client;
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::{Authenticated, TestApp, assert_closed};
 
 impl TestApp {
-    /// A settled charge whose reversal was begun, and then its execution died.
+    /// A settled charge whose execution died after the reversal had begun.
     async fn reversing(&self) -> Authenticated {
         let paid = self.authenticated(&random::id("usr_"), CARD_APPROVED).await;
         self.settle(paid.charge_id()).await;
@@ -75,7 +75,7 @@ async fn a_part_that_was_given_back_by_hand_after_the_decision_is_not_taken_for_
     let named = json!({"chargeId": charge});
     let payment = app.call("lookup-record", &named).await;
     let payment = payment.expect("an open payment");
-    // The decision is recorded already: ReverseCharge is the first to see what was given back.
+    // The decision is recorded already, so ReverseCharge is the first state that sees the refund.
     app.refund_at_the_bank(charge, "1.00").await;
     for _ in 0..2 {
         let reversed = app
@@ -105,7 +105,7 @@ async fn a_refund_whose_answer_was_lost_is_found_as_ours() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_note_without_a_request_has_the_refund_asked_for_anew() {
+async fn a_refund_that_was_noted_and_never_requested_is_requested_again() {
     let app = TestApp::connect().await;
     let paid = app.reversing().await;
     let charge = paid.charge_id();

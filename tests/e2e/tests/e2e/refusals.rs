@@ -1,4 +1,4 @@
-//! Checkouts that are refused, each with its code and a message, and without a charge at the bank.
+//! Checkouts that are refused. Each gets its code and a message, and the bank charges nothing.
 
 use payment3_harness::http::client;
 use payment3_harness::random;
@@ -136,9 +136,9 @@ async fn a_token_that_the_bank_refuses_is_declined_and_its_record_closed() {
     let token = random::id("tokn_test_");
     let form = shopper::checkout_form(&app.outputs, &order, &token);
     app.assert_refused(&form, 402, "DECLINED", None).await;
-    // The same form again: the same answer, and the bank is not asked again.
+    // The same form gets the same answer, and the bank is not asked again.
     app.assert_refused(&form, 402, "DECLINED", None).await;
-    // Nor does its token lend a made-up charge a payment.
+    // A made-up charge with this token belongs to no payment.
     let made_up = format!("objectId=chrg_test_made_up&status=true&token={token}");
     let answer = app
         .post_callback(payment3_harness::http::FORM, made_up)
@@ -182,7 +182,7 @@ async fn a_double_click_a_second_tab_and_a_retry_are_one_charge_and_one_answer()
     assert_eq!(post().await.body, first.body);
     assert_eq!(app.charges_for(&order).await, 1);
 
-    // And once it is paid, the retry leads to the thank-you page.
+    // Once the order is paid, the same form leads to the thank-you page.
     let back = app.pass_three_ds_with(&form).await;
     app.return_with(&back).await;
     app.execution(back.charge_id().expect("charge")).await;

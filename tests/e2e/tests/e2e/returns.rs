@@ -1,4 +1,4 @@
-//! What a browser's return may start, and what is left of one whose process dies or fails in the middle.
+//! What a browser's return may start, and what it leaves when its process dies or fails in the middle.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ fn due_in(record: &Value) -> i64 {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn the_next_look_at_a_payment_whose_return_could_start_nothing_is_soon() {
+async fn a_payment_whose_return_could_start_no_execution_is_due_soon() {
     let app = TestApp::connect().await;
     let fails = starts_nothing(&app.outputs.aws_endpoint);
     for attempt in [0, 1] {
@@ -40,7 +40,7 @@ async fn the_next_look_at_a_payment_whose_return_could_start_nothing_is_soon() {
             &[(":attempt", json!(attempt)), (":late", json!(now() + DAY))],
         )
         .await;
-        // The browser goes on all the same.
+        // The browser is still sent on.
         let answer = app
             .post_at(&fails, "POST /callback", returns(&charge))
             .await;
@@ -51,20 +51,20 @@ async fn the_next_look_at_a_payment_whose_return_could_start_nothing_is_soon() {
         assert_eq!(counted, attempt, "{record}");
         assert_eq!(app.executions_of(&charge).await, [""; 0], "{attempt}");
 
-        // A look that comes before stays where it is.
-        let look = record["lookAgainAt"].as_i64().expect("open") - 200;
-        let values = [(":look", json!(look))];
-        app.change_record(&key, "SET lookAgainAt = :look", &values)
+        // A payment that is due earlier stays due at that time.
+        let earlier = record["lookAgainAt"].as_i64().expect("open") - 200;
+        let values = [(":earlier", json!(earlier))];
+        app.change_record(&key, "SET lookAgainAt = :earlier", &values)
             .await;
         app.post_at(&fails, "POST /callback", returns(&charge))
             .await;
-        assert_eq!(app.read_record(&key).await["lookAgainAt"], look);
+        assert_eq!(app.read_record(&key).await["lookAgainAt"], earlier);
     }
 }
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_payment_that_is_due_is_followed_up_once_an_execution_was_started_and_not_before() {
+async fn a_due_payment_is_put_off_once_its_return_has_started_an_execution_and_not_before() {
     let app = TestApp::connect().await;
     let fails = starts_nothing(&app.outputs.aws_endpoint);
     for attempt in [0, 1] {
@@ -78,12 +78,12 @@ async fn a_payment_that_is_due_is_followed_up_once_an_execution_was_started_and_
         )
         .await;
         if attempt == 0 {
-            // Anybody can post as many of these as he likes: none puts the payment off.
+            // Anyone can post many of these. None puts the payment off.
             app.post_at(&fails, "POST /callback", returns(&charge))
                 .await;
             assert_eq!(app.read_record(&key).await["lookAgainAt"], due);
         }
-        // Nothing but the return writes to the record.
+        // This AWS starts no execution, so only the return writes to the record.
         let starts = starts_in_vain(&app.outputs.aws_endpoint);
         let answer = app
             .post_at(&starts, "POST /callback", returns(&charge))
@@ -99,14 +99,14 @@ async fn a_payment_that_is_due_is_followed_up_once_an_execution_was_started_and_
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn an_execution_that_a_person_starts_is_followed_up_whatever_is_decided() {
+async fn a_payment_is_put_off_by_an_execution_that_a_person_starts_whatever_is_decided() {
     let app = TestApp::connect().await;
     for outcome in ["pending", "paid"] {
-        for look in [now() + DAY, now() - 20] {
+        for due in [now() + DAY, now() - 20] {
             let AtTheBank { charge, key, .. } = app.at_the_bank().await;
             app.hide_from_reconciliation(&key).await;
-            let values = [(":outcome", json!(outcome)), (":look", json!(look))];
-            app.change_record(&key, "SET outcome = :outcome, lookAgainAt = :look", &values)
+            let values = [(":outcome", json!(outcome)), (":due", json!(due))];
+            app.change_record(&key, "SET outcome = :outcome, lookAgainAt = :due", &values)
                 .await;
             let input = json!({"chargeId": charge, "recordKey": key});
             app.call("lookup-record", &input).await.expect("a payment");
@@ -118,7 +118,7 @@ async fn an_execution_that_a_person_starts_is_followed_up_whatever_is_decided() 
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_return_of_what_was_given_up_opens_it_for_a_state_that_nobody_knows() {
+async fn a_return_opens_a_payment_that_was_given_up_if_the_bank_names_an_unknown_state() {
     let app = TestApp::connect().await;
     let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     let charge = paid.charge_id();
@@ -132,7 +132,7 @@ async fn a_return_of_what_was_given_up_opens_it_for_a_state_that_nobody_knows() 
     app.change_record(&key, update, &words).await;
 
     app.return_with(&paid.form).await;
-    // Open again, for reconciliation to tell of as long as it lasts.
+    // The record is open again, so reconciliation reports the unknown state as long as it lasts.
     let record = app.read_record(&key).await;
     assert!(record["openShard"].is_number(), "{record}");
     for gone in ["closedAs", "closedAt", "decidedAt"] {
@@ -179,7 +179,7 @@ async fn a_return_beyond_the_third_asks_the_bank_and_goes_on_when_it_has_decided
         }
         let before = app.read_record(&key).await;
 
-        // Undecided: one inquiry, however many come, and nothing of it but that it was asked and is due.
+        // The bank has not decided: many returns make one inquiry, and only mark the record as asked and due.
         for _ in 0..3 {
             let answer = app.post_callback(FORM, returns(&charge)).await;
             assert_eq!(answer.status, 303, "{answer:?}");
@@ -198,7 +198,7 @@ async fn a_return_beyond_the_third_asks_the_bank_and_goes_on_when_it_has_decided
             .remove("returnAskedAt");
         assert_eq!(asked, before, "{given_up}");
 
-        // Decided, when the ten seconds are over.
+        // The bank has decided, and the ten seconds are over.
         let form = shopper::authenticate(&page).await.expect("the bank's page");
         let values = [(":over", json!(now() - 10))];
         app.change_record(&key, "SET returnAskedAt = :over", &values)

@@ -1,4 +1,5 @@
-//! Decisions of the bank that are over an hour old, as an execution has them that wakes up late or is redriven.
+//! Decisions of the bank that are over an hour old. An execution that wakes up late, or is redriven, has such a
+//! decision.
 
 use payment3_harness::executions::ExecutionReport;
 use payment3_harness::random;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Authenticated, TestApp, Undisturbed, new_user_path};
 
-/// What the state is given for `askedAt`: the bank was asked over an hour before.
+/// The `askedAt` that the state gets: the bank was asked over an hour ago.
 const AN_HOUR_AGO: &str = "{% $askedAt - 3601 %}";
 
 /// A payment whose execution has ended.
@@ -18,13 +19,14 @@ struct Ran<'a> {
 }
 
 impl TestApp {
-    /// Runs a payment on the definition with another payload for one state. It is due afterwards, and nobody has taken it up.
+    /// Runs a payment on the definition with another payload for one state. It is due afterwards, and nobody has taken
+    /// it up.
     async fn run_with(&self, state: &str, change: impl FnOnce(&mut Value)) -> Ran<'_> {
         let paid = self.authenticated(&random::id("usr_"), CARD_APPROVED).await;
         let mut definition = self.definition("every-order");
         change(&mut definition["States"][state]["Arguments"]["Payload"]);
         let name = format!("stale-{}", random::digits(12));
-        let machine = self.deploy_beside(&name, &definition).await;
+        let machine = self.deploy_machine(&name, &definition).await;
         let undisturbed = self.undisturbed().await;
         let execution = self.run_on(&machine, paid.charge_id()).await;
         Ran {
@@ -34,7 +36,8 @@ impl TestApp {
         }
     }
 
-    /// Nothing happened on the old word but that it was decided, if it was; and the next attempt asks again and pays.
+    /// Asserts that the old decision changed at most the outcome, and that the next attempt asks the bank again and
+    /// pays.
     async fn assert_asks_again(&self, ran: Ran<'_>, outcome: &str) {
         let Ran {
             paid,
@@ -75,7 +78,7 @@ async fn an_old_decision_is_neither_recorded_nor_paid_on_and_the_next_attempt_pa
     }
 }
 
-/// The trace of an execution that began at this time.
+/// Makes the payload one of an execution that began at this time.
 fn began(payload: &mut Value, at: &str) {
     payload
         .as_object_mut()

@@ -21,10 +21,10 @@ use tokio::sync::{RwLock, RwLockWriteGuard};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-/// How long an execution may take: far more than it should, as the machine may be busy.
+/// How long an execution may take. It should take far less, but the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How long to wait between two looks at a record.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// How long to wait between two reads of a record.
+const READ_EVERY: Duration = Duration::from_millis(300);
 /// More executions than the tests make.
 const ALL: usize = 10_000;
 
@@ -49,8 +49,8 @@ pub(crate) struct TestApp {
     counterparties: Counterparties,
 }
 
-/// As long as this lives, no test beside this one reconciles. A run looks at every payment that is due, whoever's it is: it may
-/// take up what another test has just made due, and write into its record.
+/// As long as this lives, no test beside this one reconciles. A run looks at every payment that is due, whoever's it
+/// is: it may take up what another test has just made due, and write into its record.
 pub(crate) struct Undisturbed<'a> {
     app: &'a TestApp,
     _alone: RwLockWriteGuard<'static, ()>,
@@ -165,7 +165,7 @@ impl TestApp {
             .expect("3-D Secure")
     }
 
-    /// As [`TestApp::check_out`], of a payment of which the bank speaks in this dialect.
+    /// As [`TestApp::check_out`], with a bank that uses this dialect for the payment.
     pub(crate) async fn check_out_in(&self, dialect: Dialect, order: &Order, card: &str) -> Url {
         let token = shopper::card_token_in(&self.outputs, card, dialect)
             .await
@@ -199,7 +199,7 @@ impl TestApp {
         }
     }
 
-    /// Charges a card straight at the bank, past our checkout, and passes 3-D Secure.
+    /// Charges a card at the bank without our checkout, and passes 3-D Secure.
     pub(crate) async fn charge_at_the_bank(&self, token: &str, reference: &str) -> ReturnForm {
         let charge: Value = client()
             .post(format!("{}/card/v2/charge", self.outputs.bank_url))
@@ -270,19 +270,19 @@ impl TestApp {
             .expect("Step Functions answers")
     }
 
-    /// Waits until the record of this key is closed; whether it is.
+    /// Waits until the record of this key is closed. False where it stays open for so long.
     pub(crate) async fn until_closed(&self, key: &str, patience: Duration) -> bool {
         let give_up = Instant::now() + patience;
         while self.read_record(key).await.get("closedAt").is_none() {
             if Instant::now() > give_up {
                 return false;
             }
-            sleep(LOOK_EVERY).await;
+            sleep(READ_EVERY).await;
         }
         true
     }
 
-    /// Starts a charge's saga as a person does, beside whatever ran for it, and waits for the end.
+    /// Starts a charge's saga by hand, next to its other executions, and waits for the end.
     pub(crate) async fn start_by_hand(&self, charge_id: &str) -> ExecutionReport {
         let name = self.operator.restart(charge_id).await.expect("started");
         self.execution(&name).await
@@ -307,13 +307,13 @@ impl TestApp {
         run.unwrap_or_else(|error| panic!("reconcile died: {error}"))
     }
 
-    /// Makes a record due, as if its checkout were this many seconds ago.
+    /// Makes a record due: its checkout was this many seconds ago.
     pub(crate) async fn make_older(&self, key: &str, seconds: i64) {
         let made = self.operator.make_older(key, seconds).await;
         made.expect("changed");
     }
 
-    /// Starts an execution under a name of one's own, with any input.
+    /// Starts an execution with any name and any input.
     pub(crate) async fn start_by_hand_as(&self, name: &str, input: &Value) {
         self.aws
             .sfn
@@ -395,7 +395,7 @@ impl TestApp {
         Some(customer["cards"].as_array().expect("cards").len())
     }
 
-    /// The kinds of the events that the shop got about an order; every one must be verified and accepted.
+    /// The kinds of the events that the shop received about an order. Each must be verified and accepted.
     pub(crate) async fn event_kinds_for(&self, order: &Order) -> Vec<String> {
         let events = self
             .inspector
@@ -406,7 +406,7 @@ impl TestApp {
         events.iter().map(|event| event.kind().to_owned()).collect()
     }
 
-    /// The kinds of the events that the shop got about a charge; every one must be verified and accepted.
+    /// The kinds of the events that the shop received about a charge. Each must be verified and accepted.
     pub(crate) async fn event_kinds_of(&self, charge_id: &str) -> Vec<String> {
         let events = self
             .inspector
@@ -442,7 +442,7 @@ impl TestApp {
         planned.expect("the bank plans the fault");
     }
 
-    /// Has the bank speak of a charge in this dialect from now on.
+    /// Has the bank use this dialect for a charge from now on.
     pub(crate) async fn speak(&self, charge_id: &str, dialect: Dialect) {
         let spoken = self.counterparties.speak(charge_id, dialect).await;
         spoken.expect("the bank changes its dialect");
@@ -470,21 +470,21 @@ impl TestApp {
             .expect("changed");
     }
 
-    /// Changes a payment's record behind the system's back.
+    /// Changes a payment's record directly in its table.
     pub(crate) async fn change_record(&self, key: &str, update: &str, values: &[(&str, Value)]) {
         self.change_item("card-payment-record", ("tokenId", key), update, values)
             .await;
     }
 
-    /// Keeps reconciliation away from an open record: it is in a shard that nobody looks at. Tests beside this one reconcile all
-    /// others.
+    /// Hides an open record from reconciliation, which other tests run at the same time: moves it to a shard that
+    /// nobody reads.
     pub(crate) async fn hide_from_reconciliation(&self, key: &str) {
         let nowhere = [(":nowhere", json!(99))];
         self.change_record(key, "SET openShard = :nowhere", &nowhere)
             .await;
     }
 
-    /// Changes an item of a table (by its kebab name) behind the system's back.
+    /// Changes an item of a table (by its kebab name) directly.
     pub(crate) async fn change_item(
         &self,
         table: &str,
@@ -593,7 +593,7 @@ impl TestApp {
         );
     }
 
-    /// Asserts that nothing happened for a charge but its checkout.
+    /// Asserts that nothing happened to a payment after its checkout.
     pub(crate) async fn assert_untouched(&self, pending: &Authenticated) {
         let charge_id = pending.charge_id();
         assert_eq!(self.executions_of(charge_id).await, [""; 0]);
@@ -618,7 +618,7 @@ fn assert_accepted(event: &ReceivedEvent) {
     assert_eq!(event.answered, 204, "{event:?}");
 }
 
-/// What is judged together: the payments of one customer.
+/// The payments of one customer, for a check of the invariants.
 pub(crate) fn subject(payments: &[&Authenticated]) -> Subject {
     Subject::of(payments.iter().map(|paid| (&paid.order, paid.token())))
 }

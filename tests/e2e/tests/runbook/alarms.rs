@@ -271,7 +271,7 @@ async fn orphan_charge() {
     alarm.assert_met_in_the_logs().await;
     let shell = app.shell_for(&charge);
     assert!(shell.run("orphan-charge", "see").contains(&charge));
-    // Nobody's: it goes back in the portal.
+    // The charge belongs to no payment, so a person gives it back in the portal.
     app.in_the_portal(&charge, "void", json!({"reason": "nobody's"}))
         .await;
     assert_eq!(shell.run("See whether it is repaired", "check").trim(), "");
@@ -357,7 +357,7 @@ async fn function_errors() {
     function.set("AWS_TIMEOUT_MS", "soon").await;
     let status = check_status(&app, "482500007436").await;
     assert!(status >= 500, "{status}");
-    // The local API calls the function in a way that counts nothing.
+    // The local API calls the function without counting the call.
     let path = "/2015-03-31/functions/payment3-check-status";
     let url = format!(
         "{}{path}-{}/invocations",
@@ -452,7 +452,7 @@ async fn activity_crashes() {
     ] {
         write_line(&app, &group, &line).await;
     }
-    // One that the function answers itself is no crash.
+    // An error that the function answers itself is no crash.
     write_line(
         &app,
         &group,
@@ -493,7 +493,8 @@ async fn api_errors_and_api_throttled() {
         "A payment whose callback was turned away is paid by reconciliation.",
     ]);
     let app = TestApp::connect().await;
-    // The local API writes no access log and limits nothing: these are its lines, in the format that the stack gives them.
+    // The local API writes no access log and limits nothing: these are its lines, in the format that the stack gives
+    // them.
     let errors = Alarm::watch(&app.outputs, "api-errors").await;
     let alarm = Alarm::watch(&app.outputs, "api-throttled").await;
     let group = format!("/aws/vendedlogs/apis/payment3-{}", app.outputs.branch);
@@ -540,14 +541,15 @@ async fn api_errors_and_api_throttled() {
     let paid = app.paying().await;
     let shell = app.shell().with("ORDER", &paid.order.order_id);
     assert_eq!(shell.run("api-errors", "check").trim(), "200");
-    // Nobody comes back from the bank.
+    // The shopper does not return from the bank.
     app.make_due(paid.charge_id()).await;
     app.reconcile().await;
     assert_eq!(app.execution(paid.charge_id()).await.status, "SUCCEEDED");
     app.assert_paid(&paid).await;
 }
 
-/// What a metric's value makes an alarm do: it rings at the topic, with its link into the runbook, and says when it is over.
+/// What a metric's value makes an alarm do: it rings at the topic, with its link into the runbook, and says when it is
+/// over.
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test runbook"]
 async fn every_alarm_tells_the_topic_with_its_link() {
@@ -556,7 +558,7 @@ async fn every_alarm_tells_the_topic_with_its_link() {
     let alarms = deployed_alarms(&app.outputs).await;
     assert_eq!(alarms.len(), 35);
     for alarm in &alarms {
-        // From the other side first: what rings already would not ring again.
+        // The alarm is silent first: one that rings already would not ring again.
         let silence = alarm["TreatMissingData"] == "breaching";
         for rings in if silence { &[true][..] } else { &[false, true] } {
             let threshold = alarm["Threshold"].as_f64().expect("threshold");

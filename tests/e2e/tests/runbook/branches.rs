@@ -1,4 +1,4 @@
-//! Several branches in one account: each pays its own, and one that goes leaves the others whole.
+//! Several branches in one account. Each pays its own orders, and deleting one leaves the others alone.
 
 use payment3_harness::aws::Aws;
 use payment3_harness::executions::Executions;
@@ -121,7 +121,7 @@ async fn remains(outputs: &Outputs) -> Vec<String> {
             .map(|one| if field.is_empty() { one } else { &one[field] })
             .map(|name| name.as_str().expect("name"))
             .filter(|name| name.ends_with(&suffix));
-        // Of different kinds, resources may share a name.
+        // Resources of different kinds may share a name.
         names.extend(of_branch.map(|name| format!("{list} {name}")));
     }
     names.sort();

@@ -1,4 +1,4 @@
-//! Whether the condition of a deployed alarm is met: asked of the local AWS by what the alarm itself names.
+//! Whether the condition of a deployed alarm is met. The local AWS is asked for what the alarm itself names.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub(crate) struct Alarm {
 }
 
 impl Alarm {
-    /// The alarm of this name in the branch. What happened before is left out.
+    /// The alarm of this name in the branch. Earlier events do not count.
     pub(crate) async fn watch(outputs: &Outputs, kebab: &str) -> Self {
         let name = format!("payment3-{kebab}-{}", outputs.branch);
         let mut alarms = deployed_alarms(outputs).await;
@@ -64,7 +64,8 @@ impl Alarm {
         assert!(value >= threshold, "{name}: {value} is below {threshold}");
     }
 
-    /// Asserts that the metric which this alarm watches, got as the deployed metric filters get it, reaches the threshold.
+    /// Asserts that the metric which this alarm watches, got as the deployed metric filters get it, reaches the
+    /// threshold.
     pub(crate) async fn assert_met_in_the_logs(&self) {
         // A function's lines come a moment after its answer.
         let give_up = Instant::now() + LOGS_WITHIN;
@@ -98,7 +99,7 @@ impl Alarm {
         let pattern = filter["filterPattern"].as_str().expect("pattern");
         let transformation = &filter["metricTransformations"][0];
         let value = transformation["metricValue"].as_str().expect("value");
-        // A metric that is told apart: the alarm watches the lines of its own dimensions.
+        // A metric with dimensions: the alarm watches the lines of its own dimensions only.
         let own = self.description["Dimensions"].as_array();
         let conditions: Vec<_> = own
             .into_iter()

@@ -1,5 +1,5 @@
-//! docs/runbook.md: its commands, by section and purpose, and what it promises. All of both is done by the tests beside this
-//! file, which say so by quoting it.
+//! docs/runbook.md: its commands, by section and purpose, and what it promises. All of both is done by the tests beside
+//! this file, which say so by quoting it.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

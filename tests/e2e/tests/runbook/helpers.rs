@@ -1,4 +1,4 @@
-//! What happens around a payment while it stands, and how it is looked at.
+//! What happens around a payment that stands, and how tests look at it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use payment3_faults::matrix::use_fast_retries;
@@ -113,7 +113,7 @@ pub(crate) fn assert_failed(execution: &ExecutionReport, error: &str) {
 }
 
 impl TestApp {
-    /// Has the shop not take an event, and somebody abort the execution: the order is paid, and the record is open.
+    /// The shop does not accept an event, and somebody aborts the execution. The order is paid, and the record is open.
     pub(crate) async fn fails_to_be_told(&self, paid: &Authenticated) {
         let charge = paid.charge_id();
         self.shop_answers(503, 1000).await;
@@ -130,7 +130,7 @@ impl TestApp {
 }
 
 impl TestApp {
-    /// As [`TestApp::assert_paid`], where the shop may have been told before.
+    /// As [`TestApp::assert_paid`], where the shop may have received the event before.
     pub(crate) async fn assert_paid_and_told(&self, paid: &Authenticated) {
         assert_eq!(
             self.payment_of(&paid.order).await["paymentId"],
@@ -140,8 +140,8 @@ impl TestApp {
     }
 }
 
-/// The record of a checkout that died two days ago before it stored a charge, and for which the bank is still being asked.
-/// Reconciliation looks at it from `due` on, in seconds since 1970.
+/// The record of a checkout that died two days ago, before it stored a charge. The bank is still being asked about it.
+/// It is due at `due`, in seconds since 1970.
 pub(crate) async fn dead_checkout(app: &TestApp, order: &Order, due: i64) -> (String, String) {
     let token = app.card_token(CARD_APPROVED).await;
     let reference = random::digits(20);
@@ -163,7 +163,7 @@ pub(crate) async fn dead_checkout(app: &TestApp, order: &Order, due: i64) -> (St
     (token, reference)
 }
 
-/// What a charge's record makes of "send an event again".
+/// The kinds of the events that the runbook's "Send an event again" sends for a charge.
 pub(crate) async fn sent_again(app: &TestApp, shell: &Shell, charge: &str) -> Vec<String> {
     let before = app.event_kinds_of(charge).await.len();
     shell.run("Send an event again", "resend");
@@ -185,7 +185,7 @@ impl TestApp {
     }
 }
 
-/// A function whose settings a test spoils. A test that fails in between leaves it spoilt, and fails the rest.
+/// A function whose settings a test breaks. A test that fails before it restores them makes the following tests fail.
 pub(crate) struct Function<'a> {
     app: &'a TestApp,
     path: String,
@@ -244,7 +244,7 @@ pub(crate) async fn check_status(app: &TestApp, order_id: &str) -> u16 {
         .as_u16()
 }
 
-/// Writes a log line as AWS does that the local AWS does not write.
+/// Writes a log line that AWS would write and the local AWS does not.
 pub(crate) async fn write_line(app: &TestApp, group: &str, line: &Value) {
     let stream =
         json!({"logGroupName": group, "logStreamName": format!("test-{}", random::digits(8))});
@@ -256,7 +256,7 @@ pub(crate) async fn write_line(app: &TestApp, group: &str, line: &Value) {
 }
 
 impl TestApp {
-    /// Has reconciliation look at a charge's payment now, whenever it would by itself. One that is closed stays so.
+    /// Makes a charge's payment due now. A closed one stays closed.
     pub(crate) async fn make_due(&self, charge: &str) {
         let key = self.key_of(charge).await;
         let update = self.aws.dynamodb.update_item();
@@ -275,7 +275,7 @@ impl TestApp {
         }
     }
 
-    /// In how many seconds reconciliation looks at a charge's payment the next time.
+    /// In how many seconds a charge's payment is due.
     pub(crate) async fn looked_at_in(&self, charge: &str) -> i64 {
         let record = self.record(charge).await;
         let at = record["lookAgainAt"].as_i64();
@@ -299,7 +299,7 @@ impl TestApp {
         format!("payment3-{kebab}-{}/concurrency", self.outputs.branch)
     }
 
-    /// The definition with waits of a second, so that retries come to their end; and as it was, to put it back.
+    /// Deploys the definition with waits of a second, so that retries end soon. Returns the former one, to restore it.
     pub(crate) async fn with_short_waits(&self) -> String {
         let machine = self.aws.sfn.describe_state_machine();
         let machine = machine.state_machine_arn(&self.outputs.state_machine_arn);

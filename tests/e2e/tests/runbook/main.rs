@@ -1,6 +1,6 @@
-//! docs/runbook.md, as written: for every alarm its condition is provoked, and the runbook's own commands see it and repair it.
-//! `cargo local test runbook` starts the environment and runs these one after the other, for they stop rules, starve functions
-//! and break what they are about.
+//! docs/runbook.md, as written. The tests provoke the condition of every alarm, and see and repair it with the
+//! runbook's own commands. `cargo local test runbook` starts the environment and runs them one after the other, because
+//! they stop rules, throttle functions and break settings.
 
 mod alarms;
 mod api;

@@ -1,4 +1,4 @@
-//! What stands: how it is seen, how it goes on by itself, and how a person ends what nobody else ends.
+//! Payments that stand: how they are seen, which go on by themselves, and how a person ends the others.
 
 use payment3_bank::Dialect;
 use payment3_harness::http::FORM;
@@ -66,7 +66,7 @@ async fn an_outage_needs_nobody() {
     assert_eq!(failed.status, "FAILED", "{failed:?}");
     assert!(app.looked_at_in(charge).await <= 300);
 
-    // It is tried again and again, and nobody is called for an hour.
+    // It is retried, and no person is called for an hour.
     app.make_due(charge).await;
     assert!(!app.rings("payment-stands-technical").await);
     let failed = app.execution(&format!("{charge}-1")).await;
@@ -418,7 +418,7 @@ async fn charge_unknown() {
         let id = random::id("chrg_test_");
         app.change_record(&key, "SET chargeId = :charge", &[(":charge", json!(id))])
             .await;
-        // A bank whose copies lag behind is no reason to wake anybody up, a quarter of an hour of it is.
+        // A bank whose copies lag behind calls nobody at first, but does after a quarter of an hour.
         app.make_older(&key, 5 * 60).await;
         unknown.push((key, id));
     }
@@ -535,7 +535,7 @@ async fn unknown_state() {
         assert!(app.looked_at_in(charge).await <= DAY);
     }
 
-    // The bank learns to spell; or the program learns the word, which comes to the same.
+    // The bank uses the right word from now on. A program that knew the word would do the same.
     for payment in [paid, hastened] {
         app.speak(payment.charge_id(), Dialect::Usual).await;
     }
@@ -631,17 +631,17 @@ async fn orphan_checkout() {
         assert_eq!(app.read_record(key).await["resolution"], resolution);
         let checked = shell.run("orphan-checkout", "check");
         assert!(checked.contains(&charge), "{checked}");
-        // The other ones stay.
+        // The others stay open.
         let last = app.read_record(&dead[2].0).await;
         assert!(last.get("openShard").is_some(), "{last}");
     }
-    // And writes that there is none for the last.
+    // The person writes that the last card was not charged.
     let (key, _, reference) = &dead[2];
     let shell = shell.with("KEY", key).with("REFERENCE", reference);
     shell.run("orphan-checkout", "close");
     let checked = shell.run("orphan-checkout", "check");
     assert!(checked.contains("never-charged"), "{checked}");
-    // From then on nobody is asked about any more.
+    // From then on the order waits for no card.
     let row = app.inspector.check_status(&order.order_id).await;
     let row = row.expect("the table").expect("the row");
     assert!(row.get("askedFor").is_none(), "{row}");
@@ -658,7 +658,7 @@ async fn reconcile_behind() {
         "Repaired when a run's `oldestDueSeconds` is small again.",
     ]);
     let app = TestApp::connect().await;
-    // A shopper who walked away three hours ago, and is to be looked at later: nobody is called for that.
+    // A shopper who left three hours ago and whose payment is not due: nobody is called for that.
     let page = app.check_out(&app.order().await, CARD_APPROVED).await;
     let left = charge_on(&page);
     let three_hours = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(3);
@@ -671,13 +671,13 @@ async fn reconcile_behind() {
         ],
     )
     .await;
-    // What other tests left is looked at.
+    // A run reconciles what other tests left.
     app.reconcile().await;
     let quiet = Alarm::watch(&app.outputs, "reconcile-behind").await;
     app.reconcile().await;
     let before = quiet.value_in_the_logs().await;
     assert!(before < 1800.0, "something waits already: {before}");
-    // One that nobody came back for, for an hour.
+    // A payment that has been due for an hour.
     let paid = app.paying().await;
     let charge = paid.charge_id();
     let key = app.key_of(charge).await;

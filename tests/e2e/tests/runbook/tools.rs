@@ -11,7 +11,7 @@ use crate::document::{block, promised};
 use crate::helpers::{Function, compact, dead_checkout, sent_again};
 use crate::support::{TestApp, charge_on};
 
-/// A moment at which no run of the schedule looks at what is due.
+/// A time in the future, so that no run of the schedule takes the record up.
 const NOT_DUE: i64 = 9_999_999_999;
 /// How long a payment may take to come to its end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
@@ -27,7 +27,7 @@ async fn a_restart_repeats_nothing_and_does_nothing_to_what_is_closed() {
     let app = TestApp::connect().await;
     let paid = app.paying().await;
     let charge = paid.charge_id();
-    // The order is paid; telling the shop is not done.
+    // The order is paid, but the shop was not told.
     app.fails_to_be_told(&paid).await;
     let shell = app.shell_for(charge);
     let one = shell.run("Restart under a new name", "restart");
@@ -191,7 +191,7 @@ async fn other_cards_of_an_order_wait_for_a_dead_checkout_until_it_is_closed() {
     assert_eq!(app.execution(paid.charge_id()).await.status, "SUCCEEDED");
     app.assert_paid(&paid).await;
 
-    // Half an hour ends it by itself.
+    // After half an hour it ends by itself.
     let order = app.order().await;
     let (token, _) = dead_checkout(&app, &order, NOT_DUE).await;
     let ago = jiff::Timestamp::now().as_second() - 30 * 60;
@@ -206,7 +206,7 @@ async fn other_cards_of_an_order_wait_for_a_dead_checkout_until_it_is_closed() {
     let paid = app.authenticated_for(&order, CARD_APPROVED).await;
     app.return_with(&paid.form).await;
     assert_eq!(app.execution(paid.charge_id()).await.status, "SUCCEEDED");
-    // Nothing of it stays behind for the tests that count what is open.
+    // Later tests count what is open, so nothing of this one may stay.
     app.delete(
         &app.table("card-payment-record"),
         &app.inspector.key_of_token(&token).expect("a token"),
@@ -235,7 +235,7 @@ async fn payments_that_met_a_wrong_secret_go_on_when_it_is_repaired() {
     );
     app.shell().script(&rotate, "putting a wrong value");
     for name in ["inquire-charge", "reconcile"] {
-        // A process that starts now has never seen the right one.
+        // A process that starts now has never seen the right key.
         Function::of(&app, name)
             .await
             .set("STARTED", "after the wrong value")
@@ -255,7 +255,7 @@ async fn payments_that_met_a_wrong_secret_go_on_when_it_is_repaired() {
         let pause = app.looked_at_in(charge).await;
         assert!((0..=3600).contains(&pause), "{charge}: {pause}");
     }
-    // Their trouble has lasted for ten hours by now.
+    // Their trouble has lasted for ten hours.
     for charge in charges {
         let since = jiff::Timestamp::now().as_second() - 36_000;
         let key = app.key_of(charge).await;
@@ -275,7 +275,7 @@ async fn payments_that_met_a_wrong_secret_go_on_when_it_is_repaired() {
 
     app.put_secret(&app.outputs.gateway_secret_arn, &right)
         .await;
-    // A process whose key is refused fetches it anew: five times at once, and then once in ten seconds.
+    // A process whose key is refused fetches it again: five times at once, and then every ten seconds.
     tokio::time::sleep(Duration::from_secs(11)).await;
     for charge in charges {
         app.make_due(charge).await;
@@ -312,18 +312,18 @@ async fn an_event_is_sent_again_as_what_became_of_the_payment() {
     ] {
         let charge = done.charge_id();
         let shell = app.shell_for(charge);
-        // Nothing is decided yet, so that there is nothing to tell.
+        // Nothing is decided yet, so there is no event to send.
         assert_eq!(sent_again(&app, &shell, charge).await, [""; 0]);
         app.return_with(&done.form).await;
         assert_eq!(app.execution(charge).await.status, "SUCCEEDED");
         let shell = shell.with("CARD_EVENT", "card.saved");
         assert_eq!(sent_again(&app, &shell, charge).await, [event]);
     }
-    // Whether a verified card was saved, the record does not say.
+    // The record does not say whether a verified card was saved.
     let charge = verified.charge_id();
     let shell = app.shell_for(charge);
     assert_eq!(sent_again(&app, &shell, charge).await, [""; 0]);
-    // Nor that an order's money went back, where the 1 baht did and the payment was looked at once more.
+    // A verification whose 1 baht went back must not be reported as an order's money that went back.
     let key = app.key_of(charge).await;
     let returned = [(":returned", json!("returned"))];
     app.change_record(&key, "SET outcome = :returned", &returned)

@@ -1,4 +1,4 @@
-//! How `/api` answers when something is wrong: `{"error": …}` with what to do, for the page to show.
+//! Errors of `/api`: `{"error": …}` with a sentence that the page shows.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use payment3_harness::redact;
 use serde_json::json;
 
-/// What is wrong.
+/// An error, as a status and a sentence.
 #[derive(Debug)]
 pub(super) struct Wrong {
     status: StatusCode,
@@ -22,7 +22,7 @@ impl Wrong {
         }
     }
 
-    /// The request asks for what there is not, or what cannot be.
+    /// The request asks for something that is not possible.
     pub(super) fn refused(message: impl Into<String>) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,

@@ -1,4 +1,4 @@
-//! `/api`: what the pages show, as JSON.
+//! `/api`: the data of the pages, as JSON.
 
 use axum::extract::State;
 use axum::routing::{get, post};
@@ -28,7 +28,7 @@ pub(super) fn routes() -> Router<Parts> {
         .route("/api/payment3/checkstatus/{orderId}", get(checkstatus::ask))
 }
 
-/// What a checkout page is built with.
+/// What a checkout page needs to know.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Environment {
@@ -41,7 +41,7 @@ struct Environment {
     dialects: Vec<OfferedDialect>,
 }
 
-/// A way in which the bank may speak of the payment.
+/// A dialect that the bank can use for a payment.
 #[derive(Serialize)]
 struct OfferedDialect {
     name: &'static str,

@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn every_file_of_our_own_is_there_and_every_script_is_served() {
         for (_, file, _) in FILES {
-            // What npm brings is there once it was installed.
+            // The files of npm packages exist only after `npm ci`.
             assert!(
                 file.starts_with("node_modules/") || path(file).is_file(),
                 "{file}"

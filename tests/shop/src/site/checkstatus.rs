@@ -1,4 +1,4 @@
-//! `GET /api/payment3/checkstatus/{orderId}`: the API's own route under the shop's address, as a shop's CDN puts it.
+//! `GET /api/payment3/checkstatus/{orderId}`: passes the API's route on under the shop's address, as a shop's CDN does.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -10,7 +10,7 @@ use url::Url;
 use super::Parts;
 use super::answer::Wrong;
 
-/// Hands the question on and the answer back.
+/// Passes the request on, and the answer back.
 pub(super) async fn ask(
     State(parts): State<Parts>,
     Path(order_id): Path<String>,
@@ -29,7 +29,7 @@ pub(super) async fn ask(
         .into_response())
 }
 
-/// The address of an order's status. The id comes from a browser: it stays one segment of the path.
+/// The address of an order's status. The id comes from a browser, so it must stay one segment of the path.
 fn address(api: &str, order_id: &str) -> Option<Url> {
     let mut url = Url::parse(api).ok()?;
     url.path_segments_mut()

@@ -1,4 +1,4 @@
-//! Lists of what there is: the shop's orders and customers. Whole tables are read, as only a local environment may.
+//! Lists of the shop's orders and customers. They read complete tables, which is fine only in a local environment.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -27,12 +27,12 @@ pub(super) struct ListedOrder {
     owner_id: String,
     /// In decimal baht.
     grand_total: String,
-    /// When it was made; orders of earlier versions do not say.
+    /// When it was made. None for orders of earlier versions.
     created_at: Option<String>,
     is_paid: bool,
-    /// `pending`, `paid`, `declined` or `reversed`: what apps are told. None when no payment was started.
+    /// What apps are shown: `pending`, `paid`, `declined` or `reversed`. None before a payment has started.
     status: Option<String>,
-    /// The charge that the status speaks of.
+    /// The charge that the status is about.
     charge_id: Option<String>,
     updated_at: Option<String>,
 }
@@ -160,7 +160,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_order_is_listed_with_what_apps_are_told_about_it() {
+    fn an_order_is_listed_with_the_status_that_apps_are_shown() {
         let item = json!({"orderId": "1", "data": {"ownerId": "usr_1", "orderDate": 1_795_324_200,
             "payment": {"grandTotal": 1500, "isPaid": true}}});
         let statuses = HashMap::from([(

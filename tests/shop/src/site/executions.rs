@@ -1,4 +1,4 @@
-//! What the state machine did: the list of executions, one of them step by step, and the machine as a graph.
+//! The list of executions, one execution step by step, and the state machine as a graph.
 
 use anyhow::{Context, Result};
 use axum::Json;
@@ -77,7 +77,7 @@ impl Watch {
     }
 }
 
-/// Which executions to list. A field that a form left blank is none.
+/// Which executions to list. A blank field counts as absent.
 #[derive(Deserialize)]
 pub(super) struct Asked {
     find: Option<String>,
@@ -85,8 +85,8 @@ pub(super) struct Asked {
     after: Option<String>,
 }
 
-/// `GET /api/executions`: the newest first. `?find=` chooses those of an order or charge, `?outcome=` those that ended so, and
-/// `?after=` names the execution below which to go on.
+/// `GET /api/executions`: executions, newest first. `?find=` filters by order or charge, `?outcome=` by outcome.
+/// `?after=` names the execution after which the page starts.
 pub(super) async fn list(
     State(parts): State<Parts>,
     Query(asked): Query<Asked>,

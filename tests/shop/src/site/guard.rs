@@ -1,8 +1,8 @@
-//! Who may ask, and what a page may do.
+//! Who may use the site, and what a page may load.
 //!
-//! The site listens on the loopback interface only, but every page that a browser on this machine shows could send requests
-//! to it. So whatever changes something must come from the site's own pages, or from a program; and a host name that somebody
-//! pointed at the loopback address (DNS rebinding) is not answered at all.
+//! The site listens on the loopback interface only. But any page in a browser on this machine could send requests to
+//! it. So a request that changes something must come from the site's own pages, or from a program. And a foreign host
+//! name that points at the loopback address (DNS rebinding) gets no answer.
 
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -15,10 +15,10 @@ use axum::response::{IntoResponse, Response};
 use payment3_harness::outputs::Outputs;
 use url::{Host, Url};
 
-/// Tells where a request comes from, in browsers of today.
+/// Says which site a request comes from. Current browsers send it.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Lets a request through that this machine's user meant.
+/// Lets only requests through that this machine's user meant.
 pub(super) async fn only_from_here(request: Request, next: Next) -> Response {
     match refusal(request.method(), request.headers()) {
         Some(reason) => (StatusCode::FORBIDDEN, reason).into_response(),
@@ -37,7 +37,7 @@ fn refusal(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
     }
     let from_here = match text(&ORIGIN) {
         Some(origin) => origin == format!("http://{host}"),
-        // A program, or a browser that does not say; a browser that says tells the truth.
+        // A program, or an old browser. A page cannot set this header itself.
         None => matches!(text(&FETCH_SITE), None | Some("same-origin" | "none")),
     };
     if from_here {
@@ -58,8 +58,8 @@ fn is_loopback(host: &str) -> bool {
     }
 }
 
-/// What the pages may load and where they may send something: to the site itself; cards to the bank; the checkout form to
-/// the API.
+/// What the pages may load, and where they may send data: anything to the site itself, cards to the bank, and the
+/// checkout form to the API.
 pub(super) fn policy(outputs: &Outputs) -> HeaderValue {
     let origin = |url: &str| {
         Url::parse(url).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
@@ -73,7 +73,7 @@ pub(super) fn policy(outputs: &Outputs) -> HeaderValue {
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
-/// Puts the policy and the usual headers on every answer.
+/// Adds the policy and the usual security headers to every answer.
 pub(super) async fn answer_headers(
     State(policy): State<HeaderValue>,
     request: Request,
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_somebody_else_owns_is_not_answered() {
+    fn a_foreign_host_name_gets_no_answer() {
         for (host, answered) in [
             ("127.0.0.1:4601", true),
             ("localhost:4601", true),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_is_free() {
+    fn a_page_of_another_site_may_send_requests_that_change_nothing() {
         assert!(verdict(
             Method::GET,
             &[HERE, (ORIGIN, "http://shop.example")]

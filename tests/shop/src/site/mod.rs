@@ -1,7 +1,7 @@
-//! The site of the local environment, for a browser: the demo shop's pages, and what the state machine did.
+//! The site of the local environment: the demo shop's pages, and the executions of the state machine.
 //!
-//! The pages are plain files in `tests/shop/ui`, read at every request: an edit shows when the page is loaded again. What they
-//! show comes as JSON from `/api`, without card tokens. Everything is for this machine alone ([`guard`]).
+//! The pages are plain files in `tests/shop/ui`. They are read at every request, so an edit shows on the next load.
+//! Their data comes as JSON from `/api`, without card tokens. Only this machine can use the site ([`guard`]).
 
 mod answer;
 mod api;
@@ -30,7 +30,7 @@ use crate::Shop;
 use directory::Directory;
 use executions::Watch;
 
-/// The demo shop with its pages, and the pages around it.
+/// The demo shop and all pages.
 pub struct Site {
     shop: Shop,
     parts: Parts,

@@ -1,4 +1,4 @@
-//! The pages: one frame around the content of each.
+//! The pages. One frame stands around the content of each.
 
 use axum::Router;
 use axum::extract::State;
@@ -9,7 +9,7 @@ use payment3_harness::workspace;
 
 use super::{Parts, assets};
 
-/// A page: its route, its content's and script's name, its title, and where it stands in the navigation.
+/// A page: its route, the name of its content and script, its title, and its section in the navigation.
 struct Page {
     route: &'static str,
     name: &'static str,
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn every_page_has_its_content_and_marks_its_place() {
+    async fn every_page_has_its_content_and_marks_its_section() {
         for page in &PAGES {
             let response = serve(page, "http://127.0.0.1:4600").await;
             assert_eq!(response.status(), StatusCode::OK, "{}", page.name);

@@ -1,4 +1,5 @@
-//! One payment from all sides: the record, the order, the bank's charge, what the shop was told. And the schedule by hand.
+//! One payment: its record, its order, the bank's charge, and the events that the shop received. And reconciliation by
+//! hand.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -32,7 +33,7 @@ pub(super) async fn read(
     Ok(Json(redact::value(payment)))
 }
 
-/// What a page shows of an order: whose it is and its payment, and nothing of the person whom it goes to.
+/// What a page shows of an order: its owner and its payment, and no personal data.
 fn without_person(order: Value) -> Value {
     let data = &order["data"];
     let shown = ["ownerId", "basketId", "isDrafting", "orderDate", "payment"]
@@ -42,7 +43,8 @@ fn without_person(order: Value) -> Value {
     json!({"orderId": order["orderId"], "data": Value::Object(shown)})
 }
 
-/// `POST /api/payments/{chargeId}/reconcile`: what the schedule does for a payment that nobody called back for, now.
+/// `POST /api/payments/{chargeId}/reconcile`: reconciles a payment now, as the schedule does for one that got no
+/// callback.
 pub(super) async fn reconcile(
     State(parts): State<Parts>,
     Path(charge_id): Path<String>,
@@ -56,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_is_shown_without_the_person_it_goes_to() {
+    fn an_order_is_shown_without_personal_data() {
         let order = without_person(json!({"orderId": "1", "data": {
             "billingInfo": {"customerEmail": "a@example.com"},
             "shipping": {"shippingFirstName": "A", "shippingPhone": "0", "shippingAddress": "B"},

@@ -1,4 +1,4 @@
-//! A flood of forged returns for one payment: what it starts, what it costs, and that the true return pays among them.
+//! A flood of forged returns for one payment: what it starts, what it costs, and that the true return still pays.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,18 +15,18 @@ use crate::support::{TestApp, charge_on};
 const FORGED: usize = 1000;
 const AT_ONCE: usize = 10;
 const PAUSE: Duration = Duration::from_millis(1200);
-/// How often returns beyond those have the bank asked, in seconds.
+/// How often further returns ask the bank, in seconds.
 const ASKED_EVERY: u64 = 10;
-/// After so many of them the shopper comes back: as long as an unbounded flood takes to start twice as many executions.
+/// After so many of them the shopper returns. By then an unbounded flood would have started twice as many executions.
 const TRUE_ONE_AFTER: usize = 800;
 /// How many executions returns may start in ten minutes while the bank has decided nothing.
 const MOST: usize = 3;
 /// How often an execution asks the bank while it waits.
 const INQUIRIES_OF_ONE: usize = 5;
-/// "Within seconds": ten of them may be waited for by the bound, and the machine may be busy.
+/// How soon the true return must pay: the bound may take ten seconds, and the machine may be busy.
 const PAID_WITHIN: Duration = Duration::from_secs(30);
 
-/// What was seen of a charge.
+/// What a charge's executions and record show.
 struct Seen {
     executions: usize,
     entered: usize,
@@ -74,7 +74,7 @@ async fn a_thousand_forged_returns_start_three_executions_and_the_true_one_pays(
     let order = app.order().await;
     let page = app.check_out(&order, CARD_APPROVED).await;
     let charge = charge_on(&page);
-    // What is counted here is what returns do.
+    // Only returns must start executions here.
     app.hide_from_reconciliation(&app.key_of(&charge).await)
         .await;
     let began = Instant::now();

@@ -1,8 +1,8 @@
-//! What only the bank may say, said by somebody else: a table of forged returns, notifications, checkouts and inputs, each
-//! with the answer that it must get and the proof that it was not believed. `cargo local test hostile` prints the list.
+//! Forged returns, notifications, checkouts and inputs, each with the answer that it must get and a proof that it was
+//! not believed. `cargo local test hostile` prints the table.
 //!
-//! Not believed means: afterwards everything is as it was, or the bank was asked and has decided nothing, or what the bank
-//! says is what happened. And when all is over, the victim's own payment still comes to its end.
+//! A forgery was not believed if nothing changed, or if the bank was asked and had decided nothing, or if only that
+//! happened what the bank says. Afterwards the victim's own payment must still come to its end.
 
 mod flood;
 mod forgery;
@@ -75,6 +75,9 @@ impl Item {
     }
 }
 
+/// Items for one victim at a stage, each with its number in the table.
+type Group = (Stage, Vec<(usize, Item)>);
+
 /// What became of one row.
 struct Verdict {
     number: usize,
@@ -87,21 +90,42 @@ struct Verdict {
 #[ignore = "needs the local environment: cargo local test hostile"]
 async fn nothing_forged_is_believed() {
     let app = Arc::new(TestApp::connect().await);
-    let other = Arc::new(Victim::brought_to(&app, Stage::Paid).await);
+    let groups = groups();
+    let victims = groups.len();
+    let items: usize = groups.iter().map(|(_, group)| group.len()).sum();
+    let (verdicts, broken) = attack_all(&app, groups).await;
+    let believed = verdicts
+        .iter()
+        .filter(|verdict| !verdict.believed.is_empty())
+        .count();
+    print(&verdicts, &broken);
+    println!("{} items, {believed} believed", verdicts.len());
+    println!(
+        "{victims} payments were attacked; {} of them did not come to their own end",
+        broken.len()
+    );
+    assert_eq!(verdicts.len(), items, "every item was tried");
+    assert_eq!(
+        (believed, broken.len()),
+        (0, 0),
+        "the list above says which"
+    );
+}
+
+/// Attacks the victim of each group, several at once: the verdicts in the table's order, and the victims whose payments did
+/// not come to their end.
+async fn attack_all(app: &Arc<TestApp>, groups: Vec<Group>) -> (Vec<Verdict>, Vec<String>) {
+    let other = Arc::new(Victim::brought_to(app, Stage::Paid).await);
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut attacks = JoinSet::new();
-    let (mut victims, mut items) = (0, 0);
-    for (stage, group) in groups() {
-        victims += 1;
-        items += group.len();
+    for (stage, group) in groups {
         let (app, other, turns) = (app.clone(), other.clone(), turns.clone());
         attacks.spawn(async move {
             let _turn = turns.acquire_owned().await.expect("never closed");
             attack(&app, &other, stage, group).await
         });
     }
-    let mut verdicts = Vec::new();
-    let mut broken = Vec::new();
+    let (mut verdicts, mut broken) = (Vec::new(), Vec::new());
     while let Some(done) = attacks.join_next().await {
         match done {
             Ok((judged, aftermath)) => {
@@ -112,34 +136,23 @@ async fn nothing_forged_is_believed() {
         }
     }
     verdicts.sort_by_key(|verdict| verdict.number);
+    (verdicts, broken)
+}
+
+fn print(verdicts: &[Verdict], broken: &[String]) {
     println!();
-    for verdict in &verdicts {
+    for verdict in verdicts {
         println!("{}", verdict.line);
         for why in &verdict.believed {
             println!("      BELIEVED: {why}");
         }
     }
-    let believed = verdicts
-        .iter()
-        .filter(|verdict| !verdict.believed.is_empty())
-        .count();
-    println!("{} items, {believed} believed", verdicts.len());
-    println!(
-        "{victims} payments were attacked; {} of them did not come to their own end",
-        broken.len()
-    );
-    for line in &broken {
+    for line in broken {
         println!("      BROKEN: {line}");
     }
-    assert_eq!(verdicts.len(), items, "every item was tried");
-    assert_eq!(
-        (believed, broken.len()),
-        (0, 0),
-        "the list above says which"
-    );
 }
 
-/// The bank itself is believed, also when it says two things: what it has signed as authorised, no decline closes.
+/// The bank signs an authorisation and then denies it: no decline closes such a payment. It waits for a person.
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test hostile"]
 async fn a_signed_authorisation_that_the_bank_denies_is_left_to_a_person() {
@@ -163,19 +176,19 @@ async fn a_signed_authorisation_that_the_bank_denies_is_left_to_a_person() {
         assert!(record["openShard"].is_number(), "it stays where it is seen");
         assert_eq!(app.payment_of(&victim.order).await["isPaid"], false);
 
-        // The person asks the bank, which holds no money: now it is a decline like any other.
+        // The person has asked the bank, which holds no money. Now it is closed like any decline.
         app.change_record(&victim.key, "REMOVE paidNotifiedAt", &[])
             .await;
         let execution = app.start_by_hand(&victim.charge).await;
         assert!(execution.has_succeeded(), "{execution:?}");
-        let broken = victim.not_whole(&app).await;
+        let broken = victim.violations(&app).await;
         assert!(broken.is_empty(), "{}: {broken:?}", stage.in_words());
     }
 }
 
-/// The table, by the victims that share an attack: what must change nothing is tried on one victim per stage, one after the
-/// other; everything else has a victim of its own.
-fn groups() -> Vec<(Stage, Vec<(usize, Item)>)> {
+/// The table, grouped by victim. Attacks that must change nothing share one victim per stage. Each other attack has its
+/// own.
+fn groups() -> Vec<Group> {
     let table = [notices::items(), returns::items(), other_inputs::items()];
     let mut shared: BTreeMap<Stage, Vec<(usize, Item)>> = BTreeMap::new();
     let mut alone = Vec::new();
@@ -194,7 +207,7 @@ fn groups() -> Vec<(Stage, Vec<(usize, Item)>)> {
     shared.into_iter().chain(alone).collect()
 }
 
-/// Attacks a new victim with one item after the other, and lets the victim's payment come to its own end.
+/// Attacks a new victim with one item after the other, and then finishes the victim's payment.
 async fn attack(
     app: &TestApp,
     other: &Victim,
@@ -221,7 +234,7 @@ async fn attack(
         believed.extend(match item.leaves {
             Leaves::Nothing => in_one_line("", &before.changes(&victim.snapshot(app).await)),
             Leaves::Inquiry => victim.more_than_asked(app, &before).await,
-            Leaves::TheBanksWord => victim.not_whole(app).await,
+            Leaves::TheBanksWord => victim.violations(app).await,
         });
         let touched = other_before.changes(&other.snapshot(app).await);
         believed.extend(
@@ -253,7 +266,7 @@ async fn attack(
     (verdicts, broken)
 }
 
-/// What changed, for the list; nothing where nothing did.
+/// What changed, in one line for the list; empty where nothing changed.
 fn in_one_line(whose: &str, changes: &[String]) -> Vec<String> {
     match changes {
         [] => Vec::new(),

@@ -49,7 +49,7 @@ fn tampered(
     Item::new(stage, name, answer, leaves, attack)
 }
 
-/// A changed notification of an authorised charge that nobody has told us of, which must change nothing.
+/// A changed notification of an authorised charge, before the genuine one. It must change nothing.
 fn of_authorised(
     name: impl Into<String>,
     answer: &'static str,
@@ -129,7 +129,7 @@ fn checksums() -> Vec<Item> {
             },
         ),
         of_authorised(
-            "another charge, whole, but for the id",
+            "another charge in every field but the id",
             UNSIGNED,
             |notice, scene| {
                 let id = notice["id"].clone();
@@ -185,7 +185,7 @@ fn keys() -> Vec<Item> {
     ]
 }
 
-/// A real checksum under other words.
+/// A real checksum with other fields.
 fn changed() -> Vec<Item> {
     let set = |name: &str, answer, field: &'static str, value: Value| {
         of_authorised(
@@ -288,7 +288,7 @@ fn changed() -> Vec<Item> {
             UNSIGNED,
             |notice, _| notice["id"] = json!("chrg_test_0000000000000000"),
         ),
-        // What the checksum does not cover is not read: the charge's own order is paid, and nothing else.
+        // Fields that the checksum does not cover are not read: only the charge's own order is paid.
         bank_word(
             "another order's reference_order and ref_1",
             |notice, scene| {
@@ -365,7 +365,7 @@ fn changed() -> Vec<Item> {
     ]
 }
 
-/// The signed text runs its parts together, so that the same text can be cut elsewhere.
+/// The signed text has no separators, so the same text can be split into other fields.
 fn moved_borders() -> Vec<Item> {
     let cut = |stage, state, name: &str, answer, leaves, change: fn(&mut Value)| {
         tampered(
@@ -425,7 +425,7 @@ fn moved_borders() -> Vec<Item> {
     ]
 }
 
-/// Genuine, and old.
+/// Genuine notifications, sent again.
 fn replays() -> Vec<Item> {
     let replay = |stage, state: &'static str, when: &str| {
         tampered(
@@ -561,7 +561,7 @@ fn padded(text: &str, size: usize) -> Vec<u8> {
     [vec![b' '; size - text.len()], text.as_bytes().to_vec()].concat()
 }
 
-/// The genuine words by the wrong way.
+/// Genuine notifications, sent in a wrong way.
 fn carriers() -> Vec<Item> {
     let method = |method: Method| {
         let name = format!("/notify: the genuine one by {method}");

@@ -1,4 +1,5 @@
-//! What else a stranger reaches: the checkout form, the status that apps poll; and an execution's input, which a person types.
+//! Other inputs: the checkout form and the status that apps poll, which strangers reach; and an execution's input,
+//! which a person types.
 
 use std::collections::BTreeMap;
 
@@ -212,7 +213,7 @@ fn statuses() -> Vec<Item> {
     items.push(get("1".repeat(101), NO_ORDER));
     items.push(get("1".repeat(4000), NO_ORDER));
     items.push(get("ORDER".to_owned(), "200 pending"));
-    // The API in front takes an encoded slash for one.
+    // API Gateway decodes an encoded slash.
     items.extend(
         [
             "..%2f..%2fcallback",
@@ -237,7 +238,7 @@ fn statuses() -> Vec<Item> {
     items
 }
 
-/// Inputs that only a person with the console could send; not even theirs are believed.
+/// Inputs that only a person with the console could send. They are not believed either.
 fn inputs() -> Vec<Item> {
     let input = |stage, name: &str, answer, leaves, input: fn(&Scene<'_>) -> Value| {
         Item::new(

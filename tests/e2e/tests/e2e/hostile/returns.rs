@@ -58,7 +58,8 @@ fn returned(
     Item::new(stage, name, answer, leaves, Attack::once(forge))
 }
 
-/// What a return of a payment that is on the bank's page may leave behind: one that names the charge has the bank asked.
+/// What a return may leave behind while the shopper is on the bank's page: a return that names the charge asks the
+/// bank.
 fn leaves(answer: &str) -> Leaves {
     if answer.starts_with("303") {
         Leaves::Inquiry
@@ -210,7 +211,7 @@ fn early() -> Vec<Item> {
     ]
 }
 
-/// The status is a claim.
+/// The status only claims something.
 fn flipped() -> Vec<Item> {
     let flip = |stage, name: &str, answer, leaves, status: &'static str| {
         returned(stage, name, answer, leaves, move |scene| {
@@ -257,48 +258,38 @@ fn flipped() -> Vec<Item> {
     ]
 }
 
-/// One customer's words with another's.
+/// One customer's fields mixed with another's.
 fn others() -> Vec<Item> {
+    // The victim's token with another charge.
+    let naming = |stage, name, answer, charge: for<'a> fn(&Scene<'a>) -> &'a str| {
+        returned(stage, name, answer, Leaves::Nothing, move |scene| {
+            Forgery::form(PATH, &with(scene, &[("objectId", charge(scene))]))
+        })
+    };
     vec![
-        returned(
+        naming(
             Stage::AtTheBank,
             "another's paid charge with the victim's token",
             "303 to the other's thanks, success",
-            Leaves::Nothing,
-            |scene| {
-                let charge = &scene.other.charge;
-                Forgery::form(PATH, &with(scene, &[("objectId", charge)]))
-            },
+            |scene| &scene.other.charge,
         ),
-        returned(
+        naming(
             Stage::Authorized,
             "another's paid charge with an authorised victim's token",
             "303 to the other's thanks, success",
-            Leaves::Nothing,
-            |scene| {
-                let charge = &scene.other.charge;
-                Forgery::form(PATH, &with(scene, &[("objectId", charge)]))
-            },
+            |scene| &scene.other.charge,
         ),
-        returned(
+        naming(
             Stage::AtTheBank,
             "an unknown charge with the victim's token",
             UNKNOWN,
-            Leaves::Nothing,
-            |scene| {
-                let made_up = [("objectId", "chrg_test_made_up")];
-                Forgery::form(PATH, &with(scene, &made_up))
-            },
+            |_| "chrg_test_made_up",
         ),
-        returned(
+        naming(
             Stage::Declined,
             "an unknown charge with a declined victim's token",
             UNKNOWN,
-            Leaves::Nothing,
-            |scene| {
-                let made_up = [("objectId", "chrg_test_made_up")];
-                Forgery::form(PATH, &with(scene, &made_up))
-            },
+            |_| "chrg_test_made_up",
         ),
         returned(
             Stage::AtTheBank,
@@ -331,7 +322,7 @@ fn others() -> Vec<Item> {
     ]
 }
 
-/// Genuine, and old.
+/// Genuine returns, sent again.
 fn replays() -> Vec<Item> {
     let replay = |stage, answer, when: &str| {
         returned(
@@ -445,7 +436,7 @@ fn ids() -> Vec<Item> {
     ]
 }
 
-/// Hints: none stops a return, and none is believed.
+/// Hints that returns carry. None stops a return, and none is believed.
 fn fields() -> Vec<Item> {
     vec![
         set("a status of 1", FAILURE, "status", "1"),
@@ -642,7 +633,7 @@ fn unreadable() -> Vec<Item> {
         ),
         returned(
             Stage::AtTheBank,
-            "the bank's own notification, whole and signed",
+            "the bank's own notification, complete and signed",
             SUCCESS,
             Leaves::Inquiry,
             |scene| Forgery::json(PATH, &scene.victim.notice("Pre-Authorized")),
@@ -671,7 +662,7 @@ fn unreadable() -> Vec<Item> {
     ]
 }
 
-/// The same words by other ways.
+/// The same fields, sent in other ways.
 fn carriers() -> Vec<Item> {
     let method = |method: Method| {
         let answer = if method == Method::GET {

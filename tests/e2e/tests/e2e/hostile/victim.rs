@@ -1,5 +1,5 @@
-//! The payments that are attacked, each brought to the stage in which the attack meets it, and everything that an attack could
-//! change about one.
+//! The payments that are attacked, at the stage that each attack needs, and a snapshot of everything that an attack
+//! could change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,12 +15,12 @@ use url::Url;
 
 use crate::support::TestApp;
 
-/// How often reconciliation runs for a payment that does not come to its end.
+/// How often reconciliation runs for a payment that stays open.
 const RUNS: usize = 12;
-/// How long a payment is waited for between two runs.
+/// How long to wait for a payment between two runs.
 const BETWEEN_RUNS: Duration = Duration::from_secs(10);
 
-/// How many executions whoever posts may start within minutes while the bank has decided nothing.
+/// How many executions strangers may start within minutes while the bank has decided nothing.
 const EXECUTIONS_AT_MOST: usize = 3;
 
 /// How far a victim's payment has come when it is attacked.
@@ -153,7 +153,8 @@ impl Victim {
         self.until_closed(app).await;
     }
 
-    /// Waits until the record is closed. A wake-up that came while an execution gave up waiting is reconciliation's to see.
+    /// Waits until the record is closed. A return that came while an execution stopped waiting needs a run of
+    /// reconciliation.
     async fn until_closed(&self, app: &TestApp) {
         for _ in 0..RUNS {
             if app.until_closed(&self.key, BETWEEN_RUNS).await {
@@ -211,7 +212,7 @@ impl Victim {
         Subject::of([(&self.order, &*self.token)])
     }
 
-    /// Everything about this payment, everywhere.
+    /// Everything that is stored about this payment.
     pub(super) async fn snapshot(&self, app: &TestApp) -> Snapshot {
         let inspector = &app.inspector;
         let mut seen = BTreeMap::new();
@@ -228,7 +229,7 @@ impl Victim {
         note(&mut seen, "mapping", &json!(mapping));
         let mut at_bank = inspector.bank_token(&self.token).await.expect("the bank");
         for charge in &mut at_bank.charges {
-            // What the bank told us is no change of the charge.
+            // A notification that the bank sent is no change of the charge.
             charge
                 .as_object_mut()
                 .expect("a charge")
@@ -262,14 +263,14 @@ impl Victim {
         }
     }
 
-    /// What happened beyond an inquiry that found nothing decided; nothing when it is empty.
+    /// What changed apart from an inquiry that found nothing decided. Empty where nothing did.
     pub(super) async fn more_than_asked(&self, app: &TestApp, before: &Snapshot) -> Vec<String> {
         let after = self.snapshot(app).await;
         let expected = [
             "record.attempt",
             "record.lookAgainAt",
             "record.unknownSince",
-            // What bounds returns.
+            // These bound the executions that returns start.
             "record.returnAskedAt",
             "record.returnStarts[0]",
             "record.returnStarts[1]",
@@ -317,14 +318,14 @@ impl Victim {
         found
     }
 
-    /// Waits for the end of the payment, and says what is not whole then.
-    pub(super) async fn not_whole(&self, app: &TestApp) -> Vec<String> {
+    /// Waits for the end of the payment, and returns what is wrong with it.
+    pub(super) async fn violations(&self, app: &TestApp) -> Vec<String> {
         self.until_closed(app).await;
         self.settled(app, &[]).await;
         let mut found = Vec::new();
         let findings = invariants::examine(&app.inspector, &self.subject())
             .await
-            .expect("the world can be looked at");
+            .expect("the invariants can be checked");
         if !findings.is_empty() {
             found.push(findings.to_string());
         }
@@ -345,7 +346,7 @@ impl Victim {
         found
     }
 
-    /// The shopper goes on as if nothing had happened: what is not as it should be in the end.
+    /// The shopper goes on as if nothing had happened. Returns what is wrong in the end.
     pub(super) async fn comes_to_its_end(&mut self, app: &TestApp) -> Vec<String> {
         if matches!(self.stage, Stage::AtTheBank | Stage::Verifying) {
             self.authenticate().await;
@@ -356,7 +357,7 @@ impl Victim {
         ) {
             self.returns(app).await;
         }
-        self.not_whole(app).await
+        self.violations(app).await
     }
 }
 
@@ -389,11 +390,11 @@ pub(crate) fn sign(notice: &mut Value, key: &str) {
     notice["checksum"] = json!(hex::encode(Sha256::digest(signed)));
 }
 
-/// Everything that was seen about a payment, by its place.
+/// Everything that is stored about a payment, by its place.
 pub(super) struct Snapshot(BTreeMap<String, Value>);
 
 impl Snapshot {
-    /// Where another look at the same payment sees something else. Places only: values may be card tokens.
+    /// The places that differ from a later snapshot. Only places, because values may be card tokens.
     pub(super) fn changes(&self, later: &Self) -> Vec<String> {
         let places: BTreeSet<_> = self.0.keys().chain(later.0.keys()).collect();
         places
@@ -404,7 +405,7 @@ impl Snapshot {
     }
 }
 
-/// Takes a value apart, so that a change is named by its place.
+/// Takes a value apart, so that each part has a place of its own.
 fn note(seen: &mut BTreeMap<String, Value>, place: &str, value: &Value) {
     match value {
         Value::Object(fields) => {

@@ -20,12 +20,12 @@ const DAY: i64 = 24 * 60 * MINUTE;
 /// How often the bank sends a notification again that was not taken.
 const DELIVERIES: usize = 5;
 
-/// It is due when its shopper comes back: one execution, whoever starts it.
+/// The payment is due when its shopper returns: one execution starts, by reconciliation or by the return.
 pub(super) async fn during_reconciliation(app: Arc<TestApp>, round: usize) -> Ended {
     let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     let key = app.inspector.key_of_token(paid.token()).expect("a token");
     app.make_older(&key, 6 * MINUTE).await;
-    // Reconciliation has all shards to look at first: one return comes with its start, one somewhere on its way.
+    // Reconciliation reads all shards first. One return comes at its start, another one a little later.
     let later = returns(&app, &paid);
     let mut acts = vec![
         reconciles(&app),
@@ -64,7 +64,7 @@ pub(super) async fn given_up(app: Arc<TestApp>, round: usize) -> Ended {
             sleep(random_part_of(Duration::from_millis(500))).await;
             let form = shopper::authenticate(&page).await.expect("the bank's page");
             let paid = Authenticated { order, form };
-            // Every third time the shopper closes the browser, every third time the notification is lost.
+            // In every third round the shopper closes the browser; in every third round the notification is lost.
             let mut calls = Vec::new();
             if round % 3 != 1 {
                 calls.push(returns(&app, &paid));
@@ -87,7 +87,7 @@ pub(super) async fn given_up(app: Arc<TestApp>, round: usize) -> Ended {
     let mut paying = false;
     for execution in app.attempts(&charge).await {
         paying |= execution.has_succeeded() && execution.states().contains(&"CloseRecord");
-        // One that another attempt overtook may not close the record, and says so.
+        // An attempt that another one overtook must not close the record.
         let overtaken = execution.failure.as_ref().is_some_and(|failure| {
             failure.error.ends_with("ConditionalCheckFailedException")
                 && execution.states().last() == Some(&"CloseRecord")
@@ -108,7 +108,7 @@ pub(super) async fn given_up(app: Arc<TestApp>, round: usize) -> Ended {
         ));
     }
     let given_up = app.saved_cards(&paid.order.owner_id).await.is_none();
-    // A payment that is given up forgets its token, so that its card cannot be saved any more. The rest must be whole.
+    // A payment that was given up has forgotten its token, so its card cannot be saved. Everything else must hold.
     let mut customer = subject(&[&paid]);
     if given_up {
         customer.tokens.clear();
@@ -137,7 +137,7 @@ pub(super) async fn given_up(app: Arc<TestApp>, round: usize) -> Ended {
     })
 }
 
-/// The bank's notification, again until it is taken.
+/// The bank sends its notification until it is accepted.
 fn delivers(app: &Arc<TestApp>, charge: &str) -> Act<Option<String>> {
     let (app, charge) = (app.clone(), charge.to_owned());
     Box::pin(async move {
@@ -151,8 +151,8 @@ fn delivers(app: &Arc<TestApp>, charge: &str) -> Act<Option<String>> {
     })
 }
 
-/// An early return has started an execution, which asks for fifteen seconds: the genuine return comes about when it gives
-/// up. Whatever it meets, the payment is paid at once, or due at once.
+/// An early return has started an execution, which asks the bank for fifteen seconds. The genuine return comes at about
+/// the moment when it gives up. The payment must be paid at once, or be due at once.
 pub(super) async fn giving_up_waiting(app: Arc<TestApp>, _: usize) -> Ended {
     let AtTheBank {
         order,

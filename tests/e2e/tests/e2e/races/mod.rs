@@ -1,5 +1,6 @@
-//! What may happen at once, made to happen at once, again and again; after every round the world must be whole.
-//! `cargo local test races --rounds N` prints how often, how long, and which side won.
+//! Races: things that may happen at the same time, made to happen at the same time, many times. The money invariants
+//! must hold after every round. `cargo local test races --rounds N` prints how many rounds held, how long they took,
+//! and who won.
 
 mod attempts;
 mod payments;
@@ -32,11 +33,11 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// More attempts than any race makes.
 const ATTEMPTS: u32 = 4;
 
-/// How a round went, where more than one end is right; or what is not whole.
+/// Which of the right ends a round had; or what is wrong.
 type Ended = Result<&'static str, String>;
 type Round = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
-/// Something that may happen at once.
+/// Things that may happen at the same time.
 struct Race {
     name: &'static str,
     run: fn(Arc<TestApp>, usize) -> Round,
@@ -72,11 +73,11 @@ const RACES: [Race; 12] = [
         run: |app, round| Box::pin(attempts::giving_up_waiting(app, round)),
     },
     Race {
-        name: "two starts by hand beside the first",
+        name: "two starts by hand next to the first",
         run: |app, round| Box::pin(payments::by_hand(app, round)),
     },
     Race {
-        name: "two starts by hand beside a reversal",
+        name: "two starts by hand during a reversal",
         run: |app, round| Box::pin(reversals::by_hand(app, round)),
     },
     Race {
@@ -95,7 +96,7 @@ const RACES: [Race; 12] = [
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test races"]
-async fn every_race_leaves_the_world_whole() {
+async fn the_invariants_hold_after_every_round_of_every_race() {
     let rounds = std::env::var(ROUNDS_VARIABLE)
         .ok()
         .and_then(|rounds| rounds.parse().ok())
@@ -111,7 +112,7 @@ async fn every_race_leaves_the_world_whole() {
     let mut violated = Vec::new();
     let begun = Instant::now();
     for race in &races {
-        let result = race.held(&app, rounds).await;
+        let result = race.run_rounds(&app, rounds).await;
         println!("{}", result.line);
         for violation in &result.violations {
             println!("      {violation}");
@@ -119,7 +120,7 @@ async fn every_race_leaves_the_world_whole() {
         violated.extend(result.violations);
     }
     println!(
-        "{} races of {rounds} rounds, {} rounds not whole, {:.0} s",
+        "{} races of {rounds} rounds, {} rounds failed, {:.0} s",
         races.len(),
         violated.len(),
         begun.elapsed().as_secs_f64()
@@ -128,13 +129,13 @@ async fn every_race_leaves_the_world_whole() {
 }
 
 /// What became of all rounds of a race.
-struct Held {
+struct RaceResult {
     line: String,
     violations: Vec<String>,
 }
 
 impl Race {
-    async fn held(&self, app: &Arc<TestApp>, rounds: usize) -> Held {
+    async fn run_rounds(&self, app: &Arc<TestApp>, rounds: usize) -> RaceResult {
         let begun = Instant::now();
         let turns = Arc::new(Semaphore::new(SIDE_BY_SIDE));
         let mut running = JoinSet::new();
@@ -167,13 +168,13 @@ impl Race {
             .map(|(how, times)| format!("{how} {times}"))
             .collect();
         let line = format!(
-            "{:<48} {rounds:>4} rounds {:>4} whole {:>7.1} s   {}",
+            "{:<48} {rounds:>4} rounds {:>4} held {:>7.1} s   {}",
             self.name,
             ends.values().sum::<usize>(),
             begun.elapsed().as_secs_f64(),
             ended.join(", ")
         );
-        Held { line, violations }
+        RaceResult { line, violations }
     }
 }
 
@@ -200,7 +201,7 @@ async fn at_once<T: Send + 'static>(acts: Vec<Act<T>>) -> Vec<T> {
     done
 }
 
-/// The browser returns, as it should: what is wrong with the answer, if anything is.
+/// The browser returns. `Some` is what is wrong with the answer.
 fn returns(app: &Arc<TestApp>, paid: &Authenticated) -> Act<Option<String>> {
     let (app, form) = (app.clone(), paid.form.clone());
     Box::pin(async move {
@@ -210,8 +211,8 @@ fn returns(app: &Arc<TestApp>, paid: &Authenticated) -> Act<Option<String>> {
     })
 }
 
-/// The bank sends its notification: what is wrong with the answer, if anything is. None in its ten seconds is none of our
-/// doing on a busy machine, and the bank sends it again.
+/// The bank sends its notification. `Some` is what is wrong with the answer. No answer within ten seconds is right: the
+/// machine may be busy, and the bank sends it again.
 fn notifies(app: &Arc<TestApp>, charge: &str) -> Act<Option<String>> {
     let (app, charge) = (app.clone(), charge.to_owned());
     Box::pin(async move {
@@ -231,7 +232,7 @@ fn reconciles(app: &Arc<TestApp>) -> Act<Option<String>> {
     })
 }
 
-/// A person starts the charge's saga under a name of their own.
+/// A person starts the charge's saga under another name.
 fn starts_by_hand(app: &Arc<TestApp>, charge: &str, name: &str) -> Act<Option<String>> {
     let (app, name) = (app.clone(), name.to_owned());
     let input = serde_json::json!({"chargeId": charge});
@@ -241,13 +242,13 @@ fn starts_by_hand(app: &Arc<TestApp>, charge: &str, name: &str) -> Act<Option<St
     })
 }
 
-/// Some part of a time, another in every round.
+/// A random part of a time.
 fn random_part_of(longest: Duration) -> Duration {
     let thousandths: u32 = random::digits(3).parse().expect("digits");
     longest * thousandths / 1000
 }
 
-/// The first thing that went wrong among what was done at once.
+/// The first error of several acts.
 fn all_well(outcomes: Vec<Option<String>>) -> Result<(), String> {
     outcomes.into_iter().flatten().next().map_or(Ok(()), Err)
 }
@@ -284,7 +285,7 @@ impl TestApp {
         found
     }
 
-    /// The one execution of a charge, which must have come to the end that the state machine means.
+    /// The only execution of a charge, which must have succeeded.
     async fn one_execution(&self, charge: &str) -> Result<ExecutionReport, String> {
         let mut attempts = self.attempts(charge).await;
         match (attempts.pop(), attempts.len()) {
@@ -293,11 +294,11 @@ impl TestApp {
         }
     }
 
-    /// Whether everything that a customer paid is whole.
+    /// Checks the money invariants for one customer's payments.
     async fn check_invariants(&self, subject: &Subject) -> Result<(), String> {
         let findings = invariants::examine(&self.inspector, subject)
             .await
-            .map_err(|error| format!("the world cannot be looked at: {error:#}"))?;
+            .map_err(|error| format!("the invariants cannot be checked: {error:#}"))?;
         if findings.is_empty() {
             Ok(())
         } else {
@@ -306,7 +307,7 @@ impl TestApp {
     }
 }
 
-/// An execution that ended as the state machine means it, or where it did not.
+/// The execution if it succeeded; otherwise where it failed.
 fn succeeded(execution: ExecutionReport) -> Result<ExecutionReport, String> {
     if execution.has_succeeded() {
         return Ok(execution);

@@ -35,8 +35,8 @@ pub(super) async fn fifty_callbacks(app: Arc<TestApp>, _: usize) -> Ended {
             _ => notifies(&app, charge),
         })
         .collect();
-    // Fifty cold starts keep the tables waiting, on a busy machine longer than a call may take: whoever is told to try
-    // again has started nothing, and is none of the race.
+    // On a busy machine fifty cold starts take longer than a call may take. A call that is told to try again has
+    // started nothing, and does not count.
     let outcomes = at_once(acts).await;
     let turned_away = |wrong: &String| wrong.contains("answered 503");
     let all_taken = !outcomes.iter().flatten().any(turned_away);
@@ -46,7 +46,7 @@ pub(super) async fn fifty_callbacks(app: Arc<TestApp>, _: usize) -> Ended {
             .map(|wrong| wrong.filter(|wrong| !turned_away(wrong)))
             .collect(),
     )?;
-    // Where all of them were, the shopper tries again.
+    // If all of them were turned away, the shopper tries again.
     let mut tries = 0;
     while app.find_execution(charge).await.is_none() && tries < TRIES_AGAIN {
         sleep(TRY_AGAIN_AFTER).await;
@@ -226,5 +226,5 @@ pub(super) async fn everything(app: Arc<TestApp>, _: usize) -> Ended {
     app.one_execution(charge).await?;
     succeeded(app.execution(&by_hand).await)?;
     app.check_invariants(&subject(&[&paid])).await?;
-    Ok("whole")
+    Ok("held")
 }

@@ -2,15 +2,12 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use http_body::Frame;
 use jiff::Timestamp;
@@ -20,12 +17,9 @@ use crate::BankConfig;
 use crate::error::GatewayError;
 use crate::faults::Faults;
 use crate::ledger::Ledger;
+use crate::merchant_client::MerchantClient;
 use crate::requests::RequestLog;
 use crate::store::StateFile;
-use crate::{browser, gateway, office, sandbox, three_ds};
-
-/// The largest request body; a charge is a few hundred bytes.
-const BODY_LIMIT: usize = 64 * 1024;
 
 /// Everything that changes. The ledger survives a restart, the rest does not.
 pub(crate) struct State {
@@ -39,13 +33,15 @@ pub(crate) struct Core {
     pub(crate) config: BankConfig,
     state: Mutex<State>,
     file: Option<StateFile>,
-    pub(crate) client: OnceLock<Result<reqwest::Client, String>>,
+    /// What calls the merchant's server.
+    pub(crate) merchant: MerchantClient,
 }
 
 impl Core {
     /// Opens the bank with these books.
     pub(crate) fn new(config: BankConfig, ledger: Ledger, file: Option<StateFile>) -> Self {
         Self {
+            merchant: MerchantClient::new(config.notification_timeout),
             config,
             state: Mutex::new(State {
                 ledger,
@@ -53,7 +49,6 @@ impl Core {
                 requests: RequestLog::default(),
             }),
             file,
-            client: OnceLock::new(),
         }
     }
 }
@@ -169,34 +164,5 @@ fn not_saved(e: io::Error) -> GatewayError {
         StatusCode::INTERNAL_SERVER_ERROR,
         "state_not_saved",
         message,
-    )
-}
-
-/// All routes.
-pub(crate) fn router(app: App) -> Router {
-    Router::new()
-        .merge(gateway::routes())
-        .merge(three_ds::routes())
-        .merge(sandbox::routes())
-        .merge(office::routes())
-        .fallback(no_route)
-        .method_not_allowed_fallback(no_method)
-        .layer(middleware::from_fn_with_state(
-            app.clone(),
-            browser::only_own_pages,
-        ))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(app)
-}
-
-async fn no_route() -> GatewayError {
-    GatewayError::not_found("not_found", "the bank serves nothing at this path")
-}
-
-async fn no_method() -> GatewayError {
-    GatewayError::with(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "the bank serves this path with another method",
     )
 }

@@ -6,9 +6,8 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::browser_return::ReturnFields;
 use crate::error::GatewayError;
-use crate::notify;
-use crate::three_ds::ReturnFields;
 
 /// The most returns that are sent at once.
 const MOST: u32 = 5;
@@ -92,12 +91,11 @@ impl Answer {
 }
 
 async fn post(app: App, url: String, form: String) -> Result<Answer, String> {
-    let request = notify::client_of(&app)?
-        .post(url)
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .header(ACCEPT, "text/html")
-        .body(form);
-    let response = notify::answer_to(&app, request).await?;
+    let headers = [
+        (CONTENT_TYPE, "application/x-www-form-urlencoded"),
+        (ACCEPT, "text/html"),
+    ];
+    let response = app.core.merchant.post(&url, headers, form).await?;
     Ok(Answer {
         status: Some(response.status().as_u16()),
         location: response

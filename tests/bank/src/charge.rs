@@ -14,58 +14,10 @@ use crate::error::GatewayError;
 use crate::ids;
 use crate::money::Satang;
 use crate::time::bangkok_stamp;
+use crate::transaction_state::TransactionState;
 
 /// How many wrong one-time passwords decline a charge.
 const MAX_WRONG_OTPS: u8 = 3;
-
-/// Where a charge stands, in the gateway's words.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) enum TransactionState {
-    /// Waits for the shopper's 3-D Secure. Not paid.
-    #[serde(rename = "Pre-Authorized")]
-    PreAuthorized,
-    /// Paid, can be voided.
-    Authorized,
-    /// Paid, can be refunded.
-    Settled,
-    /// Refused.
-    Declined,
-    /// Cancelled before settlement.
-    Voided,
-    /// A refund was accepted, perhaps of a part only.
-    #[serde(rename = "Refund Sent")]
-    RefundSent,
-}
-
-impl TransactionState {
-    /// The word on the wire.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::PreAuthorized => "Pre-Authorized",
-            Self::Authorized => "Authorized",
-            Self::Settled => "Settled",
-            Self::Declined => "Declined",
-            Self::Voided => "Voided",
-            Self::RefundSent => "Refund Sent",
-        }
-    }
-
-    /// The `status` that comes with the state: "fail" for a decline only, so "success" does not mean paid.
-    pub(crate) fn status(self) -> &'static str {
-        match self {
-            Self::Declined => "fail",
-            _ => "success",
-        }
-    }
-
-    /// Whether the issuer has approved the charge at some time.
-    pub(crate) fn was_approved(self) -> bool {
-        match self {
-            Self::Authorized | Self::Settled | Self::Voided | Self::RefundSent => true,
-            Self::PreAuthorized | Self::Declined => false,
-        }
-    }
-}
 
 /// Why a charge was declined: a response code of ISO 8583 and its text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -11,8 +11,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::charge::TransactionState;
 use crate::money::Satang;
+use crate::transaction_state::TransactionState;
 
 /// Declares the dialects: each with its name, and what is different in it.
 macro_rules! dialects {

@@ -9,11 +9,12 @@ use serde_json::value::RawValue;
 
 use crate::app::App;
 use crate::call::{Call, Effect, Payload, perform};
-use crate::charge::{Charge, ChargeObject, Order, TransactionState};
+use crate::charge::{Charge, ChargeObject, Order};
 use crate::dialect::{Dialect, ReversalManner};
 use crate::error::GatewayError;
 use crate::faults::Operation;
 use crate::money::Satang;
+use crate::transaction_state::TransactionState;
 
 /// How many inquiries a copy that lags behind answers.
 const LAGGING: u32 = 2;

@@ -13,6 +13,7 @@
 
 mod app;
 mod browser;
+mod browser_return;
 mod call;
 mod callback;
 mod cards;
@@ -24,15 +25,18 @@ mod faults;
 mod gateway;
 mod ids;
 mod ledger;
+mod merchant_client;
 mod money;
 mod notify;
 mod office;
 mod page;
 mod requests;
+mod router;
 mod sandbox;
 mod store;
 mod three_ds;
 mod time;
+mod transaction_state;
 
 use std::fmt;
 use std::future::Future;
@@ -148,7 +152,7 @@ impl Bank {
         let (stop, stopping) = watch::channel(false);
         let app = App::new(self.core, base, stopping.clone());
         three_ds::resume(&app);
-        let server = axum::serve(listener, app::router(app))
+        let server = axum::serve(listener, router::router(app))
             .with_graceful_shutdown(async move {
                 shutdown.await;
                 stop.send_replace(true);

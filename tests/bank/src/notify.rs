@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use axum::http::header::CONTENT_TYPE;
 use jiff::Timestamp;
-use reqwest::redirect::Policy;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::FORMER_SECRET_KEY;
 use crate::app::{App, State};
-use crate::charge::{Charge, ChargeObject, Notification, TransactionState};
+use crate::charge::{Charge, ChargeObject, Notification};
 use crate::dialect::Dialect;
 use crate::error::GatewayError;
 use crate::faults::{FaultKind, Operation};
 use crate::money::Satang;
-use crate::{BankConfig, FORMER_SECRET_KEY};
+use crate::transaction_state::TransactionState;
 
 /// A notification on its way.
 pub(crate) struct Delivery {
@@ -138,6 +138,13 @@ fn record(charge: &mut Charge, now: Timestamp, error: Option<String>) -> usize {
     charge.notifications.len() - 1
 }
 
+/// Sends notifications in the background.
+pub(crate) fn deliver_all(app: &App, deliveries: Vec<Delivery>) {
+    for delivery in deliveries {
+        tokio::spawn(deliver(app.clone(), delivery));
+    }
+}
+
 /// Sends a notification and records the answer with the charge; answers the record.
 pub(crate) async fn deliver(app: App, delivery: Delivery) -> Result<Notification, GatewayError> {
     let outcome = tokio::select! {
@@ -157,49 +164,10 @@ pub(crate) async fn deliver(app: App, delivery: Delivery) -> Result<Notification
 
 async fn send(app: &App, delivery: &Delivery) -> Result<u16, String> {
     tokio::time::sleep(delivery.delay).await;
-    let request = client_of(app)?
-        .post(&delivery.url)
-        .header(CONTENT_TYPE, "application/json")
-        .body(delivery.body.clone());
-    answer_to(app, request)
-        .await
-        .map(|response| response.status().as_u16())
-}
-
-/// Sends a request to the merchant's server; an error says why there is no answer.
-pub(crate) async fn answer_to(
-    app: &App,
-    request: reqwest::RequestBuilder,
-) -> Result<reqwest::Response, String> {
-    request.send().await.map_err(|e| {
-        if e.is_timeout() {
-            let patience = app.core.config.notification_timeout;
-            format!("no answer within {patience:?}")
-        } else if e.is_connect() {
-            "the merchant's server cannot be reached".to_owned()
-        } else {
-            e.without_url().to_string()
-        }
-    })
-}
-
-/// The client of everything that the bank sends to the merchant's server.
-pub(crate) fn client_of(app: &App) -> Result<&reqwest::Client, String> {
-    let config = &app.core.config;
-    let client = app.core.client.get_or_init(|| client(config));
-    client.as_ref().map_err(Clone::clone)
-}
-
-/// The client of all notifications. It talks to the merchant's server alone: no proxy, no redirects.
-fn client(config: &BankConfig) -> Result<reqwest::Client, String> {
-    // An error says that the process has a TLS provider already, which does as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .no_proxy()
-        .redirect(Policy::none())
-        .timeout(config.notification_timeout)
-        .build()
-        .map_err(|e| format!("the bank's HTTP client cannot start: {e}"))
+    let headers = [(CONTENT_TYPE, "application/json")];
+    let body = delivery.body.clone();
+    let response = app.core.merchant.post(&delivery.url, headers, body).await?;
+    Ok(response.status().as_u16())
 }
 
 /// The checksum of a notification: the lower-case hex SHA-256 of id, amount with four decimals, currency, status,

@@ -4,10 +4,10 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
 use crate::OTP;
+use crate::browser_return::Return;
 use crate::charge::Charge;
 use crate::error::GatewayError;
 use crate::ids;
-use crate::three_ds::Return;
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --ground: #eef1f4; --line: #6b7480;

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::app::App;
 use crate::browser;
+use crate::browser_return::ReturnFields;
 use crate::callback;
 use crate::cards::Card;
 use crate::charge::Notification;
@@ -20,7 +21,6 @@ use crate::error::{GatewayError, read_json};
 use crate::faults::Fault;
 use crate::ledger::Merchant;
 use crate::notify;
-use crate::three_ds::ReturnFields;
 
 /// The routes.
 pub(crate) fn routes() -> Router<App> {
@@ -172,9 +172,7 @@ async fn settle(
         let response = Json(charge.object(&app.base)).into_response();
         Ok((response, notify::prepare(&app, state, &id, now)?))
     })?;
-    for delivery in deliveries {
-        tokio::spawn(notify::deliver(app.clone(), delivery));
-    }
+    notify::deliver_all(&app, deliveries);
     Ok(response)
 }
 

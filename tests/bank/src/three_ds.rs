@@ -9,9 +9,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::Serialize;
 
 use crate::app::App;
+use crate::browser_return::Return;
 use crate::charge::{Charge, ShopperAction, ThreeDsResult};
 use crate::error::GatewayError;
 use crate::ledger::Ledger;
@@ -20,64 +20,6 @@ use crate::{notify, page};
 /// The routes.
 pub(crate) fn routes() -> Router<App> {
     Router::new().route("/3ds/{id}", get(show).post(act))
-}
-
-/// What the browser posts to the shop, in the order of the form. Nothing signs it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ReturnFields {
-    pub(crate) object_id: String,
-    pub(crate) token: String,
-    /// "true" for an approved charge, else "false".
-    pub(crate) status: &'static str,
-    pub(crate) message: String,
-    /// Always "false": the shopper's wish does not come back this way.
-    pub(crate) save_card: &'static str,
-}
-
-impl ReturnFields {
-    /// The return of a charge as it stands.
-    pub(crate) fn of(charge: &Charge) -> Self {
-        Self {
-            object_id: charge.id.clone(),
-            token: charge.token.clone(),
-            status: if charge.state().was_approved() {
-                "true"
-            } else {
-                "false"
-            },
-            message: charge.outcome_message().to_owned(),
-            save_card: "false",
-        }
-    }
-
-    /// Names and values, for a form.
-    pub(crate) fn pairs(&self) -> [(&'static str, &str); 5] {
-        [
-            ("objectId", &self.object_id),
-            ("token", &self.token),
-            ("status", self.status),
-            ("message", &self.message),
-            ("saveCard", self.save_card),
-        ]
-    }
-}
-
-/// The way back to the shop: where to, and with what.
-#[derive(Serialize)]
-pub(crate) struct Return {
-    /// The merchant account's callback URL; none when none is set.
-    pub(crate) action: Option<String>,
-    pub(crate) fields: ReturnFields,
-}
-
-impl Return {
-    fn of(ledger: &Ledger, charge: &Charge) -> Self {
-        Self {
-            action: ledger.merchant.callback_url.clone(),
-            fields: ReturnFields::of(charge),
-        }
-    }
 }
 
 /// The charge with a 3-D Secure page under this id.
@@ -145,9 +87,7 @@ async fn decide_late(app: App, id: String) {
         notify::prepare(&app, state, &id, now)
     });
     // A state that cannot be saved leaves the charge waiting, as the file has it.
-    for delivery in done.unwrap_or_default() {
-        tokio::spawn(notify::deliver(app.clone(), delivery));
-    }
+    notify::deliver_all(&app, done.unwrap_or_default());
 }
 
 async fn act(
@@ -211,9 +151,7 @@ async fn act(
     });
     let reply = match done {
         Ok((reply, deliveries)) => {
-            for delivery in deliveries {
-                tokio::spawn(notify::deliver(app.clone(), delivery));
-            }
+            notify::deliver_all(&app, deliveries);
             reply
         }
         Err(e) => return refuse(e, as_json),

@@ -76,7 +76,7 @@ impl Certificates {
 
     /// What one door needs. It remembers its own clients' sessions alone: all doors have one name, and a client would try at each
     /// the session that it has with another.
-    pub fn for_a_door(&self) -> Arc<ServerConfig> {
+    pub fn for_one_port(&self) -> Arc<ServerConfig> {
         let mut server = self.server.clone();
         server.session_storage = ServerSessionMemoryCache::new(SESSIONS);
         Arc::new(server)

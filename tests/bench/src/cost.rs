@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use payment3_harness::call::Service;
 use serde::Deserialize;
 
 use crate::payment::{Played, Step, System};
 use crate::recording_proxy::Call;
 use crate::sandbox::Cost;
-use crate::service::Service;
 
-/// What the CDK app gives the functions, in MB; the deployment is held against it.
-pub const DEPLOYED_MB: u32 = 256;
 /// The memory at which AWS Lambda gives a function one whole processor, in MB; less memory is a smaller share of it.
 const WHOLE_PROCESSOR_MB: f64 = 1769.0;
 /// Index writes for one write of a payment's record, on average over a payment (docs/scale.md has each): ours stand in three
@@ -116,7 +114,7 @@ pub fn price_per_million(played: &Played, bank: Duration, memory_mb: u32) -> Res
         + write_units * prices.write_unit
         + read_units * prices.read_unit
         + count(played.steps.iter().filter(behind_the_api).count()) * prices.request
-        + count(asked(Service::Secrets, "GetSecretValue")) * prices.secret_call;
+        + count(asked(Service::SecretsManager, "GetSecretValue")) * prices.secret_call;
     Ok(dollars * 1_000_000.0)
 }
 

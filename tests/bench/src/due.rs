@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use payment3_harness::away::{Away, How, Service};
+use payment3_harness::away::{Away, How};
 use payment3_harness::aws::Aws;
+use payment3_harness::call::Service;
 use payment3_harness::executions::Executions;
 use payment3_harness::http::client;
 use payment3_harness::inspect::Inspector;

@@ -11,9 +11,8 @@ use payment3_harness::workspace;
 
 use crate::lambda::median;
 use crate::payment::Step;
-use crate::recording_proxy::{Call, RecordingProxy};
+use crate::recording_proxy::{CONNECT, Call, RecordingProxy};
 use crate::sandbox::{Cost, Outcome, Program, Sandbox};
-use crate::service::CONNECT;
 
 /// How many processes are started to take medians from.
 const STARTS: usize = 15;

@@ -26,6 +26,6 @@ pub mod programs;
 pub mod recording_proxy;
 pub mod report;
 pub mod sandbox;
-pub mod service;
 pub mod table;
 pub mod testbed;
+pub mod writes;

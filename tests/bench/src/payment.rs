@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use payment3_harness::call::Service;
 use payment3_harness::inspect::Inspector;
 use payment3_harness::outputs::Outputs;
 use payment3_harness::peer_process::short_name;
@@ -12,9 +13,9 @@ use payment3_harness::shopper::{self, CARD_APPROVED, Next, OTHER_CARD_APPROVED};
 use serde_json::Value;
 
 use crate::lambda::Invocation;
-use crate::recording_proxy::Call;
-use crate::service::{CONNECT, Service, Writes};
+use crate::recording_proxy::{CONNECT, Call};
 use crate::testbed::Testbed;
+use crate::writes::Writes;
 
 /// How long an execution may take.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -376,5 +377,5 @@ fn same_amount(value: &Value, wanted: &str) -> bool {
 pub fn counted(calls: &[Call]) -> impl Iterator<Item = &Call> {
     calls
         .iter()
-        .filter(|call| call.service != Service::Secrets && call.operation != CONNECT)
+        .filter(|call| call.service != Service::SecretsManager && call.operation != CONNECT)
 }

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use payment3_harness::call::Service;
+
 use crate::payment::Step;
-use crate::recording_proxy::Call;
-use crate::service::{CONNECT, Service};
+use crate::recording_proxy::{CONNECT, Call};
 
 /// What is called by so few events of a function that they open the connection themselves: the bank's key by the first card of
 /// an owner, and where a payment is due that reconciliation asks the bank about; Step Functions where it finds something to do.
 const LEFT_TO_EVENTS: [(&str, Service); 3] = [
-    ("ensure-kbank-user", Service::Secrets),
-    ("reconcile", Service::Secrets),
-    ("reconcile", Service::States),
+    ("ensure-kbank-user", Service::SecretsManager),
+    ("reconcile", Service::SecretsManager),
+    ("reconcile", Service::StepFunctions),
 ];
 
 /// What does not fit, as `function: service`.
@@ -82,9 +83,9 @@ mod tests {
             call(Service::DynamoDb, 1, CONNECT),
             call(Service::DynamoDb, 1, "GetItem"),
             // Opened, and closed before it was used.
-            call(Service::States, 2, CONNECT),
-            call(Service::States, 3, "StartExecution"),
-            call(Service::Secrets, 4, "GetSecretValue"),
+            call(Service::StepFunctions, 2, CONNECT),
+            call(Service::StepFunctions, 3, "StartExecution"),
+            call(Service::SecretsManager, 4, "GetSecretValue"),
             call(Service::Bank, 5, "POST charge"),
         ];
         let new = Step::example("callback", Some(1), calls.clone());

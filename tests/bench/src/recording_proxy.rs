@@ -1,32 +1,30 @@
-//! The outside of the functions: a door with TLS for each service, behind which stands the local AWS, the sandbox bank and
-//! the demo shop, or what they once answered.
+//! The proxy between the measured functions and the services they call: a port with TLS for each service. It passes requests on
+//! to the local AWS, the sandbox bank and the demo shop, or answers as they once did, and records every call.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, StatusCode};
+use payment3_harness::call::{Service, operation};
 use payment3_harness::endpoints::Endpoints;
 use payment3_harness::http_forward::{WholeAnswer, WholeRequest};
-use payment3_harness::peer_process::PeerProcess;
+use payment3_harness::proxy::{Connection, Handler, NoAnswer, Port};
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OnceCell;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::certificates::Certificates;
 use crate::lambda::{Lambda, lock};
-use crate::service::{Service, Writes};
+use crate::writes::Writes;
+
+/// The name of a request that only opens a connection, at a function's start.
+pub const CONNECT: &str = "connect";
 
 /// One call of a function to the outside.
 #[derive(Debug, Clone)]
@@ -69,12 +67,12 @@ impl Call {
     }
 }
 
-/// The doors, open until this is dropped.
+/// The proxy. It serves until it is dropped.
 pub struct RecordingProxy {
     state: Arc<State>,
     addresses: BTreeMap<Service, String>,
     root_file: PathBuf,
-    _doors: JoinSet<()>,
+    _serving: JoinSet<io::Error>,
 }
 
 struct State {
@@ -84,7 +82,6 @@ struct State {
     /// What the functions invoke each other by.
     lambda: OnceLock<Lambda>,
     bank_takes: Mutex<Duration>,
-    connections: AtomicU64,
     calls: Mutex<Vec<Call>>,
     unanswered: Mutex<Vec<String>>,
     replay: Mutex<Option<Replay>>,
@@ -112,32 +109,32 @@ impl RecordingProxy {
             real: OnceLock::new(),
             lambda: OnceLock::new(),
             bank_takes: Mutex::default(),
-            connections: AtomicU64::new(0),
             calls: Mutex::default(),
             unanswered: Mutex::default(),
             replay: Mutex::default(),
         });
         let mut addresses = BTreeMap::new();
-        let mut doors = JoinSet::new();
+        // An error ends all measuring: whoever waits for an answer then says so.
+        let mut serving = JoinSet::new();
         for service in Service::ALL {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-                .await
-                .context("no free port for a door")?;
-            let port = listener.local_addr().context("a listener has an address")?;
+            let port = Port::free().await?;
             // By name, as on AWS: looking it up is a part of what a first call costs.
-            addresses.insert(service, format!("https://localhost:{}", port.port()));
-            let tls = TlsAcceptor::from(certificates.for_a_door());
-            doors.spawn(accept(listener, service, tls, state.clone()));
+            addresses.insert(service, format!("https://localhost:{}", port.number()?));
+            serving.spawn(port.serve(Endpoint {
+                service,
+                tls: TlsAcceptor::from(certificates.for_one_port()),
+                state: state.clone(),
+            }));
         }
         Ok(Self {
             state,
             addresses,
             root_file: certificates.root_file,
-            _doors: doors,
+            _serving: serving,
         })
     }
 
-    /// The address of a service's door.
+    /// The address at which a function finds a service.
     pub fn address(&self, service: Service) -> &str {
         &self.addresses[&service]
     }
@@ -218,75 +215,38 @@ impl RecordingProxy {
     }
 }
 
-async fn accept(listener: TcpListener, service: Service, tls: TlsAcceptor, state: Arc<State>) {
-    // An error would end all measuring: whoever waits for an answer then says so.
-    while let Ok((stream, peer)) = listener.accept().await {
-        let (tls, state) = (tls.clone(), state.clone());
-        tokio::spawn(async move {
-            // As servers do: an answer goes out when it is written.
-            let _ = stream.set_nodelay(true);
-            let Ok(ours) = stream.local_addr() else {
-                return;
-            };
-            // A client that ends in the middle of a handshake was ended.
-            if let Ok(stream) = tls.accept(stream).await {
-                serve(stream, (peer, ours), service, state).await;
-            }
-        });
+/// One port of the proxy.
+#[derive(Clone)]
+struct Endpoint {
+    service: Service,
+    tls: TlsAcceptor,
+    state: Arc<State>,
+}
+
+impl Handler for Endpoint {
+    type Stream = TlsStream<TcpStream>;
+
+    async fn accept(&self, stream: TcpStream) -> io::Result<Self::Stream> {
+        self.tls.accept(stream).await
+    }
+
+    async fn answer(
+        &self,
+        connection: &Connection,
+        request: WholeRequest,
+    ) -> Result<WholeAnswer, NoAnswer> {
+        let answer = self.record(connection, request).await;
+        answer.map_err(|error| {
+            lock(&self.state.unanswered).push(format!("{error:#}"));
+            NoAnswer
+        })
     }
 }
 
-async fn serve(
-    stream: TlsStream<TcpStream>,
-    ends: (SocketAddr, SocketAddr),
-    service: Service,
-    state: Arc<State>,
-) {
-    let id = state.connections.fetch_add(1, Ordering::Relaxed);
-    let door = Arc::new(Door {
-        service,
-        id,
-        ends,
-        pid: OnceCell::new(),
-        state,
-    });
-    let service = service_fn(move |request| {
-        let door = door.clone();
-        async move {
-            let answer = door.answer(request).await;
-            answer.map_err(|error| {
-                lock(&door.state.unanswered).push(format!("{error:#}"));
-                NoAnswer
-            })
-        }
-    });
-    // An error is a function that was ended, or a request without an answer, which was noted.
-    let _ = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-}
-
-/// The connection is closed without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("no answer")]
-struct NoAnswer;
-
-/// One connection.
-struct Door {
-    service: Service,
-    id: u64,
-    ends: (SocketAddr, SocketAddr),
-    pid: OnceCell<i32>,
-    state: Arc<State>,
-}
-
-impl Door {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
-        let request = WholeRequest::read(request).await?;
+impl Endpoint {
+    async fn record(&self, connection: &Connection, request: WholeRequest) -> Result<WholeAnswer> {
         let begun = Instant::now();
-        let operation = self
-            .service
-            .operation(&request.method, &request.path, &request.headers);
+        let operation = self.operation(&request);
         let about = about(self.service, &request.body);
         let (pid, answer) = match self.state.repeated(self.service, &operation, &about) {
             Some(answer) => (
@@ -299,7 +259,7 @@ impl Door {
                 })?,
             ),
             None => (
-                self.caller().await?,
+                connection.caller().await?.pid(),
                 self.state.pass_on(self.service, &request).await?,
             ),
         };
@@ -307,30 +267,30 @@ impl Door {
             let takes = *lock(&self.state.bank_takes);
             tokio::time::sleep(takes).await;
         }
-        let response = answer.clone().into();
         lock(&self.state.calls).push(Call {
             service: self.service,
             writes: Writes::of(&operation, &request.body),
             operation,
             about,
             pid,
-            connection: self.id,
+            connection: connection.id,
             begun,
             ended: Instant::now(),
-            answer,
+            answer: answer.clone(),
         });
-        Ok(response)
+        Ok(answer)
     }
 
-    async fn caller(&self) -> Result<i32> {
-        let (peer, ours) = self.ends;
-        let found = self.pid.get_or_try_init(async || {
-            tokio::task::spawn_blocking(move || PeerProcess::behind(peer, ours))
-                .await
-                .context("the look-up of a caller broke")?
-                .map(|caller| caller.pid())
-        });
-        found.await.copied()
+    /// What a request asks for, without the ids in it.
+    fn operation(&self, request: &WholeRequest) -> String {
+        let connects = request.method == Method::GET && request.path == "/";
+        match self.service {
+            Service::Lambda => "Invoke".to_owned(),
+            Service::DynamoDb | Service::StepFunctions | Service::SecretsManager if connects => {
+                CONNECT.to_owned()
+            }
+            service => operation(service.target(), request),
+        }
     }
 }
 
@@ -378,7 +338,7 @@ impl State {
 fn about(service: Service, body: &[u8]) -> String {
     let field = match service {
         Service::DynamoDb => "TableName",
-        Service::Secrets => "SecretId",
+        Service::SecretsManager => "SecretId",
         _ => return String::new(),
     };
     let body: Value = serde_json::from_slice(body).unwrap_or_default();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use payment3_model::{KNOWN_USER, NEW_USER, path};
+use payment3_harness::call::Service;
 
 use crate::callgrind::Instructions;
 use crate::critical_path::CriticalPath;
@@ -12,9 +13,8 @@ use crate::lambda::median;
 use crate::limits::{self, Line, Verdict};
 use crate::measure::{Counts, Manner, Measured, Sizes};
 use crate::payment::{Flow, Played};
-use crate::service::Service;
 use crate::table::Table;
-use crate::{cost, cost::DEPLOYED_MB, limits::PEAK_KIB};
+use crate::{cost, limits::PEAK_KIB, sandbox::DEPLOYED_MB};
 
 /// The sizes of a function's memory that bills are reckoned for, in MB.
 const MEMORY_MB: [u32; 3] = [128, 256, 512];

@@ -24,10 +24,11 @@ use tokio::sync::{Mutex, SetOnce, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::cost::DEPLOYED_MB;
 use crate::cpu::CpuClock;
 use crate::memory::Memory;
 
+/// The memory that the CDK app gives the functions, in MB. The deployment is checked against it.
+pub const DEPLOYED_MB: u32 = 256;
 /// How long a function may take for anything: more than any has on AWS.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What a process may know of this machine.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use payment3_harness::aws::{ACCESS_KEY, Aws, REGION};
+use payment3_harness::call::Service;
 use payment3_harness::counterparties::Counterparties;
 use payment3_harness::executions::Executions;
 use payment3_harness::inspect::Inspector;
@@ -14,17 +15,23 @@ use payment3_stack::environment::{Between, Environment, Options};
 use payment3_stack::interrupt::Interrupt;
 use serde_json::Value;
 
-use crate::cost::DEPLOYED_MB;
 use crate::lambda::Lambda;
 use crate::programs::{self as built, Programs};
 use crate::recording_proxy::RecordingProxy;
-use crate::sandbox::Program;
-use crate::service::Service;
+use crate::sandbox::{DEPLOYED_MB, Program};
 
 /// The branch of the environment that payments are measured in.
 pub const BRANCH: &str = "bench";
 /// As long as the token of a function's role on AWS, which goes with every request.
 const SESSION_TOKEN_LENGTH: usize = 900;
+
+/// The variables by which every AWS SDK is told the address of a service.
+const ENDPOINT_VARIABLES: [(&str, Service); 4] = [
+    ("AWS_ENDPOINT_URL_DYNAMODB", Service::DynamoDb),
+    ("AWS_ENDPOINT_URL_SFN", Service::StepFunctions),
+    ("AWS_ENDPOINT_URL_SECRETS_MANAGER", Service::SecretsManager),
+    ("AWS_ENDPOINT_URL_LAMBDA", Service::Lambda),
+];
 
 /// Everything that a measured payment needs.
 pub struct Testbed {
@@ -132,10 +139,8 @@ impl Testbed {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
-        for service in Service::ALL {
-            if let Some(variable) = service.endpoint_variable() {
-                settings.insert(variable.to_owned(), self.world.address(service).to_owned());
-            }
+        for (variable, service) in ENDPOINT_VARIABLES {
+            settings.insert(variable.to_owned(), self.world.address(service).to_owned());
         }
         settings
     }

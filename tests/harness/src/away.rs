@@ -11,22 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use hyper::header::HeaderMap;
 
-use crate::call::Target;
-
-/// A service that functions call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Service {
-    /// The tables, also from the state machine.
-    DynamoDb,
-    /// The functions, from the state machine.
-    Lambda,
-    /// The bank's and the shop's keys.
-    SecretsManager,
-    /// The bank's gateway.
-    Bank,
-    /// The shop's webhook.
-    Shop,
-}
+use crate::call::{Service, Target};
 
 /// How it is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,21 +40,6 @@ struct Rule {
     how: How,
     /// The one function: which is away, or from which. All where there is none.
     function: Option<String>,
-}
-
-impl Service {
-    pub(super) fn of(target: Target, headers: &HeaderMap) -> Option<Self> {
-        let operation = || headers.get("x-amz-target")?.to_str().ok();
-        match target {
-            Target::Bank => Some(Self::Bank),
-            Target::Shop => Some(Self::Shop),
-            Target::Aws => match operation()? {
-                operation if operation.starts_with("DynamoDB_") => Some(Self::DynamoDb),
-                operation if operation.starts_with("secretsmanager.") => Some(Self::SecretsManager),
-                _ => None,
-            },
-        }
-    }
 }
 
 impl Away {

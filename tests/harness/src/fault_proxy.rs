@@ -1,53 +1,39 @@
-//! The proxy between the functions and everything outside.
+//! The proxy between the functions and the services they call. It injects the planned fault into a call of a watched payment,
+//! and lets services be away; everything else it passes on.
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::io;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OnceCell;
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::away::{Away, How, Service};
-use crate::call::{CallName, Target, operation};
+use crate::away::{Away, How};
+use crate::call::{CallName, Service, Target, operation};
 use crate::endpoints::Endpoints;
 use crate::fault_plan::{Fault, FaultPlans, Watched};
 use crate::http_forward::{WholeAnswer, WholeRequest};
 use crate::peer_process::{PeerProcess, short_name};
+use crate::proxy::{Connection, Handler, NoAnswer, Port};
 
 /// How long after its caller gave up a late call waits for the caller's next try, before its effect happens anyway.
 const LATE_AT_MOST: Duration = Duration::from_secs(6);
 /// How long a late call's caller may take to give up. More than any time-out of the functions.
 const CALLER_GIVES_UP: Duration = Duration::from_secs(35);
 
-/// A proxy that listens: one address for each thing outside.
+/// A proxy with a port in front of AWS, of the bank and of the shop.
 pub struct Proxy {
-    doors: [(TcpListener, Door); 3],
+    ports: [(Port, Upstream); 3],
     fault_plans: FaultPlans,
     addresses: Endpoints,
 }
 
-/// One thing outside.
-#[derive(Debug, Clone)]
-struct Door {
-    target: Target,
-    /// The real address.
-    url: String,
-    fault_plans: FaultPlans,
-    http: reqwest::Client,
-}
-
 impl Proxy {
-    /// Takes three free ports in front of what is outside.
+    /// Takes three free ports in front of these addresses.
     ///
     /// # Errors
     /// There is no free port.
@@ -58,23 +44,21 @@ impl Proxy {
             .build()
             .context("no HTTP client for the fault proxy")?;
         let open = async |target, url: &str| {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-                .await
-                .context("no free port for the fault proxy")?;
-            let address = listener.local_addr().context("a listener has an address")?;
-            let door = Door {
+            let port = Port::free().await?;
+            let address = format!("http://127.0.0.1:{}", port.number()?);
+            let upstream = Upstream {
                 target,
                 url: url.to_owned(),
                 fault_plans: fault_plans.clone(),
                 http: http.clone(),
             };
-            anyhow::Ok(((listener, door), format!("http://{address}")))
+            anyhow::Ok(((port, upstream), address))
         };
-        let (aws_door, aws) = open(Target::Aws, &endpoints.aws).await?;
-        let (bank_door, bank) = open(Target::Bank, &endpoints.bank).await?;
-        let (shop_door, shop) = open(Target::Shop, &endpoints.shop).await?;
+        let (to_aws, aws) = open(Target::Aws, &endpoints.aws).await?;
+        let (to_bank, bank) = open(Target::Bank, &endpoints.bank).await?;
+        let (to_shop, shop) = open(Target::Shop, &endpoints.shop).await?;
         Ok(Self {
-            doors: [aws_door, bank_door, shop_door],
+            ports: [to_aws, to_bank, to_shop],
             addresses: Endpoints { aws, bank, shop },
             fault_plans,
         })
@@ -95,69 +79,40 @@ impl Proxy {
     /// # Errors
     /// A connection cannot be accepted.
     pub async fn serve(self, stopping: impl Future<Output = ()>) -> Result<()> {
-        let [aws, bank, shop] = self.doors;
+        let [aws, bank, shop] = self.ports.map(|(port, upstream)| port.serve(upstream));
         let error = tokio::select! {
             () = stopping => return Ok(()),
-            error = accept(aws) => error,
-            error = accept(bank) => error,
-            error = accept(shop) => error,
+            error = aws => error,
+            error = bank => error,
+            error = shop => error,
         };
         Err(error).context("the fault proxy cannot accept a connection")
     }
 }
 
-/// Accepts connections until that fails.
-async fn accept((listener, door): (TcpListener, Door)) -> std::io::Error {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                tokio::spawn(connection(stream, peer, door.clone()));
-            }
-            Err(error) => return error,
-        }
+/// What is behind one port of the proxy.
+#[derive(Debug, Clone)]
+struct Upstream {
+    target: Target,
+    /// The real address.
+    url: String,
+    fault_plans: FaultPlans,
+    http: reqwest::Client,
+}
+
+impl Handler for Upstream {
+    type Stream = TcpStream;
+
+    async fn accept(&self, stream: TcpStream) -> io::Result<TcpStream> {
+        Ok(stream)
     }
-}
 
-/// Serves one connection of a function.
-async fn connection(stream: TcpStream, peer: SocketAddr, door: Door) {
-    let Ok(ours) = stream.local_addr() else {
-        return;
-    };
-    let connection = Arc::new(Connection {
-        door,
-        ends: (peer, ours),
-        caller: OnceCell::new(),
-    });
-    let service = service_fn(move |request| {
-        let connection = connection.clone();
-        async move {
-            let answer = connection.answer(request).await;
-            answer.map(Response::<Full<Bytes>>::from)
-        }
-    });
-    // An error is a caller that went away, or an answer that was not given on purpose.
-    let _ = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-}
-
-struct Connection {
-    door: Door,
-    /// The function's address, and ours.
-    ends: (SocketAddr, SocketAddr),
-    /// Looked up once: while a request waits, its socket is certainly there.
-    caller: OnceCell<PeerProcess>,
-}
-
-/// The connection is closed without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("no answer, on purpose")]
-struct NoAnswer;
-
-impl Connection {
-    async fn answer(&self, request: Request<Incoming>) -> Result<WholeAnswer, NoAnswer> {
-        let request = WholeRequest::read(request).await.map_err(|_| NoAnswer)?;
-        match self.away(&request).await {
+    async fn answer(
+        &self,
+        connection: &Connection,
+        request: WholeRequest,
+    ) -> Result<WholeAnswer, NoAnswer> {
+        match self.away(connection, &request).await {
             None => {}
             Some(How::Slow(by)) => sleep(by).await,
             Some(How::Closed) => return Err(NoAnswer),
@@ -168,56 +123,56 @@ impl Connection {
             }
         }
         let body = String::from_utf8_lossy(&request.body);
-        let Some(watched) = self.door.fault_plans.of(&request.path, &body) else {
+        let Some(watched) = self.fault_plans.of(&request.path, &body) else {
             return self.forward(&request).await;
         };
-        if self.door.target == Target::Bank {
+        if self.target == Target::Bank {
             learn(&watched, &request.body, "reference_order");
         }
-        let call = self.name(&request).await;
+        let call = self.name(connection, &request).await;
         let planned = watched.arrives(&call);
         if watched.has_no_tables(&call.function)
-            && Service::of(self.door.target, &request.headers) == Some(Service::DynamoDb)
+            && Service::of(self.target, &request.headers) == Some(Service::DynamoDb)
         {
             return Ok(self.error(StatusCode::TOO_MANY_REQUESTS, &request));
         }
         let answer = match planned {
             None => self.effect(&watched, &request).await,
-            Some(fault) => self.spoil(fault, &watched, &call, &request).await,
+            Some(fault) => {
+                let injected = Injected {
+                    upstream: self,
+                    connection,
+                    watched: &watched,
+                    call: &call,
+                    request: &request,
+                };
+                injected.answer(fault).await
+            }
         };
         watched.answered(&call);
         answer
     }
+}
 
-    /// How what is called is away from its caller, if it is.
-    async fn away(&self, request: &WholeRequest) -> Option<How> {
-        let away = self.door.fault_plans.away();
-        for (function, how) in away.rules_for(self.door.target, &request.headers) {
-            let Some(function) = function else {
-                return Some(how);
-            };
-            let caller = self.caller().await.ok();
-            if caller.is_some_and(|caller| short_name(&caller.function) == function) {
-                return Some(how);
-            }
-        }
-        None
-    }
+/// A call that a fault is injected into.
+struct Injected<'a> {
+    upstream: &'a Upstream,
+    connection: &'a Connection,
+    watched: &'a Watched,
+    call: &'a CallName,
+    request: &'a WholeRequest,
+}
 
-    async fn spoil(
-        &self,
-        fault: Fault,
-        watched: &Watched,
-        call: &CallName,
-        request: &WholeRequest,
-    ) -> Result<WholeAnswer, NoAnswer> {
+impl Injected<'_> {
+    async fn answer(&self, fault: Fault) -> Result<WholeAnswer, NoAnswer> {
+        let error = |status| Ok(self.upstream.error(status, self.request));
         match fault {
             Fault::Refused | Fault::Away => Err(NoAnswer),
-            Fault::Error => Ok(self.error(StatusCode::INTERNAL_SERVER_ERROR, request)),
-            Fault::Throttled => Ok(self.error(StatusCode::TOO_MANY_REQUESTS, request)),
-            Fault::Late => self.late(watched, call, request).await,
+            Fault::Error => error(StatusCode::INTERNAL_SERVER_ERROR),
+            Fault::Throttled => error(StatusCode::TOO_MANY_REQUESTS),
+            Fault::Late => self.late().await,
             Fault::Lost => {
-                self.effect(watched, request).await?;
+                self.effect().await?;
                 Err(NoAnswer)
             }
             Fault::KilledBefore => {
@@ -225,27 +180,23 @@ impl Connection {
                 Err(NoAnswer)
             }
             Fault::KilledAfter => {
-                self.effect(watched, request).await?;
+                self.effect().await?;
                 self.kill().await;
                 Err(NoAnswer)
             }
         }
     }
 
+    async fn effect(&self) -> Result<WholeAnswer, NoAnswer> {
+        self.upstream.effect(self.watched, self.request).await
+    }
+
     /// Lets the caller wait in vain. Once it has tried again, the effect happens all the same.
-    async fn late(
-        &self,
-        watched: &Watched,
-        call: &CallName,
-        request: &WholeRequest,
-    ) -> Result<WholeAnswer, NoAnswer> {
+    async fn late(&self) -> Result<WholeAnswer, NoAnswer> {
         let (waiting, gave_up) = tokio::sync::oneshot::channel::<Infallible>();
-        let late = Self {
-            door: self.door.clone(),
-            ends: self.ends,
-            caller: self.caller.clone(),
-        };
-        let (watched, call, request) = (watched.clone(), call.clone(), request.clone());
+        let upstream = self.upstream.clone();
+        let (watched, call) = (self.watched.clone(), self.call.clone());
+        let request = self.request.clone();
         tokio::spawn(async move {
             let next = watched.next_answer(&call);
             tokio::pin!(next);
@@ -253,11 +204,34 @@ impl Connection {
             let _ = gave_up.await;
             let _ = timeout(LATE_AT_MOST, next).await;
             // Nobody waits for the answer.
-            let _ = late.effect(&watched, &request).await;
+            let _ = upstream.effect(&watched, &request).await;
         });
         sleep(CALLER_GIVES_UP).await;
         drop(waiting);
         Err(NoAnswer)
+    }
+
+    async fn kill(&self) {
+        let caller = self.connection.caller().await;
+        let killed = caller.and_then(PeerProcess::kill);
+        killed.expect("a function can be killed");
+    }
+}
+
+impl Upstream {
+    /// How the service that is called is away from its caller, if it is.
+    async fn away(&self, connection: &Connection, request: &WholeRequest) -> Option<How> {
+        let away = self.fault_plans.away();
+        for (function, how) in away.rules_for(self.target, &request.headers) {
+            let Some(function) = function else {
+                return Some(how);
+            };
+            let caller = connection.caller().await.ok();
+            if caller.is_some_and(|caller| short_name(&caller.function) == function) {
+                return Some(how);
+            }
+        }
+        None
     }
 
     /// Passes a watched call on, and learns the ids in the bank's answer.
@@ -267,37 +241,21 @@ impl Connection {
         request: &WholeRequest,
     ) -> Result<WholeAnswer, NoAnswer> {
         let answer = self.forward(request).await?;
-        if self.door.target == Target::Bank {
+        if self.target == Target::Bank {
             learn(watched, &answer.body, "id");
         }
         Ok(answer)
     }
 
     async fn forward(&self, request: &WholeRequest) -> Result<WholeAnswer, NoAnswer> {
-        let answer = request.pass_on(&self.door.http, &self.door.url).await;
+        let answer = request.pass_on(&self.http, &self.url).await;
         answer.map_err(|_| NoAnswer)
-    }
-
-    async fn kill(&self) {
-        let killed = self.caller().await.and_then(PeerProcess::kill);
-        killed.expect("a function can be killed");
-    }
-
-    async fn caller(&self) -> Result<&PeerProcess> {
-        let (peer, ours) = self.ends;
-        self.caller
-            .get_or_try_init(async || {
-                tokio::task::spawn_blocking(move || PeerProcess::behind(peer, ours))
-                    .await
-                    .context("the look-up of a caller broke")?
-            })
-            .await
     }
 
     /// The errors that the real services answer with.
     fn error(&self, status: StatusCode, request: &WholeRequest) -> WholeAnswer {
         let throttled = status == StatusCode::TOO_MANY_REQUESTS;
-        let (status, kind, body) = match self.door.target {
+        let (status, kind, body) = match self.target {
             Target::Aws => {
                 let dynamodb = request
                     .headers
@@ -329,20 +287,15 @@ impl Connection {
         }
     }
 
-    async fn name(&self, request: &WholeRequest) -> CallName {
-        let function = match self.caller().await {
+    async fn name(&self, connection: &Connection, request: &WholeRequest) -> CallName {
+        let function = match connection.caller().await {
             Ok(caller) => short_name(&caller.function).to_owned(),
-            // Such a call is in no cell's plan, so that it shows as one that was not made.
+            // No fault is planned for such a call, so that the planned one shows as never made.
             Err(error) => format!("? ({error:#})"),
         };
         CallName {
             function,
-            operation: operation(
-                self.door.target,
-                &request.method,
-                &request.path,
-                &request.headers,
-            ),
+            operation: operation(self.target, request),
         }
     }
 }

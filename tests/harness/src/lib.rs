@@ -26,6 +26,7 @@ pub mod outputs;
 pub mod overview;
 pub mod peer_process;
 pub mod player;
+pub mod proxy;
 pub mod random;
 pub mod redact;
 pub mod shop_api;

@@ -9,10 +9,10 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use payment3_harness::workspace;
 
-use crate::lambda::median;
 use crate::payment::Step;
 use crate::recording_proxy::{CONNECT, Call, RecordingProxy};
 use crate::sandbox::{Cost, Outcome, Program, Sandbox};
+use crate::stats::{median, percentile_99};
 
 /// How many processes are started to take medians from.
 const STARTS: usize = 15;
@@ -153,7 +153,7 @@ async fn measure_replayed(world: &RecordingProxy, case: &Case, logs: &Path) -> R
         first_calls: names(&first_calls),
         later_calls: names(&later_calls),
         later: median_cost(&laters)?,
-        later_p99: percentile_99(&laters),
+        later_p99: percentile_99(laters.iter().map(|cost| cost.wall))?,
         peak_kib: (median(peaks)?, peak),
     })
 }
@@ -186,13 +186,6 @@ fn median_cost(costs: &[Cost]) -> Result<Cost> {
         wall: median(costs.iter().map(|cost| cost.wall))?,
         cpu: median(costs.iter().map(|cost| cost.cpu))?,
     })
-}
-
-fn percentile_99(costs: &[Cost]) -> Duration {
-    let mut walls: Vec<Duration> = costs.iter().map(|cost| cost.wall).collect();
-    walls.sort_unstable();
-    let place = walls.len() * 99 / 100;
-    walls.get(place).copied().unwrap_or_default()
 }
 
 /// In the order in which they were made.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -234,19 +234,6 @@ async fn relayed(State(lambda): State<Lambda>, Path(name): Path<String>, event: 
         Ok(Outcome::Output(output)) => output.into_response(),
         Ok(Outcome::Error(error)) => (StatusCode::UNPROCESSABLE_ENTITY, error).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")).into_response(),
-    }
-}
-
-/// The median of what several runs gave.
-///
-/// # Errors
-/// There was no run.
-pub fn median<T: Copy + Ord>(values: impl IntoIterator<Item = T>) -> Result<T> {
-    let mut values: Vec<T> = values.into_iter().collect();
-    values.sort_unstable();
-    match values.get(values.len() / 2) {
-        Some(middle) => Ok(*middle),
-        None => bail!("nothing was measured"),
     }
 }
 

@@ -23,9 +23,9 @@ use crate::lambda::{Start, lock};
 use crate::memory::Memory;
 use crate::payment::{self, Shopfront, System};
 use crate::programs::Programs;
-use crate::report::mb;
 use crate::sandbox::Sandbox;
 use crate::testbed::{Testbed, full_name, logs, options};
+use crate::units::mb;
 
 /// How many payments the burst has.
 const PAYMENTS: usize = 2000;

@@ -8,68 +8,21 @@ use axum::body::Bytes;
 use payment3_stack::interrupt::Interrupt;
 use payment3_stack::progress;
 
-use crate::critical_path::CriticalPath;
-use crate::figures::{self, Case, Figures, Size};
+use crate::figures::{self, Case, Figures};
 use crate::lambda::Start;
 use crate::limits::Verdict;
-use crate::payment::{self, Flow, Played, Shopfront, System};
+use crate::payment::{self, Played, Shopfront, System};
 use crate::preconnect::Preconnections;
 use crate::programs::{self, Programs};
-use crate::report;
+use crate::results::{Counts, Manner, Measured, Payments, Peaks, Sizes};
 use crate::sandbox::Program;
 use crate::testbed::{Testbed, logs};
-use crate::{baseline, callgrind, cases};
+use crate::{baseline, callgrind, cases, checks, tables};
 
 /// How often each kind of payment is played.
 const REPEATS: usize = 5;
 /// What the bank takes for an answer, beyond the sandbox's own millisecond.
 pub const BANK_TAKES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(300)];
-
-/// How a payment was played.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Manner {
-    /// Flow 1 or 2.
-    pub flow: Flow,
-    /// Whether every function was started for it.
-    pub cold: bool,
-    /// What the bank took for an answer.
-    pub bank: Duration,
-}
-
-/// Payments by how they were played.
-pub type Payments = BTreeMap<Manner, Vec<Played>>;
-
-/// Everything that was measured of one system.
-#[derive(Debug, Clone)]
-pub struct Measured {
-    /// Its functions, each by itself.
-    pub functions: Vec<Figures>,
-    /// Its payments.
-    pub payments: Payments,
-    /// What its functions were measured with.
-    cases: Vec<Case>,
-}
-
-/// The sizes of ours. They say something of released programs alone.
-#[derive(Debug, Clone)]
-pub struct Sizes {
-    /// Each function's program and archive.
-    pub programs: BTreeMap<String, Size>,
-    /// The memory that each function had at most, in KiB.
-    pub peaks_kib: Peaks,
-}
-
-/// The most memory that each function had, in KiB.
-type Peaks = BTreeMap<String, u64>;
-
-/// The counts of ours. Programs that were built for tests have the same as released ones.
-#[derive(Debug, Clone)]
-pub struct Counts {
-    /// One payment of each flow, with warm functions.
-    pub warm: [Played; 2],
-    /// The connections that do not fit the events, where every process was new.
-    pub openings: Preconnections,
-}
 
 /// Measures everything, prints it, and says what is over its limit.
 ///
@@ -88,11 +41,11 @@ pub async fn everything(interrupt: &mut Interrupt) -> Result<Verdict> {
         let (counts, peaks_kib) = count(&stage, &programs, &ours).await?;
         let sizes = Sizes::of(&programs, peaks_kib)?;
         let instructions = callgrind::of(&stage.world, &nothing, &saga.cases).await?;
-        let verdict = report::everything(&saga, &baseline, &noop, &counts, &sizes)?;
-        report::print_functions(&saga, &baseline, &noop);
-        report::print_sizes(&sizes);
-        report::print_counts(&counts)?;
-        report::print_payments(&saga, &baseline, instructions.as_deref())?;
+        let verdict = checks::everything(&saga, &baseline, &noop, &counts, &sizes)?;
+        tables::print_functions(&saga, &baseline, &noop);
+        tables::print_sizes(&sizes);
+        tables::print_counts(&counts)?;
+        tables::print_payments(&saga, &baseline, instructions.as_deref())?;
         Ok(verdict)
     };
     finish(interrupt.or(work).await, stage).await
@@ -108,8 +61,8 @@ pub async fn counts(interrupt: &mut Interrupt) -> Result<Verdict> {
     let work = async {
         let ours = Shopfront::new(System::Saga, &stage.outputs, &stage.outputs.api_url);
         let (counts, _) = count(&stage, &programs, &ours).await?;
-        report::print_counts(&counts)?;
-        report::counts(&counts, None)
+        tables::print_counts(&counts)?;
+        checks::counts(&counts, None)
     };
     finish(interrupt.or(work).await, stage).await
 }
@@ -125,9 +78,9 @@ pub async fn sizes(interrupt: &mut Interrupt) -> Result<Verdict> {
         let ours = Shopfront::new(System::Saga, &stage.outputs, &stage.outputs.api_url);
         let (counts, peaks_kib) = count(&stage, &programs, &ours).await?;
         let sizes = Sizes::of(&programs, peaks_kib)?;
-        report::print_sizes(&sizes);
-        report::print_counts(&counts)?;
-        report::counts(&counts, Some(&sizes))
+        tables::print_sizes(&sizes);
+        tables::print_counts(&counts)?;
+        checks::counts(&counts, Some(&sizes))
     };
     finish(interrupt.or(work).await, stage).await
 }
@@ -248,27 +201,4 @@ async fn count(stage: &Testbed, programs: &Programs, front: &Shopfront) -> Resul
         Ok((counts, peaks_kib))
     })
     .await
-}
-
-impl Sizes {
-    fn of(programs: &Programs, peaks_kib: Peaks) -> Result<Self> {
-        let mut sizes = BTreeMap::new();
-        for (name, bootstrap) in &programs.bootstraps {
-            sizes.insert(name.clone(), Size::of(bootstrap)?);
-        }
-        Ok(Self {
-            programs: sizes,
-            peaks_kib,
-        })
-    }
-}
-
-impl Counts {
-    /// The calls of a payment of Flow 1 that followed each other.
-    ///
-    /// # Errors
-    /// A function of the chain did not run.
-    pub fn chain(&self, chain: CriticalPath) -> Result<Vec<String>> {
-        chain.of(&self.warm[0])
-    }
 }

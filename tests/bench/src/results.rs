@@ -1,0 +1,99 @@
+//! The results of a measurement.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::cost;
+use crate::critical_path::CriticalPath;
+use crate::figures::{Case, Figures, Size};
+use crate::payment::{Flow, Played};
+use crate::preconnect::Preconnections;
+use crate::programs::Programs;
+use crate::stats::median;
+
+/// How a payment was played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Manner {
+    /// Flow 1 or 2.
+    pub flow: Flow,
+    /// Whether every function was started for it.
+    pub cold: bool,
+    /// What the bank took for an answer.
+    pub bank: Duration,
+}
+
+/// Payments by how they were played.
+pub type Payments = BTreeMap<Manner, Vec<Played>>;
+
+/// Everything that was measured of one system.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// Its functions, each by itself.
+    pub functions: Vec<Figures>,
+    /// Its payments.
+    pub payments: Payments,
+    /// What its functions were measured with.
+    pub cases: Vec<Case>,
+}
+
+/// The sizes of ours. They say something of released programs alone.
+#[derive(Debug, Clone)]
+pub struct Sizes {
+    /// Each function's program and archive.
+    pub programs: BTreeMap<String, Size>,
+    /// The memory that each function had at most, in KiB.
+    pub peaks_kib: Peaks,
+}
+
+/// The most memory that each function had, in KiB.
+pub type Peaks = BTreeMap<String, u64>;
+
+/// The counts of ours. Programs that were built for tests have the same as released ones.
+#[derive(Debug, Clone)]
+pub struct Counts {
+    /// One payment of each flow, with warm functions.
+    pub warm: [Played; 2],
+    /// The connections that do not fit the events, where every process was new.
+    pub openings: Preconnections,
+}
+
+impl Measured {
+    /// The milliseconds that AWS Lambda charges for all functions of a payment, with this much memory: the median.
+    ///
+    /// # Errors
+    /// No payment was played in this manner.
+    pub fn billed(&self, manner: Manner, memory_mb: u32) -> Result<u64> {
+        let played = self.payments.get(&manner);
+        let billed = |played| cost::billed_payment(played, manner.bank, memory_mb);
+        median(played.into_iter().flatten().map(billed))
+    }
+}
+
+impl Sizes {
+    /// The sizes of these programs.
+    ///
+    /// # Errors
+    /// A program cannot be read.
+    pub fn of(programs: &Programs, peaks_kib: Peaks) -> Result<Self> {
+        let mut sizes = BTreeMap::new();
+        for (name, bootstrap) in &programs.bootstraps {
+            sizes.insert(name.clone(), Size::of(bootstrap)?);
+        }
+        Ok(Self {
+            programs: sizes,
+            peaks_kib,
+        })
+    }
+}
+
+impl Counts {
+    /// The calls of a payment of Flow 1 that followed each other.
+    ///
+    /// # Errors
+    /// A function of the chain did not run.
+    pub fn chain(&self, chain: CriticalPath) -> Result<Vec<String>> {
+        chain.of(&self.warm[0])
+    }
+}

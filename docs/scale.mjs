@@ -80,7 +80,7 @@ const BEFORE = { abandoned: 2858.25, abandonedTransitions: 96, paid: 388.52, pay
 /** What must hold. Dollars for a million at most, payments a second at least, dollars a month at most. */
 const ENDS = { abandoned: 285, mixed: 420, payments: 1000, idle: 2 };
 
-/** US dollars for one of each, in ap-southeast-1 where docs/scale.md does not say otherwise. The benchmark reckons with them, too. */
+/** US dollars for one of each, in ap-southeast-1 where docs/scale.md does not say otherwise. */
 const PRICES = JSON.parse(source("docs/prices.json"));
 
 // ---- What the functions do -------------------------------------------------------------------------------------------------------------------------

@@ -7,11 +7,11 @@
 
 pub mod api_gateway;
 pub mod baseline;
+pub mod billing;
 pub mod callgrind;
 pub mod cases;
 pub mod certificates;
 pub mod checks;
-pub mod cost;
 pub mod cpu;
 pub mod critical_path;
 pub mod due;

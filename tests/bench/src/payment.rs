@@ -15,7 +15,6 @@ use serde_json::Value;
 use crate::lambda::Invocation;
 use crate::recording_proxy::{CONNECT, Call};
 use crate::testbed::Testbed;
-use crate::writes::Writes;
 
 /// How long an execution may take.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -110,20 +109,12 @@ pub struct Played {
 }
 
 impl Played {
-    /// The items that were written, those that the state machine writes itself among them.
-    pub fn writes(&self) -> Writes {
-        let by_functions = self
-            .steps
-            .iter()
-            .flat_map(|step| &step.calls)
-            .fold(Writes::default(), |sum, call| sum.and(call.writes));
+    /// How many items were written, those that the state machine writes itself among them.
+    pub fn items_written(&self) -> usize {
+        let calls = self.steps.iter().flat_map(|step| &step.calls);
+        let by_functions: usize = calls.map(|call| call.items_written).sum();
         let updates = self.states.iter().filter(|state| *state == "CloseRecord");
-        let updates = u32::try_from(updates.count()).unwrap_or(u32::MAX);
-        by_functions.and(Writes {
-            single: updates,
-            transacted: 0,
-            records: updates,
-        })
+        by_functions + updates.count()
     }
 
     /// How many calls the functions made to some of the services, beside opening connections.

@@ -21,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::certificates::Certificates;
 use crate::lambda::{Lambda, lock};
-use crate::writes::Writes;
+use crate::writes::items_written;
 
 /// The name of a request that only opens a connection, at a function's start.
 pub const CONNECT: &str = "connect";
@@ -43,8 +43,8 @@ pub struct Call {
     pub begun: Instant,
     /// When the door had the answer.
     pub ended: Instant,
-    /// What it wrote.
-    pub writes: Writes,
+    /// How many items it wrote into tables.
+    pub items_written: usize,
     /// What the function was answered.
     pub answer: WholeAnswer,
 }
@@ -61,7 +61,7 @@ impl Call {
             connection: 1,
             begun,
             ended,
-            writes: Writes::default(),
+            items_written: 0,
             answer: WholeAnswer::of(StatusCode::OK),
         }
     }
@@ -269,7 +269,7 @@ impl Endpoint {
         }
         lock(&self.state.calls).push(Call {
             service: self.service,
-            writes: Writes::of(&operation, &request.body),
+            items_written: items_written(&operation, &request.body),
             operation,
             about,
             pid,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::cost;
+use crate::billing;
 use crate::critical_path::CriticalPath;
 use crate::figures::{Case, Figures, Size};
 use crate::payment::{Flow, Played};
@@ -66,7 +66,7 @@ impl Measured {
     /// No payment was played in this manner.
     pub fn billed(&self, manner: Manner, memory_mb: u32) -> Result<u64> {
         let played = self.payments.get(&manner);
-        let billed = |played| cost::billed_payment(played, manner.bank, memory_mb);
+        let billed = |played| billing::billed_payment(played, manner.bank, memory_mb);
         median(played.into_iter().flatten().map(billed))
     }
 }

@@ -4,14 +4,11 @@ use anyhow::Result;
 use payment3_harness::call::Service;
 
 use crate::callgrind::Instructions;
-use crate::cost;
 use crate::critical_path::CriticalPath;
 use crate::figures::Figures;
 use crate::results::{Counts, Measured, Sizes};
-use crate::sandbox::DEPLOYED_MB;
-use crate::stats::median;
 use crate::table::Table;
-use crate::units::{as_f64, mb, megabytes, millis, ratio};
+use crate::units::{mb, megabytes, millis, ratio};
 
 /// The sizes of a function's memory that bills are reckoned for, in MB.
 const MEMORY_MB: [u32; 3] = [128, 256, 512];
@@ -28,7 +25,7 @@ pub fn print_functions(saga: &Measured, baseline: &Measured, noop: &Figures) {
 /// Prints the instructions, where they were counted, and what whole payments cost.
 ///
 /// # Errors
-/// A price is missing.
+/// No payment was played.
 pub fn print_payments(
     saga: &Measured,
     baseline: &Measured,
@@ -115,7 +112,6 @@ fn payments_table(saga: &Measured, baseline: &Measured) -> Result<Table> {
         "128 MB, ms",
         "256 MB, ms",
         "512 MB, ms",
-        "US$ per million",
     ]);
     for (name, measured) in [("saga", saga), ("baseline", baseline)] {
         for (manner, played) in &measured.payments {
@@ -137,17 +133,11 @@ fn payments_table(saga: &Measured, baseline: &Measured) -> Result<Table> {
                 first
                     .calls_to(|service| service == Service::Bank)
                     .to_string(),
-                first.writes().items().to_string(),
+                first.items_written().to_string(),
             ];
             for mb in MEMORY_MB {
                 cells.push(measured.billed(*manner, mb)?.to_string());
             }
-            let cents = played
-                .iter()
-                .map(|played| cost::price_per_million(played, manner.bank, DEPLOYED_MB))
-                .map(|price| Ok((price? * 100.0).round() as u64))
-                .collect::<Result<Vec<_>>>()?;
-            cells.push(format!("{:.2}", as_f64(median(cents)?) / 100.0));
             table.row(cells);
         }
     }

@@ -1,36 +1,15 @@
-//! What a payment would be charged on AWS, from what it was measured to do here.
+//! The time that AWS Lambda would charge for a payment, from what its functions were measured to do here.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use payment3_harness::call::Service;
-use serde::Deserialize;
 
-use crate::payment::{Played, Step, System};
+use crate::payment::{Played, Step};
 use crate::recording_proxy::Call;
 use crate::sandbox::Cost;
 
 /// The memory at which AWS Lambda gives a function one whole processor, in MB; less memory is a smaller share of it.
 const WHOLE_PROCESSOR_MB: f64 = 1769.0;
-/// Index writes for one write of a payment's record, on average over a payment (docs/scale.md has each): ours stand in three
-/// indexes, the baseline's, which is never looked for by its age, in two.
-const RECORD_INDEXES: [(System, u32); 2] = [(System::Saga, 3), (System::Baseline, 2)];
-/// The functions behind the HTTP API.
-const BEHIND_THE_API: [&str; 3] = ["cardtoken", "callback", "check-status"];
-
-/// US dollars for one of each.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Prices {
-    transition: f64,
-    invocation: f64,
-    gb_second: f64,
-    write_unit: f64,
-    read_unit: f64,
-    request: f64,
-    secret_call: f64,
-}
-
 /// What AWS Lambda charges for one run, in milliseconds, with this much memory: the start of the process, which has a whole
 /// processor, and the run, which has its share of one and waits.
 ///
@@ -80,46 +59,6 @@ pub fn billed_payment(played: &Played, bank: Duration, memory_mb: u32) -> u64 {
         .iter()
         .map(|step| billed(step, bank, memory_mb))
         .sum()
-}
-
-/// US dollars for a million such payments: Step Functions, Lambda, the tables, the HTTP API and the secrets. Logs and traces
-/// are left out; docs/scale.md has them.
-///
-/// # Errors
-/// The list of prices cannot be read.
-pub fn price_per_million(played: &Played, bank: Duration, memory_mb: u32) -> Result<f64> {
-    let prices: Prices = serde_json::from_str(include_str!("../../../docs/prices.json"))
-        .context("docs/prices.json is not a list of prices")?;
-    let calls = || played.steps.iter().flat_map(|step| &step.calls);
-    let asked = |service, operation: &str| {
-        calls()
-            .filter(|call| call.service == service && call.operation == operation)
-            .count()
-    };
-    let behind_the_api = |step: &&Step| BEHIND_THE_API.contains(&step.function.as_str());
-    let writes = played.writes();
-    let indexes = RECORD_INDEXES
-        .iter()
-        .find(|(system, _)| *system == played.system);
-    let index_writes = indexes.map_or(0, |(_, indexes)| indexes * writes.records);
-    let write_units = f64::from(writes.single + 2 * writes.transacted + index_writes);
-    // Consistent reads count whole, reads of an index half.
-    let read_units =
-        count(asked(Service::DynamoDb, "GetItem")) + count(asked(Service::DynamoDb, "Query")) / 2.0;
-    let billed = Duration::from_millis(billed_payment(played, bank, memory_mb));
-    let gb_seconds = billed.as_secs_f64() * f64::from(memory_mb) / 1024.0;
-    let dollars = count(played.states.len()) * prices.transition
-        + count(played.steps.len()) * prices.invocation
-        + gb_seconds * prices.gb_second
-        + write_units * prices.write_unit
-        + read_units * prices.read_unit
-        + count(played.steps.iter().filter(behind_the_api).count()) * prices.request
-        + count(asked(Service::SecretsManager, "GetSecretValue")) * prices.secret_call;
-    Ok(dollars * 1_000_000.0)
-}
-
-fn count(number: usize) -> f64 {
-    u32::try_from(number).map_or(f64::INFINITY, f64::from)
 }
 
 #[cfg(test)]

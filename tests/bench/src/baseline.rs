@@ -28,17 +28,17 @@ const FUNCTIONS: [(&str, &str); 5] = [
 ///
 /// # Errors
 /// Their packages cannot be installed.
-pub async fn stand_beside(stage: &Testbed, programs: &Programs) -> Result<Shopfront> {
+pub async fn add_functions(testbed: &Testbed, programs: &Programs) -> Result<Shopfront> {
     let machine = prerequisites::programs()?;
     python::BASELINE.install(&machine.python, &logs()).await?;
     // They read what ours read, under the same names.
     let mut settings = BTreeMap::new();
     for name in programs.bootstraps.keys() {
-        settings.extend(stage.lambda.program(&full_name(name))?.settings);
+        settings.extend(testbed.lambda.program(&full_name(name))?.settings);
     }
     settings.insert("BRANCH".to_owned(), BRANCH.to_owned());
     for (name, module) in FUNCTIONS {
-        stage.lambda.add(Program {
+        testbed.lambda.add(Program {
             name: function(name),
             executable: python::BASELINE.program("python"),
             arguments: ["-m", "awslambdaric", &format!("{module}.handler")]
@@ -48,13 +48,13 @@ pub async fn stand_beside(stage: &Testbed, programs: &Programs) -> Result<Shopfr
             settings: settings.clone(),
         });
     }
-    let api_url = api_gateway::serve(&stage.lambda, |path| match path {
+    let api_url = api_gateway::serve(&testbed.lambda, |path| match path {
         "/cardpayment" => Some(function("cardtoken")),
         "/callback" => Some(function("callback")),
         _ => None,
     })
     .await?;
-    Ok(Shopfront::new(System::Baseline, &stage.outputs, &api_url))
+    Ok(Shopfront::new(System::Baseline, &testbed.outputs, &api_url))
 }
 
 fn function(name: &str) -> String {

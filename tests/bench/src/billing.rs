@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use payment3_harness::call::Service;
 
-use crate::payment::{Played, Step};
+use crate::payment::{FunctionRun, Played};
 use crate::recording_proxy::Call;
 use crate::sandbox::Cost;
 
@@ -15,9 +15,9 @@ const WHOLE_PROCESSOR_MB: f64 = 1769.0;
 ///
 /// How long the local AWS took for its answers says nothing about AWS: everything outside counts as answering at once, but for
 /// the bank, which takes `bank` for an answer. The rest of the waiting, for connections and for the door, counts.
-pub fn billed(step: &Step, bank: Duration, memory_mb: u32) -> u64 {
-    let invocation = &step.invocation;
-    let (at_start, calls): (Vec<&Call>, Vec<&Call>) = step
+pub fn billed(run: &FunctionRun, bank: Duration, memory_mb: u32) -> u64 {
+    let invocation = &run.invocation;
+    let (at_start, calls): (Vec<&Call>, Vec<&Call>) = run
         .calls
         .iter()
         .partition(|call| call.begun < invocation.given);
@@ -55,9 +55,9 @@ fn endpoints(calls: &[&Call]) -> Duration {
 /// The same for all functions of a payment.
 pub fn billed_payment(played: &Played, bank: Duration, memory_mb: u32) -> u64 {
     played
-        .steps
+        .runs
         .iter()
-        .map(|step| billed(step, bank, memory_mb))
+        .map(|run| billed(run, bank, memory_mb))
         .sum()
 }
 
@@ -68,16 +68,16 @@ mod tests {
     use super::*;
 
     /// A run whose process was started for it, or was there before.
-    fn run_of(start: Option<u64>, wall: u64, cpu: u64, calls: Vec<Call>) -> Step {
-        let mut step = Step::example("notify", start, calls);
-        step.invocation.cost = Cost {
+    fn run_of(start: Option<u64>, wall: u64, cpu: u64, calls: Vec<Call>) -> FunctionRun {
+        let mut run = FunctionRun::example("notify", start, calls);
+        run.invocation.cost = Cost {
             wall: Duration::from_millis(wall),
             cpu: Duration::from_millis(cpu),
         };
-        step
+        run
     }
 
-    fn run(start: Option<u64>, wall: u64, cpu: u64) -> Step {
+    fn run(start: Option<u64>, wall: u64, cpu: u64) -> FunctionRun {
         run_of(start, wall, cpu, Vec::new())
     }
 
@@ -86,8 +86,8 @@ mod tests {
         Call::example(service, at(from), at(to))
     }
 
-    fn at(step: &Step, memory_mb: u32) -> u64 {
-        billed(step, Duration::ZERO, memory_mb)
+    fn at(run: &FunctionRun, memory_mb: u32) -> u64 {
+        billed(run, Duration::ZERO, memory_mb)
     }
 
     #[test]
@@ -114,9 +114,9 @@ mod tests {
             call(Service::DynamoDb, begun, 20, 60),
             call(Service::Bank, begun, 60, 90),
         ];
-        let step = run_of(None, 100, 0, calls);
-        assert_eq!(at(&step, 256), 10);
-        assert_eq!(billed(&step, Duration::from_millis(300), 256), 310);
+        let run = run_of(None, 100, 0, calls);
+        assert_eq!(at(&run, 256), 10);
+        assert_eq!(billed(&run, Duration::from_millis(300), 256), 310);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct Instructions {
 /// # Errors
 /// A function does not run under valgrind.
 pub async fn of(
-    world: &RecordingProxy,
+    proxy: &RecordingProxy,
     noop: &Program,
     cases: &[Case],
 ) -> Result<Option<Vec<Instructions>>> {
@@ -53,11 +53,11 @@ pub async fn of(
     };
     let mut counted = Vec::new();
     for case in std::iter::once(&nothing).chain(cases) {
-        world.replay(&case.calls);
-        let start = count(world, case, 0).await;
-        let first = count(world, case, 1).await;
-        let later = count(world, case, 1 + LATER).await;
-        world.forward();
+        proxy.replay(&case.calls);
+        let start = count(proxy, case, 0).await;
+        let first = count(proxy, case, 1).await;
+        let later = count(proxy, case, 1 + LATER).await;
+        proxy.stop_replay();
         let (start, first, later) = (start?, first?, later?);
         counted.push(Instructions {
             function: case.function.clone(),
@@ -70,7 +70,7 @@ pub async fn of(
 }
 
 /// Millions of instructions of a process that has this many events and is ended then.
-async fn count(world: &RecordingProxy, case: &Case, events: u32) -> Result<f64> {
+async fn count(proxy: &RecordingProxy, case: &Case, events: u32) -> Result<f64> {
     let directory = workspace::local_dir().join("bench/callgrind");
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", workspace::shown(&directory)))?;
@@ -79,7 +79,7 @@ async fn count(world: &RecordingProxy, case: &Case, events: u32) -> Result<f64> 
         std::fs::remove_file(&file)
             .with_context(|| format!("cannot remove {}", workspace::shown(&file)))?;
     }
-    world.rewind();
+    proxy.rewind();
     let output = format!("--callgrind-out-file={}", file.display());
     let wrapper = ["valgrind", "--quiet", "--tool=callgrind", &output];
     let mut program = case.program.clone();
@@ -87,14 +87,14 @@ async fn count(world: &RecordingProxy, case: &Case, events: u32) -> Result<f64> 
     if let Some(timeout) = program.settings.get_mut("AWS_TIMEOUT_MS") {
         PATIENT_MS.clone_into(timeout);
     }
-    world.take_unanswered();
+    proxy.take_unanswered();
     let mut sandbox = Sandbox::start_as(&program, &wrapper, &logs()).await?;
     for _ in 0..events {
-        world.rewind();
+        proxy.rewind();
         case.check(&sandbox.invoke(case.event.clone()).await?.0)?;
     }
     sandbox.terminate().await?;
-    let unanswered = world.take_unanswered();
+    let unanswered = proxy.take_unanswered();
     ensure!(unanswered.is_empty(), "calls got no answer: {unanswered:?}");
     read(&file)
 }

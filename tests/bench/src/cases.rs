@@ -9,33 +9,27 @@ use payment3_harness::random;
 use payment3_harness::shopper::{self, CARD_APPROVED, Next};
 
 use crate::figures::Case;
-use crate::payment::{self, Played, Shopfront, Step, System};
+use crate::payment::{self, FunctionRun, Played, Shopfront, System};
 use crate::testbed::Testbed;
 
 /// A case for each function that ran in these payments, and of ours for those that run beside them.
 ///
 /// # Errors
 /// A payment does not come to its end.
-pub async fn of(stage: &Testbed, front: &Shopfront, played: &[Played]) -> Result<Vec<Case>> {
-    let mut steps: BTreeMap<String, Step> = BTreeMap::new();
-    let beside = match front.system {
-        System::Saga => beside(stage, front).await?,
+pub async fn of(testbed: &Testbed, shopfront: &Shopfront, played: &[Played]) -> Result<Vec<Case>> {
+    let mut runs: BTreeMap<String, FunctionRun> = BTreeMap::new();
+    let others = match shopfront.system {
+        System::Saga => other_flows(testbed, shopfront).await?,
         System::Baseline => Vec::new(),
     };
-    for step in played
-        .iter()
-        .flat_map(|played| &played.steps)
-        .chain(&beside)
-    {
-        steps
-            .entry(step.function.clone())
-            .or_insert_with(|| step.clone());
+    for run in played.iter().flat_map(|played| &played.runs).chain(&others) {
+        runs.entry(run.function.clone())
+            .or_insert_with(|| run.clone());
     }
-    steps
-        .values()
-        .map(|step| {
-            let program = stage.lambda.program(&step.invocation.function)?;
-            Ok(Case::of(step, program))
+    runs.values()
+        .map(|run| {
+            let program = testbed.lambda.program(&run.invocation.function)?;
+            Ok(Case::of(run, program))
         })
         .collect()
 }
@@ -45,29 +39,29 @@ pub async fn of(stage: &Testbed, front: &Shopfront, played: &[Played]) -> Result
 ///
 /// # Errors
 /// One of them does not come to its end.
-pub async fn beside(stage: &Testbed, front: &Shopfront) -> Result<Vec<Step>> {
-    let outputs = front.outputs();
+pub async fn other_flows(testbed: &Testbed, shopfront: &Shopfront) -> Result<Vec<FunctionRun>> {
+    let outputs = shopfront.outputs();
     let owner = random::id("usr_");
-    payment::forget(stage);
+    payment::discard_runs(testbed);
 
     let order = payment::order_of(outputs, &owner).await?;
-    let charge = check_out(front, &order).await?;
+    let charge = check_out(shopfront, &order).await?;
     let url = format!("{}/checkstatus/{}", outputs.api_url, order.order_id);
     let answer = payment3_harness::http::client().get(url).send().await?;
     ensure!(answer.status() == 200, "the status is not told");
     let operator = Operator::of(&Aws::at(&outputs.aws_endpoint), outputs);
     operator.come_back_to(&charge).await?;
-    let report = stage
+    let report = testbed
         .executions
         .wait_for(&charge, payment::PATIENCE)
         .await?;
     ensure!(report.has_succeeded(), "a reconciled payment is not paid");
 
     let order = payment::order_of(outputs, &owner).await?;
-    let charge = check_out(front, &order).await?;
-    stage.counterparties.delete_order(&order.order_id).await?;
+    let charge = check_out(shopfront, &order).await?;
+    testbed.counterparties.delete_order(&order.order_id).await?;
     operator.come_back_to(&charge).await?;
-    let report = stage
+    let report = testbed
         .executions
         .wait_for(&charge, payment::PATIENCE)
         .await?;
@@ -75,13 +69,16 @@ pub async fn beside(stage: &Testbed, front: &Shopfront) -> Result<Vec<Step>> {
         report.states().contains(&"ReverseCharge") && report.has_succeeded(),
         "a payment without an order was not reversed"
     );
-    stage.lambda.settle().await?;
-    payment::steps_until_now(stage)
+    testbed.lambda.wait_until_idle().await?;
+    payment::take_runs(testbed)
 }
 
 /// Pays as far as the bank's page, and does not come back.
-async fn check_out(front: &Shopfront, order: &payment3_harness::shop_api::Order) -> Result<String> {
-    let checkout = shopper::checkout(front.outputs(), order, CARD_APPROVED).await?;
+async fn check_out(
+    shopfront: &Shopfront,
+    order: &payment3_harness::shop_api::Order,
+) -> Result<String> {
+    let checkout = shopper::checkout(shopfront.outputs(), order, CARD_APPROVED).await?;
     let Next::ThreeDs(page) = checkout.next else {
         anyhow::bail!("checkout did not lead to the bank's page");
     };

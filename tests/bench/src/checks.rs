@@ -7,9 +7,9 @@ use payment3_model::{KNOWN_USER, NEW_USER, path};
 
 use crate::critical_path::CriticalPath;
 use crate::figures::Figures;
-use crate::limits::{self, Line, PEAK_KIB, Verdict};
+use crate::limits::{self, Check, PEAK_KIB, Verdict};
 use crate::payment::Flow;
-use crate::results::{Counts, Manner, Measured, Sizes};
+use crate::results::{Conditions, Counts, Measured, Sizes};
 use crate::sandbox::DEPLOYED_MB;
 use crate::units::{as_f64, mb, megabytes, millis, ratio};
 
@@ -21,10 +21,10 @@ const NOT_THERE: &str = "–";
 /// Something was not measured.
 pub fn counts(counts: &Counts, sizes: Option<&Sizes>) -> Result<Verdict> {
     let mut verdict = Verdict::default();
-    for line in sizes.into_iter().flat_map(|sizes| size_lines(sizes, None)) {
+    for line in sizes.into_iter().flat_map(|sizes| size_checks(sizes, None)) {
         verdict.add(line);
     }
-    for line in count_lines(counts)? {
+    for line in count_checks(counts)? {
         verdict.add(line);
     }
     Ok(verdict)
@@ -42,16 +42,16 @@ pub fn everything(
     sizes: &Sizes,
 ) -> Result<Verdict> {
     let mut verdict = Verdict::default();
-    for line in time_lines(saga, baseline, noop) {
+    for line in time_checks(saga, baseline, noop) {
         verdict.add(line);
     }
-    for line in size_lines(sizes, Some((saga, baseline, noop))) {
+    for line in size_checks(sizes, Some((saga, baseline, noop))) {
         verdict.add(line);
     }
-    for line in count_lines(counts)? {
+    for line in count_checks(counts)? {
         verdict.add(line);
     }
-    verdict.add(billed_line(saga, baseline)?);
+    verdict.add(billed_check(saga, baseline)?);
     Ok(verdict)
 }
 
@@ -64,13 +64,13 @@ fn worst<'a, T: Ord>(
         .max_by_key(|function| figure(function))
 }
 
-fn time_lines(saga: &Measured, baseline: &Measured, noop: &Figures) -> Vec<Line> {
+fn time_checks(saga: &Measured, baseline: &Measured, noop: &Figures) -> Vec<Check> {
     let mut lines = Vec::new();
     let start = |function: &Figures| function.start_alone.cpu;
     let quickest_baseline = baseline.functions.iter().map(start).min();
     if let (Some(slowest), Some(theirs)) = (worst(&saga.functions, start), quickest_baseline) {
         let ours = start(slowest);
-        let line = |limit: f64, than: Duration, at_most: String| Line {
+        let line = |limit: f64, than: Duration, at_most: String| Check {
             figure: format!("CPU of a start without connecting, {at_most}"),
             at_most: format!("{} ms", millis(than.mul_f64(limit))),
             measured: format!("{} ms ({})", millis(ours), slowest.function),
@@ -81,7 +81,7 @@ fn time_lines(saga: &Measured, baseline: &Measured, noop: &Figures) -> Vec<Line>
             ),
             baseline: format!("{} ms (1/{:.0})", millis(theirs), ratio(theirs, ours)),
             holds: ours <= than.mul_f64(limit),
-            judged: false,
+            enforced: false,
         };
         lines.push(line(
             limits::START_TO_NOOP,
@@ -109,7 +109,7 @@ fn time_lines(saga: &Measured, baseline: &Measured, noop: &Figures) -> Vec<Line>
         .iter()
         .min_by_key(|function| first(function));
     if let Some(slowest) = worst(&ours, first) {
-        lines.push(Line {
+        lines.push(Check {
             figure: "CPU of a first event and its one TLS connection".to_owned(),
             at_most: format!("{:.1} ms", limits::FIRST_EVENT_MS),
             measured: format!("{} ms ({})", millis(first(slowest)), slowest.function),
@@ -123,13 +123,13 @@ fn time_lines(saga: &Measured, baseline: &Measured, noop: &Figures) -> Vec<Line>
                 )
             }),
             holds: first(slowest).as_secs_f64() * 1000.0 <= limits::FIRST_EVENT_MS,
-            judged: false,
+            enforced: false,
         });
     }
     lines
 }
 
-fn size_lines(sizes: &Sizes, others: Option<(&Measured, &Measured, &Figures)>) -> Vec<Line> {
+fn size_checks(sizes: &Sizes, others: Option<(&Measured, &Measured, &Figures)>) -> Vec<Check> {
     let mut lines = Vec::new();
     let none = || NOT_THERE.to_owned();
     // Short runs and long ones: what a function has after a payment or two, and after many events.
@@ -151,32 +151,32 @@ fn size_lines(sizes: &Sizes, others: Option<(&Measured, &Measured, &Figures)>) -
                 .map(|function| function.peak_kib.1);
             peaks.max()
         });
-        lines.push(Line {
+        lines.push(Check {
             figure: "peak memory, any function".to_owned(),
             at_most: format!("{} MB", mb(PEAK_KIB)),
             measured: format!("{} MB ({function})", mb(kib)),
             noop: others.map_or_else(none, |(.., noop)| format!("{} MB", mb(noop.peak_kib.1))),
             baseline: theirs.map_or_else(none, |kib| format!("{} MB", mb(kib))),
             holds: kib <= PEAK_KIB,
-            judged: true,
+            enforced: true,
         });
     }
     let largest = sizes.programs.iter().max_by_key(|(_, size)| size.zip);
     if let Some((function, size)) = largest {
-        lines.push(Line {
+        lines.push(Check {
             figure: "zip, any function".to_owned(),
             at_most: format!("{} MB", megabytes(limits::ZIP_BYTES)),
             measured: format!("{} MB ({function})", megabytes(size.zip)),
             noop: none(),
             baseline: none(),
             holds: size.zip <= limits::ZIP_BYTES,
-            judged: true,
+            enforced: true,
         });
     }
     lines
 }
 
-fn count_lines(counts: &Counts) -> Result<Vec<Line>> {
+fn count_checks(counts: &Counts) -> Result<Vec<Check>> {
     let mut lines = Vec::new();
     let none = || NOT_THERE.to_owned();
     let chains = [
@@ -191,8 +191,8 @@ fn count_lines(counts: &Counts) -> Result<Vec<Line>> {
     ];
     for (figure, chain) in chains {
         let at_most = chain.at_most();
-        let calls = counts.chain(chain)?.len();
-        lines.push(Line {
+        let calls = counts.critical_path(chain)?.len();
+        lines.push(Check {
             figure: figure.to_owned(),
             at_most: at_most.to_string(),
             measured: calls.to_string(),
@@ -200,21 +200,21 @@ fn count_lines(counts: &Counts) -> Result<Vec<Line>> {
             baseline: none(),
             // None at all would mean that the doors saw nothing.
             holds: (1..=at_most).contains(&calls),
-            judged: true,
+            enforced: true,
         });
     }
     for (figure, amiss) in [
         (
             "connections opened before an event and not used by it",
-            &counts.openings.unused,
+            &counts.preconnections.unused,
         ),
         (
             "services of AWS that an event itself has to connect to",
-            &counts.openings.missed,
+            &counts.preconnections.missed,
         ),
     ] {
         let named: Vec<&str> = amiss.iter().map(String::as_str).collect();
-        lines.push(Line {
+        lines.push(Check {
             figure: figure.to_owned(),
             at_most: "0".to_owned(),
             measured: match named[..] {
@@ -224,36 +224,36 @@ fn count_lines(counts: &Counts) -> Result<Vec<Line>> {
             noop: none(),
             baseline: none(),
             holds: amiss.is_empty(),
-            judged: true,
+            enforced: true,
         });
     }
     for (played, way) in counts.warm.iter().zip([NEW_USER, KNOWN_USER]) {
         // No state more than the definition's way has: none is entered twice.
         let at_most = path(way).len();
         let states = played.states.len();
-        lines.push(Line {
+        lines.push(Check {
             figure: format!("StateEntered events, {}", played.flow.name()),
             at_most: at_most.to_string(),
             measured: states.to_string(),
             noop: none(),
             baseline: none(),
             holds: (1..=at_most).contains(&states),
-            judged: true,
+            enforced: true,
         });
     }
     Ok(lines)
 }
 
-fn billed_line(saga: &Measured, baseline: &Measured) -> Result<Line> {
-    let manner = Manner {
+fn billed_check(saga: &Measured, baseline: &Measured) -> Result<Check> {
+    let conditions = Conditions {
         flow: Flow::NewUser,
         cold: true,
         bank: Duration::ZERO,
     };
-    let billed = |measured: &Measured| measured.billed(manner, DEPLOYED_MB);
+    let billed = |measured: &Measured| measured.billed(conditions, DEPLOYED_MB);
     let (ours, theirs) = (billed(saga)?, billed(baseline)?);
     let ratio = as_f64(ours) / as_f64(theirs);
-    Ok(Line {
+    Ok(Check {
         figure: format!(
             "billed Lambda time of Flow 1 without AWS's own, all functions cold, {DEPLOYED_MB} MB"
         ),
@@ -262,6 +262,6 @@ fn billed_line(saga: &Measured, baseline: &Measured) -> Result<Line> {
         noop: NOT_THERE.to_owned(),
         baseline: format!("{theirs} ms (1/{:.1})", 1.0 / ratio),
         holds: ratio <= limits::BILLED_TO_BASELINE,
-        judged: false,
+        enforced: false,
     })
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use payment3_model::{NEW_USER, functions_on};
 
-use crate::payment::{Played, Step, counted};
+use crate::payment::{FunctionRun, Played, latency_calls};
 use crate::recording_proxy::Call;
 
 /// What is measured: from the callback's arrival to something that somebody waits for.
@@ -62,24 +62,24 @@ impl CriticalPath {
     /// # Errors
     /// A function of the chain did not run.
     pub fn of(self, played: &Played) -> Result<Vec<String>> {
-        let mut steps: Vec<&Step> = Vec::new();
+        let mut runs: Vec<&FunctionRun> = Vec::new();
         let functions = self.functions();
         for function in &functions {
-            let ran = steps.len();
-            steps.extend(played.of(function));
-            ensure!(steps.len() > ran, "{function} did not run in a payment");
+            let ran = runs.len();
+            runs.extend(played.of(function));
+            ensure!(runs.len() > ran, "{function} did not run in a payment");
         }
-        let mut calls: Vec<(&Step, &Call)> = steps
+        let mut calls: Vec<(&FunctionRun, &Call)> = runs
             .into_iter()
-            .flat_map(|step| counted(&step.calls).map(move |call| (step, call)))
+            .flat_map(|run| latency_calls(&run.calls).map(move |call| (run, call)))
             .collect();
         // As many as can be picked without any two of them overlapping: always the one that is over first.
         calls.sort_by_key(|(_, call)| call.ended);
         let mut chain = Vec::new();
         let mut over = None;
-        for (step, call) in calls {
+        for (run, call) in calls {
             if over.is_none_or(|over| call.begun >= over) {
-                chain.push(format!("{}: {}", step.function, call.operation));
+                chain.push(format!("{}: {}", run.function, call.operation));
                 over = Some(call.ended);
             }
         }

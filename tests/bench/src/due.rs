@@ -209,10 +209,13 @@ impl Measured<'_> {
 async fn delay_of(outputs: Outputs, one: Value, begun: Instant) -> Result<Duration> {
     let aws = Aws::at(&outputs.aws_endpoint);
     let executions = Executions::of(&aws, &outputs.state_machine_arn);
-    let look = Inspector::new(&aws, &outputs);
+    let inspector = Inspector::new(&aws, &outputs);
     let charge = one["chargeId"].as_str().context("a charge")?;
     loop {
-        let record = look.record_by_charge(charge).await?.unwrap_or_default();
+        let record = inspector
+            .record_by_charge(charge)
+            .await?
+            .unwrap_or_default();
         if executions.find(charge).await?.is_some() || record["lookAgainAt"] != one["lookAgainAt"] {
             return Ok(begun.elapsed());
         }
@@ -230,8 +233,8 @@ async fn pending(outputs: &Outputs) -> Result<Value> {
         CARD_APPROVED
     };
     let token = shopper::card_token(outputs, card).await?;
-    let look = Inspector::new(&Aws::at(&outputs.aws_endpoint), outputs);
-    let (key, order) = (look.key_of_token(&token)?, random::digits(12));
+    let inspector = Inspector::new(&Aws::at(&outputs.aws_endpoint), outputs);
+    let (key, order) = (inspector.key_of_token(&token)?, random::digits(12));
     let reference = random::digits(20);
     let charge: Value = client()
         .post(format!("{}/card/v2/charge", outputs.bank_url))

@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use payment3_harness::workspace;
 
-use crate::payment::Step;
+use crate::payment::FunctionRun;
 use crate::recording_proxy::{CONNECT, Call, RecordingProxy};
 use crate::sandbox::{Cost, Outcome, Program, Sandbox};
 use crate::stats::{median, percentile_99};
@@ -34,12 +34,12 @@ pub struct Case {
 
 impl Case {
     /// From a step of a payment that was played with new processes.
-    pub fn of(step: &Step, program: Program) -> Self {
+    pub fn of(run: &FunctionRun, program: Program) -> Self {
         Self {
-            function: step.function.clone(),
+            function: run.function.clone(),
             program,
-            event: step.invocation.event.clone(),
-            calls: step.calls.clone(),
+            event: run.invocation.event.clone(),
+            calls: run.calls.clone(),
         }
     }
 
@@ -89,21 +89,21 @@ pub struct Figures {
 ///
 /// # Errors
 /// The function fails, or asks for something that it did not ask for in the payment.
-pub async fn measure(world: &RecordingProxy, case: &Case, logs: &Path) -> Result<Figures> {
-    world.take_unanswered();
-    world.replay(&case.calls);
-    let result = measure_replayed(world, case, logs)
+pub async fn measure(proxy: &RecordingProxy, case: &Case, logs: &Path) -> Result<Figures> {
+    proxy.take_unanswered();
+    proxy.replay(&case.calls);
+    let result = measure_replayed(proxy, case, logs)
         .await
         .and_then(|figures| {
-            let unanswered = world.take_unanswered();
+            let unanswered = proxy.take_unanswered();
             ensure!(unanswered.is_empty(), "calls got no answer: {unanswered:?}");
             Ok(figures)
         });
-    world.forward();
+    proxy.stop_replay();
     result.with_context(|| format!("{} cannot be measured", case.function))
 }
 
-async fn measure_replayed(world: &RecordingProxy, case: &Case, logs: &Path) -> Result<Figures> {
+async fn measure_replayed(proxy: &RecordingProxy, case: &Case, logs: &Path) -> Result<Figures> {
     let alone = without_aws(&case.program);
     let mut starts_alone = Vec::new();
     let mut starts = Vec::new();
@@ -115,29 +115,29 @@ async fn measure_replayed(world: &RecordingProxy, case: &Case, logs: &Path) -> R
         let sandbox = Sandbox::start(&alone, logs).await?;
         starts_alone.push(sandbox.init);
         sandbox.stop().await?;
-        world.rewind();
-        world.take_calls();
+        proxy.rewind();
+        proxy.take_calls();
         let mut sandbox = Sandbox::start(&case.program, logs).await?;
         let (outcome, cost) = sandbox.invoke(case.event.clone()).await?;
         case.check(&outcome)?;
         starts.push(sandbox.init);
         firsts.push(cost);
         peaks.push(sandbox.memory()?.peak_kib);
-        first_calls = world.take_calls();
+        first_calls = proxy.take_calls();
         sandbox.stop().await?;
     }
-    world.rewind();
+    proxy.rewind();
     let mut sandbox = Sandbox::start(&case.program, logs).await?;
     case.check(&sandbox.invoke(case.event.clone()).await?.0)?;
     let mut laters = Vec::new();
     let mut later_calls = Vec::new();
     for _ in 0..EVENTS {
-        world.rewind();
-        world.take_calls();
+        proxy.rewind();
+        proxy.take_calls();
         let (outcome, cost) = sandbox.invoke(case.event.clone()).await?;
         case.check(&outcome)?;
         laters.push(cost);
-        later_calls = world.take_calls();
+        later_calls = proxy.take_calls();
     }
     let peak = sandbox.memory()?.peak_kib;
     sandbox.stop().await?;

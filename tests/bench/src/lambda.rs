@@ -29,7 +29,7 @@ pub enum Start {
     Warm,
 }
 
-/// One line of the book: a function had an event.
+/// One line of the invocations: a function had an event.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     /// The function, with prefix and branch.
@@ -61,10 +61,10 @@ struct Service {
     programs: Mutex<BTreeMap<String, Program>>,
     start: Mutex<Start>,
     idle: Mutex<HashMap<String, Vec<Sandbox>>>,
-    book: Mutex<Vec<Invocation>>,
+    invocations: Mutex<Vec<Invocation>>,
     failures: Mutex<Vec<anyhow::Error>>,
     running: watch::Sender<usize>,
-    held: AtomicBool,
+    paused: AtomicBool,
 }
 
 impl Lambda {
@@ -76,10 +76,10 @@ impl Lambda {
             programs: Mutex::default(),
             start: Mutex::new(Start::Warm),
             idle: Mutex::default(),
-            book: Mutex::default(),
+            invocations: Mutex::default(),
             failures: Mutex::default(),
             running: watch::Sender::new(0),
-            held: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
         }))
     }
 
@@ -99,7 +99,7 @@ impl Lambda {
     }
 
     /// From here on, processes are started like this. Those that are idle end.
-    pub fn starts(&self, start: Start) {
+    pub fn set_start(&self, start: Start) {
         *lock(&self.0.start) = start;
         lock(&self.0.idle).clear();
     }
@@ -124,7 +124,7 @@ impl Lambda {
         };
         let given = Instant::now();
         let (outcome, cost) = sandbox.invoke(event.clone()).await?;
-        lock(&self.0.book).push(Invocation {
+        lock(&self.0.invocations).push(Invocation {
             function: program.name,
             pid: sandbox.pid,
             event,
@@ -169,7 +169,7 @@ impl Lambda {
     ///
     /// # Errors
     /// A function that nobody waited for has failed.
-    pub async fn settle(&self) -> Result<()> {
+    pub async fn wait_until_idle(&self) -> Result<()> {
         let mut running = self.0.running.subscribe();
         running
             .wait_for(|running| *running == 0)
@@ -182,13 +182,13 @@ impl Lambda {
     }
 
     /// Every invocation since the last time, in the order of their ends.
-    pub fn take_book(&self) -> Vec<Invocation> {
-        std::mem::take(&mut lock(&self.0.book))
+    pub fn take_invocations(&self) -> Vec<Invocation> {
+        std::mem::take(&mut lock(&self.0.invocations))
     }
 
     /// Whether invocations from the local AWS are turned away: nothing may run while one function is measured alone.
-    pub fn hold(&self, held: bool) {
-        self.0.held.store(held, Ordering::Relaxed);
+    pub fn pause(&self, paused: bool) {
+        self.0.paused.store(paused, Ordering::Relaxed);
     }
 
     /// Takes invocations from the relays that the local AWS runs as its functions; the address is for them to find.
@@ -223,7 +223,7 @@ impl Drop for Running {
 }
 
 async fn relayed(State(lambda): State<Lambda>, Path(name): Path<String>, event: Bytes) -> Response {
-    if lambda.0.held.load(Ordering::Relaxed) {
+    if lambda.0.paused.load(Ordering::Relaxed) {
         let busy = (
             StatusCode::SERVICE_UNAVAILABLE,
             "a function is measured alone",

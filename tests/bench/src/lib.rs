@@ -19,6 +19,7 @@ pub mod figures;
 pub mod lambda;
 pub mod limits;
 pub mod load;
+pub mod markdown;
 pub mod measure;
 pub mod memory;
 pub mod payment;
@@ -28,7 +29,7 @@ pub mod recording_proxy;
 pub mod results;
 pub mod sandbox;
 pub mod stats;
-pub mod table;
+
 pub mod tables;
 pub mod testbed;
 pub mod units;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::table::Table;
+use crate::markdown::Table;
 
 /// A function's peak memory, in the kernel's KiB: ten megabytes.
 pub const PEAK_KIB: u64 = 10_000_000 / 1024;
@@ -19,7 +19,7 @@ pub const BILLED_TO_BASELINE: f64 = 1.0 / 10.0;
 
 /// One figure against its limit.
 #[derive(Debug, Clone)]
-pub struct Line {
+pub struct Check {
     /// What was measured.
     pub figure: String,
     /// The most it may be.
@@ -33,16 +33,16 @@ pub struct Line {
     /// Whether it is within its limit.
     pub holds: bool,
     /// Whether it is judged: a time is not.
-    pub judged: bool,
+    pub enforced: bool,
 }
 
 /// All figures against their limits.
 #[derive(Debug, Clone, Default)]
-pub struct Verdict(Vec<Line>);
+pub struct Verdict(Vec<Check>);
 
 impl Verdict {
     /// Adds one.
-    pub fn add(&mut self, line: Line) {
+    pub fn add(&mut self, line: Check) {
         self.0.push(line);
     }
 
@@ -50,7 +50,7 @@ impl Verdict {
     pub fn over(&self) -> Vec<&str> {
         self.0
             .iter()
-            .filter(|line| line.judged && !line.holds)
+            .filter(|line| line.enforced && !line.holds)
             .map(|line| line.figure.as_str())
             .collect()
     }
@@ -60,11 +60,11 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(["figure", "at most", "measured", "no-op", "baseline", ""]);
         for line in &self.0 {
-            let word = match (line.holds, line.judged) {
+            let word = match (line.holds, line.enforced) {
                 (true, true) => "ok",
                 (false, true) => "OVER",
-                (true, false) => "within (a time: not judged)",
-                (false, false) => "over (a time: not judged)",
+                (true, false) => "within (a time: not enforced)",
+                (false, false) => "over (a time: not enforced)",
             };
             table.row([
                 line.figure.clone(),
@@ -83,23 +83,23 @@ impl fmt::Display for Verdict {
 mod tests {
     use super::*;
 
-    fn line(holds: bool, judged: bool) -> Line {
-        Line {
-            figure: format!("{holds} {judged}"),
+    fn line(holds: bool, enforced: bool) -> Check {
+        Check {
+            figure: format!("{holds} {enforced}"),
             at_most: String::new(),
             measured: String::new(),
             noop: String::new(),
             baseline: String::new(),
             holds,
-            judged,
+            enforced,
         }
     }
 
     #[test]
     fn counts_over_their_limits_are_found_and_times_are_not() {
         let mut verdict = Verdict::default();
-        for (holds, judged) in [(true, true), (false, true), (true, false), (false, false)] {
-            verdict.add(line(holds, judged));
+        for (holds, enforced) in [(true, true), (false, true), (true, false), (false, false)] {
+            verdict.add(line(holds, enforced));
         }
         assert_eq!(verdict.over(), ["false true"]);
     }

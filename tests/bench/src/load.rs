@@ -65,36 +65,36 @@ pub async fn run(interrupt: &mut Interrupt) -> Result<()> {
 
 /// Every callback through one process, with everything outside answering as it did once.
 async fn callbacks(programs: &Programs, interrupt: &mut Interrupt) -> Result<()> {
-    let stage = Testbed::start(programs, interrupt).await?;
+    let testbed = Testbed::start(programs, interrupt).await?;
     let work = async {
-        let front = Shopfront::new(System::Saga, &stage.outputs, &stage.outputs.api_url);
-        stage.lambda.starts(Start::Cold);
-        let [played, _] = payment::play_both(&stage, &front).await?;
-        let step = played.of("callback").next().context("a callback ran")?;
-        let program = stage.lambda.program(&full_name("callback"))?;
-        one_process(&stage, &Case::of(step, program)).await
+        let shopfront = Shopfront::new(System::Saga, &testbed.outputs, &testbed.outputs.api_url);
+        testbed.lambda.set_start(Start::Cold);
+        let [played, _] = payment::play_both(&testbed, &shopfront).await?;
+        let run = played.of("callback").next().context("a callback ran")?;
+        let program = testbed.lambda.program(&full_name("callback"))?;
+        one_process(&testbed, &Case::of(run, program)).await
     };
     let result = interrupt.or(work).await;
-    let stopped = progress::step("Stopping", stage.stop()).await;
+    let stopped = progress::step("Stopping", testbed.stop()).await;
     result.and(stopped)
 }
 
-async fn one_process(stage: &Testbed, case: &Case) -> Result<()> {
+async fn one_process(testbed: &Testbed, case: &Case) -> Result<()> {
     println!("\n### One callback, {CALLBACKS} times through one process\n");
-    stage.world.replay(&case.calls);
-    stage.world.take_unanswered();
+    testbed.proxy.replay(&case.calls);
+    testbed.proxy.take_unanswered();
     let begun = Instant::now();
     let mut sandbox = Sandbox::start(&case.program, &logs()).await?;
     let mut warm = None;
     let mut started = 0;
     for number in 1..=CALLBACKS {
-        stage.world.rewind();
+        testbed.proxy.rewind();
         let (outcome, _) = sandbox.invoke(case.event.clone()).await?;
         let status = &outcome.output()?["statusCode"];
         ensure!(status == 303, "callback {number} was answered {status}");
         if number % (CALLBACKS / ROWS) == 0 {
             // A callback that starts nothing is answered 303 as well.
-            let calls = stage.world.take_calls();
+            let calls = testbed.proxy.take_calls();
             started += calls
                 .iter()
                 .filter(|call| call.operation == "StartExecution")
@@ -111,8 +111,8 @@ async fn one_process(stage: &Testbed, case: &Case) -> Result<()> {
     }
     let last = sandbox.memory()?;
     sandbox.stop().await?;
-    let unanswered = stage.world.take_unanswered();
-    stage.world.forward();
+    let unanswered = testbed.proxy.take_unanswered();
+    testbed.proxy.stop_replay();
     let warm = warm.context("there were callbacks")?;
     ensure!(unanswered.is_empty(), "calls got no answer: {unanswered:?}");
     ensure!(

@@ -51,17 +51,17 @@ impl Flow {
 
 /// A function's run in a payment, with what it called.
 #[derive(Debug, Clone)]
-pub struct Step {
+pub struct FunctionRun {
     /// The function's short name.
     pub function: String,
-    /// What the book says.
+    /// What the invocations says.
     pub invocation: Invocation,
     /// What it called, in order.
     pub calls: Vec<Call>,
 }
 
 #[cfg(test)]
-impl Step {
+impl FunctionRun {
     /// A run of a function; its process was started for it and took this many milliseconds, half of them on a processor, or was
     /// there before.
     pub(crate) fn example(function: &str, start: Option<u64>, calls: Vec<Call>) -> Self {
@@ -103,7 +103,7 @@ pub struct Played {
     /// What was played.
     pub flow: Flow,
     /// Every run of a function, in the order in which they began.
-    pub steps: Vec<Step>,
+    pub runs: Vec<FunctionRun>,
     /// The states that its execution entered; none where there is no execution.
     pub states: Vec<String>,
 }
@@ -111,7 +111,7 @@ pub struct Played {
 impl Played {
     /// How many items were written, those that the state machine writes itself among them.
     pub fn items_written(&self) -> usize {
-        let calls = self.steps.iter().flat_map(|step| &step.calls);
+        let calls = self.runs.iter().flat_map(|run| &run.calls);
         let by_functions: usize = calls.map(|call| call.items_written).sum();
         let updates = self.states.iter().filter(|state| *state == "CloseRecord");
         by_functions + updates.count()
@@ -119,17 +119,15 @@ impl Played {
 
     /// How many calls the functions made to some of the services, beside opening connections.
     pub fn calls_to(&self, which: impl Fn(Service) -> bool) -> usize {
-        let calls = self.steps.iter().flat_map(|step| &step.calls);
+        let calls = self.runs.iter().flat_map(|run| &run.calls);
         calls
             .filter(|call| which(call.service) && call.operation != CONNECT)
             .count()
     }
 
     /// The runs of one function.
-    pub fn of<'a>(&'a self, function: &'a str) -> impl Iterator<Item = &'a Step> {
-        self.steps
-            .iter()
-            .filter(move |step| step.function == function)
+    pub fn of<'a>(&'a self, function: &'a str) -> impl Iterator<Item = &'a FunctionRun> {
+        self.runs.iter().filter(move |run| run.function == function)
     }
 }
 
@@ -165,26 +163,33 @@ impl Shopfront {
 ///
 /// # Errors
 /// A payment does not come to its end.
-pub async fn play_both(stage: &Testbed, front: &Shopfront) -> Result<[Played; 2]> {
+pub async fn play_both(testbed: &Testbed, shopfront: &Shopfront) -> Result<[Played; 2]> {
     let owner = random::id("usr_");
-    let first = play(stage, front, Flow::NewUser, &owner, CARD_APPROVED).await?;
-    let second = play(stage, front, Flow::KnownUser, &owner, OTHER_CARD_APPROVED).await?;
+    let first = play(testbed, shopfront, Flow::NewUser, &owner, CARD_APPROVED).await?;
+    let second = play(
+        testbed,
+        shopfront,
+        Flow::KnownUser,
+        &owner,
+        OTHER_CARD_APPROVED,
+    )
+    .await?;
     Ok([first, second])
 }
 
 async fn play(
-    stage: &Testbed,
-    front: &Shopfront,
+    testbed: &Testbed,
+    shopfront: &Shopfront,
     flow: Flow,
     owner: &str,
     card: &str,
 ) -> Result<Played> {
-    let order = order_of(&front.outputs, owner).await?;
-    forget(stage);
-    let charge = pay(&front.outputs, &order, card).await?;
+    let order = order_of(&shopfront.outputs, owner).await?;
+    discard_runs(testbed);
+    let charge = pay(&shopfront.outputs, &order, card).await?;
     let mut states = Vec::new();
-    if front.system == System::Saga {
-        let report = stage.executions.wait_for(&charge, PATIENCE).await?;
+    if shopfront.system == System::Saga {
+        let report = testbed.executions.wait_for(&charge, PATIENCE).await?;
         ensure!(
             report.has_succeeded(),
             "the execution {charge} ended as {} in {:?}",
@@ -193,21 +198,21 @@ async fn play(
         );
         states.extend(report.states().into_iter().map(str::to_owned));
     }
-    stage.lambda.settle().await?;
-    let mut steps = steps_until_now(stage)?;
+    testbed.lambda.wait_until_idle().await?;
+    let mut runs = take_runs(testbed)?;
     // The schedule's, and no part of the payment.
-    steps.retain(|step| step.function != "reconcile");
+    runs.retain(|run| run.function != "reconcile");
     let cards = match flow {
         Flow::NewUser => 1,
         Flow::KnownUser => 2,
     };
-    at_its_end(&stage.look, &order, &charge, cards)
+    ensure_paid(&testbed.inspector, &order, &charge, cards)
         .await
-        .with_context(|| format!("{} of {:?}, charge {charge}", flow.name(), front.system))?;
+        .with_context(|| format!("{} of {:?}, charge {charge}", flow.name(), shopfront.system))?;
     Ok(Played {
-        system: front.system,
+        system: shopfront.system,
         flow,
-        steps,
+        runs,
         states,
     })
 }
@@ -250,9 +255,9 @@ pub async fn pay(outputs: &Outputs, order: &Order, card: &str) -> Result<String>
 }
 
 /// Leaves out what was done until now.
-pub fn forget(stage: &Testbed) {
-    stage.lambda.take_book();
-    stage.world.take_calls();
+pub fn discard_runs(testbed: &Testbed) {
+    testbed.lambda.take_invocations();
+    testbed.proxy.take_calls();
 }
 
 /// Every run since the last time, with its calls. A process has one event at a time, so process and time tell whose call it
@@ -260,12 +265,15 @@ pub fn forget(stage: &Testbed) {
 ///
 /// # Errors
 /// A call was made while no function ran.
-pub fn steps_until_now(stage: &Testbed) -> Result<Vec<Step>> {
-    let (mut book, mut calls) = (stage.lambda.take_book(), stage.world.take_calls());
-    book.sort_by_key(|invocation| invocation.begun);
+pub fn take_runs(testbed: &Testbed) -> Result<Vec<FunctionRun>> {
+    let (mut invocations, mut calls) = (
+        testbed.lambda.take_invocations(),
+        testbed.proxy.take_calls(),
+    );
+    invocations.sort_by_key(|invocation| invocation.begun);
     calls.sort_by_key(|call| call.begun);
     let all = calls.len();
-    let steps: Vec<Step> = book
+    let runs: Vec<FunctionRun> = invocations
         .into_iter()
         .map(|invocation| {
             let during = |call: &&Call| {
@@ -273,20 +281,20 @@ pub fn steps_until_now(stage: &Testbed) -> Result<Vec<Step>> {
                     && call.begun >= invocation.begun
                     && call.begun <= invocation.ended
             };
-            Step {
+            FunctionRun {
                 function: short_name(&invocation.function).to_owned(),
                 calls: calls.iter().filter(during).cloned().collect(),
                 invocation,
             }
         })
         .collect();
-    let told: usize = steps.iter().map(|step| step.calls.len()).sum();
+    let told: usize = runs.iter().map(|run| run.calls.len()).sum();
     ensure!(
         told == all,
         "{} calls belong to no run of a function",
         all - told
     );
-    Ok(steps)
+    Ok(runs)
 }
 
 /// The end of a payment, in whichever system: the order is paid by this charge, apps are told so, the shop has heard of it
@@ -294,19 +302,22 @@ pub fn steps_until_now(stage: &Testbed) -> Result<Vec<Step>> {
 ///
 /// # Errors
 /// What is not so.
-pub async fn at_its_end(
-    look: &Inspector,
+pub async fn ensure_paid(
+    inspector: &Inspector,
     order: &Order,
     charge_id: &str,
     cards: usize,
 ) -> Result<()> {
-    let charge = look.bank_charge(charge_id).await?;
+    let charge = inspector.bank_charge(charge_id).await?;
     ensure!(
         charge["transaction_state"] == "Authorized",
         "the bank says {}",
         charge["transaction_state"]
     );
-    let item = look.order(&order.order_id).await?.context("no order")?;
+    let item = inspector
+        .order(&order.order_id)
+        .await?
+        .context("no order")?;
     let payment = &item["data"]["payment"];
     let wanted = [
         ("isPaid", Value::Bool(true)),
@@ -329,22 +340,25 @@ pub async fn at_its_end(
     }
     let log = payment["paymentLog"].as_array().map_or(0, Vec::len);
     ensure!(log == 1, "the order's payment log has {log} entries");
-    let status = look.check_status(&order.order_id).await?;
+    let status = inspector.check_status(&order.order_id).await?;
     let status = status.context("no status for apps")?;
     ensure!(
         status["status"] == "paid" && status["chargeId"] == charge_id,
         "apps are told {}",
         status["status"]
     );
-    let events = look.shop_events_of_charge(charge_id).await?;
+    let events = inspector.shop_events_of_charge(charge_id).await?;
     ensure!(
         matches!(&events[..], [event] if event.verified && event.kind() == "payment.succeeded"),
         "the shop has heard of it {} times",
         events.len()
     );
-    let mapping = look.mapping(&order.owner_id).await?.context("no mapping")?;
+    let mapping = inspector
+        .mapping(&order.owner_id)
+        .await?
+        .context("no mapping")?;
     let customer = mapping["kbank_id"].as_str().context("an empty mapping")?;
-    let customer = look.bank_customer(customer).await?;
+    let customer = inspector.bank_customer(customer).await?;
     let held = customer["cards"].as_array().map_or(0, Vec::len);
     ensure!(held == cards, "the customer has {held} cards, not {cards}");
     Ok(())
@@ -365,7 +379,7 @@ fn same_amount(value: &Value, wanted: &str) -> bool {
 
 /// A step's calls that count for latency: those for the bank's key are made once in five minutes, and connections are opened
 /// before the first event.
-pub fn counted(calls: &[Call]) -> impl Iterator<Item = &Call> {
+pub fn latency_calls(calls: &[Call]) -> impl Iterator<Item = &Call> {
     calls
         .iter()
         .filter(|call| call.service != Service::SecretsManager && call.operation != CONNECT)

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use payment3_harness::call::Service;
 
-use crate::payment::Step;
+use crate::payment::FunctionRun;
 use crate::recording_proxy::{CONNECT, Call};
 
 /// What is called by so few events of a function that they open the connection themselves: the bank's key by the first card of
-/// an owner, and where a payment is due that reconciliation asks the bank about; Step Functions where it finds something to do.
+/// an owner, and where a payment is due that reconciliation asks the bank about; FunctionRun Functions where it finds something to do.
 const LEFT_TO_EVENTS: [(&str, Service); 3] = [
     ("ensure-kbank-user", Service::SecretsManager),
     ("reconcile", Service::SecretsManager),
@@ -26,22 +26,20 @@ pub struct Preconnections {
 
 impl Preconnections {
     /// Of runs of functions; those alone count whose process was started for them.
-    pub fn of<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Self {
-        let mut openings = Self::default();
-        for step in steps {
-            if step.invocation.init.is_some() {
-                openings.look_at(step);
+    pub fn of<'a>(runs: impl IntoIterator<Item = &'a FunctionRun>) -> Self {
+        let mut preconnections = Self::default();
+        for run in runs {
+            if run.invocation.init.is_some() {
+                preconnections.examine(run);
             }
         }
-        openings
+        preconnections
     }
 
-    fn look_at(&mut self, step: &Step) {
-        let (opened, called): (Vec<&Call>, Vec<&Call>) = step
-            .calls
-            .iter()
-            .partition(|call| call.operation == CONNECT);
-        let named = |call: &Call| format!("{}: {}", step.function, call.service);
+    fn examine(&mut self, run: &FunctionRun) {
+        let (opened, called): (Vec<&Call>, Vec<&Call>) =
+            run.calls.iter().partition(|call| call.operation == CONNECT);
+        let named = |call: &Call| format!("{}: {}", run.function, call.service);
         for opening in &opened {
             if !called
                 .iter()
@@ -52,7 +50,7 @@ impl Preconnections {
         }
         for call in called {
             let of_aws = !matches!(call.service, Service::Bank | Service::Shop);
-            let left = LEFT_TO_EVENTS.contains(&(step.function.as_str(), call.service));
+            let left = LEFT_TO_EVENTS.contains(&(run.function.as_str(), call.service));
             let open = opened.iter().any(|opening| opening.service == call.service);
             if of_aws && !left && !open {
                 self.missed.insert(named(call));
@@ -88,16 +86,19 @@ mod tests {
             call(Service::SecretsManager, 4, "GetSecretValue"),
             call(Service::Bank, 5, "POST charge"),
         ];
-        let new = Step::example("callback", Some(1), calls.clone());
+        let new = FunctionRun::example("callback", Some(1), calls.clone());
         let found = Preconnections::of([&new]);
-        assert_eq!(found.unused, ["callback: Step Functions".to_owned()].into());
+        assert_eq!(
+            found.unused,
+            ["callback: FunctionRun Functions".to_owned()].into()
+        );
         assert_eq!(
             found.missed,
             ["callback: Secrets Manager".to_owned()].into()
         );
-        let warm = Step::example("callback", None, calls.clone());
+        let warm = FunctionRun::example("callback", None, calls.clone());
         assert_eq!(Preconnections::of([&warm]), Preconnections::default());
-        let left = Step::example("ensure-kbank-user", Some(1), calls);
+        let left = FunctionRun::example("ensure-kbank-user", Some(1), calls);
         assert!(Preconnections::of([&left]).missed.is_empty());
     }
 }

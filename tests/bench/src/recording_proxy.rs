@@ -81,7 +81,7 @@ struct State {
     real: OnceLock<Endpoints>,
     /// What the functions invoke each other by.
     lambda: OnceLock<Lambda>,
-    bank_takes: Mutex<Duration>,
+    bank_delay: Mutex<Duration>,
     calls: Mutex<Vec<Call>>,
     unanswered: Mutex<Vec<String>>,
     replay: Mutex<Option<Replay>>,
@@ -108,7 +108,7 @@ impl RecordingProxy {
                 .context("no HTTP client for the doors")?,
             real: OnceLock::new(),
             lambda: OnceLock::new(),
-            bank_takes: Mutex::default(),
+            bank_delay: Mutex::default(),
             calls: Mutex::default(),
             unanswered: Mutex::default(),
             replay: Mutex::default(),
@@ -155,19 +155,19 @@ impl RecordingProxy {
     }
 
     /// From here on, requests are passed on to these.
-    pub fn stands_before(&self, real: Endpoints) {
+    pub fn forward_to(&self, real: Endpoints) {
         // A second environment would need doors of its own.
         let _ = self.state.real.set(real);
     }
 
     /// From here on, functions can invoke each other.
-    pub fn serves(&self, lambda: &Lambda) {
+    pub fn set_lambda(&self, lambda: &Lambda) {
         let _ = self.state.lambda.set(lambda.clone());
     }
 
     /// From here on, the bank takes this long for every answer, beyond its own time.
-    pub fn let_the_bank_take(&self, time: Duration) {
-        *lock(&self.state.bank_takes) = time;
+    pub fn set_bank_delay(&self, time: Duration) {
+        *lock(&self.state.bank_delay) = time;
     }
 
     /// Every call since the last time.
@@ -191,7 +191,7 @@ impl RecordingProxy {
                 .push_back(call.answer.clone());
         }
         let left = recorded.clone();
-        self.hold(true);
+        self.pause_lambda(true);
         *lock(&self.state.replay) = Some(Replay { recorded, left });
     }
 
@@ -203,14 +203,14 @@ impl RecordingProxy {
     }
 
     /// From here on, requests are passed on again.
-    pub fn forward(&self) {
+    pub fn stop_replay(&self) {
         *lock(&self.state.replay) = None;
-        self.hold(false);
+        self.pause_lambda(false);
     }
 
-    fn hold(&self, held: bool) {
+    fn pause_lambda(&self, paused: bool) {
         if let Some(lambda) = self.state.lambda.get() {
-            lambda.hold(held);
+            lambda.pause(paused);
         }
     }
 }
@@ -264,7 +264,7 @@ impl Endpoint {
             ),
         };
         if self.service == Service::Bank {
-            let takes = *lock(&self.state.bank_takes);
+            let takes = *lock(&self.state.bank_delay);
             tokio::time::sleep(takes).await;
         }
         lock(&self.state.calls).push(Call {

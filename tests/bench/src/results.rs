@@ -15,7 +15,7 @@ use crate::stats::median;
 
 /// How a payment was played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Manner {
+pub struct Conditions {
     /// Flow 1 or 2.
     pub flow: Flow,
     /// Whether every function was started for it.
@@ -25,7 +25,7 @@ pub struct Manner {
 }
 
 /// Payments by how they were played.
-pub type Payments = BTreeMap<Manner, Vec<Played>>;
+pub type Payments = BTreeMap<Conditions, Vec<Played>>;
 
 /// Everything that was measured of one system.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ pub struct Counts {
     /// One payment of each flow, with warm functions.
     pub warm: [Played; 2],
     /// The connections that do not fit the events, where every process was new.
-    pub openings: Preconnections,
+    pub preconnections: Preconnections,
 }
 
 impl Measured {
@@ -64,9 +64,9 @@ impl Measured {
     ///
     /// # Errors
     /// No payment was played in this manner.
-    pub fn billed(&self, manner: Manner, memory_mb: u32) -> Result<u64> {
-        let played = self.payments.get(&manner);
-        let billed = |played| billing::billed_payment(played, manner.bank, memory_mb);
+    pub fn billed(&self, conditions: Conditions, memory_mb: u32) -> Result<u64> {
+        let played = self.payments.get(&conditions);
+        let billed = |played| billing::billed_payment(played, conditions.bank, memory_mb);
         median(played.into_iter().flatten().map(billed))
     }
 }
@@ -93,7 +93,7 @@ impl Counts {
     ///
     /// # Errors
     /// A function of the chain did not run.
-    pub fn chain(&self, chain: CriticalPath) -> Result<Vec<String>> {
-        chain.of(&self.warm[0])
+    pub fn critical_path(&self, path: CriticalPath) -> Result<Vec<String>> {
+        path.of(&self.warm[0])
     }
 }

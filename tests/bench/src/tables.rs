@@ -6,8 +6,8 @@ use payment3_harness::call::Service;
 use crate::callgrind::Instructions;
 use crate::critical_path::CriticalPath;
 use crate::figures::Figures;
+use crate::markdown::Table;
 use crate::results::{Counts, Measured, Sizes};
-use crate::table::Table;
 use crate::units::{mb, megabytes, millis, ratio};
 
 /// The sizes of a function's memory that bills are reckoned for, in MB.
@@ -114,19 +114,19 @@ fn payments_table(saga: &Measured, baseline: &Measured) -> Result<Table> {
         "512 MB, ms",
     ]);
     for (name, measured) in [("saga", saga), ("baseline", baseline)] {
-        for (manner, played) in &measured.payments {
+        for (conditions, played) in &measured.payments {
             let Some(first) = played.first() else {
                 continue;
             };
-            let cold = if manner.cold { "cold" } else { "warm" };
+            let cold = if conditions.cold { "cold" } else { "warm" };
             let mut cells = vec![
                 format!(
                     "{name}, {}, {cold}, bank {} ms",
-                    manner.flow.name(),
-                    manner.bank.as_millis()
+                    conditions.flow.name(),
+                    conditions.bank.as_millis()
                 ),
                 first.states.len().to_string(),
-                first.steps.len().to_string(),
+                first.runs.len().to_string(),
                 first
                     .calls_to(|service| !matches!(service, Service::Bank | Service::Shop))
                     .to_string(),
@@ -136,7 +136,7 @@ fn payments_table(saga: &Measured, baseline: &Measured) -> Result<Table> {
                 first.items_written().to_string(),
             ];
             for mb in MEMORY_MB {
-                cells.push(measured.billed(*manner, mb)?.to_string());
+                cells.push(measured.billed(*conditions, mb)?.to_string());
             }
             table.row(cells);
         }
@@ -170,7 +170,7 @@ pub fn print_counts(counts: &Counts) -> Result<()> {
         (CriticalPath::ToPaid, "From the callback to the paid order"),
     ] {
         println!("{what}, one call after the other:");
-        for (place, call) in counts.chain(chain)?.iter().enumerate() {
+        for (place, call) in counts.critical_path(chain)?.iter().enumerate() {
             println!("  {}. {call}", place + 1);
         }
         println!("There must be, whoever makes them:");

@@ -36,13 +36,13 @@ const ENDPOINT_VARIABLES: [(&str, Service); 4] = [
 /// Everything that a measured payment needs.
 pub struct Testbed {
     /// The doors.
-    pub world: RecordingProxy,
+    pub proxy: RecordingProxy,
     /// The functions.
     pub lambda: Lambda,
     /// Addresses and names.
     pub outputs: Outputs,
     /// Looks at what a payment left behind.
-    pub look: Inspector,
+    pub inspector: Inspector,
     /// Looks at executions.
     pub executions: Executions,
     /// Does what bank and shop do by themselves.
@@ -74,35 +74,35 @@ impl Testbed {
     /// # Errors
     /// A part of it cannot be started.
     pub async fn start(programs: &Programs, interrupt: &mut Interrupt) -> Result<Self> {
-        let world = RecordingProxy::open(&directory().join("certificates"), &logs()).await?;
+        let proxy = RecordingProxy::open(&directory().join("certificates"), &logs()).await?;
         let lambda = Lambda::new(logs());
-        world.serves(&lambda);
+        proxy.set_lambda(&lambda);
         let relays = directory().join("relays");
         let address = lambda.serve_relays().await?;
         built::lay_out_relays(programs, &address, &relays, &logs()).await?;
         let options = Options {
-            between: Between::Doors(world.endpoints()),
+            between: Between::Proxy(proxy.endpoints()),
             functions: relays,
             ..options()
         };
         let environment = Environment::start(options, interrupt).await?;
-        world.stands_before(environment.endpoints());
+        proxy.forward_to(environment.endpoints());
         let outputs = environment.outputs().clone();
         let aws = Aws::at(&outputs.aws_endpoint);
-        let stage = Self {
-            look: Inspector::new(&aws, &outputs),
+        let testbed = Self {
+            inspector: Inspector::new(&aws, &outputs),
             executions: Executions::of(&aws, &outputs.state_machine_arn),
             counterparties: Counterparties::of(&aws, &outputs),
-            world,
+            proxy,
             lambda,
             outputs,
             environment,
         };
         for (name, bootstrap) in &programs.bootstraps {
             let name = full_name(name);
-            let mut settings = stage.settings_of_every_function();
-            settings.extend(stage.deployed_settings(&name).await?);
-            stage.lambda.add(Program {
+            let mut settings = testbed.settings_of_every_function();
+            settings.extend(testbed.deployed_settings(&name).await?);
+            testbed.lambda.add(Program {
                 name,
                 executable: bootstrap.clone(),
                 arguments: Vec::new(),
@@ -110,7 +110,7 @@ impl Testbed {
                 settings,
             });
         }
-        Ok(stage)
+        Ok(testbed)
     }
 
     /// Stops it.
@@ -123,7 +123,7 @@ impl Testbed {
 
     /// What a process on AWS Lambda is told, and where the doors are.
     pub fn settings_of_every_function(&self) -> BTreeMap<String, String> {
-        let root = self.world.root_file().display().to_string();
+        let root = self.proxy.root_file().display().to_string();
         let token = "obviously-fake-session-token-".repeat(SESSION_TOKEN_LENGTH / 29);
         let mut settings: BTreeMap<String, String> = [
             ("AWS_REGION", REGION),
@@ -140,7 +140,7 @@ impl Testbed {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
         for (variable, service) in ENDPOINT_VARIABLES {
-            settings.insert(variable.to_owned(), self.world.address(service).to_owned());
+            settings.insert(variable.to_owned(), self.proxy.address(service).to_owned());
         }
         settings
     }

@@ -76,8 +76,8 @@ pub enum Between {
     Nothing,
     /// The proxy that spoils calls, see [`payment3_local::faults`].
     FaultProxy,
-    /// What the caller put there, at these addresses.
-    Doors(Endpoints),
+    /// A proxy of the caller, at these addresses.
+    Proxy(Endpoints),
 }
 
 /// What becomes of an environment's state: payments, orders, deployment.
@@ -162,7 +162,7 @@ impl Environment {
                 fault_plans = Some(proxy.fault_plans().clone());
                 services.spawn(proxy.serve(services.stopping()));
             }
-            Between::Doors(doors) => seen = doors.clone(),
+            Between::Proxy(addresses) => seen = addresses.clone(),
         }
         let aws = aws_settings(&options, ports.aws, &seen);
         let ministack = interrupt.or(start_aws(&options, &aws)).await?;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use payment3_harness::call::Service;
 
-use crate::payment::{FunctionRun, Played};
+use crate::payment::Played;
 use crate::recording_proxy::Call;
+use crate::runs::FunctionRun;
 use crate::sandbox::Cost;
 
 /// The memory at which AWS Lambda gives a function one whole processor, in MB; less memory is a smaller share of it.

@@ -3,8 +3,9 @@
 use anyhow::{Result, ensure};
 use payment3_model::{NEW_USER, functions_on};
 
-use crate::payment::{FunctionRun, Played, latency_calls};
+use crate::payment::Played;
 use crate::recording_proxy::Call;
+use crate::runs::{FunctionRun, latency_calls};
 
 /// What is measured: from the callback's arrival to something that somebody waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

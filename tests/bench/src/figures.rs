@@ -9,8 +9,8 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use payment3_harness::workspace;
 
-use crate::payment::FunctionRun;
 use crate::recording_proxy::{CONNECT, Call, RecordingProxy};
+use crate::runs::FunctionRun;
 use crate::sandbox::{Cost, Outcome, Program, Sandbox};
 use crate::stats::{median, percentile_99};
 

@@ -22,11 +22,13 @@ pub mod load;
 pub mod markdown;
 pub mod measure;
 pub mod memory;
+pub mod paid;
 pub mod payment;
 pub mod preconnect;
 pub mod programs;
 pub mod recording_proxy;
 pub mod results;
+pub mod runs;
 pub mod sandbox;
 pub mod stats;
 

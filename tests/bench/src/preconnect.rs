@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use payment3_harness::call::Service;
 
-use crate::payment::FunctionRun;
 use crate::recording_proxy::{CONNECT, Call};
+use crate::runs::FunctionRun;
 
 /// What is called by so few events of a function that they open the connection themselves: the bank's key by the first card of
 /// an owner, and where a payment is due that reconciliation asks the bank about; FunctionRun Functions where it finds something to do.

@@ -7,7 +7,7 @@ use payment3_harness::workspace;
 
 use crate::figures::Case;
 use crate::recording_proxy::RecordingProxy;
-use crate::sandbox::{Program, Sandbox};
+use crate::sandbox::Sandbox;
 use crate::testbed::logs;
 
 /// How many events are given beyond the first, to tell what one of them takes.
@@ -35,7 +35,7 @@ pub struct Instructions {
 /// A function does not run under valgrind.
 pub async fn of(
     proxy: &RecordingProxy,
-    noop: &Program,
+    noop: &Case,
     cases: &[Case],
 ) -> Result<Option<Vec<Instructions>>> {
     if std::process::Command::new("valgrind")
@@ -45,14 +45,8 @@ pub async fn of(
     {
         return Ok(None);
     }
-    let nothing = Case {
-        function: "does nothing".to_owned(),
-        program: noop.clone(),
-        event: axum::body::Bytes::from_static(b"{}"),
-        calls: Vec::new(),
-    };
     let mut counted = Vec::new();
-    for case in std::iter::once(&nothing).chain(cases) {
+    for case in std::iter::once(noop).chain(cases) {
         proxy.replay(&case.calls);
         let start = count(proxy, case, 0).await;
         let first = count(proxy, case, 1).await;

@@ -43,7 +43,17 @@ impl Case {
         }
     }
 
-    /// Whether the function did its work: a refusal would be measured as well.
+    /// The function that does nothing.
+    pub fn noop(program: Program) -> Self {
+        Self {
+            function: "does nothing".to_owned(),
+            program,
+            event: Bytes::from_static(b"{}"),
+            calls: Vec::new(),
+        }
+    }
+
+    /// Checks that the function did its work. A refusal is quicker, and must not be measured.
     ///
     /// # Errors
     /// It failed, or refused.

@@ -1,4 +1,5 @@
-//! What may not be exceeded. Counts and sizes are the same on every machine, and are judged; times are not, and are told.
+//! The limits. Counts and sizes are the same on every machine: one over its limit fails the run. Times differ, and are only
+//! reported.
 
 use std::fmt;
 
@@ -8,11 +9,11 @@ use crate::markdown::Table;
 pub const PEAK_KIB: u64 = 10_000_000 / 1024;
 /// A function's archive, in bytes.
 pub const ZIP_BYTES: u64 = 2_500_000;
-/// The processor's time of a start without connecting, in times of that of a function that does nothing.
+/// The processor time of a start without connecting, as a multiple of the no-op's.
 pub const START_TO_NOOP: f64 = 3.0;
-/// The processor's time of a start without connecting, as a part of that of a function in Python.
+/// The processor time of a start without connecting, as a part of the quickest Python function's.
 pub const START_TO_BASELINE: f64 = 1.0 / 50.0;
-/// The processor's time of a first event and its one connection, wherever that is opened, in milliseconds.
+/// The processor time of a first event and its one connection, in milliseconds. The connection may be opened before the event.
 pub const FIRST_EVENT_MS: f64 = 5.0;
 /// The billed time of a payment whose functions all start, as a part of the baseline's.
 pub const BILLED_TO_BASELINE: f64 = 1.0 / 10.0;
@@ -24,16 +25,59 @@ pub struct Check {
     pub figure: String,
     /// The most it may be.
     pub at_most: String,
-    /// What it is; of functions the worst, which is named.
+    /// What it is. Of several functions it is the worst one's, with its name.
     pub measured: String,
-    /// The same of the function that does nothing, where it has it.
-    pub noop: String,
-    /// The same of the baseline, where it has it.
-    pub baseline: String,
+    /// The no-op's figure, if there is one.
+    pub noop: Option<String>,
+    /// The baseline's figure, if there is one.
+    pub baseline: Option<String>,
     /// Whether it is within its limit.
     pub holds: bool,
-    /// Whether it is judged: a time is not.
+    /// Whether the run fails if it is over. A time's does not.
     pub enforced: bool,
+}
+
+impl Check {
+    /// A figure that must be within its limit.
+    pub fn enforced(
+        figure: impl Into<String>,
+        at_most: impl ToString,
+        measured: impl ToString,
+        holds: bool,
+    ) -> Self {
+        Self {
+            figure: figure.into(),
+            at_most: at_most.to_string(),
+            measured: measured.to_string(),
+            noop: None,
+            baseline: None,
+            holds,
+            enforced: true,
+        }
+    }
+
+    /// A time: it is reported whatever it is.
+    pub fn reported(
+        figure: impl Into<String>,
+        at_most: impl ToString,
+        measured: impl ToString,
+        holds: bool,
+    ) -> Self {
+        Self {
+            enforced: false,
+            ..Self::enforced(figure, at_most, measured, holds)
+        }
+    }
+
+    /// The same with the figures of the no-op and of the baseline, as far as there are some.
+    #[must_use]
+    pub fn compared(self, noop: Option<String>, baseline: Option<String>) -> Self {
+        Self {
+            noop,
+            baseline,
+            ..self
+        }
+    }
 }
 
 /// All figures against their limits.
@@ -41,9 +85,9 @@ pub struct Check {
 pub struct Verdict(Vec<Check>);
 
 impl Verdict {
-    /// Adds one.
-    pub fn add(&mut self, line: Check) {
-        self.0.push(line);
+    /// Adds some.
+    pub fn add(&mut self, checks: impl IntoIterator<Item = Check>) {
+        self.0.extend(checks);
     }
 
     /// The figures that are judged and over their limits.
@@ -59,19 +103,20 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(["figure", "at most", "measured", "no-op", "baseline", ""]);
-        for line in &self.0 {
-            let word = match (line.holds, line.enforced) {
+        for check in &self.0 {
+            let word = match (check.holds, check.enforced) {
                 (true, true) => "ok",
                 (false, true) => "OVER",
-                (true, false) => "within (a time: not enforced)",
-                (false, false) => "over (a time: not enforced)",
+                (true, false) => "within (a time: only reported)",
+                (false, false) => "over (a time: only reported)",
             };
+            let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
             table.row([
-                line.figure.clone(),
-                line.at_most.clone(),
-                line.measured.clone(),
-                line.noop.clone(),
-                line.baseline.clone(),
+                check.figure.clone(),
+                check.at_most.clone(),
+                check.measured.clone(),
+                or_none(&check.noop),
+                or_none(&check.baseline),
                 word.to_owned(),
             ]);
         }
@@ -83,24 +128,15 @@ impl fmt::Display for Verdict {
 mod tests {
     use super::*;
 
-    fn line(holds: bool, enforced: bool) -> Check {
-        Check {
-            figure: format!("{holds} {enforced}"),
-            at_most: String::new(),
-            measured: String::new(),
-            noop: String::new(),
-            baseline: String::new(),
-            holds,
-            enforced,
-        }
-    }
-
     #[test]
-    fn counts_over_their_limits_are_found_and_times_are_not() {
+    fn a_count_over_its_limit_fails_the_run_and_a_time_does_not() {
         let mut verdict = Verdict::default();
-        for (holds, enforced) in [(true, true), (false, true), (true, false), (false, false)] {
-            verdict.add(line(holds, enforced));
-        }
-        assert_eq!(verdict.over(), ["false true"]);
+        verdict.add([
+            Check::enforced("a count within", 1, 1, true),
+            Check::enforced("a count over", 1, 2, false),
+            Check::reported("a time within", 1, 1, true),
+            Check::reported("a time over", 1, 2, false),
+        ]);
+        assert_eq!(verdict.over(), ["a count over"]);
     }
 }

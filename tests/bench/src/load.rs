@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use crate::figures::Case;
 use crate::lambda::{Start, lock};
 use crate::memory::Memory;
-use crate::payment::{self, Shopfront, System};
+use crate::payment::{self, Shopfront};
 use crate::programs::Programs;
 use crate::sandbox::Sandbox;
 use crate::testbed::{Testbed, full_name, logs, options};
@@ -67,7 +67,7 @@ pub async fn run(interrupt: &mut Interrupt) -> Result<()> {
 async fn callbacks(programs: &Programs, interrupt: &mut Interrupt) -> Result<()> {
     let testbed = Testbed::start(programs, interrupt).await?;
     let work = async {
-        let shopfront = Shopfront::new(System::Saga, &testbed.outputs, &testbed.outputs.api_url);
+        let shopfront = Shopfront::saga(&testbed);
         testbed.lambda.set_start(Start::Cold);
         let [played, _] = payment::play_both(&testbed, &shopfront).await?;
         let run = played.of("callback").next().context("a callback ran")?;

@@ -1,57 +1,56 @@
-//! The whole measurement, and the short ones that look at counts, or at counts and sizes, alone.
+//! Measures everything, or only counts, or only counts and sizes.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::body::Bytes;
 use payment3_stack::interrupt::Interrupt;
 use payment3_stack::progress;
 
-use crate::figures::{self, Case, Figures};
+use crate::figures::{self, Case};
 use crate::lambda::Start;
 use crate::limits::Verdict;
 use crate::payment::{self, Played, Shopfront, System};
 use crate::preconnect::Preconnections;
 use crate::programs::{self, Programs};
-use crate::results::{Conditions, Counts, Measured, Payments, Peaks, Sizes};
-use crate::sandbox::Program;
+use crate::results::{Conditions, Counts, Measured, Others, Payments, Peaks, Sizes};
 use crate::testbed::{Testbed, logs};
 use crate::{baseline, callgrind, cases, checks, tables};
 
 /// How often each kind of payment is played.
 const REPEATS: usize = 5;
-/// What the bank takes for an answer, beyond the sandbox's own millisecond.
-pub const BANK_DELAYS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(300)];
+/// How long the bank takes for an answer, beyond the sandbox's own millisecond.
+const BANK_DELAYS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(300)];
 
-/// Measures everything, prints it, and says what is over its limit.
+/// Measures everything, prints it, and compares it with the limits.
 ///
 /// # Errors
 /// Something cannot be measured, or a payment does not come to its end.
 pub async fn everything(interrupt: &mut Interrupt) -> Result<Verdict> {
     let programs = interrupt.or(Programs::released(&logs())).await?;
-    let nothing = interrupt.or(programs::noop(&logs())).await?;
+    let noop = Case::noop(interrupt.or(programs::noop(&logs())).await?);
     let testbed = Testbed::start(&programs, interrupt).await?;
     let work = async {
-        let ours = Shopfront::new(System::Saga, &testbed.outputs, &testbed.outputs.api_url);
+        let ours = Shopfront::saga(&testbed);
         let theirs = baseline::add_functions(&testbed, &programs).await?;
         let saga = measure(&testbed, &ours).await?;
-        let baseline = measure(&testbed, &theirs).await?;
-        let noop = measure_noop(&testbed, nothing.clone()).await?;
+        let others = Others {
+            baseline: measure(&testbed, &theirs).await?,
+            noop: figures::measure(&testbed.proxy, &noop, &logs()).await?,
+        };
         let (counts, peaks_kib) = count(&testbed, &programs, &ours).await?;
         let sizes = Sizes::of(&programs, peaks_kib)?;
-        let instructions = callgrind::of(&testbed.proxy, &nothing, &saga.cases).await?;
-        let verdict = checks::everything(&saga, &baseline, &noop, &counts, &sizes)?;
-        tables::print_functions(&saga, &baseline, &noop);
+        let instructions = callgrind::of(&testbed.proxy, &noop, &saga.cases).await?;
+        tables::print_functions(&saga, &others);
         tables::print_sizes(&sizes);
         tables::print_counts(&counts)?;
-        tables::print_payments(&saga, &baseline, instructions.as_deref())?;
-        Ok(verdict)
+        tables::print_instructions(instructions.as_deref());
+        tables::print_payments(&saga, &others)?;
+        checks::everything(&saga, &others, &counts, &sizes)
     };
     finish(interrupt.or(work).await, testbed).await
 }
 
-/// Looks at counts alone, with programs that are built for tests.
+/// Measures counts alone, with programs that are built for tests.
 ///
 /// # Errors
 /// As [`everything`].
@@ -59,15 +58,14 @@ pub async fn counts(interrupt: &mut Interrupt) -> Result<Verdict> {
     let programs = interrupt.or(Programs::for_tests(&logs())).await?;
     let testbed = Testbed::start(&programs, interrupt).await?;
     let work = async {
-        let ours = Shopfront::new(System::Saga, &testbed.outputs, &testbed.outputs.api_url);
-        let (counts, _) = count(&testbed, &programs, &ours).await?;
+        let (counts, _) = count(&testbed, &programs, &Shopfront::saga(&testbed)).await?;
         tables::print_counts(&counts)?;
         checks::counts(&counts, None)
     };
     finish(interrupt.or(work).await, testbed).await
 }
 
-/// Looks at counts and sizes alone, with the programs that are released.
+/// Measures counts and sizes, with the programs that are released.
 ///
 /// # Errors
 /// As [`everything`].
@@ -75,8 +73,7 @@ pub async fn sizes(interrupt: &mut Interrupt) -> Result<Verdict> {
     let programs = interrupt.or(Programs::released(&logs())).await?;
     let testbed = Testbed::start(&programs, interrupt).await?;
     let work = async {
-        let ours = Shopfront::new(System::Saga, &testbed.outputs, &testbed.outputs.api_url);
-        let (counts, peaks_kib) = count(&testbed, &programs, &ours).await?;
+        let (counts, peaks_kib) = count(&testbed, &programs, &Shopfront::saga(&testbed)).await?;
         let sizes = Sizes::of(&programs, peaks_kib)?;
         tables::print_sizes(&sizes);
         tables::print_counts(&counts)?;
@@ -150,7 +147,7 @@ async fn play_often(
     Ok(())
 }
 
-/// Each function with what it did when it was new.
+/// Each function with what it did in a new process.
 async fn cases_of(
     testbed: &Testbed,
     shopfront: &Shopfront,
@@ -167,16 +164,6 @@ async fn cases_of(
     cases
 }
 
-async fn measure_noop(testbed: &Testbed, program: Program) -> Result<Figures> {
-    let case = Case {
-        function: "does nothing".to_owned(),
-        program,
-        event: Bytes::from_static(b"{}"),
-        calls: Vec::new(),
-    };
-    figures::measure(&testbed.proxy, &case, &logs()).await
-}
-
 async fn count(
     testbed: &Testbed,
     programs: &Programs,
@@ -187,7 +174,7 @@ async fn count(
         payment::play_both(testbed, shopfront).await?;
         let warm = payment::play_both(testbed, shopfront).await?;
         let others = cases::other_flows(testbed, shopfront).await?;
-        let mut peaks_kib = BTreeMap::new();
+        let mut peaks_kib = Peaks::new();
         for run in warm.iter().flat_map(|played| &played.runs).chain(&others) {
             let peak = peaks_kib.entry(run.function.clone()).or_insert(0);
             *peak = run.invocation.memory.peak_kib.max(*peak);

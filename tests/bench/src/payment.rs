@@ -93,6 +93,11 @@ pub struct Shopfront {
 }
 
 impl Shopfront {
+    /// Ours.
+    pub fn saga(testbed: &Testbed) -> Self {
+        Self::new(System::Saga, &testbed.outputs, &testbed.outputs.api_url)
+    }
+
     /// A system whose API is at `api_url`.
     pub fn new(system: System, outputs: &Outputs, api_url: &str) -> Self {
         Self {

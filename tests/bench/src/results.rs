@@ -13,49 +13,58 @@ use crate::preconnect::Preconnections;
 use crate::programs::Programs;
 use crate::stats::median;
 
-/// How a payment was played.
+/// The conditions that a payment was played under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Conditions {
     /// Flow 1 or 2.
     pub flow: Flow,
-    /// Whether every function was started for it.
+    /// Whether every process was started for it.
     pub cold: bool,
-    /// What the bank took for an answer.
+    /// How long the bank took for an answer.
     pub bank: Duration,
 }
 
-/// Payments by how they were played.
+/// Payments by their conditions.
 pub type Payments = BTreeMap<Conditions, Vec<Played>>;
 
 /// Everything that was measured of one system.
 #[derive(Debug, Clone)]
 pub struct Measured {
-    /// Its functions, each by itself.
+    /// Its functions, each measured by itself.
     pub functions: Vec<Figures>,
     /// Its payments.
     pub payments: Payments,
-    /// What its functions were measured with.
+    /// What they were measured with.
     pub cases: Vec<Case>,
 }
 
-/// The sizes of ours. They say something of released programs alone.
+/// What our functions are compared with.
+#[derive(Debug, Clone)]
+pub struct Others {
+    /// The functions in Python.
+    pub baseline: Measured,
+    /// The function that does nothing.
+    pub noop: Figures,
+}
+
+/// The sizes of our functions. They mean something for released programs only.
 #[derive(Debug, Clone)]
 pub struct Sizes {
     /// Each function's program and archive.
     pub programs: BTreeMap<String, Size>,
-    /// The memory that each function had at most, in KiB.
+    /// The most memory that each function had, in KiB.
     pub peaks_kib: Peaks,
 }
 
 /// The most memory that each function had, in KiB.
 pub type Peaks = BTreeMap<String, u64>;
 
-/// The counts of ours. Programs that were built for tests have the same as released ones.
+/// The counts of our functions. They are the same for released programs and for those that are built for tests.
 #[derive(Debug, Clone)]
 pub struct Counts {
     /// One payment of each flow, with warm functions.
     pub warm: [Played; 2],
-    /// The connections that do not fit the events, where every process was new.
+    /// The connections that did not fit the events, in payments whose processes were all new.
     pub preconnections: Preconnections,
 }
 
@@ -63,7 +72,7 @@ impl Measured {
     /// The milliseconds that AWS Lambda charges for all functions of a payment, with this much memory: the median.
     ///
     /// # Errors
-    /// No payment was played in this manner.
+    /// No payment was played under these conditions.
     pub fn billed(&self, conditions: Conditions, memory_mb: u32) -> Result<u64> {
         let played = self.payments.get(&conditions);
         let billed = |played| billing::billed_payment(played, conditions.bank, memory_mb);
@@ -89,10 +98,10 @@ impl Sizes {
 }
 
 impl Counts {
-    /// The calls of a payment of Flow 1 that followed each other.
+    /// The calls of a warm payment of Flow 1 that followed each other.
     ///
     /// # Errors
-    /// A function of the chain did not run.
+    /// A function of the path did not run.
     pub fn critical_path(&self, path: CriticalPath) -> Result<Vec<String>> {
         path.of(&self.warm[0])
     }

@@ -7,36 +7,37 @@ use crate::callgrind::Instructions;
 use crate::critical_path::CriticalPath;
 use crate::figures::Figures;
 use crate::markdown::Table;
-use crate::results::{Counts, Measured, Sizes};
+use crate::results::{Counts, Measured, Others, Sizes};
 use crate::units::{mb, megabytes, millis, ratio};
 
-/// The sizes of a function's memory that bills are reckoned for, in MB.
+/// The sizes of a function's memory that the billed time is computed for, in MB.
 const MEMORY_MB: [u32; 3] = [128, 256, 512];
 
 /// Prints what each function costs by itself.
-pub fn print_functions(saga: &Measured, baseline: &Measured, noop: &Figures) {
+pub fn print_functions(saga: &Measured, others: &Others) {
+    let noop = &others.noop;
     let functions = std::iter::once(noop).chain(&saga.functions);
     println!("\n### Each function by itself\n");
     println!("{}", functions_table(functions, noop));
     println!("### The baseline's functions\n");
-    println!("{}", functions_table(&baseline.functions, noop));
+    println!("{}", functions_table(&others.baseline.functions, noop));
 }
 
-/// Prints the instructions, where they were counted, and what whole payments cost.
-///
-/// # Errors
-/// No payment was played.
-pub fn print_payments(
-    saga: &Measured,
-    baseline: &Measured,
-    instructions: Option<&[Instructions]>,
-) -> Result<()> {
+/// Prints the instructions, if they were counted.
+pub fn print_instructions(instructions: Option<&[Instructions]>) {
     match instructions {
         Some(instructions) => println!("### Instructions\n\n{}", instructions_table(instructions)),
         None => println!("Instructions were not counted: valgrind is not installed.\n"),
     }
-    println!("### Whole payments\n");
-    println!("{}", payments_table(saga, baseline)?);
+}
+
+/// Prints what whole payments cost.
+///
+/// # Errors
+/// No payment was played.
+pub fn print_payments(saga: &Measured, others: &Others) -> Result<()> {
+    let table = payments_table(saga, &others.baseline)?;
+    println!("### Whole payments\n\n{table}");
     Ok(())
 }
 
@@ -165,16 +166,16 @@ pub fn print_sizes(sizes: &Sizes) {
 /// # Errors
 /// Something was not measured.
 pub fn print_counts(counts: &Counts) -> Result<()> {
-    for (chain, what) in [
+    for (path, what) in [
         (CriticalPath::ToAnswer, "From the callback to its answer"),
         (CriticalPath::ToPaid, "From the callback to the paid order"),
     ] {
         println!("{what}, one call after the other:");
-        for (place, call) in counts.critical_path(chain)?.iter().enumerate() {
+        for (place, call) in counts.critical_path(path)?.iter().enumerate() {
             println!("  {}. {call}", place + 1);
         }
-        println!("There must be, whoever makes them:");
-        for (place, (call, why)) in chain.lower_bound().iter().enumerate() {
+        println!("At least these are needed, whoever makes them:");
+        for (place, (call, why)) in path.lower_bound().iter().enumerate() {
             println!("  {}. {call} ({why})", place + 1);
         }
         println!();

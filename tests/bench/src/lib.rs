@@ -25,11 +25,13 @@ pub mod memory;
 pub mod paid;
 pub mod payment;
 pub mod preconnect;
+pub mod process_watch;
 pub mod programs;
 pub mod recording_proxy;
 pub mod results;
 pub mod runs;
 pub mod sandbox;
+pub mod soak;
 pub mod stats;
 
 pub mod tables;

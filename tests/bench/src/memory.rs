@@ -4,7 +4,10 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-/// Kibibytes in memory: the process's own, and what it touched of its program and libraries.
+/// How much a process may grow after its warm-up, in KiB. The kernel counts pages in batches.
+pub const GROWTH_KIB: u64 = 512;
+
+/// Kibibytes in memory: the process's own, and the pages that it used of its program and libraries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     /// The most it ever was.
@@ -41,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernels_words_are_read() {
+    fn the_status_that_the_kernel_prints_is_read() {
         let status =
             "Name:\tbootstrap\nVmPeak:\t  9000 kB\nVmHWM:\t    5120 kB\nVmRSS:\t    4096 kB\n";
         assert_eq!(

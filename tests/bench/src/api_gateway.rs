@@ -1,4 +1,5 @@
-//! The HTTP API in front of the baseline's functions: an event in, an answer out, as API Gateway does it (payload format 2.0).
+//! The HTTP API in front of the baseline's functions. It turns requests into events as API Gateway does (payload format
+//! 2.0).
 
 use std::net::Ipv4Addr;
 
@@ -17,11 +18,11 @@ use crate::lambda::Lambda;
 #[derive(Clone)]
 struct Api {
     lambda: Lambda,
-    /// Which function serves a path.
+    /// The function that serves a path.
     function: fn(&str) -> Option<String>,
 }
 
-/// Serves an API whose paths are served by these functions; its address.
+/// Serves an API: `function` names the function that serves a path. Returns its address.
 ///
 /// # Errors
 /// There is no free port.
@@ -55,7 +56,11 @@ async fn answer(
     };
     match output.map(|output| response(&output)) {
         Ok(Some(response)) => response,
-        Ok(None) => (StatusCode::BAD_GATEWAY, "the function's answer is none").into_response(),
+        Ok(None) => (
+            StatusCode::BAD_GATEWAY,
+            "the function's output is not an HTTP answer",
+        )
+            .into_response(),
         Err(error) => (StatusCode::BAD_GATEWAY, format!("{error:#}")).into_response(),
     }
 }

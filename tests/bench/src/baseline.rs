@@ -1,4 +1,4 @@
-//! The same work in the old way: five Python functions that invoke each other (`tests/bench/baseline`).
+//! The baseline: five Python functions that invoke each other and do the same work (`tests/bench/baseline`).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,9 +13,9 @@ use crate::programs::Programs;
 use crate::sandbox::Program;
 use crate::testbed::{Testbed, full_name, logs};
 
-/// What stands where ours have their branch.
+/// It takes the place of the branch in the functions' names.
 const BRANCH: &str = "baseline";
-/// The functions and their modules.
+/// The functions, and their Python modules.
 const FUNCTIONS: [(&str, &str); 5] = [
     ("cardtoken", "cardtoken"),
     ("callback", "callback"),
@@ -24,14 +24,15 @@ const FUNCTIONS: [(&str, &str); 5] = [
     ("kbank-add-card", "kbank_add_card"),
 ];
 
-/// Puts the five functions beside ours: with the same tables, secrets, bank and shop, started as AWS starts Python.
+/// Adds the five functions, with the same tables, secrets, bank and shop as ours. They are started as AWS starts
+/// Python.
 ///
 /// # Errors
 /// Their packages cannot be installed.
 pub async fn add_functions(testbed: &Testbed, programs: &Programs) -> Result<Shopfront> {
     let machine = prerequisites::programs()?;
     python::BASELINE.install(&machine.python, &logs()).await?;
-    // They read what ours read, under the same names.
+    // They read the same settings as ours.
     let mut settings = BTreeMap::new();
     for name in programs.bootstraps.keys() {
         settings.extend(testbed.lambda.program(&full_name(name))?.settings);

@@ -9,13 +9,14 @@ use crate::recording_proxy::Call;
 use crate::runs::FunctionRun;
 use crate::sandbox::Cost;
 
-/// The memory at which AWS Lambda gives a function one whole processor, in MB; less memory is a smaller share of it.
+/// The memory at which AWS Lambda gives a function one whole processor, in MB. With less memory it gets a smaller
+/// share.
 const WHOLE_PROCESSOR_MB: f64 = 1769.0;
-/// What AWS Lambda charges for one run, in milliseconds, with this much memory: the start of the process, which has a whole
-/// processor, and the run, which has its share of one and waits.
+/// The time that AWS Lambda charges for one run with this much memory, in milliseconds. A process starts with a whole
+/// processor, and runs with its share of one.
 ///
-/// How long the local AWS took for its answers says nothing about AWS: everything outside counts as answering at once, but for
-/// the bank, which takes `bank` for an answer. The rest of the waiting, for connections and for the door, counts.
+/// The answers of the local AWS take another time than those of AWS. So every service counts as answering at once,
+/// except the bank, which takes `bank` for an answer. The other waiting, for connections and for the proxy, counts.
 pub fn billed(run: &FunctionRun, bank: Duration, memory_mb: u32) -> u64 {
     let invocation = &run.invocation;
     let (at_start, calls): (Vec<&Call>, Vec<&Call>) = run
@@ -32,15 +33,15 @@ pub fn billed(run: &FunctionRun, bank: Duration, memory_mb: u32) -> u64 {
     u64::try_from(time.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
-/// The time without work, but for what was outside.
+/// The time without work, without the time that calls took.
 fn waiting(cost: Cost, calls: &[&Call]) -> Duration {
     cost.wall
         .saturating_sub(cost.cpu)
-        .saturating_sub(endpoints(calls))
+        .saturating_sub(time_at_services(calls))
 }
 
-/// For how long at least one of these calls was on the outside of the doors.
-fn endpoints(calls: &[&Call]) -> Duration {
+/// For how long at least one of these calls was at its service.
+fn time_at_services(calls: &[&Call]) -> Duration {
     let mut spans: Vec<_> = calls.iter().map(|call| (call.begun, call.ended)).collect();
     spans.sort_unstable();
     let mut sum = Duration::ZERO;
@@ -53,7 +54,7 @@ fn endpoints(calls: &[&Call]) -> Duration {
     sum
 }
 
-/// The same for all functions of a payment.
+/// The time that AWS Lambda charges for all functions of a payment, in milliseconds.
 pub fn billed_payment(played: &Played, bank: Duration, memory_mb: u32) -> u64 {
     played
         .runs
@@ -68,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    /// A run whose process was started for it, or was there before.
+    /// A run whose process took `start` milliseconds to start, or was running before.
     fn run_of(start: Option<u64>, wall: u64, cpu: u64, calls: Vec<Call>) -> FunctionRun {
         let mut run = FunctionRun::example("notify", start, calls);
         run.invocation.cost = Cost {
@@ -97,7 +98,7 @@ mod tests {
         assert_eq!((at(&waits, 128), at(&waits, 512)), (300, 300));
         let works = run(None, 10, 10);
         assert_eq!((at(&works, 128), at(&works, 1769)), (139, 10));
-        // More memory than a whole processor's makes nothing quicker that has one thread.
+        // A second processor makes one thread no quicker.
         assert_eq!(at(&works, 3538), 10);
     }
 
@@ -107,11 +108,11 @@ mod tests {
     }
 
     #[test]
-    fn everything_outside_answers_at_once_but_for_the_bank() {
+    fn every_service_answers_at_once_except_the_bank() {
         let begun = Instant::now();
         let calls = vec![
             call(Service::DynamoDb, begun, 0, 40),
-            // Side by side with the one before: together they took 60 ms.
+            // It overlaps the one before: together they took 60 ms.
             call(Service::DynamoDb, begun, 20, 60),
             call(Service::Bank, begun, 60, 90),
         ];
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_answers_at_the_start_shortens_the_starts_waiting_alone() {
+    fn a_call_during_the_start_shortens_only_the_waiting_of_the_start() {
         let begun = Instant::now();
         let calls = |until| {
             vec![
@@ -131,7 +132,7 @@ mod tests {
         };
         // Of a start's 20 ms, 10 are work.
         assert_eq!(at(&run_of(Some(20), 50, 0, calls(8)), 256), 12 + 10);
-        // What is done while something answers is charged all the same.
+        // Work is charged, even while a service answers.
         assert_eq!(at(&run_of(Some(20), 50, 0, calls(18)), 256), 10 + 10);
     }
 }

@@ -1,4 +1,4 @@
-//! Instructions, counted by valgrind: what does not change from run to run, where a time would.
+//! Counts instructions with valgrind. Unlike times, they are the same in every run.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::recording_proxy::RecordingProxy;
 use crate::sandbox::Sandbox;
 use crate::testbed::logs;
 
-/// How many events are given beyond the first, to tell what one of them takes.
+/// How many later events are given, to compute what one of them takes.
 const LATER: u32 = 10;
 /// The time-out of a call to AWS, in milliseconds.
 const PATIENT_MS: &str = "400000";
@@ -20,16 +20,16 @@ const PATIENT_MS: &str = "400000";
 pub struct Instructions {
     /// The function's short name.
     pub function: String,
-    /// Until it asked for its first event, with the connections that it opened by then.
+    /// Its start, with the connections that it opened before its first event.
     pub start: f64,
-    /// For its first event.
+    /// Its first event.
     pub first: f64,
-    /// For a later one.
+    /// A later event.
     pub later: f64,
 }
 
-/// Counts them for the function that does nothing and for each case. Nothing where valgrind is not installed: it changes no
-/// verdict.
+/// Counts them for the function that does nothing and for each case. Returns nothing if valgrind is not installed: no
+/// limit depends on them.
 ///
 /// # Errors
 /// A function does not run under valgrind.
@@ -63,7 +63,7 @@ pub async fn of(
     Ok(Some(counted))
 }
 
-/// Millions of instructions of a process that has this many events and is ended then.
+/// Millions of instructions of a process that gets this many events.
 async fn count(proxy: &RecordingProxy, case: &Case, events: u32) -> Result<f64> {
     let directory = workspace::local_dir().join("bench/callgrind");
     std::fs::create_dir_all(&directory)
@@ -77,7 +77,7 @@ async fn count(proxy: &RecordingProxy, case: &Case, events: u32) -> Result<f64> 
     let output = format!("--callgrind-out-file={}", file.display());
     let wrapper = ["valgrind", "--quiet", "--tool=callgrind", &output];
     let mut program = case.program.clone();
-    // Under valgrind everything takes fifty times as long; no time-out may cut it short, as that would be other work.
+    // Under valgrind everything takes fifty times as long. A call that times out and is repeated would be other work.
     if let Some(timeout) = program.settings.get_mut("AWS_TIMEOUT_MS") {
         PATIENT_MS.clone_into(timeout);
     }
@@ -103,7 +103,7 @@ fn read(file: &Path) -> Result<f64> {
                 .or(line.strip_prefix("totals: "))
         })
         .and_then(|line| line.split_whitespace().next())
-        .context("valgrind counted nothing")?;
+        .context("valgrind wrote no count")?;
     let instructions: f64 = summary.parse().context("valgrind's count is a number")?;
     Ok(instructions / 1_000_000.0)
 }

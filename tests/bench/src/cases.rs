@@ -35,8 +35,8 @@ pub async fn of(testbed: &Testbed, shopfront: &Shopfront, played: &[Played]) -> 
     first.into_values().map(case).collect()
 }
 
-/// The runs that a payment which goes well does not have: an app asks for the status, reconciliation finds a payment without a
-/// callback, and a payment is reversed because its order is gone.
+/// The runs that a payment which goes well does not have: an app asks for the status, reconciliation finds a payment
+/// without a callback, and a payment is reversed because its order is gone.
 ///
 /// # Errors
 /// One of them does not come to its end.

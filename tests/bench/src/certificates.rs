@@ -1,4 +1,4 @@
-//! The certificates that the doors to the outside present: a chain as long, and as large, as that of AWS.
+//! The certificates of the recording proxy: a chain as long and as large as that of AWS.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,22 +14,24 @@ use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::ServerSessionMemoryCache;
 
-/// Bytes of the certificates that an AWS endpoint sends: its own, and two up to the root that clients know. The keys are of
-/// RSA 2048, as AWS's are.
+/// The sizes in bytes of the certificates that an AWS endpoint sends: its own, and two up to the root that clients
+/// know. The keys are RSA 2048, as AWS's are.
 const SIZES: [usize; 3] = [1500, 1100, 1150];
-/// ring makes no RSA keys; Node does, which has to be there for the local environment anyway. It prints a list of PEM texts.
+/// ring cannot make RSA keys. Node can, and the local environment needs it anyway. It prints a list of PEM texts.
 const MAKE_KEYS: &str = "
 const { generateKeyPairSync } = require('node:crypto');
-const options = { modulusLength: 2048, privateKeyEncoding: { type: 'pkcs8', format: 'pem' }, publicKeyEncoding: { type: 'spki', format: 'pem' } };
+const privateKeyEncoding = { type: 'pkcs8', format: 'pem' };
+const publicKeyEncoding = { type: 'spki', format: 'pem' };
+const options = { modulusLength: 2048, privateKeyEncoding, publicKeyEncoding };
 console.log(JSON.stringify(Array.from({ length: 4 }, () => generateKeyPairSync('rsa', options).privateKey)));
 ";
-/// An extension that nobody knows, for the padding.
+/// The id of an extension that no client knows. It carries the padding.
 const PADDING: [u64; 6] = [1, 3, 6, 1, 4, 1];
 
-/// Sessions that a door remembers.
+/// How many TLS sessions a port remembers.
 const SESSIONS: usize = 256;
 
-/// What the doors need, and what a client needs to trust them.
+/// What the ports need, and what a client needs to trust them.
 pub struct Certificates {
     server: ServerConfig,
     /// The root, in a PEM file of its own: what `SSL_CERT_FILE` names.
@@ -74,8 +76,8 @@ impl Certificates {
         Ok(Self { server, root_file })
     }
 
-    /// What one door needs. It remembers its own clients' sessions alone: all doors have one name, and a client would try at each
-    /// the session that it has with another.
+    /// What one port needs. Each port has its own memory of sessions: all have the same host name, and a client would
+    /// offer to one the session that it has with another.
     pub fn for_one_port(&self) -> Arc<ServerConfig> {
         let mut server = self.server.clone();
         server.session_storage = ServerSessionMemoryCache::new(SESSIONS);
@@ -103,14 +105,14 @@ fn key_of(pem: &str) -> Result<KeyPair> {
     KeyPair::from_pkcs8_pem_and_sign_algo(pem, &PKCS_RSA_SHA256).context("Node's keys are PKCS #8")
 }
 
-/// Makes it twice: once to see what is missing to `size`.
+/// Makes a certificate of `size` bytes. It is made twice: the first shows how much padding is missing.
 fn padded<T: Encoded>(size: usize, make: impl Fn(Vec<CustomExtension>) -> Result<T>) -> Result<T> {
     let unpadded = make(Vec::new())?.length();
     make(padding(size.saturating_sub(unpadded)))
 }
 
 trait Encoded {
-    /// Bytes on the wire.
+    /// Its length in bytes.
     fn length(&self) -> usize;
 }
 
@@ -129,7 +131,7 @@ impl Encoded for Issuer {
 fn padding(bytes: usize) -> Vec<CustomExtension> {
     match bytes {
         0 => Vec::new(),
-        // An octet string, so that it is well-formed for whoever looks into it.
+        // An octet string is well-formed for a client that reads it.
         bytes => {
             let mut content = vec![0x04, 0x82];
             content.extend(u16::try_from(bytes).unwrap_or(u16::MAX).to_be_bytes());

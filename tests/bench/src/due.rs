@@ -1,8 +1,7 @@
-//! Many due payments at once. Measures how many of them reconciliation looks at in a second, and how long one payment waits
-//! among them whose outcome the bank has decided. It waits until its execution is started or, if the bank does not answer,
-//! until it is put off.
+//! Many due payments at once. Measures how many of them reconciliation looks at in a second, and how long one payment
+//! waits among them whose outcome the bank has decided. It waits until its execution is started or, if the bank does
+//! not answer, until it is put off.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -47,22 +46,21 @@ const BANKS: [(&str, How); 2] = [
     ("a bank that does not answer", How::Silent),
 ];
 
-/// Measures the functions in a directory; without one, those of this checkout. Reconciliation is invoked for each shard at the
-/// same time. With `alone` it is invoked once for all shards: functions of earlier commits know no shards.
+/// Measures reconciliation, which is invoked for each shard at the same time.
 ///
 /// # Errors
 /// The environment cannot be started, or a due payment is not looked at in time.
-pub async fn run(functions: Option<PathBuf>, alone: bool, interrupt: &mut Interrupt) -> Result<()> {
+pub async fn run(interrupt: &mut Interrupt) -> Result<()> {
     let options = Options {
         directory: workspace::local_dir().join("bench-due"),
         branch: "due".to_owned(),
         between: Between::FaultProxy,
-        functions: functions.unwrap_or_else(workspace::functions_dir),
+        functions: workspace::functions_dir(),
         ..options()
     };
     let mut environment = Environment::start(options, interrupt).await?;
     let away = environment.fault_plans()?.away().clone();
-    let backlog = Backlog::in_environment(environment.outputs(), alone);
+    let backlog = Backlog::of(environment.outputs());
     let work = async {
         for (name, how) in BANKS {
             backlog.measure(name, how, &away).await?;
@@ -83,17 +81,15 @@ struct Backlog {
     outputs: Outputs,
     aws: Aws,
     inspector: Inspector,
-    alone: bool,
 }
 
 impl Backlog {
-    fn in_environment(outputs: &Outputs, alone: bool) -> Self {
+    fn of(outputs: &Outputs) -> Self {
         let aws = Aws::at(&outputs.aws_endpoint);
         Self {
             inspector: Inspector::new(&aws, outputs),
             outputs: outputs.clone(),
             aws,
-            alone,
         }
     }
 
@@ -119,8 +115,8 @@ impl Backlog {
         }
         let delay = waiting.await.context("the wait for a payment panicked")??;
         println!(
-            "{name}: {seen} looks at {} due payments in {runs} runs, {:.1} s of work: {:.1} looks a second. The decided payment \
-             waited {:.1} s.",
+            "{name}: {seen} looks at {} due payments in {runs} runs, {:.1} s of work: {:.1} looks a second. \
+             The decided payment waited {:.1} s.",
             DUE + 1,
             working.as_secs_f64(),
             rate(seen, working),
@@ -147,7 +143,8 @@ impl Backlog {
         Ok(())
     }
 
-    /// Makes a payment that the bank had decided before, and whose execution is to be started. It is due after all others.
+    /// Makes a payment that the bank had decided before, and whose execution is to be started. It is due after all
+    /// others.
     async fn make_decided(&self) -> Result<Value> {
         let mut record = self.pending().await?;
         record["outcome"] = json!("paid");
@@ -177,7 +174,8 @@ impl Backlog {
         let shard = key.chars().last().and_then(|digit| digit.to_digit(16));
         Ok(json!({
             "tokenId": key, "token": token, "orderId": order, "ownerId": random::id("usr_"), "amountSatang": 150_000,
-            "currency": "THB", "referenceOrder": reference, "saveCard": false, "outcome": "pending", "status": false, "attempt": 0,
+            "currency": "THB", "referenceOrder": reference, "saveCard": false, "outcome": "pending", "status": false,
+            "attempt": 0,
             "openShard": shard.context("a key in hexadecimal digits")?, "lookAgainAt": since.as_second(),
             "openSince": format!("{since:.3}"), "chargeId": charge["id"].as_str().context("a charge has an id")?,
         }))
@@ -196,18 +194,13 @@ impl Backlog {
 
     /// Runs reconciliation once, as the schedule does. Returns how many looks it took.
     async fn reconcile(&self) -> Result<usize> {
-        let inputs: Vec<Value> = if self.alone {
-            vec![json!({})]
-        } else {
-            (0..SHARDS).map(|shard| json!({"shard": shard})).collect()
-        };
         let url = format!(
             "{}/2015-03-31/functions/payment3-reconcile-{}/invocations",
             self.outputs.aws_endpoint, self.outputs.branch
         );
         let mut runs = JoinSet::new();
-        for input in inputs {
-            let request = client().post(&url).json(&input);
+        for shard in 0..SHARDS {
+            let request = client().post(&url).json(&json!({"shard": shard}));
             runs.spawn(async move {
                 let answer = request.timeout(Duration::from_secs(300)).send().await?;
                 let report: Value = answer.json().await?;

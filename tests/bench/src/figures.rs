@@ -1,4 +1,4 @@
-//! What one function costs by itself: its start, its first event, its further events.
+//! What one function costs by itself: its start, its first event and later events.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::runs::FunctionRun;
 use crate::sandbox::{Cost, Outcome, Program, Sandbox};
 use crate::stats::{median, percentile_99};
 
-/// How many processes are started to take medians from.
+/// How many processes are started for a median.
 const STARTS: usize = 15;
-/// How many events one process gets to take percentiles from.
+/// How many events one process gets for a percentile.
 const EVENTS: usize = 500;
 
-/// What is to be measured: a function, an event that it had in a payment, and what it was answered then.
+/// What is measured: a function, an event that it had in a payment, and the answers to its calls then.
 #[derive(Debug, Clone)]
 pub struct Case {
     /// The function's short name.
@@ -33,7 +33,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// From a step of a payment that was played with new processes.
+    /// A run of a payment that was played with new processes.
     pub fn of(run: &FunctionRun, program: Program) -> Self {
         Self {
             function: run.function.clone(),
@@ -59,7 +59,7 @@ impl Case {
     /// It failed, or refused.
     pub fn check(&self, outcome: &Outcome) -> Result<()> {
         let output = outcome.output()?;
-        // Of functions behind the API, which have no errors.
+        // Functions behind the API answer a status instead of an error.
         let refused = output["statusCode"]
             .as_u64()
             .filter(|status| *status >= 400);
@@ -70,32 +70,32 @@ impl Case {
     }
 }
 
-/// The figures of one function: medians, where there is more than one run.
+/// The figures of one function. They are medians of several runs.
 #[derive(Debug, Clone)]
 pub struct Figures {
     /// The function's short name.
     pub function: String,
-    /// Until it asked for its first event, with the connections that it opened by then.
+    /// Its start, with the connections that it opened before its first event.
     pub start: Cost,
-    /// The same where connections to AWS were refused at once.
+    /// Its start when connections to AWS are refused at once.
     pub start_alone: Cost,
     /// Its first event.
     pub first: Cost,
-    /// How many connections with TLS the first event opened, those that were opened before it among them.
+    /// How many TLS connections were opened before and during the first event.
     pub connections: usize,
-    /// What it called on its first event, in order, what was called before it among them.
+    /// What it called before and during the first event, in order.
     pub first_calls: Vec<String>,
-    /// What it called on a later event, in order.
+    /// What it called during a later event, in order.
     pub later_calls: Vec<String>,
-    /// A later event, at the median of the clock's times and of the processor's.
+    /// A later event.
     pub later: Cost,
-    /// The clock's time that one of a hundred later events exceeds.
+    /// The time on the clock that one of a hundred later events exceeds.
     pub later_p99: Duration,
-    /// The memory that it had at most: after its first event, and after all.
+    /// The most memory that it had: until its first event was over, and until all were.
     pub peak_kib: (u64, u64),
 }
 
-/// Measures a function. Everything outside answers as it did in the payment.
+/// Measures a function. Every service answers as it did in the payment.
 ///
 /// # Errors
 /// The function fails, or asks for something that it did not ask for in the payment.
@@ -121,7 +121,7 @@ async fn measure_replayed(proxy: &RecordingProxy, case: &Case, logs: &Path) -> R
     let mut peaks = Vec::new();
     let mut first_calls = Vec::new();
     for _ in 0..STARTS {
-        // One of each kind, so that a machine that becomes slower makes no difference between them.
+        // One of each kind in turn, so that a machine that becomes slower affects both.
         let sandbox = Sandbox::start(&alone, logs).await?;
         starts_alone.push(sandbox.init);
         sandbox.stop().await?;
@@ -168,7 +168,7 @@ async fn measure_replayed(proxy: &RecordingProxy, case: &Case, logs: &Path) -> R
     })
 }
 
-/// The same function where connections to AWS are refused at once.
+/// The function with addresses that refuse connections to AWS at once.
 fn without_aws(program: &Program) -> Program {
     const NOBODY: &str = "http://127.0.0.1:1";
     let mut program = program.clone();
@@ -181,7 +181,7 @@ fn without_aws(program: &Program) -> Program {
 }
 
 impl Figures {
-    /// The processor's time that it took to connect before the first event, beyond that of connections that are refused.
+    /// The processor time of connecting before the first event, compared with connections that are refused.
     pub fn connecting(&self) -> Duration {
         if self.first_calls.iter().any(|call| call == CONNECT) {
             self.start.cpu.saturating_sub(self.start_alone.cpu)
@@ -198,36 +198,36 @@ fn median_cost(costs: &[Cost]) -> Result<Cost> {
     })
 }
 
-/// In the order in which they were made.
+/// The names of calls, in order.
 fn names(calls: &[Call]) -> Vec<String> {
     let mut calls: Vec<&Call> = calls.iter().collect();
     calls.sort_by_key(|call| call.begun);
     calls.iter().map(|call| call.operation.clone()).collect()
 }
 
-/// Bytes of a program, and of the archive that is uploaded.
+/// The sizes of a program and of the archive that is uploaded, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     /// The program.
     pub binary: u64,
-    /// The archive: the program deflated, and 200 bytes around it.
+    /// The archive: the deflated program and 200 bytes of headers.
     pub zip: u64,
 }
 
 impl Size {
-    /// Of a `bootstrap`.
+    /// The sizes of a `bootstrap`.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn of(bootstrap: &Path) -> Result<Self> {
-        const AROUND: u64 = 200;
+        const HEADERS: u64 = 200;
         let binary = std::fs::read(bootstrap)
             .with_context(|| format!("cannot read {}", workspace::shown(bootstrap)))?;
         let mut deflated = DeflateEncoder::new(Vec::new(), Compression::best());
         std::io::Write::write_all(&mut deflated, &binary)?;
         Ok(Self {
             binary: binary.len() as u64,
-            zip: deflated.finish()?.len() as u64 + AROUND,
+            zip: deflated.finish()?.len() as u64 + HEADERS,
         })
     }
 }

@@ -1,4 +1,5 @@
-//! Lambda, as far as payments need it: starts processes, hands events to them, and keeps a book of what each cost.
+//! A Lambda service, as far as payments need it: it starts processes, gives them events, and records what each run
+//! cost.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
@@ -23,22 +24,22 @@ use crate::sandbox::{Cost, Outcome, Program, Sandbox};
 /// Which process gets an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// Always a new one, which ends after it.
+    /// A new one for each event. It ends afterwards.
     Cold,
-    /// One that had an event before, where there is one.
+    /// One that is idle, if there is one.
     Warm,
 }
 
-/// One line of the invocations: a function had an event.
+/// A function handled an event.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// The function, with prefix and branch.
+    /// The function's name, with prefix and branch.
     pub function: String,
     /// The process.
     pub pid: i32,
     /// The event.
     pub event: Bytes,
-    /// What the start of the process cost, if it was started for this.
+    /// What the start of the process cost, if it was started for this event.
     pub init: Option<Cost>,
     /// What the invocation itself cost.
     pub cost: Cost,
@@ -52,7 +53,7 @@ pub struct Invocation {
     pub memory: Memory,
 }
 
-/// The service. Copies are the same.
+/// The service. Copies share everything.
 #[derive(Clone)]
 pub struct Lambda(Arc<Service>);
 
@@ -68,7 +69,7 @@ struct Service {
 }
 
 impl Lambda {
-    /// A service without functions; these log into `logs`.
+    /// A service without functions. Functions log into `logs`.
     #[must_use]
     pub fn new(logs: PathBuf) -> Self {
         Self(Arc::new(Service {
@@ -88,23 +89,23 @@ impl Lambda {
         lock(&self.0.programs).insert(program.name.clone(), program);
     }
 
-    /// A function.
+    /// The program of a function.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no function of this name.
     pub fn program(&self, name: &str) -> Result<Program> {
         let programs = lock(&self.0.programs);
         let program = programs.get(name).cloned();
         program.with_context(|| format!("there is no function {name}"))
     }
 
-    /// From here on, processes are started like this. Those that are idle end.
+    /// Sets how processes are started from now on. Idle processes end.
     pub fn set_start(&self, start: Start) {
         *lock(&self.0.start) = start;
         lock(&self.0.idle).clear();
     }
 
-    /// Hands an event to a function, and waits for the answer.
+    /// Gives a function an event, and waits for the answer.
     ///
     /// # Errors
     /// The function cannot be run.
@@ -145,18 +146,18 @@ impl Lambda {
         Ok(outcome)
     }
 
-    /// Hands an event to a function without waiting for it.
+    /// Gives a function an event, and does not wait for the answer.
     ///
     /// # Errors
     /// There is no such function.
     pub fn send(&self, name: &str, event: Bytes) -> Result<()> {
         self.program(name)?;
-        // From now on: whoever waits until nothing runs, waits for this as well.
+        // Counted from now on, so that `wait_until_idle` waits for it.
         let running = self.running();
         let (lambda, name) = (self.clone(), name.to_owned());
         tokio::spawn(async move {
             let result = lambda.invoke(&name, event).await;
-            // An event has nobody who gets its output; its failure must not go unseen.
+            // Nobody gets this output, so a failure is kept for `wait_until_idle`.
             if let Err(error) = result.and_then(|outcome| outcome.output()) {
                 lock(&lambda.0.failures).push(error.context(name));
             }
@@ -168,7 +169,7 @@ impl Lambda {
     /// Waits until no function runs.
     ///
     /// # Errors
-    /// A function that nobody waited for has failed.
+    /// A function has failed whose answer nobody waited for.
     pub async fn wait_until_idle(&self) -> Result<()> {
         let mut running = self.0.running.subscribe();
         running
@@ -181,17 +182,18 @@ impl Lambda {
         }
     }
 
-    /// Every invocation since the last time, in the order of their ends.
+    /// Every invocation since the last call of this, in the order of their ends.
     pub fn take_invocations(&self) -> Vec<Invocation> {
         std::mem::take(&mut lock(&self.0.invocations))
     }
 
-    /// Whether invocations from the local AWS are turned away: nothing may run while one function is measured alone.
+    /// Refuses invocations from the local AWS, or takes them again. Nothing else may run while one function is
+    /// measured.
     pub fn pause(&self, paused: bool) {
         self.0.paused.store(paused, Ordering::Relaxed);
     }
 
-    /// Takes invocations from the relays that the local AWS runs as its functions; the address is for them to find.
+    /// Serves the relays, which the local AWS runs as its functions. Returns the address that they need.
     ///
     /// # Errors
     /// There is no free port.
@@ -213,7 +215,7 @@ impl Lambda {
     }
 }
 
-/// A function runs as long as this lives.
+/// Counts as a running function until it is dropped.
 struct Running(Lambda);
 
 impl Drop for Running {
@@ -226,7 +228,7 @@ async fn relayed(State(lambda): State<Lambda>, Path(name): Path<String>, event: 
     if lambda.0.paused.load(Ordering::Relaxed) {
         let busy = (
             StatusCode::SERVICE_UNAVAILABLE,
-            "a function is measured alone",
+            "another function is being measured",
         );
         return busy.into_response();
     }
@@ -237,7 +239,7 @@ async fn relayed(State(lambda): State<Lambda>, Path(name): Path<String>, event: 
     }
 }
 
-/// Locks what is whole after every statement under its lock, so that a panic elsewhere leaves it usable.
+/// Locks a mutex, even after a panic under its lock. Each value here is valid after every statement.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,10 @@
-//! What the functions cost, measured: each by itself, in whole payments, and under load; beside a function that does nothing,
-//! and beside the same work done by five Python functions that invoke each other.
+//! Measures what the functions cost: each by itself, in whole payments, and under load. They are compared with a
+//! function that does nothing, and with five Python functions that do the same work.
 //!
-//! [`sandbox`] runs one process of a function as AWS Lambda does; [`lambda`] is the service around such processes; [`world`]
-//! is everything outside, behind doors with TLS that see every call. [`stage`] puts them around the local environment, and
-//! [`payment`] plays payments on it.
+//! [`sandbox`] runs one process of a function as AWS Lambda does, and [`lambda`] is a service that runs many. The
+//! functions call their services through [`recording_proxy`]. [`testbed`] puts these around a local environment, and
+//! [`payment`] plays payments in it. [`measure`] makes [`results`], which [`tables`] prints and [`checks`] compares
+//! with the [`limits`].
 
 pub mod api_gateway;
 pub mod baseline;

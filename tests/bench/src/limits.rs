@@ -1,5 +1,5 @@
-//! The limits. Counts and sizes are the same on every machine: one over its limit fails the run. Times differ, and are only
-//! reported.
+//! The limits. Counts and sizes are the same on every machine: one over its limit fails the run. Times differ, and are
+//! only reported.
 
 use std::fmt;
 
@@ -13,7 +13,8 @@ pub const ZIP_BYTES: u64 = 2_500_000;
 pub const START_TO_NOOP: f64 = 3.0;
 /// The processor time of a start without connecting, as a part of the quickest Python function's.
 pub const START_TO_BASELINE: f64 = 1.0 / 50.0;
-/// The processor time of a first event and its one connection, in milliseconds. The connection may be opened before the event.
+/// The processor time of a first event and its one connection, in milliseconds. The connection may be opened before the
+/// event.
 pub const FIRST_EVENT_MS: f64 = 5.0;
 /// The billed time of a payment whose functions all start, as a part of the baseline's.
 pub const BILLED_TO_BASELINE: f64 = 1.0 / 10.0;
@@ -90,7 +91,7 @@ impl Verdict {
         self.0.extend(checks);
     }
 
-    /// The figures that are judged and over their limits.
+    /// The figures over their limits that fail the run.
     pub fn over(&self) -> Vec<&str> {
         self.0
             .iter()

@@ -1,6 +1,5 @@
-//! `cargo local bench`: measures, prints, and ends unsuccessfully when a count or a size is over its limit.
+//! `cargo local bench`: measures and prints. It fails if a count or a size is over its limit.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -12,14 +11,8 @@ use payment3_stack::interrupt::Interrupt;
 #[derive(Debug, Parser)]
 #[command(name = "cargo local bench", bin_name = "cargo local bench")]
 struct Arguments {
-    /// What to measure; everything but the load when absent
+    /// What to measure. Everything but load and due payments without it
     part: Option<Part>,
-    /// For due payments: functions that were built elsewhere, such as of an earlier commit
-    #[arg(long)]
-    functions: Option<PathBuf>,
-    /// For due payments: one run of reconciliation looks at everything, as it did before there was one for each shard
-    #[arg(long)]
-    alone: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -47,17 +40,12 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<()> {
     let mut interrupt = Interrupt::new()?;
-    let Arguments {
-        part,
-        functions,
-        alone,
-    } = arguments;
-    let verdict = match part {
+    let verdict = match arguments.part {
         None => measure::everything(&mut interrupt).await?,
         Some(Part::Counts) => measure::counts(&mut interrupt).await?,
         Some(Part::Sizes) => measure::sizes(&mut interrupt).await?,
         Some(Part::Load) => return load::run(&mut interrupt).await,
-        Some(Part::Due) => return due::run(functions, alone, &mut interrupt).await,
+        Some(Part::Due) => return due::run(&mut interrupt).await,
     };
     println!("### What may not be exceeded\n\n{verdict}");
     match verdict.over()[..] {

@@ -1,4 +1,4 @@
-//! Tables as Markdown has them, so that they can be read here and kept in a document.
+//! Tables in Markdown: readable on a screen, and ready for a document.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty one with these columns. All but the first are numbers, and stand to the right.
+    /// An empty table with these columns. The first is aligned left, the others right.
     #[must_use]
     pub fn new<const N: usize>(head: [&str; N]) -> Self {
         Self {

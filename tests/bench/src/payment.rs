@@ -115,7 +115,8 @@ impl Shopfront {
     }
 }
 
-/// Plays Flow 1, and Flow 2 for the same customer. Both orders are paid afterwards, as the tables, the bank and the shop tell.
+/// Plays Flow 1, and Flow 2 for the same customer. Both orders are paid afterwards, as the tables, the bank and the
+/// shop tell.
 ///
 /// # Errors
 /// A payment does not come to its end.

@@ -1,4 +1,4 @@
-//! The connections that functions open before their first event, held against what the event calls.
+//! Compares the connections that functions open before their first event with the calls of that event.
 
 use std::collections::BTreeSet;
 
@@ -7,25 +7,26 @@ use payment3_harness::call::Service;
 use crate::recording_proxy::{CONNECT, Call};
 use crate::runs::FunctionRun;
 
-/// What is called by so few events of a function that they open the connection themselves: the bank's key by the first card of
-/// an owner, and where a payment is due that reconciliation asks the bank about; FunctionRun Functions where it finds something to do.
+/// Services that a function calls for few of its events, so that the event opens the connection. Only the first card of
+/// an owner needs the bank's key. Reconciliation needs it for a due payment, and Step Functions if it starts an
+/// execution.
 const LEFT_TO_EVENTS: [(&str, Service); 3] = [
     ("ensure-kbank-user", Service::SecretsManager),
     ("reconcile", Service::SecretsManager),
     ("reconcile", Service::StepFunctions),
 ];
 
-/// What does not fit, as `function: service`.
+/// The connections that do not fit, as `function: service`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preconnections {
-    /// A connection was opened before an event, and nothing was called by it.
+    /// Connections that were opened before an event, and carried no call.
     pub unused: BTreeSet<String>,
-    /// An event called a service of AWS that it had no connection to.
+    /// Services of AWS that an event called, and had no connection to.
     pub missed: BTreeSet<String>,
 }
 
 impl Preconnections {
-    /// Of runs of functions; those alone count whose process was started for them.
+    /// The connections of these runs whose process was started for them.
     pub fn of<'a>(runs: impl IntoIterator<Item = &'a FunctionRun>) -> Self {
         let mut preconnections = Self::default();
         for run in runs {
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unused_connection_and_a_missing_one_are_found_in_new_processes_alone() {
+    fn an_unused_and_a_missed_connection_are_found_in_new_processes_only() {
         let calls = vec![
             call(Service::DynamoDb, 1, CONNECT),
             call(Service::DynamoDb, 1, "GetItem"),

@@ -1,5 +1,5 @@
-//! What is measured, built: the functions, the function that does nothing, and the relays that stand in for the functions where
-//! the local AWS runs them.
+//! Builds what is measured: the functions and the function that does nothing. Builds the relays, too, which the local
+//! AWS runs in place of the functions.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,18 +17,18 @@ use crate::sandbox::Program;
 const NOOP: &str = "payment3-noop";
 /// The relay, a binary of this package.
 const RELAY: &str = "payment3-relay";
-/// The file beside a relay that tells it where the harness is.
-const ADDRESS_FILE: &str = "harness";
+/// The file next to a relay with the address of the benchmark's Lambda service.
+const ADDRESS_FILE: &str = "address";
 
-/// The functions, by their short names: `pay-order`.
+/// The functions.
 #[derive(Debug, Clone)]
 pub struct Programs {
-    /// Each function's `bootstrap`.
+    /// Each function's `bootstrap`, by its short name, such as `pay-order`.
     pub bootstraps: BTreeMap<String, PathBuf>,
 }
 
 impl Programs {
-    /// Builds them with the profile that deployments use: minutes.
+    /// Builds them with the profile that deployments use. This takes minutes.
     ///
     /// # Errors
     /// The build fails.
@@ -37,7 +37,8 @@ impl Programs {
         Self::staged(&workspace::shipped_dir())
     }
 
-    /// Builds them as all other tests use them. They make the same calls as the released ones, but are larger and slower.
+    /// Builds them as all other tests use them. They make the same calls as the released ones, but are larger and
+    /// slower.
     ///
     /// # Errors
     /// The build fails.
@@ -81,7 +82,8 @@ pub async fn noop(logs: &Path) -> Result<Program> {
     })
 }
 
-/// Builds the relay, and lays it out in place of each of the functions; they find the harness at `address`.
+/// Builds the relay, and puts a copy in place of each function. A relay finds the benchmark's Lambda service at
+/// `address`.
 ///
 /// # Errors
 /// The build fails, or a file cannot be written.

@@ -1,5 +1,6 @@
-//! The proxy between the measured functions and the services they call: a port with TLS for each service. It passes requests on
-//! to the local AWS, the sandbox bank and the demo shop, or answers as they once did, and records every call.
+//! The proxy between the measured functions and the services they call: a port with TLS for each service. It passes
+//! requests on to the local AWS, the sandbox bank and the demo shop, or answers as they once did, and records every
+//! call.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -26,32 +27,32 @@ use crate::writes::items_written;
 /// The name of a request that only opens a connection, at a function's start.
 pub const CONNECT: &str = "connect";
 
-/// One call of a function to the outside.
+/// One call of a function.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// Who was called.
     pub service: Service,
     /// What was asked for: `TransactWriteItems`, `POST charge`.
     pub operation: String,
-    /// The table or the secret that it was about, so that calls side by side are told apart.
+    /// The table or the secret that it was about. Concurrent calls differ in it.
     pub about: String,
-    /// The process that called; 0 where answers are repeated, as only one process runs then.
+    /// The process that called; 0 during a replay, when only one process runs.
     pub pid: i32,
     /// The connection that the call came by.
     pub connection: u64,
-    /// When the door had read the request.
+    /// When the proxy had read the request.
     pub begun: Instant,
-    /// When the door had the answer.
+    /// When the proxy had the answer.
     pub ended: Instant,
     /// How many items it wrote into tables.
     pub items_written: usize,
-    /// What the function was answered.
+    /// The answer.
     pub answer: WholeAnswer,
 }
 
 #[cfg(test)]
 impl Call {
-    /// A call that asked for nothing in particular.
+    /// Any call.
     pub(crate) fn example(service: Service, begun: Instant, ended: Instant) -> Self {
         Self {
             service,
@@ -77,9 +78,9 @@ pub struct RecordingProxy {
 
 struct State {
     http: reqwest::Client,
-    /// Where everything really is.
+    /// Where the services really are.
     real: OnceLock<Endpoints>,
-    /// What the functions invoke each other by.
+    /// The service by which functions invoke each other.
     lambda: OnceLock<Lambda>,
     bank_delay: Mutex<Duration>,
     calls: Mutex<Vec<Call>>,
@@ -87,7 +88,7 @@ struct State {
     replay: Mutex<Option<Replay>>,
 }
 
-/// Answers to be given again: each operation's on each table, in the order in which they were given.
+/// Answers to be given again: for each operation on each table, in their order.
 struct Replay {
     recorded: Answers,
     left: Answers,
@@ -96,7 +97,7 @@ struct Replay {
 type Answers = HashMap<(Service, String, String), VecDeque<WholeAnswer>>;
 
 impl RecordingProxy {
-    /// Opens the doors; their certificates go into `directory`.
+    /// Starts the proxy. Its root certificate goes into `directory`.
     ///
     /// # Errors
     /// There is no free port, Node is missing, or `directory` cannot be written.
@@ -105,7 +106,7 @@ impl RecordingProxy {
         let state = Arc::new(State {
             http: payment3_harness::http::builder()
                 .build()
-                .context("no HTTP client for the doors")?,
+                .context("no HTTP client for the proxy")?,
             real: OnceLock::new(),
             lambda: OnceLock::new(),
             bank_delay: Mutex::default(),
@@ -144,8 +145,8 @@ impl RecordingProxy {
         &self.root_file
     }
 
-    /// The doors as an environment is told of them. The local AWS hands its own address to all functions, which are then told
-    /// each service's door instead.
+    /// The addresses that an environment is started with. Functions of the local AWS get one address for all of AWS;
+    /// measured functions get one for each service.
     pub fn endpoints(&self) -> Endpoints {
         Endpoints {
             aws: self.address(Service::DynamoDb).to_owned(),
@@ -154,33 +155,33 @@ impl RecordingProxy {
         }
     }
 
-    /// From here on, requests are passed on to these.
+    /// Sets where requests are passed on to. Only the first call counts.
     pub fn forward_to(&self, real: Endpoints) {
-        // A second environment would need doors of its own.
+        // A second environment would need a proxy of its own.
         let _ = self.state.real.set(real);
     }
 
-    /// From here on, functions can invoke each other.
+    /// Lets functions invoke each other from now on.
     pub fn set_lambda(&self, lambda: &Lambda) {
         let _ = self.state.lambda.set(lambda.clone());
     }
 
-    /// From here on, the bank takes this long for every answer, beyond its own time.
+    /// Sets how long the bank takes for every answer from now on, beyond its own time.
     pub fn set_bank_delay(&self, time: Duration) {
         *lock(&self.state.bank_delay) = time;
     }
 
-    /// Every call since the last time.
+    /// Every call since the last call of this.
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut lock(&self.state.calls))
     }
 
-    /// Why requests got no answer since the last time: the harness's fault, not the functions'.
+    /// Why requests got no answer since the last call of this. It is never a function's fault.
     pub fn take_unanswered(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.state.unanswered))
     }
 
-    /// From here on, requests are answered as these calls were, and nothing happens. Only one function may run then.
+    /// Answers requests as these calls were answered, from now on, and does nothing else. Only one function may run.
     pub fn replay(&self, calls: &[Call]) {
         let mut recorded = Answers::new();
         for call in calls {
@@ -195,14 +196,14 @@ impl RecordingProxy {
         *lock(&self.state.replay) = Some(Replay { recorded, left });
     }
 
-    /// The answers are given from their beginning again.
+    /// Starts the replay from its beginning.
     pub fn rewind(&self) {
         if let Some(replay) = &mut *lock(&self.state.replay) {
             replay.left.clone_from(&replay.recorded);
         }
     }
 
-    /// From here on, requests are passed on again.
+    /// Passes requests on again.
     pub fn stop_replay(&self) {
         *lock(&self.state.replay) = None;
         self.pause_lambda(false);
@@ -312,7 +313,10 @@ impl State {
         if service == Service::Lambda {
             return self.invoke(request).await;
         }
-        let real = self.real.get().context("there is nothing outside yet")?;
+        let real = self
+            .real
+            .get()
+            .context("the services are not started yet")?;
         let base = match service {
             Service::Bank => &real.bank,
             Service::Shop => &real.shop,
@@ -321,7 +325,7 @@ impl State {
         Ok(request.pass_on(&self.http, base).await?)
     }
 
-    /// Lambda's `Invoke`, as far as the baseline uses it: an event, whose result nobody waits for.
+    /// Lambda's `Invoke`, as far as the baseline uses it: nobody waits for the result.
     async fn invoke(&self, request: &WholeRequest) -> Result<WholeAnswer> {
         let lambda = self.lambda.get().context("there are no functions yet")?;
         let function = request

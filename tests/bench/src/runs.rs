@@ -24,8 +24,8 @@ pub struct FunctionRun {
 
 #[cfg(test)]
 impl FunctionRun {
-    /// A run of a function. Its process took `start` milliseconds to start, half of them on a processor; without `start` it was
-    /// running before.
+    /// A run of a function. Its process took `start` milliseconds to start, half of them on a processor; without
+    /// `start` it was running before.
     pub(crate) fn example(function: &str, start: Option<u64>, calls: Vec<Call>) -> Self {
         let begun = calls.first().map_or_else(Instant::now, |call| call.begun);
         let start = start.map(Duration::from_millis);
@@ -61,8 +61,8 @@ pub fn discard_runs(testbed: &Testbed) {
     testbed.proxy.take_calls();
 }
 
-/// Every run since the last time, with its calls. A process handles one event at a time, so a call belongs to the run of its
-/// process at its time.
+/// Every run since the last time, with its calls. A process handles one event at a time, so a call belongs to the run
+/// of its process at its time.
 ///
 /// # Errors
 /// A call was made while no function ran.
@@ -93,8 +93,8 @@ pub fn take_runs(testbed: &Testbed) -> Result<Vec<FunctionRun>> {
     Ok(runs)
 }
 
-/// The calls that a payment waits for each time. The bank's key is fetched once in five minutes, and connections are opened
-/// before the first event: neither counts.
+/// The calls that a payment waits for each time. The bank's key is fetched once in five minutes, and connections are
+/// opened before the first event: neither counts.
 pub fn latency_calls(calls: &[Call]) -> impl Iterator<Item = &Call> {
     calls
         .iter()

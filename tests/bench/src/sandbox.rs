@@ -1,5 +1,5 @@
-//! One process of a function, as AWS Lambda runs it: it asks for events, gets one after the other, and stands still between
-//! them.
+//! One process of a function, as AWS Lambda runs it. It asks the Runtime API for an event, answers it, and asks for the
+//! next. Between two events it waits.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -29,27 +29,27 @@ use crate::memory::Memory;
 
 /// The memory that the CDK app gives the functions, in MB. The deployment is checked against it.
 pub const DEPLOYED_MB: u32 = 256;
-/// How long a function may take for anything: more than any has on AWS.
+/// How long a function may take for anything. On AWS none has so long.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What a process may know of this machine.
+/// The environment variables of this machine that a process gets.
 const INHERITED: [&str; 3] = ["PATH", "HOME", "LANG"];
 
-/// A function: what is started, and with which settings.
+/// A function's program and its settings.
 #[derive(Debug, Clone)]
 pub struct Program {
     /// Its name, with prefix and branch.
     pub name: String,
-    /// What is run.
+    /// The program.
     pub executable: PathBuf,
-    /// With which arguments.
+    /// Its arguments.
     pub arguments: Vec<String>,
-    /// Where.
+    /// The directory that it runs in.
     pub directory: PathBuf,
     /// Its environment variables.
     pub settings: BTreeMap<String, String>,
 }
 
-/// What something cost.
+/// The time that something took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cost {
     /// Time on the clock.
@@ -58,12 +58,12 @@ pub struct Cost {
     pub cpu: Duration,
 }
 
-/// A function's answer.
+/// What a function answers to an event.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// Its output.
     Output(Bytes),
-    /// Its error, as the Runtime API wants it: `{errorType, errorMessage}`.
+    /// Its error, in the form of the Runtime API: `{errorType, errorMessage}`.
     Error(Bytes),
 }
 
@@ -71,7 +71,7 @@ impl Outcome {
     /// The output as JSON.
     ///
     /// # Errors
-    /// It is an error, or no JSON.
+    /// The function failed, or its output is not JSON.
     pub fn output(&self) -> Result<Value> {
         match self {
             Self::Output(output) => {
@@ -89,10 +89,10 @@ impl Outcome {
 pub struct Sandbox {
     /// Its process id.
     pub pid: i32,
-    /// What its start cost, until it asked for its first event.
+    /// What its start cost: the time until it asked for its first event.
     pub init: Cost,
     child: Child,
-    /// Its clock when it last asked for an event.
+    /// Its processor time when it last asked for an event.
     used: Duration,
     events: mpsc::Sender<Bytes>,
     asked: mpsc::Receiver<Asked>,
@@ -100,12 +100,12 @@ pub struct Sandbox {
     api: AbortHandle,
 }
 
-/// The process asked for an event, or told that it never will.
+/// When a process asked for an event, and its processor time then. Or why it will never ask.
 type Asked = Result<(Instant, Duration)>;
 
-/// What the Runtime API's handlers share.
+/// The state of the Runtime API.
 struct Api {
-    /// Set as soon as the process is there; it may ask for its first event before that.
+    /// Set as soon as the process is started. It may ask for its first event before that.
     clock: SetOnce<CpuClock>,
     events: Mutex<mpsc::Receiver<Bytes>>,
     asked: mpsc::Sender<Asked>,
@@ -113,15 +113,15 @@ struct Api {
 }
 
 impl Sandbox {
-    /// Starts a process, and waits until it asks for its first event. Its output goes to a log in `logs`.
+    /// Starts a process and waits until it asks for its first event. Its output goes to a log in `logs`.
     ///
     /// # Errors
-    /// It cannot be started, ends, or takes too long.
+    /// The process cannot be started, ends, or takes too long.
     pub async fn start(program: &Program, logs: &Path) -> Result<Self> {
         Self::start_as(program, &[], logs).await
     }
 
-    /// As [`Sandbox::start`], by another program that runs it: `wrapper` is put before it.
+    /// As [`Sandbox::start`], but `wrapper` runs the program: a command and its arguments, such as valgrind's.
     ///
     /// # Errors
     /// As [`Sandbox::start`].
@@ -139,7 +139,7 @@ impl Sandbox {
             .await
             .context("no free port for a Runtime API")?;
         let address = listener.local_addr().context("a listener has an address")?;
-        // As servers do: an answer goes out when it is written, not when the one before it was acknowledged.
+        // As servers do: an answer is sent when it is written, not when the one before it was acknowledged.
         let listener = listener.tap_io(|stream| {
             let _ = stream.set_nodelay(true);
         });
@@ -193,10 +193,10 @@ impl Sandbox {
         })
     }
 
-    /// Gives it an event, and waits for its answer and until it asks for the next event.
+    /// Gives it an event. Waits for its answer, and until it asks for the next event.
     ///
     /// # Errors
-    /// It ends, or takes too long.
+    /// The process ends, or takes too long.
     pub async fn invoke(&mut self, event: Bytes) -> Result<(Outcome, Cost)> {
         let begun = Instant::now();
         self.events
@@ -217,20 +217,20 @@ impl Sandbox {
     /// Its memory.
     ///
     /// # Errors
-    /// It has ended.
+    /// The process has ended.
     pub fn memory(&self) -> Result<Memory> {
         Memory::of(self.pid)
     }
 
-    /// Asks it to end, and waits for that.
+    /// Kills it, and waits until it has ended.
     ///
     /// # Errors
-    /// It cannot be ended.
+    /// It cannot be killed.
     pub async fn stop(mut self) -> Result<()> {
-        self.child.kill().await.context("cannot end a function")
+        self.child.kill().await.context("cannot kill a function")
     }
 
-    /// Asks it to end as an operator would, so that a program that watches it can say what it saw.
+    /// Asks it to end, and waits until it has. A program that watches it, such as valgrind, writes its findings then.
     ///
     /// # Errors
     /// It does not end.
@@ -253,7 +253,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// What comes, or the news that nothing will.
+/// What comes. An error if the process ends before, or if it takes too long.
 async fn wait<T>(
     child: &mut Child,
     name: &str,
@@ -263,7 +263,7 @@ async fn wait<T>(
         come = timeout(PATIENCE, coming) => come
             .with_context(|| format!("{name} takes longer than {} s", PATIENCE.as_secs()))?
             .context("the Runtime API has ended"),
-        status = child.wait() => bail!("{name} ended by itself with {}", status?),
+        status = child.wait() => bail!("{name} ended with {}", status?),
     }
 }
 
@@ -279,7 +279,7 @@ fn routes(api: Arc<Api>) -> Router {
 
 async fn next(State(api): State<Arc<Api>>) -> Response {
     let at = Instant::now();
-    // The process waits for us: its clock stands.
+    // The process waits for this answer, so it uses no processor time now.
     let used = api.clock.wait().await.now();
     let _ = api.asked.send(used.map(|used| (at, used))).await;
     let Some(event) = api.events.lock().await.recv().await else {
@@ -310,7 +310,7 @@ async fn no_start(State(api): State<Arc<Api>>, error: Bytes) -> StatusCode {
     StatusCode::ACCEPTED
 }
 
-/// What Lambda says of an event.
+/// What Lambda tells a process about an event.
 fn headers() -> HeaderMap {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let deadline = now.unwrap_or_default() + PATIENCE;

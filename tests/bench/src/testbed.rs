@@ -1,4 +1,5 @@
-//! The local environment as payments are measured in it: relays in place of the functions, doors before everything outside.
+//! The local environment that payments are measured in. The local AWS runs relays in place of the functions, and the
+//! functions find a recording proxy in front of every service.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,16 +17,16 @@ use payment3_stack::interrupt::Interrupt;
 use serde_json::Value;
 
 use crate::lambda::Lambda;
-use crate::programs::{self as built, Programs};
+use crate::programs::{Programs, lay_out_relays};
 use crate::recording_proxy::RecordingProxy;
 use crate::sandbox::{DEPLOYED_MB, Program};
 
-/// The branch of the environment that payments are measured in.
+/// The branch of the environment.
 pub const BRANCH: &str = "bench";
-/// As long as the token of a function's role on AWS, which goes with every request.
+/// The length of the session token of a function's role on AWS. Every request carries it.
 const SESSION_TOKEN_LENGTH: usize = 900;
 
-/// The variables by which every AWS SDK is told the address of a service.
+/// The environment variables in which every AWS SDK finds the address of a service.
 const ENDPOINT_VARIABLES: [(&str, Service); 4] = [
     ("AWS_ENDPOINT_URL_DYNAMODB", Service::DynamoDb),
     ("AWS_ENDPOINT_URL_SFN", Service::StepFunctions),
@@ -33,24 +34,24 @@ const ENDPOINT_VARIABLES: [(&str, Service); 4] = [
     ("AWS_ENDPOINT_URL_LAMBDA", Service::Lambda),
 ];
 
-/// Everything that a measured payment needs.
+/// The running environment, and what acts in it.
 pub struct Testbed {
-    /// The doors.
+    /// Between the functions and the services.
     pub proxy: RecordingProxy,
-    /// The functions.
+    /// Runs the functions.
     pub lambda: Lambda,
     /// Addresses and names.
     pub outputs: Outputs,
-    /// Looks at what a payment left behind.
+    /// Reads what a payment left behind.
     pub inspector: Inspector,
-    /// Looks at executions.
+    /// Reads executions.
     pub executions: Executions,
-    /// Does what bank and shop do by themselves.
+    /// Acts as bank and shop.
     pub counterparties: Counterparties,
     environment: Environment,
 }
 
-/// Where all of this is kept.
+/// Where the environment keeps its files.
 pub fn directory() -> PathBuf {
     workspace::local_dir().join("bench")
 }
@@ -60,7 +61,7 @@ pub fn logs() -> PathBuf {
     directory().join("logs")
 }
 
-/// The environment, not started yet.
+/// How the environment is started, without the proxy.
 pub fn options() -> Options {
     Options {
         functions: workspace::shipped_dir(),
@@ -79,7 +80,7 @@ impl Testbed {
         proxy.set_lambda(&lambda);
         let relays = directory().join("relays");
         let address = lambda.serve_relays().await?;
-        built::lay_out_relays(programs, &address, &relays, &logs()).await?;
+        lay_out_relays(programs, &address, &relays, &logs()).await?;
         let options = Options {
             between: Between::Proxy(proxy.endpoints()),
             functions: relays,
@@ -121,7 +122,7 @@ impl Testbed {
         self.environment.stop().await
     }
 
-    /// What a process on AWS Lambda is told, and where the doors are.
+    /// The environment variables of a process on AWS Lambda, with the addresses of the proxy.
     pub fn settings_of_every_function(&self) -> BTreeMap<String, String> {
         let root = self.proxy.root_file().display().to_string();
         let token = "obviously-fake-session-token-".repeat(SESSION_TOKEN_LENGTH / 29);
@@ -132,7 +133,7 @@ impl Testbed {
             ("AWS_SECRET_ACCESS_KEY", ACCESS_KEY),
             ("AWS_SESSION_TOKEN", &token),
             ("AWS_EXECUTION_ENV", "AWS_Lambda_provided.al2023"),
-            // The trust of whoever reads it: the functions, and Python's libraries.
+            // The root certificate: for the functions, and for two of Python's libraries.
             ("SSL_CERT_FILE", &root),
             ("AWS_CA_BUNDLE", &root),
             ("REQUESTS_CA_BUNDLE", &root),
@@ -155,7 +156,7 @@ impl Testbed {
         let configuration: Value = answer.error_for_status()?.json().await?;
         ensure!(
             configuration["MemorySize"] == DEPLOYED_MB,
-            "{function} was deployed with {} MB, and bills are reckoned for {DEPLOYED_MB}",
+            "{function} was deployed with {} MB, and the benchmark assumes {DEPLOYED_MB}",
             configuration["MemorySize"]
         );
         serde_json::from_value(configuration["Environment"]["Variables"].clone())

@@ -26,7 +26,8 @@ pub enum Service {
     StepFunctions,
     /// Secrets Manager.
     SecretsManager,
-    /// Lambda. The state machine calls the functions by it; functions invoke each other by it in the benchmark's baseline.
+    /// Lambda. The state machine calls the functions by it; functions invoke each other by it in the benchmark's
+    /// baseline.
     Lambda,
     /// The bank's gateway.
     Bank,
@@ -83,7 +84,8 @@ impl fmt::Display for Service {
     }
 }
 
-/// A call: who makes it, and what it asks for. The ids in it are left out, so that it has the same name in every payment.
+/// A call: who makes it, and what it asks for. The ids in it are left out, so that it has the same name in every
+/// payment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallName {
     /// The function, without prefix and branch: `pay-order`.

@@ -1,5 +1,5 @@
-//! The proxy between the functions and the services they call. It injects the planned fault into a call of a watched payment,
-//! and lets services be away; everything else it passes on.
+//! The proxy between the functions and the services they call. It injects the planned fault into a call of a watched
+//! payment, and lets services be away; everything else it passes on.
 
 use std::convert::Infallible;
 use std::io;

@@ -1,4 +1,4 @@
-//! Requests that are held on their way, looked at, and passed on: what the fault proxy and the benchmark's doors share.
+//! Requests that a proxy reads whole, and passes on to a server.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -58,7 +58,7 @@ impl WholeRequest {
             .await?;
         let status = answer.status();
         let mut headers = answer.headers().clone();
-        // Whoever gives the answer has its own: the date, too, which would be an old one where an answer is given again.
+        // A proxy adds its own. The date would be an old one when an answer is repeated.
         for hop in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH, DATE] {
             headers.remove(hop);
         }

@@ -1,6 +1,6 @@
 //! The process at the other end of a connection on this machine: which function it runs, and how to kill it.
 //!
-//! Linux tells both under `/proc`. Nothing in a function takes part in it.
+//! Linux shows both under `/proc`. The functions take no part in it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// What the Lambda service tells every function about itself.
+/// The environment variable in which the Lambda service names the function.
 const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 
 /// How often the kernel's tables are read before a socket or its process counts as absent.
@@ -25,14 +25,13 @@ pub struct PeerProcess {
 }
 
 impl PeerProcess {
-    /// The function at the other end of a connection: `peer` is its address, `ours` this end's. Both count, as one port may
-    /// have connections to several places.
+    /// The function at the other end of a connection. `peer` is its address, `ours` the address of this end. Both are
+    /// needed: one port may have connections to several places.
     ///
     /// # Errors
     /// No process has it, or one that is no function.
     pub fn behind(peer: SocketAddr, ours: SocketAddr) -> Result<Self> {
-        // While sockets and processes come and go, the kernel's tables can be read without a line that is in them all the
-        // time.
+        // While other sockets and processes come and go, a read of the kernel's tables may miss a line.
         let inode = (0..READS)
             .find_map(|_| inode_of(peer, ours))
             .context("no socket of this machine is at the other end")?;
@@ -41,7 +40,7 @@ impl PeerProcess {
             .find_map(|_| pid_with(&socket))
             .context("no process has the socket at the other end")?;
         let Some(function) = function_of(pid) else {
-            bail!("the process at the other end is no function");
+            bail!("the process at the other end is not a function");
         };
         Ok(Self { pid, function })
     }
@@ -51,7 +50,7 @@ impl PeerProcess {
         self.pid.as_raw()
     }
 
-    /// Kills it, as the machine under it dying would: nothing is cleaned up.
+    /// Kills it without any clean-up, as if its machine had died.
     ///
     /// # Errors
     /// It cannot be killed.
@@ -61,7 +60,7 @@ impl PeerProcess {
             return Ok(());
         }
         match kill(self.pid, Signal::SIGKILL) {
-            // It was quicker.
+            // It ended by itself before.
             Err(Errno::ESRCH) => Ok(()),
             killed => killed.context("cannot kill a function"),
         }

@@ -1,5 +1,5 @@
-//! What the proxies between the functions and the services share. A proxy listens on a port for each service, reads every
-//! request whole, knows which function sent it, and answers it or closes the connection.
+//! What the proxies between the functions and the services share. A proxy listens on a port for each service, reads
+//! every request whole, knows which function sent it, and answers it or closes the connection.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,12 +1,12 @@
-//! What the local AWS runs in place of every function while payments are measured: it hands each event on to the harness,
-//! which runs the function itself.
+//! The local AWS runs this program in place of every function while payments are measured. It passes each event on to
+//! the benchmark, which runs the function.
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The file beside the relay that says where the harness takes events.
-const ADDRESS_FILE: &str = "harness";
+/// The file next to the relay with the address that takes events.
+const ADDRESS_FILE: &str = "address";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,9 +24,12 @@ async fn main() -> Result<(), Error> {
     let http = payment3_harness::http::builder().build()?;
     let relay = async |event: LambdaEvent<Value>| {
         let answer = http.post(&url).json(&event.payload).send().await;
-        let answer = answer.map_err(|error| broken(&error))?;
+        let answer = answer.map_err(|error| benchmark_failed(&error))?;
         if answer.status().is_success() {
-            return answer.json::<Value>().await.map_err(|error| broken(&error));
+            return answer
+                .json::<Value>()
+                .await
+                .map_err(|error| benchmark_failed(&error));
         }
         let text = answer.text().await.unwrap_or_default();
         Err(match serde_json::from_str::<FunctionError>(&text) {
@@ -34,16 +37,16 @@ async fn main() -> Result<(), Error> {
                 error_type: error.error_type,
                 error_message: error.error_message,
             },
-            Err(_) => broken(&text),
+            Err(_) => benchmark_failed(&text),
         })
     };
     run(service_fn(relay)).await
 }
 
-/// The harness, not the function, is at fault: a name that no function has.
-fn broken(error: &dyn std::fmt::Display) -> Diagnostic {
+/// An error of the benchmark, not of the function. No function has an error of this name.
+fn benchmark_failed(error: &dyn std::fmt::Display) -> Diagnostic {
     Diagnostic {
-        error_type: "HarnessBroken".into(),
+        error_type: "BenchmarkFailed".into(),
         error_message: error.to_string(),
     }
 }

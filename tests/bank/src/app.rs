@@ -134,14 +134,14 @@ impl App {
             () = self.stopped() => {}
         }
         // The server gives up on a response whose body fails before its head has been flushed.
-        Body::new(Cut).into_response()
+        Body::new(BrokenBody).into_response()
     }
 }
 
 /// A body that cannot be read.
-struct Cut;
+struct BrokenBody;
 
-impl http_body::Body for Cut {
+impl http_body::Body for BrokenBody {
     type Data = Bytes;
     type Error = io::Error;
 

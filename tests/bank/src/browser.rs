@@ -24,7 +24,7 @@ pub(crate) async fn only_own_pages(
     next: Next,
 ) -> Response {
     let shop = shop_origin(&app);
-    if may(
+    if is_allowed(
         request.method(),
         request.uri().path(),
         request.headers(),
@@ -40,7 +40,7 @@ pub(crate) async fn only_own_pages(
     .into_response()
 }
 
-fn may(method: &Method, path: &str, headers: &HeaderMap, shop: Option<String>) -> bool {
+fn is_allowed(method: &Method, path: &str, headers: &HeaderMap, shop: Option<String>) -> bool {
     let text = |name| {
         headers
             .get(name)
@@ -57,7 +57,7 @@ fn may(method: &Method, path: &str, headers: &HeaderMap, shop: Option<String>) -
 }
 
 /// Lets the shop's pages read an answer.
-pub(crate) fn readable_by_the_shop(app: &App, mut response: Response) -> Response {
+pub(crate) fn allow_shop_origin(app: &App, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = shop_origin(app)
@@ -92,7 +92,7 @@ mod tests {
             headers.insert(ORIGIN, origin.parse().unwrap());
         }
         let shop = Some("http://127.0.0.1:4601".to_owned());
-        may(&method, path, &headers, shop)
+        is_allowed(&method, path, &headers, shop)
     }
 
     #[test]

@@ -17,7 +17,7 @@ const LATEST: Duration = Duration::from_secs(120);
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Wish {
+pub(crate) struct Request {
     /// How many returns, all at once.
     #[serde(default = "once")]
     times: u32,
@@ -39,9 +39,13 @@ pub(crate) struct Answer {
 }
 
 /// Sends the return of the charge as it stands when the delay is over.
-pub(crate) async fn send(app: &App, id: &str, wish: Wish) -> Result<Vec<Answer>, GatewayError> {
-    let delay = Duration::from_millis(wish.delay_ms);
-    if !(1..=MOST).contains(&wish.times) || delay > LATEST {
+pub(crate) async fn send(
+    app: &App,
+    id: &str,
+    request: Request,
+) -> Result<Vec<Answer>, GatewayError> {
+    let delay = Duration::from_millis(request.delay_ms);
+    if !(1..=MOST).contains(&request.times) || delay > LATEST {
         return Err(GatewayError::invalid(format!(
             "`times` must be 1 to {MOST}, and `delayMs` at most {}",
             LATEST.as_millis()
@@ -66,7 +70,7 @@ pub(crate) async fn send(app: &App, id: &str, wish: Wish) -> Result<Vec<Answer>,
             .finish();
         (url, form)
     };
-    let returns: Vec<_> = (0..wish.times)
+    let returns: Vec<_> = (0..request.times)
         .map(|_| tokio::spawn(post(app.clone(), url.clone(), form.clone())))
         .collect();
     let mut answers = Vec::new();

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::OTP;
 use crate::cards::{Card, CardObject};
-use crate::dialect::{Dialect, ReversalManner};
+use crate::dialect::{Dialect, ReversalAnswer};
 use crate::error::GatewayError;
 use crate::ids;
 use crate::money::Satang;
@@ -195,12 +195,12 @@ impl Charge {
     }
 
     /// Has the bank speak of it in another way from now on.
-    pub(crate) fn speak(&mut self, dialect: Dialect) {
+    pub(crate) fn set_dialect(&mut self, dialect: Dialect) {
         self.dialect = dialect;
     }
 
     /// Takes an inquiry; how many there were before it. Only dialects that differ by it count them.
-    pub(crate) fn inquired(&mut self) -> u32 {
+    pub(crate) fn count_inquiry(&mut self) -> u32 {
         let before = self.inquiries;
         if matches!(self.dialect, Dialect::InquiryLags | Dialect::PageInOutage) {
             self.inquiries += 1;
@@ -209,7 +209,7 @@ impl Charge {
     }
 
     /// Takes a request for a void or a refund; how the bank answers it.
-    pub(crate) fn reversal_asked(&mut self) -> ReversalManner {
+    pub(crate) fn count_reversal(&mut self) -> ReversalAnswer {
         let manner = self.dialect.reversal(self.reversals == 0);
         self.reversals += 1;
         manner
@@ -428,12 +428,13 @@ impl Charge {
     }
 
     /// The charge object in the charge's dialect: its text, which is not always JSON alone.
-    pub(crate) fn written(&self, base: &str) -> String {
-        self.dialect.write(&self.spoken(base), self.order.amount)
+    pub(crate) fn text_in_dialect(&self, base: &str) -> String {
+        self.dialect
+            .write(&self.object_in_dialect(base), self.order.amount)
     }
 
     /// The charge object with state and status in the charge's dialect.
-    pub(crate) fn spoken(&self, base: &str) -> ChargeObject {
+    pub(crate) fn object_in_dialect(&self, base: &str) -> ChargeObject {
         let (state, status) = self.dialect.state(self.state);
         ChargeObject {
             transaction_state: state,

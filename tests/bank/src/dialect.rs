@@ -90,7 +90,7 @@ dialects! {
 
 /// How the bank answers one void or refund.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum ReversalManner {
+pub(crate) enum ReversalAnswer {
     /// It is done and shown.
     Right,
     /// It is refused with an error object.
@@ -126,14 +126,14 @@ impl Dialect {
     }
 
     /// How the bank answers a void or a refund; `first` is the first one of its charge.
-    pub(crate) fn reversal(self, first: bool) -> ReversalManner {
+    pub(crate) fn reversal(self, first: bool) -> ReversalAnswer {
         match (self, first) {
-            (Self::ReversalsRefused, true) => ReversalManner::ErrorObject,
-            (Self::ReversalsFail, true) => ReversalManner::FailObject,
-            (Self::ReversalsEmpty, true) => ReversalManner::NothingAndEmpty,
-            (Self::PageInOutage, true) => ReversalManner::Page,
-            (Self::ReversalsAnswerEmpty, _) => ReversalManner::DoneAndEmpty,
-            _ => ReversalManner::Right,
+            (Self::ReversalsRefused, true) => ReversalAnswer::ErrorObject,
+            (Self::ReversalsFail, true) => ReversalAnswer::FailObject,
+            (Self::ReversalsEmpty, true) => ReversalAnswer::NothingAndEmpty,
+            (Self::PageInOutage, true) => ReversalAnswer::Page,
+            (Self::ReversalsAnswerEmpty, _) => ReversalAnswer::DoneAndEmpty,
+            _ => ReversalAnswer::Right,
         }
     }
 

@@ -92,7 +92,7 @@ impl Fault {
 
 /// A fault that strikes now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Strike {
+pub(crate) struct ActiveFault {
     /// How.
     pub(crate) kind: FaultKind,
     /// How long it lasts.
@@ -118,13 +118,17 @@ impl Faults {
     }
 
     /// The fault that this operation meets now, if any. `token` is the card token whose charge it is about.
-    pub(crate) fn strike(&mut self, operation: Operation, token: Option<&str>) -> Option<Strike> {
+    pub(crate) fn take(
+        &mut self,
+        operation: Operation,
+        token: Option<&str>,
+    ) -> Option<ActiveFault> {
         let at = self.0.iter().position(|fault| {
             let is_meant = fault.token.is_none() || fault.token.as_deref() == token;
             fault.operation == operation && is_meant
         })?;
         let fault = &mut self.0[at];
-        let strike = Strike {
+        let active = ActiveFault {
             kind: fault.kind,
             delay: Duration::from_millis(fault.delay_ms),
         };
@@ -132,7 +136,7 @@ impl Faults {
         if fault.times == 0 {
             self.0.remove(at);
         }
-        Some(strike)
+        Some(active)
     }
 }
 
@@ -155,15 +159,15 @@ mod tests {
                 r#"{"operation":"inquire","kind":"timeout","delayMs":5}"#,
             ))
             .unwrap();
-        assert_eq!(faults.strike(Operation::Void, None), None);
+        assert_eq!(faults.take(Operation::Void, None), None);
         let kinds: Vec<_> = (0..4)
-            .filter_map(|_| faults.strike(Operation::Inquire, None))
+            .filter_map(|_| faults.take(Operation::Inquire, None))
             .collect();
-        let error = Strike {
+        let error = ActiveFault {
             kind: FaultKind::Error,
             delay: Duration::from_secs(60),
         };
-        let timeout = Strike {
+        let timeout = ActiveFault {
             kind: FaultKind::Timeout,
             delay: Duration::from_millis(5),
         };
@@ -176,10 +180,10 @@ mod tests {
         let busy = r#"{"operation":"create_charge","kind":"busy","token":"tokn_test_a"}"#;
         faults.plan(fault(busy)).unwrap();
         for other in [None, Some("tokn_test_b")] {
-            assert_eq!(faults.strike(Operation::CreateCharge, other), None);
+            assert_eq!(faults.take(Operation::CreateCharge, other), None);
         }
-        let strike = faults.strike(Operation::CreateCharge, Some("tokn_test_a"));
-        assert_eq!(strike.map(|strike| strike.kind), Some(FaultKind::Busy));
+        let active = faults.take(Operation::CreateCharge, Some("tokn_test_a"));
+        assert_eq!(active.map(|active| active.kind), Some(FaultKind::Busy));
     }
 
     #[test]

@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::app::App;
-use crate::call::{Call, Effect, Payload, perform};
 use crate::charge::{Charge, ChargeObject, Order};
-use crate::dialect::{Dialect, ReversalManner};
+use crate::dialect::{Dialect, ReversalAnswer};
 use crate::error::GatewayError;
 use crate::faults::Operation;
+use crate::gateway_call::{Call, Effect, Payload, perform};
 use crate::money::Satang;
 use crate::transaction_state::TransactionState;
 
@@ -127,10 +127,10 @@ async fn create_charge(Shared(app): Shared<App>, call: Call, body: Payload) -> R
         let (token, order) = call.json::<ChargeRequest>(&body)?.check()?;
         let charge = ledger.create_charge(&token, order, now)?;
         let decided = charge.state() != TransactionState::PreAuthorized;
-        let answer = Effect::text(charge.written(&app.base));
+        let answer = Effect::text(charge.text_in_dialect(&app.base));
         Ok(match charge.dialect() {
-            Dialect::NotificationFirst => answer.notifying_first(charge.id.clone()),
-            _ => answer.deciding(decided.then(|| charge.id.clone())),
+            Dialect::NotificationFirst => answer.with_notification_first(charge.id.clone()),
+            _ => answer.with_notification(decided.then(|| charge.id.clone())),
         })
     })
     .await
@@ -139,10 +139,10 @@ async fn create_charge(Shared(app): Shared<App>, call: Call, body: Payload) -> R
 async fn inquire(Shared(app): Shared<App>, Path(id): Path<String>, call: Call) -> Response {
     perform(&app, Operation::Inquire, &call, |ledger, _| {
         let charge = ledger.inquire(&id)?;
-        Ok(match (charge.dialect(), charge.inquired()) {
+        Ok(match (charge.dialect(), charge.count_inquiry()) {
             (Dialect::InquiryLags, ..LAGGING) => Effect::refusal(GatewayError::no_charge()),
             (Dialect::PageInOutage, 0) => Effect::page(),
-            _ => Effect::text(charge.written(&app.base)),
+            _ => Effect::text(charge.text_in_dialect(&app.base)),
         })
     })
     .await
@@ -159,7 +159,7 @@ async fn void(
         call.json_if_any::<VoidRequest>(&body)?;
         reversed(charge, &app.base, |charge| {
             charge.void(now)?;
-            Ok(charge.spoken(&app.base))
+            Ok(charge.object_in_dialect(&app.base))
         })
     })
     .await
@@ -177,7 +177,7 @@ async fn refund(
         let amount = read_amount(&request.amount)?;
         reversed(charge, &app.base, |charge| {
             let refund_id = charge.refund(amount, now)?;
-            let mut object = charge.spoken(&app.base);
+            let mut object = charge.object_in_dialect(&app.base);
             object.refund_id = Some(refund_id);
             Ok(object)
         })
@@ -191,23 +191,23 @@ fn reversed(
     base: &str,
     reverse: impl FnOnce(&mut Charge) -> Result<ChargeObject, GatewayError>,
 ) -> Result<Effect, GatewayError> {
-    Ok(match charge.reversal_asked() {
-        ReversalManner::Right => {
+    Ok(match charge.count_reversal() {
+        ReversalAnswer::Right => {
             let object = reverse(charge)?;
             Effect::text(charge.dialect().write(&object, charge.order.amount))
         }
-        ReversalManner::DoneAndEmpty => {
+        ReversalAnswer::DoneAndEmpty => {
             reverse(charge)?;
             Effect::text("{}".to_owned())
         }
-        ReversalManner::NothingAndEmpty => Effect::text("{}".to_owned()),
-        ReversalManner::Page => Effect::page(),
-        ReversalManner::ErrorObject => Effect::refusal(GatewayError::refused(
+        ReversalAnswer::NothingAndEmpty => Effect::text("{}".to_owned()),
+        ReversalAnswer::Page => Effect::page(),
+        ReversalAnswer::ErrorObject => Effect::refusal(GatewayError::refused(
             "operation_declined",
             "the operation was declined",
         )),
-        ReversalManner::FailObject => {
-            let mut object = charge.spoken(base);
+        ReversalAnswer::FailObject => {
+            let mut object = charge.object_in_dialect(base);
             object.status = "fail";
             Effect::answer(&object)
         }

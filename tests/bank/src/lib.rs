@@ -12,9 +12,9 @@
 //! Nothing varies by chance but the ids. Time comes from [`BankConfig::clock`].
 
 mod app;
+mod back_office;
 mod browser;
 mod browser_return;
-mod call;
 mod callback;
 mod cards;
 mod charge;
@@ -23,18 +23,18 @@ mod dialect;
 mod error;
 mod faults;
 mod gateway;
+mod gateway_call;
 mod ids;
 mod ledger;
 mod merchant_client;
 mod money;
 mod notify;
-mod office;
-mod page;
 mod requests;
 mod router;
 mod sandbox;
 mod store;
 mod three_ds;
+mod three_ds_pages;
 mod time;
 mod transaction_state;
 

@@ -65,10 +65,10 @@ pub(crate) fn prepare(
         );
         return Ok(Vec::new());
     }
-    let strike = state
+    let active = state
         .faults
-        .strike(Operation::Notification, Some(&charge.token));
-    Ok(match strike.map(|strike| strike.kind) {
+        .take(Operation::Notification, Some(&charge.token));
+    Ok(match active.map(|active| active.kind) {
         Some(FaultKind::Never) => {
             record(charge, now, Some("withheld by a fault".to_owned()));
             Vec::new()
@@ -78,7 +78,7 @@ pub(crate) fn prepare(
             draft(app, charge, &url, Duration::ZERO, now),
         ],
         Some(_) | None => {
-            let delay = strike.map_or(Duration::ZERO, |strike| strike.delay);
+            let delay = active.map_or(Duration::ZERO, |active| active.delay);
             let mut deliveries = vec![draft(app, charge, &url, delay, now)];
             if charge.dialect() == Dialect::NotifiedTwice {
                 deliveries.push(draft(app, charge, &url, delay + AGAIN_AFTER, now));
@@ -107,7 +107,7 @@ pub(crate) fn prepare_one(
 
 fn draft(app: &App, charge: &mut Charge, url: &str, delay: Duration, now: Timestamp) -> Delivery {
     let dialect = charge.dialect();
-    let object = charge.spoken(&app.base);
+    let object = charge.object_in_dialect(&app.base);
     let key = match dialect {
         Dialect::FormerKey => FORMER_SECRET_KEY,
         _ => app.core.config.secret_key.as_str(),

@@ -7,7 +7,7 @@ use axum::middleware;
 
 use crate::app::App;
 use crate::error::GatewayError;
-use crate::{browser, gateway, office, sandbox, three_ds};
+use crate::{back_office, browser, gateway, sandbox, three_ds};
 
 /// The largest request body; a charge is a few hundred bytes.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -18,7 +18,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(gateway::routes())
         .merge(three_ds::routes())
         .merge(sandbox::routes())
-        .merge(office::routes())
+        .merge(back_office::routes())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(

@@ -27,7 +27,7 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route(
             "/sandbox/tokens",
-            post(issue_token).options(may_ask_for_tokens),
+            post(issue_token).options(preflight_token),
         )
         .route("/sandbox/tokens/{id}", get(token))
         .route("/sandbox/merchant", put(set_merchant))
@@ -68,12 +68,12 @@ async fn issue_token(Shared(app): Shared<App>, body: Bytes) -> Response {
         Ok(token) => Json(serde_json::json!({ "token": token })).into_response(),
         Err(e) => e.into_response(),
     };
-    browser::readable_by_the_shop(&app, response)
+    browser::allow_shop_origin(&app, response)
 }
 
 /// A browser asks first before it lets the shop's page send a card.
-async fn may_ask_for_tokens(Shared(app): Shared<App>) -> Response {
-    browser::readable_by_the_shop(&app, StatusCode::NO_CONTENT.into_response())
+async fn preflight_token(Shared(app): Shared<App>) -> Response {
+    browser::allow_shop_origin(&app, StatusCode::NO_CONTENT.into_response())
 }
 
 /// What became of a card token: its charges (one at most, by the bank's rule) and the customers that hold its card.
@@ -151,7 +151,7 @@ async fn speak(
     let dialect = dialect_named(&request.dialect)?;
     app.change(|state, _| {
         let charge = state.ledger.charge_mut(&id)?;
-        charge.speak(dialect);
+        charge.set_dialect(dialect);
         Ok(Json(charge.record(&app.base)).into_response())
     })
 }
@@ -219,8 +219,8 @@ async fn call_back(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Vec<callback::Answer>>, GatewayError> {
-    let wish: callback::Wish = read_json(&body)?;
-    Ok(Json(callback::send(&app, &id, wish).await?))
+    let request: callback::Request = read_json(&body)?;
+    Ok(Json(callback::send(&app, &id, request).await?))
 }
 
 async fn customers(Shared(app): Shared<App>) -> Response {

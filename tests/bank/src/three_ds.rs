@@ -15,7 +15,7 @@ use crate::browser_return::Return;
 use crate::charge::{Charge, ShopperAction, ThreeDsResult};
 use crate::error::GatewayError;
 use crate::ledger::Ledger;
-use crate::{notify, page};
+use crate::{notify, three_ds_pages};
 
 /// The routes.
 pub(crate) fn routes() -> Router<App> {
@@ -23,7 +23,7 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 /// The charge with a 3-D Secure page under this id.
-fn challenged<'a>(ledger: &'a Ledger, id: &str) -> Result<&'a Charge, GatewayError> {
+fn charge_with_three_ds<'a>(ledger: &'a Ledger, id: &str) -> Result<&'a Charge, GatewayError> {
     let charge = ledger.charge(id)?;
     if charge.has_three_ds() {
         return Ok(charge);
@@ -36,25 +36,59 @@ fn challenged<'a>(ledger: &'a Ledger, id: &str) -> Result<&'a Charge, GatewayErr
 
 async fn show(Shared(app): Shared<App>, Path(id): Path<String>) -> Response {
     let state = app.lock();
-    match challenged(&state.ledger, &id) {
-        Ok(charge) if charge.waits_for_shopper() => page::challenge(charge, None),
-        Ok(charge) => page::decided(&Return::of(&state.ledger, charge)),
-        Err(e) => page::refused(&e),
+    match charge_with_three_ds(&state.ledger, &id) {
+        Ok(charge) if charge.waits_for_shopper() => three_ds_pages::challenge(charge, None),
+        Ok(charge) => three_ds_pages::decided(&Return::of(&state.ledger, charge)),
+        Err(e) => three_ds_pages::refused(&e),
     }
 }
 
 /// What the form asks for.
-enum Wish<'a> {
-    Act(ShopperAction<'a>),
+enum FormAction {
+    /// Sends the one-time password.
+    Confirm { otp: String },
+    /// Lets the authentication fail.
+    Fail,
+    /// Leaves the page without an answer.
     Leave,
 }
 
-/// What to answer.
+impl FormAction {
+    fn read(body: &[u8]) -> Result<Self, GatewayError> {
+        let (mut action, mut otp) = (String::new(), String::new());
+        for (name, value) in url::form_urlencoded::parse(body) {
+            match name.as_ref() {
+                "action" => action = value.into_owned(),
+                "otp" => otp = value.into_owned(),
+                _ => {}
+            }
+        }
+        match action.as_str() {
+            "approve" => Ok(Self::Confirm { otp }),
+            "fail" => Ok(Self::Fail),
+            "leave" => Ok(Self::Leave),
+            _ => Err(GatewayError::invalid(
+                "the form's `action` must be approve, fail or leave",
+            )),
+        }
+    }
+
+    /// What the shopper does; none for leaving.
+    fn of_shopper(&self) -> Option<ShopperAction<'_>> {
+        match self {
+            Self::Confirm { otp } => Some(ShopperAction::Confirm { otp: otp.trim() }),
+            Self::Fail => Some(ShopperAction::Fail),
+            Self::Leave => None,
+        }
+    }
+}
+
+/// What to answer: a page to a browser, JSON to a program.
 enum Reply {
     Return(Return),
     WrongOtp(Response, GatewayError),
     Left(Response),
-    /// The way back is lost: a browser gets this page instead, a program the return, which it may drop.
+    /// The way back is lost. A browser gets this page. A program gets the return, and may drop it.
     Lost(Response, Return),
 }
 
@@ -97,68 +131,56 @@ async fn act(
     body: Bytes,
 ) -> Response {
     let as_json = wants_json(&headers);
-    let (mut action, mut otp) = (String::new(), String::new());
-    for (name, value) in url::form_urlencoded::parse(&body) {
-        match name.as_ref() {
-            "action" => action = value.into_owned(),
-            "otp" => otp = value.into_owned(),
-            _ => {}
-        }
+    let action = FormAction::read(&body);
+    match action.and_then(|action| take_action(&app, &id, &action)) {
+        Ok(reply) => shown(reply, as_json),
+        Err(e) if as_json => e.into_response(),
+        Err(e) => three_ds_pages::refused(&e),
     }
-    let wish = match action.as_str() {
-        "approve" => Wish::Act(ShopperAction::Confirm { otp: otp.trim() }),
-        "fail" => Wish::Act(ShopperAction::Fail),
-        "leave" => Wish::Leave,
-        _ => {
-            let e = GatewayError::invalid("the form's `action` must be approve, fail or leave");
-            return refuse(e, as_json);
-        }
-    };
+}
 
-    let done = app.change(|state, now| {
-        challenged(&state.ledger, &id)?;
-        let Wish::Act(action) = wish else {
-            return Ok((Reply::Left(page::left()), Vec::new()));
+/// Changes the charge as the form asks, and sends the notification of a decision.
+fn take_action(app: &App, id: &str, action: &FormAction) -> Result<Reply, GatewayError> {
+    let (reply, deliveries) = app.change(|state, now| {
+        charge_with_three_ds(&state.ledger, id)?;
+        let Some(action) = action.of_shopper() else {
+            return Ok((Reply::Left(three_ds_pages::left()), Vec::new()));
         };
-        let charge = state.ledger.charge_mut(&id)?;
+        let charge = state.ledger.charge_mut(id)?;
         let deliveries = match charge.authenticate(action, now) {
             ThreeDsResult::WrongOtp { left } => {
                 let e = wrong_otp(left);
-                let again = page::challenge(charge, Some(&e.message));
-                return Ok((
-                    Reply::WrongOtp((e.status, again).into_response(), e),
-                    Vec::new(),
-                ));
+                let again = three_ds_pages::challenge(charge, Some(&e.message));
+                let page = (e.status, again).into_response();
+                return Ok((Reply::WrongOtp(page, e), Vec::new()));
             }
-            ThreeDsResult::Decided => notify::prepare(&app, state, &id, now)?,
+            ThreeDsResult::Decided => notify::prepare(app, state, id, now)?,
             ThreeDsResult::Asked => {
-                tokio::spawn(decide_late(app.clone(), id.clone()));
+                tokio::spawn(decide_late(app.clone(), id.to_owned()));
                 Vec::new()
             }
             ThreeDsResult::AlreadyDecided => Vec::new(),
         };
-        let charge = state.ledger.charge(&id)?;
-        let back = Return::of(&state.ledger, charge);
-        let reply = if charge.loses_the_callback() {
-            Reply::Lost(
-                page::lost(charge, state.ledger.merchant.shop_url.as_deref()),
-                back,
-            )
-        } else {
-            Reply::Return(back)
-        };
-        Ok((reply, deliveries))
-    });
-    let reply = match done {
-        Ok((reply, deliveries)) => {
-            notify::deliver_all(&app, deliveries);
-            reply
-        }
-        Err(e) => return refuse(e, as_json),
-    };
+        Ok((way_back(&state.ledger, id)?, deliveries))
+    })?;
+    notify::deliver_all(app, deliveries);
+    Ok(reply)
+}
+
+fn way_back(ledger: &Ledger, id: &str) -> Result<Reply, GatewayError> {
+    let charge = ledger.charge(id)?;
+    let back = Return::of(ledger, charge);
+    if !charge.loses_the_callback() {
+        return Ok(Reply::Return(back));
+    }
+    let page = three_ds_pages::lost(charge, ledger.merchant.shop_url.as_deref());
+    Ok(Reply::Lost(page, back))
+}
+
+fn shown(reply: Reply, as_json: bool) -> Response {
     match reply {
         Reply::Return(back) | Reply::Lost(_, back) if as_json => Json(back).into_response(),
-        Reply::Return(back) => page::returning(&back),
+        Reply::Return(back) => three_ds_pages::returning(&back),
         Reply::WrongOtp(_, e) if as_json => e.into_response(),
         Reply::WrongOtp(page, _) => page,
         Reply::Left(_) if as_json => Json(serde_json::json!({"left": true})).into_response(),
@@ -173,14 +195,6 @@ fn wrong_otp(left: u8) -> GatewayError {
         "wrong_otp",
         format!("The password is wrong. {tries} left."),
     )
-}
-
-fn refuse(e: GatewayError, as_json: bool) -> Response {
-    if as_json {
-        e.into_response()
-    } else {
-        page::refused(&e)
-    }
 }
 
 /// Whether the client is a program that reads JSON, and not a browser, which prefers HTML.

@@ -68,7 +68,7 @@ impl Effect {
     }
 
     /// The same, which also decided this charge.
-    pub(crate) fn deciding(self, charge: Option<String>) -> Self {
+    pub(crate) fn with_notification(self, charge: Option<String>) -> Self {
         Self {
             notify: charge,
             ..self
@@ -76,7 +76,7 @@ impl Effect {
     }
 
     /// The same, with a notification of this charge, whatever it is, before the answer.
-    pub(crate) fn notifying_first(self, charge: String) -> Self {
+    pub(crate) fn with_notification_first(self, charge: String) -> Self {
         Self {
             notify: Some(charge),
             notify_first: true,
@@ -91,22 +91,44 @@ enum Ending {
     Hang(Duration),
 }
 
-/// Serves one request: the key, then a fault if one is due, then the effect and its record, all under one lock.
+/// What is left to do once the lock is released.
+struct Decision {
+    ending: Ending,
+    deliveries: Vec<Delivery>,
+    /// Whether the deliveries come before the ending.
+    notify_first: bool,
+}
+
+impl Decision {
+    fn without_effect(ending: Ending) -> Self {
+        Self {
+            ending,
+            deliveries: Vec::new(),
+            notify_first: false,
+        }
+    }
+
+    fn refusal(error: GatewayError) -> Self {
+        Self::without_effect(Ending::Answer(error.into_response()))
+    }
+}
+
+/// Serves one request: checks the key, applies a planned fault, takes the effect and records it. All of this is under one lock.
 pub(crate) async fn perform(
     app: &App,
     operation: Operation,
     call: &Call,
     effect: impl FnOnce(&mut Ledger, Timestamp) -> Result<Effect, GatewayError>,
 ) -> Response {
-    let (ending, deliveries, notify_first) = decide(app, operation, call, effect);
-    for delivery in deliveries {
+    let decision = decide(app, operation, call, effect);
+    for delivery in decision.deliveries {
         let delivered = tokio::spawn(notify::deliver(app.clone(), delivery));
-        if notify_first {
-            // What became of it stands in the charge's record.
+        if decision.notify_first {
+            // Its result is in the charge's record.
             let _ = delivered.await;
         }
     }
-    match ending {
+    match decision.ending {
         Ending::Answer(response) => response,
         Ending::Hang(delay) => app.hang(delay).await,
     }
@@ -117,66 +139,66 @@ fn decide(
     operation: Operation,
     call: &Call,
     effect: impl FnOnce(&mut Ledger, Timestamp) -> Result<Effect, GatewayError>,
-) -> (Ending, Vec<Delivery>, bool) {
-    let mut notify_first = false;
-    let act = |state: &mut State| {
-        let done = app.change_locked(state, |state, now| {
-            let done = effect(&mut state.ledger, now)?;
-            notify_first = done.notify_first;
-            let deliveries = match &done.notify {
-                Some(_) if done.notify_first && state.ledger.merchant.notify_url.is_none() => {
-                    Vec::new()
-                }
-                Some(charge) if done.notify_first => {
-                    vec![notify::prepare_one(app, state, charge, now)?]
-                }
-                Some(charge) => notify::prepare(app, state, charge, now)?,
-                None => Vec::new(),
-            };
-            Ok((done.answer, deliveries))
-        });
-        done.unwrap_or_else(|e| (e.into_response(), Vec::new()))
-    };
-
+) -> Decision {
     let mut state = app.lock();
-    let mut deliveries = Vec::new();
-    let (ending, fault) = match call.authorise(&app.core.config.secret_key) {
-        Err(e) => (Ending::Answer(e.into_response()), None),
+    let mut fault = None;
+    let decision = match call.authorise(&app.core.config.secret_key) {
+        Err(e) => Decision::refusal(e),
         Ok(()) => {
             let token = call.token_of_its_charge(&state.ledger);
-            let strike = state.faults.strike(operation, token.as_deref());
-            let ending = match strike {
-                None => {
-                    let (response, due) = act(&mut state);
-                    deliveries = due;
-                    Ending::Answer(response)
-                }
-                Some(strike) => match strike.kind {
-                    FaultKind::Error => Ending::Answer(asked_to_fail().into_response()),
-                    FaultKind::Busy => Ending::Answer(asked_to_turn_away().into_response()),
-                    FaultKind::LostAnswer => {
-                        (_, deliveries) = act(&mut state);
-                        Ending::Hang(strike.delay)
-                    }
-                    _ => Ending::Hang(strike.delay),
+            fault = state.faults.take(operation, token.as_deref());
+            match &fault {
+                None => take_effect(app, &mut state, effect),
+                Some(fault) => match fault.kind {
+                    FaultKind::Error => Decision::refusal(planned_error()),
+                    FaultKind::Busy => Decision::refusal(planned_refusal()),
+                    FaultKind::LostAnswer => Decision {
+                        ending: Ending::Hang(fault.delay),
+                        ..take_effect(app, &mut state, effect)
+                    },
+                    _ => Decision::without_effect(Ending::Hang(fault.delay)),
                 },
-            };
-            (ending, strike.map(|strike| strike.kind))
+            }
         }
     };
     state.requests.push(Request {
         operation,
         path: call.path.clone(),
-        status: match &ending {
+        status: match &decision.ending {
             Ending::Answer(response) => Some(response.status().as_u16()),
             Ending::Hang(_) => None,
         },
-        fault,
+        fault: fault.map(|fault| fault.kind),
     });
-    (ending, deliveries, notify_first)
+    decision
 }
 
-fn asked_to_fail() -> GatewayError {
+fn take_effect(
+    app: &App,
+    state: &mut State,
+    effect: impl FnOnce(&mut Ledger, Timestamp) -> Result<Effect, GatewayError>,
+) -> Decision {
+    let done = app.change_locked(state, |state, now| {
+        let done = effect(&mut state.ledger, now)?;
+        let has_address = state.ledger.merchant.notify_url.is_some();
+        let deliveries = match &done.notify {
+            Some(_) if done.notify_first && !has_address => Vec::new(),
+            Some(charge) if done.notify_first => {
+                vec![notify::prepare_one(app, state, charge, now)?]
+            }
+            Some(charge) => notify::prepare(app, state, charge, now)?,
+            None => Vec::new(),
+        };
+        Ok(Decision {
+            ending: Ending::Answer(done.answer),
+            deliveries,
+            notify_first: done.notify_first,
+        })
+    });
+    done.unwrap_or_else(Decision::refusal)
+}
+
+fn planned_error() -> GatewayError {
     GatewayError::with(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal_error",
@@ -184,7 +206,7 @@ fn asked_to_fail() -> GatewayError {
     )
 }
 
-fn asked_to_turn_away() -> GatewayError {
+fn planned_refusal() -> GatewayError {
     GatewayError::with(
         StatusCode::TOO_MANY_REQUESTS,
         "too_many_requests",

@@ -8,7 +8,7 @@ use axum::routing::get;
 
 use crate::app::App;
 use crate::dialect::Dialect;
-use crate::page::escape;
+use crate::three_ds_pages::escape;
 
 const FRAME: &str = include_str!("../ui/frame.html");
 const HTML: &str = "text/html; charset=utf-8";

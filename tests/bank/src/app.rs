@@ -63,7 +63,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Serves `core` at `base` until `stopping` turns true.
+    /// A bank that is served at `base` until `stopping` turns true.
     pub(crate) fn new(core: Arc<Core>, base: String, stopping: watch::Receiver<bool>) -> Self {
         Self {
             core,
@@ -80,7 +80,7 @@ impl App {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state: all of it and saved, or, on an error, nothing of the ledger.
+    /// Changes the state and saves the ledger. On an error the ledger stays as it was.
     pub(crate) fn change<T>(
         &self,
         work: impl FnOnce(&mut State, Timestamp) -> Result<T, GatewayError>,
@@ -88,7 +88,7 @@ impl App {
         self.change_locked(&mut self.lock(), work)
     }
 
-    /// As [`App::change`], for who holds the lock.
+    /// As [`App::change`], for a caller that holds the lock.
     pub(crate) fn change_locked<T>(
         &self,
         state: &mut State,
@@ -127,13 +127,13 @@ impl App {
         stopped(self.stopping.clone()).await;
     }
 
-    /// Never answers: waits, then makes the server drop the connection without a byte.
+    /// Never answers. Waits, and then makes the server close the connection without a byte.
     pub(crate) async fn hang(&self, delay: Duration) -> Response {
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = self.stopped() => {}
         }
-        // The server gives up on a response whose body fails before its head has been flushed.
+        // The server drops a response whose body fails before its head was sent.
         Body::new(BrokenBody).into_response()
     }
 }
@@ -153,7 +153,7 @@ impl http_body::Body for BrokenBody {
     }
 }
 
-/// Resolves when `stopping` turns true, or when nobody can turn it any more.
+/// Resolves when `stopping` turns true, or when its sender is gone.
 pub(crate) async fn stopped(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }

@@ -1,4 +1,5 @@
-//! The bank's own pages: what it has on its books, and its controls by hand. They need no build and nothing from elsewhere.
+//! The bank's own pages: its ledger, and its controls for a person. They need no build, and load nothing from other
+//! servers.
 
 use axum::Router;
 use axum::extract::{Path, State as Shared};
@@ -52,7 +53,7 @@ async fn charges(Shared(app): Shared<App>) -> Response {
 }
 
 async fn charge(Shared(app): Shared<App>, Path(id): Path<String>) -> Response {
-    // Whether there is one, the page finds out.
+    // The page itself asks whether there is such a charge.
     framed(&app, &format!("Charge {id}"), "charge", "/")
 }
 

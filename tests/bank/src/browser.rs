@@ -1,5 +1,5 @@
-//! What browsers may do with the bank. It listens for this machine alone, but every page that a browser here shows could send
-//! requests to it.
+//! What browsers may do with the bank. It listens on this machine only, but any page in a browser on this machine could
+//! send requests to it.
 
 use axum::extract::{Request, State as Shared};
 use axum::http::header::{
@@ -17,7 +17,7 @@ use crate::error::GatewayError;
 /// The one route that the shop's pages call, as a checkout page calls the bank for a token.
 const TOKENS: &str = "/sandbox/tokens";
 
-/// Lets a change through that comes from the bank's own pages, from a program or, for a token, from the shop's pages.
+/// Lets changes through that come from the bank's own pages or from a program. The shop's pages may get tokens.
 pub(crate) async fn only_own_pages(
     Shared(app): Shared<App>,
     request: Request,
@@ -56,7 +56,7 @@ fn is_allowed(method: &Method, path: &str, headers: &HeaderMap, shop: Option<Str
         || (path == TOKENS && shop.as_deref() == Some(origin))
 }
 
-/// Lets the shop's pages read an answer.
+/// Allows the shop's pages to read an answer.
 pub(crate) fn allow_shop_origin(app: &App, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("Origin"));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shops_pages_get_tokens_and_nobody_elses_do() {
+    fn only_the_shops_pages_get_tokens_from_another_origin() {
         assert!(verdict(Method::POST, TOKENS, Some("http://127.0.0.1:4601")));
         assert!(!verdict(Method::POST, TOKENS, Some("http://shop.example")));
     }

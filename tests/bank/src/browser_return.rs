@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::charge::Charge;
 use crate::ledger::Ledger;
 
-/// What the browser posts to the shop, in the order of the form. Nothing signs it.
+/// The fields that the browser posts to the shop, in the order of the form.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ReturnFields {
@@ -14,7 +14,7 @@ pub(crate) struct ReturnFields {
     /// "true" for an approved charge, else "false".
     pub(crate) status: &'static str,
     pub(crate) message: String,
-    /// Always "false": the shopper's wish does not come back this way.
+    /// Always "false": the form does not carry the shopper's choice.
     pub(crate) save_card: &'static str,
 }
 
@@ -46,10 +46,10 @@ impl ReturnFields {
     }
 }
 
-/// The way back to the shop: where to, and with what.
+/// The form that leads back to the shop.
 #[derive(Serialize)]
 pub(crate) struct Return {
-    /// The merchant account's callback URL; none when none is set.
+    /// The callback URL of the merchant account, if one is set.
     pub(crate) action: Option<String>,
     pub(crate) fields: ReturnFields,
 }

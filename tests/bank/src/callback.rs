@@ -1,4 +1,4 @@
-//! The browser's return to the shop, sent by the bank in its place: late, or more than once.
+//! Sends the browser's return to the shop in place of the browser: late, or more than once.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ const MOST: u32 = 5;
 /// The longest that a return may be late.
 const LATEST: Duration = Duration::from_secs(120);
 
-/// What is asked for.
+/// What the caller asks for.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Request {
-    /// How many returns, all at once.
+    /// How many returns are sent at once.
     #[serde(default = "once")]
     times: u32,
     /// Milliseconds until they are sent.
@@ -38,7 +38,7 @@ pub(crate) struct Answer {
     error: Option<String>,
 }
 
-/// Sends the return of the charge as it stands when the delay is over.
+/// Sends the return of a charge. It shows the charge's state when the delay is over.
 pub(crate) async fn send(
     app: &App,
     id: &str,

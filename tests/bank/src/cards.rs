@@ -1,6 +1,6 @@
-//! The sandbox cards. Any expiry and CVV will do.
+//! The sandbox cards. Any expiry date and CVV are accepted.
 //!
-//! Other numbers are not accepted, valid or not: nobody should type a real card into a sandbox.
+//! Other numbers are refused, valid or not: nobody should type a real card into a sandbox.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +16,9 @@ pub enum Manner {
     ApprovedAtOnce,
     /// The issuer declines at once, without 3-D Secure.
     DeclinedAtOnce,
-    /// The issuer approves after 3-D Secure, but only some seconds after the shopper is back at the shop.
+    /// The issuer approves after 3-D Secure, some seconds after the shopper is back at the shop.
     Slow,
-    /// The issuer approves after 3-D Secure, and then neither the browser nor a notification tells the shop.
+    /// The issuer approves after 3-D Secure. Then the shop gets neither a callback nor a notification.
     CallbackLost,
 }
 
@@ -62,7 +62,7 @@ pub static CARDS: [SandboxCard; 11] = [
 pub(crate) struct Card(&'static SandboxCard);
 
 impl Card {
-    /// The card with this number; blanks and dashes between the digits do not matter.
+    /// The card with this number. Blanks and dashes between the digits are ignored.
     pub(crate) fn by_number(number: &str) -> Result<Self, String> {
         let digits: String = number.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
         CARDS.iter().find(|card| card.number == digits).map(Self).ok_or_else(|| {
@@ -106,17 +106,17 @@ impl Card {
         )
     }
 
-    /// Whether the issuer approves, once the shopper is known.
+    /// Whether the issuer approves, after 3-D Secure if the card has it.
     pub(crate) fn approves(self) -> bool {
         !matches!(self.0.manner, Manner::Declined | Manner::DeclinedAtOnce)
     }
 
-    /// Whether the issuer takes its time.
+    /// Whether the issuer decides some seconds late.
     pub(crate) fn is_slow(self) -> bool {
         self.0.manner == Manner::Slow
     }
 
-    /// Whether the shop is to learn nothing of a decision.
+    /// Whether the shop gets neither callback nor notification.
     pub(crate) fn loses_the_callback(self) -> bool {
         self.0.manner == Manner::CallbackLost
     }

@@ -1,4 +1,4 @@
-//! Charges: what they are, what may happen to them, and how they are shown.
+//! Charges: their data, what may happen to them, and how they are shown.
 
 use std::borrow::Cow;
 
@@ -73,7 +73,7 @@ struct Refund {
     at: Timestamp,
 }
 
-/// What a merchant asked for: a charge that has been checked but not made.
+/// What a merchant asks for: the data of a charge that is checked and not made yet.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) amount: Satang,
@@ -93,22 +93,22 @@ pub(crate) enum ShopperAction<'a> {
         /// As typed.
         otp: &'a str,
     },
-    /// Gives up; the authentication fails.
+    /// Lets the authentication fail.
     Fail,
 }
 
-/// What became of the shopper's action.
+/// The result of the shopper's action.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ThreeDsResult {
     /// The action decided the charge.
     Decided,
-    /// The issuer has been asked, and takes its time.
+    /// A slow issuer has been asked.
     Asked,
-    /// The charge had been decided before; nothing changed.
+    /// The charge was decided before. Nothing changed.
     AlreadyDecided,
     /// The password was wrong.
     WrongOtp {
-        /// How many more may be tried.
+        /// How many tries are left.
         left: u8,
     },
 }
@@ -131,10 +131,10 @@ pub(crate) struct Charge {
     approval_code: Option<String>,
     refunds: Vec<Refund>,
     wrong_otps: u8,
-    /// Whether a slow issuer has been asked; it has decided when the state says so.
+    /// Whether a slow issuer has been asked. The state says whether it has decided.
     #[serde(default)]
     issuer_asked: bool,
-    /// How many inquiries and reversals were asked for, where the dialect counts them.
+    /// How many inquiries and reversals were made, if the dialect counts them.
     #[serde(default)]
     inquiries: u32,
     #[serde(default)]
@@ -147,7 +147,7 @@ impl Charge {
     /// The only currency.
     pub(crate) const CURRENCY: &'static str = "THB";
 
-    /// Charges a card: with 3-D Secure the shopper has to come first, without it the issuer decides at once.
+    /// Charges a card. With 3-D Secure it waits for the shopper; without it the issuer decides at once.
     pub(crate) fn create(
         order: Order,
         number: u64,
@@ -189,17 +189,17 @@ impl Charge {
         self.state
     }
 
-    /// How the bank speaks of it.
+    /// The dialect of what the bank says about it.
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// Has the bank speak of it in another way from now on.
+    /// Sets the dialect of what the bank says about it from now on.
     pub(crate) fn set_dialect(&mut self, dialect: Dialect) {
         self.dialect = dialect;
     }
 
-    /// Takes an inquiry; how many there were before it. Only dialects that differ by it count them.
+    /// Counts an inquiry, if the dialect answers early ones otherwise. Returns how many there were before.
     pub(crate) fn count_inquiry(&mut self) -> u32 {
         let before = self.inquiries;
         if matches!(self.dialect, Dialect::InquiryLags | Dialect::PageInOutage) {
@@ -208,7 +208,7 @@ impl Charge {
         before
     }
 
-    /// Takes a request for a void or a refund; how the bank answers it.
+    /// Counts a request for a void or a refund. Returns how the bank answers it.
     pub(crate) fn count_reversal(&mut self) -> ReversalAnswer {
         let manner = self.dialect.reversal(self.reversals == 0);
         self.reversals += 1;
@@ -220,7 +220,7 @@ impl Charge {
         self.card.needs_three_ds()
     }
 
-    /// Whether the shopper has to pass 3-D Secure yet.
+    /// Whether the shopper still has to pass 3-D Secure.
     pub(crate) fn waits_for_shopper(&self) -> bool {
         self.state == TransactionState::PreAuthorized && !self.issuer_asked
     }
@@ -230,14 +230,14 @@ impl Charge {
         self.state == TransactionState::PreAuthorized && self.issuer_asked
     }
 
-    /// The slow issuer decides. Nothing changes where none was asked.
+    /// The slow issuer decides, if it was asked.
     pub(crate) fn decide_late(&mut self, now: Timestamp) {
         if self.waits_for_issuer() {
             self.ask_issuer(now);
         }
     }
 
-    /// Whether the shop is to learn nothing of this charge's decision.
+    /// Whether the shop gets neither callback nor notification of this charge.
     pub(crate) fn loses_the_callback(&self) -> bool {
         self.card.loses_the_callback()
     }
@@ -247,7 +247,7 @@ impl Charge {
         self.card.masking()
     }
 
-    /// What the decision is called on the way back to the shop.
+    /// The text of the decision on the way back to the shop.
     pub(crate) fn outcome_message(&self) -> &str {
         match &self.failure {
             Some(failure) => &failure.message,
@@ -285,7 +285,7 @@ impl Charge {
         ThreeDsResult::Decided
     }
 
-    /// Cancels the charge in full; possible only before it is settled.
+    /// Cancels the whole charge. This is possible only before it is settled.
     pub(crate) fn void(&mut self, now: Timestamp) -> Result<(), GatewayError> {
         self.expect(
             TransactionState::Authorized,
@@ -307,7 +307,7 @@ impl Charge {
         Ok(())
     }
 
-    /// Gives `amount` back, as often as there is something left; answers the refund's id.
+    /// Gives `amount` back. This is possible until nothing is left. Returns the refund's id.
     pub(crate) fn refund(
         &mut self,
         amount: Satang,
@@ -346,14 +346,14 @@ impl Charge {
         Ok(id)
     }
 
-    /// How much of the charge can be given back yet.
+    /// How much of the charge can still be given back.
     pub(crate) fn left_to_refund(&self) -> Satang {
         self.order.amount.minus(self.refunded())
     }
 
     /// The sum of the refunds.
     fn refunded(&self) -> Satang {
-        // No refund goes beyond the charge's amount, so neither does their sum.
+        // The sum never exceeds the charge's amount, so it does not overflow.
         self.refunds
             .iter()
             .try_fold(Satang::ZERO, |sum, refund| sum.plus(refund.amount))
@@ -427,7 +427,7 @@ impl Charge {
         }
     }
 
-    /// The charge object in the charge's dialect: its text, which is not always JSON alone.
+    /// The text of the charge object in the charge's dialect. It is JSON, perhaps after a blank line.
     pub(crate) fn text_in_dialect(&self, base: &str) -> String {
         self.dialect
             .write(&self.object_in_dialect(base), self.order.amount)
@@ -465,7 +465,7 @@ impl Charge {
     }
 }
 
-/// Six digits that look like an issuer's approval code, always the same for one charge.
+/// Six digits like an issuer's approval code. They are always the same for one charge.
 fn approval_code(charge_id: &str) -> String {
     let hash = Sha256::digest(charge_id);
     let number = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
@@ -624,7 +624,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_password_does_not_spoil_the_next_one() {
+    fn a_right_password_is_accepted_after_wrong_ones() {
         let mut charge = charge("4417706600005830");
         charge.authenticate(WRONG, Timestamp::UNIX_EPOCH);
         charge.authenticate(WRONG, Timestamp::UNIX_EPOCH);
@@ -654,7 +654,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_right_state_can_be_left() {
+    fn a_charge_is_voided_settled_and_refunded_only_in_the_right_state() {
         let now = Timestamp::UNIX_EPOCH;
         let one = satang("1");
         let mut pending = charge("4417706600005830");

@@ -7,7 +7,7 @@ use crate::cards::{Card, CardObject};
 use crate::ids;
 use crate::time::bangkok_stamp;
 
-/// A card that a customer has saved. Its id identifies it: one token stands for one card.
+/// A card that a customer has saved. One token stands for one card, so the id identifies it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct SavedCard {
     pub(crate) id: String,
@@ -42,7 +42,7 @@ impl Customer {
         }
     }
 
-    /// Saves a card; one that is there already stays there once.
+    /// Saves a card, unless it is saved already.
     pub(crate) fn add(&mut self, card: SavedCard) {
         if self.cards.iter().all(|saved| saved.id != card.id) {
             self.cards.push(card);

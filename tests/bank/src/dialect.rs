@@ -1,7 +1,7 @@
-//! The bank's dialects: how one and the same thing has been seen to be said.
+//! The bank's dialects: different forms of the same answer, as they have been seen.
 //!
-//! No two public samples of the gateway agree. A payment's dialect is chosen with its card token, as its card is: everything
-//! that the bank then says of the payment is said in it. The books and the sandbox's own controls stay plain.
+//! No two public samples of the gateway agree. A payment's dialect is chosen with its card token. Everything that the
+//! bank says about the payment is in this dialect. The ledger and the sandbox's own controls are plain.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,10 +14,10 @@ use serde_json::value::RawValue;
 use crate::money::Satang;
 use crate::transaction_state::TransactionState;
 
-/// Declares the dialects: each with its name, and what is different in it.
+/// Declares the dialects, each with its name and its difference.
 macro_rules! dialects {
     ($($(#[$default:meta])? $dialect:ident = $name:literal: $meaning:literal;)*) => {
-        /// A way in which the bank speaks of a payment.
+        /// A form of what the bank says about a payment.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
         pub enum Dialect {
             $(
@@ -91,7 +91,7 @@ dialects! {
 /// How the bank answers one void or refund.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ReversalAnswer {
-    /// It is done and shown.
+    /// It is done, and the answer shows it.
     Right,
     /// It is refused with an error object.
     ErrorObject,
@@ -101,7 +101,7 @@ pub(crate) enum ReversalAnswer {
     DoneAndEmpty,
     /// Nothing is done, and the answer shows nothing.
     NothingAndEmpty,
-    /// Nothing is done, and a page of something on the way is the answer.
+    /// Nothing is done, and the answer is the page of an outage.
     Page,
 }
 
@@ -125,7 +125,7 @@ impl Dialect {
         }
     }
 
-    /// How the bank answers a void or a refund; `first` is the first one of its charge.
+    /// How the bank answers a void or a refund. `first` says whether it is the first of its charge.
     pub(crate) fn reversal(self, first: bool) -> ReversalAnswer {
         match (self, first) {
             (Self::ReversalsRefused, true) => ReversalAnswer::ErrorObject,
@@ -146,7 +146,7 @@ impl Dialect {
         }
     }
 
-    /// The object with some fields written otherwise; `None` where this dialect writes them as usual.
+    /// The object with some fields written otherwise. `None` if this dialect writes them as usual.
     fn rewritten(self, plain: &str, amount: Satang) -> Option<String> {
         let mut fields: BTreeMap<String, Box<RawValue>> =
             serde_json::from_str(plain).expect("it was just written");
@@ -220,7 +220,7 @@ fn raw(json: String) -> Box<RawValue> {
     RawValue::from_string(json).expect("what a dialect writes is JSON")
 }
 
-/// A card that shows its last four digits alone.
+/// A card that shows only its last four digits.
 fn with_last_four(source: &RawValue) -> Box<RawValue> {
     let mut card: BTreeMap<String, String> =
         serde_json::from_str(source.get()).expect("a card is fields of text");

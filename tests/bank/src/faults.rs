@@ -1,4 +1,4 @@
-//! Faults on demand, counted per operation.
+//! Faults on demand.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::GatewayError;
 
-/// What can be made to fail.
+/// An operation that a fault can be planned for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Operation {
@@ -26,7 +26,7 @@ pub(crate) enum Operation {
     Notification,
 }
 
-/// How it fails.
+/// What can go wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FaultKind {
@@ -46,16 +46,16 @@ pub(crate) enum FaultKind {
     Never,
 }
 
-/// A fault to come.
+/// A planned fault.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Fault {
     operation: Operation,
     kind: FaultKind,
-    /// The card token whose charge it strikes; any where none is named.
+    /// The card token of the charge that it is for. Without one it is for any charge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     token: Option<String>,
-    /// How many more times.
+    /// How many times it will still occur.
     #[serde(default = "once")]
     times: u32,
     /// Milliseconds until the connection closes or the late notification is sent.
@@ -90,34 +90,35 @@ impl Fault {
     }
 }
 
-/// A fault that strikes now.
+/// A fault that occurs now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ActiveFault {
-    /// How.
+    /// What happens.
     pub(crate) kind: FaultKind,
     /// How long it lasts.
     pub(crate) delay: Duration,
 }
 
-/// The faults to come. Those of one operation strike in the order they were asked for.
+/// The planned faults. Those of one operation occur in the order in which they were planned.
 #[derive(Default, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Asks for a fault.
+    /// Plans a fault.
     pub(crate) fn plan(&mut self, fault: Fault) -> Result<(), GatewayError> {
         fault.check()?;
         self.0.push(fault);
         Ok(())
     }
 
-    /// Forgets all that have not struck yet.
+    /// Forgets all planned faults.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// The fault that this operation meets now, if any. `token` is the card token whose charge it is about.
+    /// Takes the fault that is planned for this operation, if there is one. `token` is the card token of the
+    /// operation's charge.
     pub(crate) fn take(
         &mut self,
         operation: Operation,
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_strike_in_order_as_often_as_asked_and_only_their_operation() {
+    fn faults_occur_in_order_as_often_as_planned_and_only_in_their_operation() {
         let mut faults = Faults::default();
         faults
             .plan(fault(r#"{"operation":"inquire","kind":"error","times":2}"#))
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_names_a_token_strikes_no_other_charge() {
+    fn a_fault_that_names_a_token_occurs_for_no_other_charge() {
         let mut faults = Faults::default();
         let busy = r#"{"operation":"create_charge","kind":"busy","token":"tokn_test_a"}"#;
         faults.plan(fault(busy)).unwrap();
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_cannot_strike_is_refused() {
+    fn a_fault_that_cannot_occur_is_refused() {
         for json in [
             r#"{"operation":"inquire","kind":"late"}"#,
             r#"{"operation":"notification","kind":"error"}"#,

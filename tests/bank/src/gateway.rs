@@ -16,7 +16,7 @@ use crate::gateway_call::{Call, Effect, Payload, perform};
 use crate::money::Satang;
 use crate::transaction_state::TransactionState;
 
-/// How many inquiries a copy that lags behind answers.
+/// How many inquiries a copy answers that lags behind.
 const LAGGING: u32 = 2;
 
 /// The routes.
@@ -51,7 +51,7 @@ struct AdditionalData {
 }
 
 impl ChargeRequest {
-    /// The token and what to charge. Fields that the gateway does not know are dropped without a word.
+    /// The token and the charge's data. Unknown fields are dropped silently, as the gateway does.
     fn check(self) -> Result<(String, Order), GatewayError> {
         let amount = read_amount(&self.amount)?;
         if amount < Satang::MIN_CHARGE {
@@ -96,7 +96,7 @@ impl ChargeRequest {
 
 #[derive(Deserialize)]
 struct VoidRequest {
-    // Accepted, and of no consequence.
+    // Accepted and ignored.
     #[serde(rename = "reason")]
     _reason: Option<String>,
 }
@@ -185,7 +185,7 @@ async fn refund(
     .await
 }
 
-/// Reverses the charge and answers it, both in the manner of its dialect.
+/// Reverses the charge, and answers, as its dialect says.
 fn reversed(
     charge: &mut Charge,
     base: &str,

@@ -1,4 +1,4 @@
-//! One call of the gateway API, whatever it asks for: its key, the fault it may meet, its effect, its record.
+//! What every call of the gateway API has: a key, perhaps a planned fault, an effect, and a record.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -22,19 +22,19 @@ use crate::ledger::Ledger;
 use crate::notify::{self, Delivery};
 use crate::requests::Request;
 
-/// A request's body, or that it was too long or broke off.
+/// The body of a request, or why it cannot be read.
 pub(crate) type Payload = Result<Bytes, BytesRejection>;
 
-/// A page of something on the way to the bank, in an outage.
+/// The page that a load balancer in front of the bank answers in an outage.
 const PAGE: &str = "<!doctype html><html lang=\"en\"><title>Maintenance</title><p>We will be back soon.</p></html>";
 
 /// What a request did.
 pub(crate) struct Effect {
-    /// The answer, made under the lock so that it shows what was true then.
+    /// The answer. It is made under the lock, so that it shows the state at that moment.
     answer: Response,
-    /// The charge that a notification is to be sent of.
+    /// The charge that a notification is sent for.
     notify: Option<String>,
-    /// Whether the merchant has answered the notification before the request is answered.
+    /// Whether the request is answered only after the merchant has answered the notification.
     notify_first: bool,
 }
 
@@ -52,22 +52,22 @@ impl Effect {
         Self::of(Json(object).into_response())
     }
 
-    /// An effect that is answered with this text, which is JSON or nearly so.
+    /// An effect that is answered with this text. It is JSON, perhaps after a blank line.
     pub(crate) fn text(text: String) -> Self {
         Self::of(([(CONTENT_TYPE, "application/json")], text).into_response())
     }
 
-    /// No effect: a page of something on the way is the answer.
+    /// No effect. The answer is the page of an outage.
     pub(crate) fn page() -> Self {
         Self::of(([(CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response())
     }
 
-    /// No effect but what was counted: the bank refuses.
+    /// A refusal. Only counters have changed.
     pub(crate) fn refusal(error: GatewayError) -> Self {
         Self::of(error.into_response())
     }
 
-    /// The same, which also decided this charge.
+    /// The same; it also decided this charge, if there is one.
     pub(crate) fn with_notification(self, charge: Option<String>) -> Self {
         Self {
             notify: charge,
@@ -75,7 +75,7 @@ impl Effect {
         }
     }
 
-    /// The same, with a notification of this charge, whatever it is, before the answer.
+    /// The same, with a notification of this charge before the answer.
     pub(crate) fn with_notification_first(self, charge: String) -> Self {
         Self {
             notify: Some(charge),
@@ -113,7 +113,8 @@ impl Decision {
     }
 }
 
-/// Serves one request: checks the key, applies a planned fault, takes the effect and records it. All of this is under one lock.
+/// Serves one request: checks the key, applies a planned fault, takes the effect and records it. All of this is under
+/// one lock.
 pub(crate) async fn perform(
     app: &App,
     operation: Operation,
@@ -214,11 +215,11 @@ fn planned_refusal() -> GatewayError {
     )
 }
 
-/// The parts of a request that every operation looks at.
+/// The parts of a request that every operation needs.
 pub(crate) struct Call {
     path: String,
     headers: HeaderMap,
-    /// The card token that a new charge is to be made with.
+    /// The card token of a new charge.
     token: Option<String>,
 }
 
@@ -236,7 +237,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
 }
 
 impl Call {
-    /// The same call, for a new charge with the card token in this body, if there is one.
+    /// The same call, for a new charge with the card token in this body.
     pub(crate) fn charging(mut self, body: &Payload) -> Self {
         #[derive(Deserialize)]
         struct WithToken {

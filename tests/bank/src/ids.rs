@@ -1,4 +1,4 @@
-//! Random ids: the only thing that differs between two runs of the bank.
+//! Random ids. Nothing else differs between two runs of the bank.
 
 /// A new id: `prefix` and 24 random hex digits.
 pub(crate) fn new(prefix: &str) -> String {

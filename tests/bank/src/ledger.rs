@@ -1,4 +1,4 @@
-//! The books: every token, charge and customer, and the rules between them.
+//! The ledger: every token, charge and customer, and the rules between them.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::ids;
 /// How long a token can be charged.
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(10);
 
-/// A card that was typed into the checkout: good for one charge, and afterwards for saving the card.
+/// A card that was typed into the checkout. It can be charged once, and the card can be saved afterwards.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Token {
     card: Card,
@@ -32,12 +32,12 @@ struct Token {
 pub(crate) struct Merchant {
     /// Where the browser goes after 3-D Secure.
     pub(crate) callback_url: Option<String>,
-    /// Where notifications go; without it there are none.
+    /// Where notifications go. Without it none are sent.
     pub(crate) notify_url: Option<String>,
     /// The merchant's web site, which the bank's pages link to.
     #[serde(default)]
     pub(crate) shop_url: Option<String>,
-    /// Whether notifications are sent only when asked for, so that a test decides what arrives and in which order.
+    /// Whether notifications are sent only on demand, so that a test decides what arrives and in which order.
     #[serde(default)]
     pub(crate) notify_on_demand: bool,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Exchanges a card for a token, of whose charge the bank will speak in this dialect.
+    /// Exchanges a card for a token. The dialect is that of the token's charge.
     pub(crate) fn issue_token(&mut self, card: Card, dialect: Dialect, now: Timestamp) -> String {
         let id = ids::new("tokn_test_");
         let token = Token {
@@ -66,7 +66,7 @@ impl Ledger {
         id
     }
 
-    /// Charges the card behind a token. Any charge uses the token up, a declined one too.
+    /// Charges the card behind a token. Every charge uses the token up, even a declined one.
     pub(crate) fn create_charge(
         &mut self,
         token_id: &str,
@@ -103,8 +103,8 @@ impl Ledger {
         self.charges.get_mut(id).ok_or_else(GatewayError::no_charge)
     }
 
-    /// The charge with this id or, where there is none, the latest one with this `reference_order`, unless its dialect
-    /// knows no such inquiry.
+    /// The charge with this id or, if there is none, the latest one with this `reference_order`. Some dialects do not
+    /// answer inquiries by reference.
     pub(crate) fn inquire(&mut self, id_or_reference: &str) -> Result<&mut Charge, GatewayError> {
         let found = self
             .named(id_or_reference)
@@ -115,7 +115,7 @@ impl Ledger {
         self.charge_mut(&found.ok_or_else(GatewayError::no_charge)?)
     }
 
-    /// The charge with this id or, where there is none, the latest one with this `reference_order`.
+    /// The charge with this id or, if there is none, the latest one with this `reference_order`.
     pub(crate) fn named(&self, id_or_reference: &str) -> Option<&Charge> {
         self.charges.get(id_or_reference).or_else(|| {
             self.charges
@@ -132,8 +132,8 @@ impl Ledger {
         charges
     }
 
-    /// Creates a customer from the card behind a token. The same token again makes another customer: the gateway
-    /// has no idempotency here.
+    /// Creates a customer with the card behind a token. The same token again creates another customer: the gateway is
+    /// not idempotent here.
     pub(crate) fn create_customer(
         &mut self,
         token_id: &str,
@@ -154,7 +154,7 @@ impl Ledger {
         customer_id: &str,
         token_id: &str,
     ) -> Result<&Customer, GatewayError> {
-        // In this order: who asks about an unknown customer learns that first.
+        // An unknown customer is reported before an unknown token.
         self.customer(customer_id)?;
         let card = self.saveable(token_id)?;
         let customer = self
@@ -192,8 +192,8 @@ impl Ledger {
             .filter(move |customer| card.is_some_and(|card| customer.holds(card)))
     }
 
-    /// The card behind a token whose charge was approved, whatever happened to the charge later. The token's ten
-    /// minutes do not count: they are for charging it.
+    /// The card behind a token whose charge was approved at some time. The token's ten minutes count only for charging
+    /// it.
     fn saveable(&self, token_id: &str) -> Result<SavedCard, GatewayError> {
         let token = self.tokens.get(token_id).ok_or_else(unknown_token)?;
         let approved = match &token.charge {

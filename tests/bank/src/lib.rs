@@ -1,15 +1,15 @@
 //! A sandbox of KASIKORNBANK's card gateway (K-Payment Gateway, card REST API v2), for development and tests.
 //!
-//! It is the counterpart of the payment system and shares no code with it: it has its own amounts, its own
-//! checksum and its own idea of what a charge may do next. Four surfaces are served on one listener:
+//! It is the counterpart of the payment system, and shares no code with it: amounts, checksum and the states of a
+//! charge are written independently. It serves four interfaces on one port:
 //!
 //! * the gateway API (`/card/v2/...`), which needs the secret key in `x-api-key`;
-//! * the 3-D Secure page (`/3ds/{chargeId}`), which the shopper's browser is sent to;
-//! * the sandbox's own controls (`/sandbox/...`), which need no key: tokens, the merchant account's URLs, what
-//!   happened so far, settlement, and faults on demand;
-//! * the bank's pages (`/`), which show the books and have a button for each control.
+//! * the 3-D Secure page (`/3ds/{chargeId}`), where the shopper's browser is sent;
+//! * the sandbox's own controls (`/sandbox/...`), which need no key: tokens, the merchant account's URLs, what has
+//!   happened, settlement, and faults on demand;
+//! * the bank's pages (`/`), which show the ledger and have a button for each control.
 //!
-//! Nothing varies by chance but the ids. Time comes from [`BankConfig::clock`].
+//! Only the ids are random. Time comes from [`BankConfig::clock`].
 
 mod app;
 mod back_office;
@@ -63,27 +63,27 @@ pub const PUBLIC_KEY: &str = "pkey_test_sandbox_only";
 /// notifications' checksum.
 pub const SECRET_KEY: &str = "skey_test_sandbox_only";
 
-/// The secret key that the merchant account had before it was rotated: good for nothing but old notifications.
+/// The secret key of the merchant account before its rotation. It only signs old notifications.
 pub const FORMER_SECRET_KEY: &str = "skey_test_sandbox_former";
 
 /// The one-time password that the 3-D Secure page accepts.
 pub const OTP: &str = "123456";
 
-/// How long requests that are still being served may take once the bank has been asked to stop.
+/// How long open requests may take after the bank was asked to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// Where the bank gets the time from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// What a bank is started with.
+/// The settings of a bank.
 #[derive(Clone)]
 pub struct BankConfig {
     /// The secret key that server calls must carry; [`SECRET_KEY`] unless set otherwise.
     pub secret_key: String,
-    /// The address that browsers reach the bank at, for `redirect_url`, such as `http://127.0.0.1:4600`.
-    /// `None` takes the address of the listener.
+    /// The address at which browsers reach the bank, for `redirect_url`, such as `http://127.0.0.1:4600`. `None` takes
+    /// the address of the listener.
     pub base_url: Option<String>,
-    /// The time source: tokens expire by it, and charges are stamped with it.
+    /// The time source, for the age of tokens and the times of charges.
     pub clock: Clock,
     /// How long the bank waits for the merchant's answer to a notification.
     pub notification_timeout: Duration,
@@ -115,18 +115,18 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// A bank without any charges, which keeps its state in memory only.
+    /// A bank without charges. It keeps its state in memory only.
     pub fn new(config: BankConfig) -> Self {
         Self {
             core: Arc::new(Core::new(config, Ledger::default(), None)),
         }
     }
 
-    /// A bank that keeps its tokens, charges, customers and merchant URLs in `state_file`, and continues from what
-    /// the file holds. The file is written after each change; a missing one (and its folder) is made.
+    /// A bank that keeps its tokens, charges, customers and merchant URLs in `state_file`. It continues with what the
+    /// file holds, and writes it after each change. A missing file and its folder are created.
     ///
     /// # Errors
-    /// When the file is there but cannot be read, is not a state of this bank, or cannot be written.
+    /// The file cannot be read or written, or is not a state of this bank.
     pub fn open(config: BankConfig, state_file: impl Into<PathBuf>) -> Result<Self, OpenError> {
         let file = StateFile::new(state_file.into());
         let ledger = file.open()?;
@@ -135,11 +135,11 @@ impl Bank {
         })
     }
 
-    /// Serves the bank on `listener` until `shutdown` resolves. Requests that hang because of a fault are cut off
-    /// then, others may take two more seconds.
+    /// Serves the bank on `listener` until `shutdown` resolves. Then requests that hang because of a fault are cut off;
+    /// others may take two more seconds.
     ///
     /// # Errors
-    /// When the listener has no local address.
+    /// The listener has no local address.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -168,7 +168,7 @@ impl Bank {
     }
 }
 
-/// The URL of a listener's address; a browser cannot be sent to "any address", so that becomes the loopback.
+/// The URL of a listener's address. A browser cannot open the unspecified address, so it becomes the loopback address.
 fn browsable(mut address: std::net::SocketAddr) -> String {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
     if address.ip().is_unspecified() {

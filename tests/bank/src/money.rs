@@ -1,4 +1,4 @@
-//! Amounts: integer satang inside, decimal baht on the wire, no binary floating point in between.
+//! Amounts: integers of satang in the bank, decimal baht in JSON. Nothing is a binary floating-point number.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -40,7 +40,7 @@ impl Satang {
         if whole.len() > INTEGER_DIGITS {
             return Err("must have at most ten digits before the decimal point");
         }
-        // Ten digits and two decimals fit a u64 many times over.
+        // Ten digits and two decimals fit into a u64.
         let satang = format!("{whole}{fraction:0<2}")
             .parse()
             .map_err(|_| EXPECTED)?;
@@ -63,7 +63,7 @@ impl Satang {
         format!("{}.{:02}", self.0 / 100, self.0 % 100)
     }
 
-    /// The amount in baht with four decimals, as the notification's checksum wants it.
+    /// The amount in baht with four decimals, as in the checksum of a notification.
     pub(crate) fn four_decimals(self) -> String {
         format!("{}.{:02}00", self.0 / 100, self.0 % 100)
     }
@@ -78,12 +78,12 @@ impl Satang {
         format!("{first}{point}{rest}e{exponent}")
     }
 
-    /// The sum, `None` beyond the range.
+    /// The sum. `None` if it overflows.
     pub(crate) fn plus(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }
 
-    /// What is left after taking `other` away, nothing when `other` is more.
+    /// The difference. Nothing if `other` is more.
     pub(crate) fn minus(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }

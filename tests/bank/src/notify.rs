@@ -16,7 +16,7 @@ use crate::faults::{FaultKind, Operation};
 use crate::money::Satang;
 use crate::transaction_state::TransactionState;
 
-/// A notification on its way.
+/// A notification that is to be sent.
 pub(crate) struct Delivery {
     charge: String,
     /// Its place among the charge's notifications.
@@ -33,11 +33,11 @@ struct Body {
     checksum: String,
 }
 
-/// How long after the first one a notification is sent again.
+/// How long after the first time a notification is sent again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// Makes the notification of a decision, unless the merchant wants none: usually one delivery, with a fault two, a
-/// late one or none. What is made shows what the charge is now, whenever it arrives.
+/// Makes the notification of a decision, unless the merchant wants none. Usually it is delivered once; a planned fault
+/// makes this twice, late or never. It shows the charge's state now, whenever it arrives.
 pub(crate) fn prepare(
     app: &App,
     state: &mut State,
@@ -88,7 +88,7 @@ pub(crate) fn prepare(
     })
 }
 
-/// Makes a notification of what the charge is now, whatever faults there are.
+/// Makes a notification of the charge's state now, and ignores planned faults.
 pub(crate) fn prepare_one(
     app: &App,
     state: &mut State,
@@ -145,7 +145,7 @@ pub(crate) fn deliver_all(app: &App, deliveries: Vec<Delivery>) {
     }
 }
 
-/// Sends a notification and records the answer with the charge; answers the record.
+/// Sends a notification, and records the answer with the charge. Returns the record.
 pub(crate) async fn deliver(app: App, delivery: Delivery) -> Result<Notification, GatewayError> {
     let outcome = tokio::select! {
         outcome = send(&app, &delivery) => outcome,

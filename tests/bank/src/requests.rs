@@ -1,4 +1,4 @@
-//! What the gateway API was asked, for assertions. No keys, tokens or bodies.
+//! The requests to the gateway API, for assertions. Without keys, tokens and bodies.
 
 use std::collections::VecDeque;
 
@@ -12,13 +12,13 @@ const REMEMBERED: usize = 10_000;
 /// A request to the gateway API.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Request {
-    /// What was asked.
+    /// The operation.
     pub(crate) operation: Operation,
     /// The path.
     pub(crate) path: String,
-    /// The status answered; none when the answer never came.
+    /// The status of the answer. None if there was no answer.
     pub(crate) status: Option<u16>,
-    /// The fault that it met.
+    /// The planned fault that occurred.
     pub(crate) fault: Option<FaultKind>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Request {
 pub(crate) struct RequestLog(VecDeque<Request>);
 
 impl RequestLog {
-    /// Remembers a request, and forgets the oldest when there are too many.
+    /// Remembers a request. Forgets the oldest if there are too many.
     pub(crate) fn push(&mut self, request: Request) {
         if self.0.len() == REMEMBERED {
             self.0.pop_front();

@@ -50,7 +50,7 @@ pub(crate) fn routes() -> Router<App> {
 #[serde(rename_all = "camelCase")]
 struct TokenRequest {
     card_number: String,
-    /// How the bank speaks of the payment; as usual when absent.
+    /// The payment's dialect. The usual one if absent.
     dialect: Option<String>,
 }
 
@@ -71,12 +71,12 @@ async fn issue_token(Shared(app): Shared<App>, body: Bytes) -> Response {
     browser::allow_shop_origin(&app, response)
 }
 
-/// A browser asks first before it lets the shop's page send a card.
+/// A browser asks this before it lets the shop's page send a card.
 async fn preflight_token(Shared(app): Shared<App>) -> Response {
     browser::allow_shop_origin(&app, StatusCode::NO_CONTENT.into_response())
 }
 
-/// What became of a card token: its charges (one at most, by the bank's rule) and the customers that hold its card.
+/// What was done with a card token: its charges (at most one, by the bank's rule) and the customers that hold its card.
 async fn token(Shared(app): Shared<App>, Path(id): Path<String>) -> Response {
     let state = app.lock();
     let charges: Vec<_> = state
@@ -141,7 +141,7 @@ struct SpeakRequest {
     dialect: String,
 }
 
-/// Has the bank speak otherwise of this charge from now on.
+/// Sets the charge's dialect from now on.
 async fn speak(
     Shared(app): Shared<App>,
     Path(id): Path<String>,
@@ -176,7 +176,7 @@ async fn settle(
     Ok(response)
 }
 
-/// Cancels the charge by hand, as the merchant's portal does; a notification is not sent.
+/// Cancels the charge by hand, as the merchant's portal does. No notification is sent.
 async fn void(Shared(app): Shared<App>, Path(id): Path<String>) -> Result<Response, GatewayError> {
     app.change(|state, now| {
         let charge = state.ledger.charge_mut(&id)?;
@@ -185,7 +185,7 @@ async fn void(Shared(app): Shared<App>, Path(id): Path<String>) -> Result<Respon
     })
 }
 
-/// Gives back by hand what is left of the charge; a notification is not sent.
+/// Gives back by hand what is left of the charge. No notification is sent.
 async fn refund(
     Shared(app): Shared<App>,
     Path(id): Path<String>,

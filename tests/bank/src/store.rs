@@ -1,4 +1,4 @@
-//! The state file: the whole ledger as JSON, replaced as a whole.
+//! The state file: the ledger as JSON. Each change replaces the file.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::Ledger;
 
-/// The layout of the file. Another number is another layout.
+/// The version of the file's layout.
 const LAYOUT: u32 = 1;
 
 /// Why a state file could not be opened.
@@ -50,13 +50,13 @@ pub(crate) struct StateFile {
 }
 
 impl StateFile {
-    /// Names the file; nothing is read yet.
+    /// Names the file. Nothing is read yet.
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
-    /// Reads the ledger, an empty one when there is no file, and writes it back, so that a file which cannot be
-    /// written is found now and not at the first charge.
+    /// Reads the ledger, or an empty one if there is no file. Writes it back, so that a file that cannot be written is
+    /// found now and not at the first charge.
     pub(crate) fn open(&self) -> Result<Ledger, OpenError> {
         let failed = |source| OpenError::Io {
             path: self.path.clone(),
@@ -77,7 +77,7 @@ impl StateFile {
         Ok(ledger)
     }
 
-    /// Replaces the file: whoever reads it finds the old state or the new one, never a part.
+    /// Replaces the file. A reader finds the old state or the new one, never a part.
     pub(crate) fn save(&self, ledger: &Ledger) -> io::Result<()> {
         let contents = Contents {
             layout: LAYOUT,

@@ -95,7 +95,7 @@ enum Reply {
 /// How long a slow issuer takes.
 const SLOW_ISSUER: Duration = Duration::from_secs(5);
 
-/// Lets every slow issuer decide that was asked before the bank was stopped.
+/// Continues with the slow issuers that were asked before the bank was stopped.
 pub(crate) fn resume(app: &App) {
     let waiting: Vec<_> = app
         .lock()
@@ -110,7 +110,7 @@ pub(crate) fn resume(app: &App) {
     }
 }
 
-/// What becomes of a charge whose issuer is slow. Stopped before, the bank does it when it runs again.
+/// Lets a slow issuer decide. If the bank is stopped before, it does so when it runs again.
 async fn decide_late(app: App, id: String) {
     tokio::select! {
         () = tokio::time::sleep(SLOW_ISSUER) => {}
@@ -120,7 +120,7 @@ async fn decide_late(app: App, id: String) {
         state.ledger.charge_mut(&id)?.decide_late(now);
         notify::prepare(&app, state, &id, now)
     });
-    // A state that cannot be saved leaves the charge waiting, as the file has it.
+    // If the state cannot be saved, the charge waits, as it does in the file.
     notify::deliver_all(&app, done.unwrap_or_default());
 }
 

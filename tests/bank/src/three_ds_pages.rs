@@ -1,4 +1,4 @@
-//! The HTML pages of 3-D Secure. Each stands alone: no script, style, font or picture comes from elsewhere.
+//! The HTML pages of 3-D Secure. They load no script, style, font or picture.
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
@@ -48,7 +48,7 @@ pub(crate) fn challenge(charge: &Charge, alert: Option<&str>) -> Response {
     } else {
         "aria-invalid=\"true\" aria-describedby=\"alert hint\""
     };
-    // Filled in for the first try, so that a payment can be watched by clicking alone.
+    // Filled in for the first try, so that a payment needs clicks only.
     let value = if alert.is_empty() {
         format!("value=\"{OTP}\" ")
     } else {
@@ -78,13 +78,13 @@ pub(crate) fn challenge(charge: &Charge, alert: Option<&str>) -> Response {
     page("Confirm your payment", &content, "")
 }
 
-/// The page that sends the browser back to the shop by itself, or by a button where scripts are off.
+/// The page that sends the browser back to the shop: by itself, or with a button if scripts are off.
 pub(crate) fn returning(back: &Return) -> Response {
     let content = format!("<h1>Back to the shop</h1>{}", return_form(back));
     page("Back to the shop", &content, "document.forms[0]?.submit();")
 }
 
-/// The page of a charge that has been decided; the shopper may go back to the shop.
+/// The page of a charge that is decided. The shopper may go back to the shop.
 pub(crate) fn decided(back: &Return) -> Response {
     let content = format!(
         "<h1>This payment has been decided</h1><p>{}</p>{}",
@@ -94,16 +94,16 @@ pub(crate) fn decided(back: &Return) -> Response {
     page("This payment has been decided", &content, "")
 }
 
-/// The page of a shopper who left; the charge waits.
+/// The page of a shopper who left. The charge waits.
 pub(crate) fn left() -> Response {
-    // The empty link is the page's own address: the payment's.
+    // The empty link leads to the page's own address, which is the payment's.
     let content = "<h1>You have left the payment</h1>
 <p>Nothing was decided, and the shop has not been told. The payment still waits for you.</p>
 <p><a href=\"\">Back to the payment</a></p>";
     page("You have left the payment", content, "")
 }
 
-/// The page of a shopper whose way back to the shop is lost: the connection broke, the battery died.
+/// The page of a shopper who does not get back to the shop, as with a broken connection.
 pub(crate) fn lost(charge: &Charge, shop: Option<&str>) -> Response {
     let shop = shop.map_or_else(String::new, |shop| {
         format!(
@@ -176,7 +176,7 @@ fn page(title: &str, content: &str, script: &str) -> Response {
 ",
         title = escape(title),
     );
-    // No form-action: browsers apply it to redirects as well, and the shop may redirect anywhere.
+    // Without form-action: browsers apply it to redirects, too, and the shop may redirect anywhere.
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; base-uri 'none'; \
          frame-ancestors 'none'"
@@ -189,7 +189,7 @@ fn page(title: &str, content: &str, script: &str) -> Response {
     (headers, html).into_response()
 }
 
-/// Text as HTML shows it, also inside a quoted attribute.
+/// Escapes text for HTML, also for a quoted attribute.
 pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {

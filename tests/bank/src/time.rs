@@ -1,4 +1,4 @@
-//! The bank's stamps.
+//! The bank's form of a time.
 
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, offset};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where a charge stands, in the gateway's words.
+/// The state of a charge, in the gateway's words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum TransactionState {
     /// Waits for the shopper's 3-D Secure. Not paid.
@@ -16,7 +16,7 @@ pub(crate) enum TransactionState {
     Declined,
     /// Cancelled before settlement.
     Voided,
-    /// A refund was accepted, perhaps of a part only.
+    /// A refund was accepted, perhaps of only a part.
     #[serde(rename = "Refund Sent")]
     RefundSent,
 }
@@ -34,7 +34,7 @@ impl TransactionState {
         }
     }
 
-    /// The `status` that comes with the state: "fail" for a decline only, so "success" does not mean paid.
+    /// The `status` that comes with the state. It is "fail" only for a decline, so "success" does not mean paid.
     pub(crate) fn status(self) -> &'static str {
         match self {
             Self::Declined => "fail",

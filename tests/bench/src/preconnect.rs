@@ -89,10 +89,7 @@ mod tests {
         ];
         let new = FunctionRun::example("callback", Some(1), calls.clone());
         let found = Preconnections::of([&new]);
-        assert_eq!(
-            found.unused,
-            ["callback: FunctionRun Functions".to_owned()].into()
-        );
+        assert_eq!(found.unused, ["callback: Step Functions".to_owned()].into());
         assert_eq!(
             found.missed,
             ["callback: Secrets Manager".to_owned()].into()

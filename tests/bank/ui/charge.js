@@ -16,7 +16,7 @@ async function act(what, path, body, method = "POST") {
   say("note", `${what} …`);
   try {
     const answer = await ask(`${base}/${path}`, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body ?? {}) });
-    say("note", `${what}: ${told(what, answer)}`);
+    say("note", `${what}: ${outcome(what, answer)}`);
   } catch (error) {
     say("note", "");
     say("problem", error.message);
@@ -25,8 +25,8 @@ async function act(what, path, body, method = "POST") {
   }
 }
 
-/** What came of it, in one sentence. */
-function told(what, answer) {
+/** The result of an action, in one sentence. */
+function outcome(what, answer) {
   if (Array.isArray(answer)) return `the shop answered ${answer.map(({ status, error }) => status ?? error).join(" and ")}.`;
   if (answer.dialect && what === "Dialect") return `the bank speaks "${answer.dialect}".`;
   if (answer.transaction_state && answer.object === "charge") return `the charge is ${answer.transaction_state}.`;

@@ -74,7 +74,7 @@ impl Options {
 pub enum Between {
     /// Nothing.
     Nothing,
-    /// The proxy that spoils calls, see [`payment3_local::faults`].
+    /// The proxy that injects faults, see [`payment3_harness::fault_proxy`].
     FaultProxy,
     /// A proxy of the caller, at these addresses.
     Proxy(Endpoints),

@@ -7,7 +7,7 @@ use payment3_harness::call::Service;
 use payment3_harness::outputs::Outputs;
 use payment3_harness::random;
 use payment3_harness::shop_api::{NewOrder, Order};
-use payment3_harness::shopper::{self, CARD_APPROVED, Next, OTHER_CARD_APPROVED, ReturnForm};
+use payment3_harness::shopper::{self, CARD_APPROVED, OTHER_CARD_APPROVED, ReturnForm};
 
 use crate::paid::ensure_paid;
 use crate::recording_proxy::CONNECT;
@@ -16,8 +16,6 @@ use crate::testbed::Testbed;
 
 /// How long an execution may take.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// What every order costs, in baht.
-const TOTAL: &str = "1500.00";
 
 /// Whose functions are measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,14 +169,7 @@ async fn states_of(testbed: &Testbed, charge: &str) -> Result<Vec<String>> {
 /// # Errors
 /// The shop refuses.
 pub async fn new_order(shopfront: &Shopfront, owner: &str) -> Result<Order> {
-    let new = NewOrder {
-        owner_id: owner.to_owned(),
-        grand_total: TOTAL.to_owned(),
-        order_id: None,
-        email: None,
-        recipient: None,
-    };
-    shopper::order(&shopfront.outputs, &new).await
+    shopper::order(&shopfront.outputs, &NewOrder::of(owner)).await
 }
 
 /// Pays an order with a card, until the browser is back in the shop. Returns the charge's id.
@@ -203,11 +194,8 @@ async fn pay(shopfront: &Shopfront, order: &Order, card: &str) -> Result<String>
 /// The checkout does not lead to the bank, or the bank refuses.
 pub async fn pass_three_ds(shopfront: &Shopfront, order: &Order, card: &str) -> Result<ReturnForm> {
     let outputs = &shopfront.outputs;
-    let checkout = shopper::checkout(outputs, order, card).await?;
-    let Next::ThreeDs(page) = checkout.next else {
-        anyhow::bail!("checkout did not lead to the bank's page");
-    };
-    let mut form = shopper::authenticate(&page).await?;
+    let token = shopper::card_token(outputs, card).await?;
+    let mut form = shopper::pass_three_ds(outputs, order, &token).await?;
     // The bank knows one address. Each system has its own.
     form.action = format!("{}/callback", outputs.api_url);
     Ok(form)

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -135,6 +136,19 @@ pub enum Part {
     Faults,
     /// The same matrix, and the table of dialects, against deliberately broken functions: they must find each; not by default
     Mutants,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.pad(value.as_ref().map_or("", PossibleValue::get_name))
+    }
+}
+
+/// The names of some parts, one after the other.
+pub fn names(parts: &[Part]) -> String {
+    let names: Vec<_> = parts.iter().map(Part::to_string).collect();
+    names.join(", ")
 }
 
 /// Arguments of `cargo local pay`.

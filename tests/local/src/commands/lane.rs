@@ -7,9 +7,8 @@ use payment3_harness::workspace;
 use payment3_stack::process::Tool;
 use tokio::task::JoinHandle;
 
-use super::test::{name, names};
 use super::verdicts::Verdicts;
-use crate::cli::Part;
+use crate::cli::{Part, names};
 
 /// Parts that run one after the other, beside whatever else runs.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +34,7 @@ impl Lane {
         // Of an earlier run.
         let _ = std::fs::remove_file(self.verdicts());
         let mut command = Tool::new(program).args(["test"]);
-        command = command.args(self.parts.iter().copied().map(name));
+        command = command.args(self.parts.iter().map(Part::to_string));
         command = command
             .args(["--verdicts".as_ref(), self.verdicts().as_os_str()])
             .args(arguments);
@@ -53,7 +52,7 @@ impl Lane {
     }
 
     fn file(&self, extension: &str) -> PathBuf {
-        let first = self.parts.first().copied().map(name).unwrap_or_default();
+        let first = self.parts.first().map(Part::to_string).unwrap_or_default();
         workspace::local_dir().join(format!("logs/test-{first}.{extension}"))
     }
 

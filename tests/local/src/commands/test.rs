@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
 use payment3_bank::Dialect;
 use payment3_faults::matrix::{self, Report, Run, Selection};
 use payment3_faults::mutants::{self, DIALECT_MUTANTS, DialectMutant, MUTANTS, Mutant};
@@ -121,7 +120,7 @@ pub async fn run(arguments: Test) -> Result<()> {
     };
     if let (true, Err(error)) = (all.contains(&Part::Browser), prerequisites::chromium()) {
         // Told now, and not after an hour. Everything else can run.
-        eprintln!("The part {} will fail: {error:#}", name(Part::Browser));
+        eprintln!("The part {} will fail: {error:#}", Part::Browser);
     }
     let begun = Instant::now();
     let mut interrupt = Interrupt::new()?;
@@ -152,7 +151,7 @@ async fn one_after_the_other(
     let mut shared = Environments::default();
     verdicts
         .run(parts, async |part| {
-            println!("\n== {} ==", name(part));
+            println!("\n== {part} ==");
             run_part(part, arguments, &mut shared, interrupt).await
         })
         .await;
@@ -193,20 +192,6 @@ fn every_part() -> Vec<Part> {
     let lanes = LANES.iter().chain([&FROM_THE_START]);
     let parts = lanes.flat_map(|lane| lane.parts);
     FIRST.iter().chain(parts).copied().collect()
-}
-
-pub(super) fn names(parts: &[Part]) -> String {
-    parts
-        .iter()
-        .map(|part| name(*part))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-pub(super) fn name(part: Part) -> String {
-    part.to_possible_value()
-        .map(|value| value.get_name().to_owned())
-        .unwrap_or_default()
 }
 
 async fn run_part(
@@ -738,6 +723,8 @@ fn logs() -> PathBuf {
 mod tests {
     use std::process::Command;
 
+    use clap::ValueEnum;
+
     use super::*;
 
     /// What runs only when it is named: a part of another, or too long for every run.
@@ -755,7 +742,7 @@ mod tests {
         for part in Part::value_variants() {
             let times = run.iter().filter(|other| *other == part).count();
             let expected = usize::from(!ON_DEMAND.contains(part));
-            assert_eq!(times, expected, "{}", name(*part));
+            assert_eq!(times, expected, "{part}");
         }
     }
 

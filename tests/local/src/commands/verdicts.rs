@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail};
 use payment3_stack::interrupt::Interrupted;
 use serde::{Deserialize, Serialize};
 
-use super::test::name;
 use crate::cli::Part;
 use crate::processor;
 use payment3_harness::workspace;
@@ -113,7 +112,7 @@ impl Verdicts {
 
     /// One line for each of these parts: how it ended, how long it took, and what it used of the processors.
     pub(super) fn table(&self, parts: &[Part]) -> String {
-        let names: Vec<String> = parts.iter().copied().map(name).collect();
+        let names: Vec<String> = parts.iter().map(Part::to_string).collect();
         let width = names.iter().map(String::len).max().unwrap_or_default();
         let line = |(&part, name): (&Part, &String)| match self.of(part) {
             Some(verdict) => {
@@ -140,7 +139,7 @@ impl Verdicts {
     /// One failed or did not run, or something besides them failed. Each is named, with the command that runs it alone.
     pub(super) fn all_passed(&self, parts: &[Part]) -> Result<()> {
         let alone = |what: &str, part: &Part| {
-            let name = name(*part);
+            let name = part.to_string();
             format!("  {name} {what}; `cargo local test {name}` runs it alone")
         };
         let mut wrong: Vec<String> = parts

@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 
-import { pathOf } from "../../statemachine/path.mjs";
+import { pathOf } from "../../../statemachine/path.mjs";
 import { ask, bank, outputs, startByHand, visit, withBrowser } from "./support.js";
 
-const DEFINITION = JSON.parse(readFileSync(new URL("../../statemachine/payment.asl.json", import.meta.url), "utf8"));
+const DEFINITION = JSON.parse(readFileSync(new URL("../../../statemachine/payment.asl.json", import.meta.url), "utf8"));
 const APPROVED = /^Approved after/;
 const OTHER_APPROVED = /^Approved after .*MASTERCARD/;
 

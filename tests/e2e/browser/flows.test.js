@@ -11,7 +11,10 @@ const DEFINITION = JSON.parse(readFileSync(new URL("../../../statemachine/paymen
 const APPROVED = /^Approved after/;
 const OTHER_APPROVED = /^Approved after .*MASTERCARD/;
 
-/** Asserts that the picture shows exactly the states of the way on which this is decided as reached, done unless said otherwise, and the end. */
+/**
+ * Asserts that the picture shows as reached exactly the states of the path with these decisions, and the end. They are
+ * done unless `others` says otherwise.
+ */
 async function shows(shopper, decided, others = {}) {
   const states = pathOf(DEFINITION, decided);
   const picture = await shopper.picture();

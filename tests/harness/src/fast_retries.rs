@@ -1,7 +1,6 @@
 //! The deployed definition with its waits shortened, and nothing else changed.
 //!
-//! One wait is kept: for the lease of a process that died while it created a customer. A lease lasts as long as it
-//! lasts.
+//! One wait is kept: for the lease of a process that died while it created a customer. Nothing shortens a lease.
 //!
 //! A retry that waits for minutes proves no more than one that waits for a second, but the matrix would take days. The
 //! number of attempts stays, and so do all time-outs: a task has the time it has in production.

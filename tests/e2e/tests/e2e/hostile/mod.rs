@@ -112,8 +112,8 @@ async fn nothing_forged_is_believed() {
     );
 }
 
-/// Attacks the victim of each group, several at once: the verdicts in the table's order, and the victims whose payments did
-/// not come to their end.
+/// Attacks the victim of each group, several at once. Returns the verdicts in the table's order, and the victims whose
+/// payments did not come to their end.
 async fn attack_all(app: &Arc<TestApp>, groups: Vec<Group>) -> (Vec<Verdict>, Vec<String>) {
     let other = Arc::new(Victim::brought_to(app, Stage::Paid).await);
     let turns = Arc::new(Semaphore::new(AT_ONCE));

@@ -31,7 +31,8 @@ fn floor(package: &str) -> usize {
 
 #[test]
 fn dependencies_between_crates_run_downwards() {
-    let printed = std::process::Command::new("cargo")
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let printed = std::process::Command::new(cargo)
         .args([
             "metadata",
             "--format-version",

@@ -3,11 +3,9 @@
 pub mod bench;
 pub mod executions;
 pub mod fuzz;
-mod lane;
 mod path;
 pub mod pay;
 pub mod renew;
 pub mod test;
 pub mod up;
-mod verdicts;
 mod watch;

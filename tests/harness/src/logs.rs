@@ -1,15 +1,21 @@
 //! What the functions logged, as CloudWatch Logs has it.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::json_api;
 use crate::outputs::Outputs;
 
 const FILTER: &str = "Logs_20140328.FilterLogEvents";
 const GROUPS: &str = "Logs_20140328.DescribeLogGroups";
+/// How long a line may take to appear.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at a log.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The lines of a function's log that contain this text, oldest first.
 ///
@@ -21,6 +27,26 @@ pub async fn lines_with(outputs: &Outputs, function: &str, text: &str) -> Result
     let request = json!({"logGroupName": group, "filterPattern": format!("\"{text}\"")});
     let found = json_api::call(&outputs.aws_endpoint, FILTER, &request).await?;
     Ok(texts(&found["events"], "message"))
+}
+
+/// The same, once they are enough: a line appears a moment after it was written. Fewer, if that takes too long.
+///
+/// # Errors
+/// As [`lines_with`].
+pub async fn wait_for_lines(
+    outputs: &Outputs,
+    function: &str,
+    text: &str,
+    enough: impl Fn(&[String]) -> bool,
+) -> Result<Vec<String>> {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        let lines = lines_with(outputs, function, text).await?;
+        if enough(&lines) || Instant::now() > give_up {
+            return Ok(lines);
+        }
+        sleep(PAUSE).await;
+    }
 }
 
 /// The logs of a branch: of its functions, its API and its state machine.

@@ -219,8 +219,13 @@ impl Player {
         let charge = record
             .as_ref()
             .and_then(|record| record["chargeId"].as_str());
-        let lines = logs::lines_with(&self.outputs, "ensure-kbank-user", "orphan customer").await?;
-        Ok(charge.is_some_and(|charge| lines.iter().any(|line| line.contains(charge))))
+        let Some(charge) = charge else {
+            return Ok(false);
+        };
+        let named = |lines: &[String]| lines.iter().any(|line| line.contains(charge));
+        let (function, text) = ("ensure-kbank-user", "orphan customer");
+        let lines = logs::wait_for_lines(&self.outputs, function, text, named).await?;
+        Ok(named(&lines))
     }
 
     /// The bank's charge of a payment, once its record has it.

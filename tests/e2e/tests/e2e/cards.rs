@@ -1,14 +1,11 @@
 //! Cards that cannot be saved. The payment still comes to its end, and no person is called.
 
-use std::time::Duration;
-
 use payment3_harness::executions::ExecutionReport;
 use payment3_harness::fast_retries::shorten;
 use payment3_harness::shop_api::Order;
 use payment3_harness::shopper::{CARD_APPROVED, OTHER_CARD_APPROVED};
 use payment3_harness::{logs, random};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
 
 use crate::support::{Authenticated, TestApp, assert_closed};
 
@@ -28,18 +25,12 @@ impl TestApp {
     }
 
     async fn assert_counted(&self, charge: &str) {
-        let give_up = Instant::now() + Duration::from_secs(30);
-        loop {
-            let lines = logs::lines_with(&self.outputs, "notify", "cardFailed").await;
-            let lines = lines.expect("the log");
-            let of_charge = lines.iter().filter(|line| line.contains(charge)).count();
-            // Log lines appear a moment after the event.
-            if of_charge > 0 || Instant::now() > give_up {
-                assert_eq!(of_charge, 1, "{charge}: {lines:?}");
-                return;
-            }
-            sleep(Duration::from_millis(500)).await;
-        }
+        let of_charge =
+            |lines: &[String]| lines.iter().filter(|line| line.contains(charge)).count();
+        let counted = |lines: &[String]| of_charge(lines) > 0;
+        let lines = logs::wait_for_lines(&self.outputs, "notify", "cardFailed", counted).await;
+        let lines = lines.expect("the log");
+        assert_eq!(of_charge(&lines), 1, "{charge}: {lines:?}");
     }
 }
 

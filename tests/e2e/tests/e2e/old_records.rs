@@ -60,14 +60,27 @@ impl TestApp {
     }
 
     /// The lines of a function's log about this payment that count as this error.
-    async fn said(&self, old: &OldPayment, function: &str, error: &str) -> Vec<Value> {
-        let lines = logs::lines_with(&self.outputs, function, old.charge()).await;
-        lines
-            .expect("the log")
-            .iter()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .filter(|line: &Value| line["error"] == error)
-            .collect()
+    /// The lines of this error about a payment: as many as this.
+    async fn logged(
+        &self,
+        old: &OldPayment,
+        function: &str,
+        error: &str,
+        times: usize,
+    ) -> Vec<Value> {
+        let of_error = |lines: &[String]| -> Vec<Value> {
+            let lines = lines
+                .iter()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            lines
+                .filter(|line: &Value| line["error"] == error)
+                .collect()
+        };
+        let enough = |lines: &[String]| of_error(lines).len() >= times;
+        let lines = logs::wait_for_lines(&self.outputs, function, old.charge(), enough).await;
+        let found = of_error(&lines.expect("the log"));
+        assert_eq!(found.len(), times, "{found:?}");
+        found
     }
 
     async fn copy_of(&self, old: &OldPayment) -> Value {
@@ -347,8 +360,7 @@ async fn an_old_charge_whose_token_made_another_charge_here_fails_in_place() {
     app.assert_untouched(&other).await;
     // A person is called once, however often somebody returns.
     app.return_with(&old.form).await;
-    let told = app.said(&old, "callback", "PaymentStands").await;
-    assert_eq!(told.len(), 1, "{told:?}");
+    let told = app.logged(&old, "callback", "PaymentStands", 1).await;
     assert_eq!(
         (&told[0]["kind"], &told[0]["because"], &told[0]["name"]),
         (
@@ -358,14 +370,12 @@ async fn an_old_charge_whose_token_made_another_charge_here_fails_in_place() {
         ),
         "{told:?}"
     );
-    let told = app.said(&old, "lookup-record", "PaymentStands").await;
-    assert_eq!(told.len(), 1, "{told:?}");
+    let told = app.logged(&old, "lookup-record", "PaymentStands", 1).await;
     assert_eq!(told[0]["kind"], "definite", "{told:?}");
     // A person is called for each notification that the bank has signed, also after a call for an unsigned return.
     for times in [2, 3] {
         assert_eq!(app.post_notification(signed(old.charge())).await, 200);
-        let told = app.said(&old, "callback", "PaymentStands").await;
-        assert_eq!(told.len(), times, "{told:?}");
+        app.logged(&old, "callback", "PaymentStands", times).await;
     }
 }
 
@@ -385,8 +395,7 @@ async fn an_authorisation_of_what_another_stack_handles_is_answered_when_that_st
         let mut item = old.item(done);
         app.put(MASTER, &item).await;
         assert_eq!(app.post_notification(signed(old.charge())).await, 503);
-        let told = app.said(&old, "callback", "OrphanCharge").await;
-        assert_eq!(told.len(), 1, "{told:?}");
+        app.logged(&old, "callback", "OrphanCharge", 1).await;
         assert_eq!(app.read(MASTER, &old.token).await, item);
 
         if item.get("outcome").is_some() {
@@ -396,8 +405,7 @@ async fn an_authorisation_of_what_another_stack_handles_is_answered_when_that_st
         }
         app.put(MASTER, &item).await;
         assert_eq!(app.post_notification(signed(old.charge())).await, 200);
-        let told = app.said(&old, "callback", "OrphanCharge").await;
-        assert_eq!(told.len(), 1, "{told:?}");
+        app.logged(&old, "callback", "OrphanCharge", 1).await;
         let copy = app.inspector.record_by_token(&old.token).await;
         assert_eq!(copy.expect("table"), None);
     }

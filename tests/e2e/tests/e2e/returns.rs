@@ -138,12 +138,10 @@ async fn a_return_opens_a_payment_that_was_given_up_if_the_bank_names_an_unknown
     for gone in ["closedAs", "closedAt", "decidedAt"] {
         assert!(record.get(gone).is_none(), "{gone}: {record}");
     }
-    let lines = logs::lines_with(&app.outputs, "callback", charge).await;
-    let told = lines.expect("the log");
-    assert!(
-        told.iter().any(|line| line.contains("\"UnknownState\"")),
-        "{told:?}"
-    );
+    let reported = |lines: &[String]| lines.iter().any(|line| line.contains("\"UnknownState\""));
+    let lines = logs::wait_for_lines(&app.outputs, "callback", charge, reported).await;
+    let lines = lines.expect("the log");
+    assert!(reported(&lines), "{lines:?}");
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ for (const name of FUNCTIONS) {
   });
 }
 
-test("what else each function may do, and what rings, is what the snapshot says", () => {
+test("what each function and the state machine may do, and what rings, is what the snapshot says", () => {
   const ofFunctions = [...FUNCTIONS].sort().flatMap((name) => [
     `${name} may`,
     ...grants(template, roleOfFunction(template, name))
@@ -56,7 +56,9 @@ test("what else each function may do, and what rings, is what the snapshot says"
       .map((grant) => `  ${grant}`),
   ]);
   const alarms = resources(template, "AWS::CloudWatch::Alarm").map(([, { Properties }]) => `alarm ${Properties["AlarmName"]}`);
-  assertSnapshot("snapshot.txt", [...ofFunctions, ...alarms.sort()]);
+  const [[, stateMachine]] = resources(template, "AWS::StepFunctions::StateMachine") as [[string, Resource]];
+  const ofStateMachine = grants(template, roleOf(template, stateMachine, "RoleArn")[1]).filter((grant) => !/^(logs|xray):/.test(grant));
+  assertSnapshot("snapshot.txt", [...ofFunctions, "the state machine may", ...ofStateMachine.sort().map((grant) => `  ${grant}`), ...alarms.sort()]);
 });
 
 test("the state machine may call its functions and update records", () => {

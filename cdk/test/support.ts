@@ -146,6 +146,7 @@ export function roleOfFunction(template: Template, name: FunctionName): Resource
 export function assertSnapshot(file: string, lines: readonly string[]): void {
   const path = join(__dirname, file);
   if (process.env["RENEW"] !== undefined) {
+    assert.equal(process.env["CI"], undefined, "a snapshot is renewed by a person who reads the difference, and not in CI");
     writeFileSync(path, `${lines.join("\n")}\n`);
     return;
   }

@@ -88,7 +88,7 @@ function pages(made) {
     },
     executions: shop("/executions", "tbody tr"),
     "executions-of-an-order": shop(`/executions?find=${made.order}`, "tbody tr"),
-    "executions-of-nothing": shop("/executions?find=nothing&outcome=handedOver", "text=No execution that is looked for"),
+    "executions-of-nothing": shop("/executions?find=nothing&outcome=handedOver", "text=No matching execution has this outcome"),
     execution: shop(`/executions/${made.paid}`, "#facts[data-outcome=paid]"),
     "execution-retried": async (shopper) => {
       await shop(`/executions/${made.slow}`, "#facts[data-outcome=paid]")(shopper);
@@ -201,6 +201,7 @@ describe("every page", () => {
             await page.emulateMedia({ colorScheme });
             colours.add(await page.evaluate(() => getComputedStyle(document.body).color));
             assert.deepEqual(await violations(page), [], colorScheme);
+            assert.deepEqual(await tooWide(page), [], colorScheme);
             looks += 1;
           }
           // The API's own page is plain.

@@ -149,6 +149,8 @@ fn using_tables() -> Result<Vec<(String, Flow)>> {
             })?;
         found.push((activity.program.to_owned(), flow));
     }
+    // A decline is recorded by another way than a payment.
+    found.push(("record-outcome".to_owned(), Flow::Declined));
     Ok(found)
 }
 

@@ -341,6 +341,24 @@ mod tests {
     }
 
     #[test]
+    fn every_command_of_the_nightly_workflow_is_one() {
+        let file = payment3_harness::workspace::root().join(".github/workflows/nightly.yml");
+        let text = std::fs::read_to_string(file).expect("the workflow");
+        let (_, list) = text.split_once("command:\n").expect("a list of commands");
+        let lines = list
+            .lines()
+            .map_while(|line| line.trim().strip_prefix("- "));
+        let commands: Vec<&str> = lines.collect();
+        assert!(commands.len() > 3, "{commands:?}");
+        for command in commands {
+            let words = std::iter::once("cargo local").chain(command.split(' '));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("nightly.yml runs `cargo local {command}`: {error}");
+            }
+        }
+    }
+
+    #[test]
     fn the_readme_says_what_each_part_of_the_tests_does() {
         let readme = payment3_harness::workspace::root().join("README.md");
         let readme = std::fs::read_to_string(readme).expect("README.md");

@@ -20,5 +20,5 @@ pub use definition::{
     path,
 };
 pub use properties::Property;
-pub use treatment::{Treatment, error_table, is_own, own_errors};
+pub use treatment::{Treatment, is_own, own_errors, snapshot};
 pub use walk::{Paths, Report, Violation, Walker};

@@ -8,7 +8,7 @@ use payment3_activities::activity::ACTIVITIES;
 use payment3_activities::failure::{Name, Treatment as Kind};
 use payment3_activities::lambda::INVALID_INPUT;
 
-use crate::definition::{Catcher, Definition, Task};
+use crate::definition::{Catcher, Definition, KNOWN_USER, NEW_USER, Task};
 
 /// What stands in the definition for the table of records.
 pub(crate) const RECORDS: &str = "CardPaymentRecordTable";
@@ -131,9 +131,32 @@ pub(crate) fn treatment<'t>(task: &'t Task, error: &str) -> (Treatment, Option<&
     (treatment, catcher)
 }
 
-/// How a definition treats each task's own errors, a line each: `PayOrder | OrderNotFound | at once | to ReverseCharge`.
-#[must_use]
-pub fn error_table(definition: &Definition) -> Vec<String> {
+/// What the line of a way begins with.
+const WAY: &str = "way ";
+/// The ways of the flows: what is decided on each.
+const WAYS: [&[&str]; 5] = [
+    NEW_USER,
+    KNOWN_USER,
+    &["declined", "the policy says yes", "CardNotSaved"],
+    &["paid or returned, ADDCARD", "ADDCARD"],
+    &["paid", "OrderNotPayable"],
+];
+
+/// What `tests/model/snapshot.txt` holds of a definition: how it treats each task's own errors, a line each
+/// (`PayOrder | OrderNotFound | at once | to ReverseCharge`), and the states on the ways of the flows.
+///
+/// # Errors
+/// A way is not in the definition.
+pub fn snapshot(definition: &Definition) -> Result<Vec<String>> {
+    let mut lines = error_table(definition);
+    for way in WAYS {
+        let path = definition.path(way)?;
+        lines.push(format!("{WAY}{}: {}", way.join(", "), path.join(" ")));
+    }
+    Ok(lines)
+}
+
+fn error_table(definition: &Definition) -> Vec<String> {
     let tasks = definition.tasks();
     let lines = tasks.flat_map(|(name, task)| {
         let own = own_errors(&task.callee()).unwrap_or_default();
@@ -158,9 +181,10 @@ fn takes(error_equals: &[String], error: &str) -> bool {
 pub(crate) struct Agreed(BTreeMap<(String, String), String>);
 
 impl Agreed {
-    /// Reads `errors.txt`: lines such as `PayOrder | OrderNotFound | at once | to ReverseCharge`.
+    /// Reads the errors of `snapshot.txt`: lines such as `PayOrder | OrderNotFound | at once | to ReverseCharge`.
     pub(crate) fn read() -> Result<Self> {
-        let lines = include_str!("../errors.txt").lines();
+        let lines = include_str!("../snapshot.txt").lines();
+        let lines = lines.filter(|line| !line.starts_with(WAY));
         let lines = lines.map(|line| {
             let (state, rest) = line.split_once(" | ")?;
             let (error, treatment) = rest.split_once(" | ")?;
@@ -168,7 +192,7 @@ impl Agreed {
         });
         let agreed: Option<_> = lines.collect();
         Ok(Self(
-            agreed.context("a line of errors.txt has not four cells")?,
+            agreed.context("a line of snapshot.txt has not four cells")?,
         ))
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use payment3_activities::activity::reconcile::turn::needs_person;
 use payment3_activities::failure::{Name, Treatment};
 use payment3_activities::lambda::INVALID_INPUT;
-use payment3_model::{Definition, Retrier, Task, error_table, own_errors};
+use payment3_model::{Definition, Retrier, Task, own_errors, snapshot};
 
 /// What takes every error that can be taken.
 const ALL: &str = "States.ALL";
@@ -185,10 +185,10 @@ fn every_state_says_what_it_is_for() {
 
 /// The whole contract as a table: a change of how any error is treated shows up here and is made on purpose.
 #[test]
-fn how_each_error_is_treated() {
+fn what_becomes_of_each_error_and_which_states_each_flow_enters() {
     assert_eq!(
-        error_table(&definition()).join("\n"),
-        include_str!("../errors.txt").trim_end(),
-        "tests/model/errors.txt is stale: run `cargo local renew`, and read the difference: it is what becomes of payments"
+        snapshot(&definition()).unwrap().join("\n"),
+        include_str!("../snapshot.txt").trim_end(),
+        "tests/model/snapshot.txt is stale: run `cargo local renew`, and read the difference: it is what becomes of payments"
     );
 }

@@ -17,7 +17,7 @@ use payment3_harness::shop_api::{NewOrder, Order, ReceivedEvent, TOTAL};
 use payment3_harness::shopper::{self, Answer, CARD_APPROVED, ReturnForm};
 use payment3_harness::{items, random};
 use serde_json::{Value, json};
-use tokio::sync::{RwLock, RwLockWriteGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
@@ -292,6 +292,11 @@ impl TestApp {
     pub(crate) async fn reconcile(&self) -> Value {
         let _shared = RECONCILIATION.read().await;
         self.run_reconciliation().await
+    }
+
+    /// As long as this lives, no test is [`Undisturbed`]. Rounds of one race hold it together, and reconcile only after it.
+    pub(crate) async fn before_reconciliation(&self) -> RwLockReadGuard<'static, ()> {
+        RECONCILIATION.read().await
     }
 
     /// Keeps the tests beside this one from reconciling.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use payment3_model::{Definition, error_table};
+use payment3_model::{Definition, snapshot};
 
 use crate::diagram;
 use payment3_harness::workspace;
@@ -21,8 +21,8 @@ pub async fn run() -> Result<()> {
     let readme = root.join("README.md");
     let text = fs::read_to_string(&readme).context("cannot read README.md")?;
     write(&readme, &diagram::redraw(&text, &definition)?)?;
-    let errors = error_table(&definition).join("\n") + "\n";
-    write(&root.join("tests/model/errors.txt"), &errors)?;
+    let lines = snapshot(&definition)?.join("\n") + "\n";
+    write(&root.join("tests/model/snapshot.txt"), &lines)?;
 
     prerequisites::node()?;
     node::CDK

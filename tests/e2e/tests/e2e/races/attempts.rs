@@ -160,14 +160,15 @@ pub(super) async fn giving_up_waiting(app: Arc<TestApp>, _: usize) -> Ended {
         charge,
         key,
     } = app.at_the_bank().await;
+    // What the return makes due, the other rounds' reconciliation would take up. They wait for each other only afterwards: to
+    // wait here would miss the moment.
+    let watching = app.before_reconciliation().await;
     let early = format!("objectId={charge}&status=true");
     app.post_callback(FORM, early).await;
     until_asked(&app, &charge).await;
     sleep(random_part_of(Duration::from_millis(1500))).await;
     let form = shopper::authenticate(&page).await.expect("the bank's page");
     let paid = Authenticated { order, form };
-    // What the return makes due, the other rounds' reconciliation would take up.
-    let undisturbed = app.undisturbed().await;
     all_well(at_once(vec![returns(&app, &paid)]).await)?;
 
     let attempts = app.attempts(&charge).await;
@@ -184,10 +185,10 @@ pub(super) async fn giving_up_waiting(app: Arc<TestApp>, _: usize) -> Ended {
         if late > 0 {
             return Err(format!("the return was lost: due in {late} s"));
         }
-        undisturbed.reconcile().await;
+        drop(watching);
+        app.undisturbed().await.reconcile().await;
         "the return woke it up"
     };
-    drop(undisturbed);
     app.closed(&key).await?;
     for execution in app.attempts(&charge).await {
         succeeded(execution)?;

@@ -44,6 +44,7 @@ const LANES: [Lane; 4] = [
             Part::Api,
             Part::Clients,
             Part::Counts,
+            Part::FaultsShort,
         ],
         shown: true,
         gently: false,
@@ -59,7 +60,7 @@ const LANES: [Lane; 4] = [
         gently: false,
     },
     Lane {
-        parts: &[Part::Cdk, Part::Browser, Part::FaultsShort, Part::Model],
+        parts: &[Part::Cdk, Part::Browser, Part::Model],
         shown: false,
         gently: true,
     },

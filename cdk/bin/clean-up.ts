@@ -2,7 +2,7 @@ import { App } from "aws-cdk-lib";
 import { ConfigurationError } from "../lib/configuration-error";
 import { declareGoneBranch } from "../lib/gone-branch";
 
-// Its template is empty and never deployed: there is nothing to validate.
+// The template is empty and never deployed, so there is nothing to validate.
 const app = new App({ builtinCloudFormationValidation: false });
 try {
   declareGoneBranch(app, app.node.getAllContext() as Record<string, unknown>);

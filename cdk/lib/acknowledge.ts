@@ -1,7 +1,7 @@
 import { Validations } from "aws-cdk-lib";
 import type { IConstruct } from "constructs";
 
-/** Findings of cdk-nag's AwsSolutions rules that are meant to be. */
+/** The findings of cdk-nag's AwsSolutions rules that this app accepts. */
 export type AcknowledgedRule =
   | "AwsSolutions-IAM5[Resource::*]"
   | `AwsSolutions-IAM5[Resource::arn:${string}:execution:${string}:*]`
@@ -11,7 +11,7 @@ export type AcknowledgedRule =
   | "AwsSolutions-CFR1"
   | "AwsSolutions-CFR3";
 
-/** Says why a construct does not follow a rule. Everything else that the rules find fails the synthesis. */
+/** Accepts a finding on a construct, with the reason. Any other finding fails the synthesis. */
 export function acknowledge(construct: IConstruct, rule: AcknowledgedRule, reason: string): void {
   Validations.of(construct).acknowledge({ id: `AwsSolutions::${rule}`, reason });
 }

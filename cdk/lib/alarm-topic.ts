@@ -6,9 +6,8 @@ import { Construct } from "constructs";
 import type { Branch } from "./branch";
 import { resourceName } from "./names";
 
-/** Where a branch's alarms go. More listeners (a pager, a chat) subscribe to it beside the stack. */
+/** The SNS topic of a branch's alarms. Subscribe more receivers, such as a pager or a chat, outside the stack. */
 export class AlarmTopic extends Construct {
-  /** The topic. */
   readonly topic: Topic;
 
   constructor(scope: Construct, id: string, branch: Branch, alarmEmail: string) {

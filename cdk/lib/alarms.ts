@@ -10,33 +10,32 @@ import { RECONCILE_EVERY, SHARDS } from "./schedule";
 import type { Settings } from "./settings";
 import { ACTIVITIES } from "./state-machine-definition";
 
-/** Seconds that a payment may be due before somebody is called: reconciliation comes every minute. */
+/** A payment that is due for more seconds than this raises an alarm. Reconciliation runs every minute. */
 export const OLDEST_DUE_SECONDS = 1800;
 
-/** Answers of 429 in five minutes that are worth a look: a shop on its best day has none. */
+/** From this many 429 responses in five minutes an alarm is raised. A shop has none, even on its busiest day. */
 export const MANY_THROTTLED = 20;
 
 const PERIOD = Duration.minutes(5);
 
 /**
- * Fewer runs of reconciliation in five minutes than this are too few. A run for each shard and minute are 80, of which some may count in the period before or
- * after, but not in three periods in a row. Where a single rule does not run, 60 are left.
+ * Fewer runs of reconciliation than this in five minutes are too few. One run for each shard and minute makes 80. Some
+ * may count in the period before or after, but not in three periods in a row. If one rule does not run, 60 are left.
  */
 export const TOO_FEW_RUNS = Math.floor((SHARDS * PERIOD.toMinutes() * 7) / (RECONCILE_EVERY.toMinutes() * 8));
 
-/** What rings. */
-interface Ring {
-  /** One sentence for whoever is woken up. */
+/** What an alarm watches and says. */
+interface AlarmSpec {
+  /** One sentence for the person on call. */
   readonly meaning: string;
-  /** What is watched. */
   readonly metric: IMetric;
-  /** From where on it rings; 1 when absent. */
+  /** The alarm is raised from this value on; 1 if absent. */
   readonly threshold?: number;
-  /** How many periods in a row it must be so; 1 when absent. */
+  /** In how many periods in a row; 1 if absent. */
   readonly periods?: number;
-  /** Whether silence rings: below the threshold, or nothing at all. */
+  /** The alarm is raised below the threshold instead, and when there is no data. */
   readonly silence?: true;
-  /** The section of the runbook; the alarm's name when absent. */
+  /** The section of the runbook; the alarm's name if absent. */
   readonly section?: string;
 }
 
@@ -45,59 +44,58 @@ export interface Watched {
   readonly settings: Settings;
   readonly logMetrics: LogMetrics;
   readonly stateMachineArn: string;
-  /** 429s of the API, counted in its access log. */
+  /** 429 responses of the API, counted in its access log. */
   readonly throttledRequests: Metric;
-  /** 5xx of the API, counted there, too. */
+  /** 5xx responses of the API, counted in its access log. */
   readonly failedRequests: Metric;
   /** Where the alarms go. */
   readonly topic: ITopic;
 }
 
-/** The functions that nobody runs again when they fail: the API's, and reconciliation. */
+/** The functions that nothing retries when they fail: the API's, and reconciliation. */
 export const ENTRANCES = ["cardtoken", "callback", "check-status", "reconcile"] as const satisfies readonly FunctionName[];
 
 /** The alarms of a branch. Each has a section in docs/runbook.md. */
 export class Alarms extends Construct {
-  /** Every alarm. */
   readonly all: readonly Alarm[];
 
   constructor(scope: Construct, id: string, watched: Watched) {
     super(scope, id);
-    this.all = Object.entries(rings(watched)).map(([name, ring]) => this.declare(name, ring, watched));
+    this.all = Object.entries(alarmSpecs(watched)).map(([name, spec]) => this.declare(name, spec, watched));
   }
 
-  private declare(name: string, ring: Ring, { settings, topic }: Watched): Alarm {
+  private declare(name: string, spec: AlarmSpec, { settings, topic }: Watched): Alarm {
     const alarm = new Alarm(this, constructId(name), {
       alarmName: resourceName(name, settings.branch),
-      alarmDescription: `${ring.meaning} ${settings.runbook}#${ring.section ?? name}`,
-      metric: ring.metric,
-      threshold: ring.threshold ?? 1,
-      evaluationPeriods: ring.periods ?? 1,
-      comparisonOperator: ring.silence ? ComparisonOperator.LESS_THAN_THRESHOLD : ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-      treatMissingData: ring.silence ? TreatMissingData.BREACHING : TreatMissingData.NOT_BREACHING,
+      alarmDescription: `${spec.meaning} ${settings.runbook}#${spec.section ?? name}`,
+      metric: spec.metric,
+      threshold: spec.threshold ?? 1,
+      evaluationPeriods: spec.periods ?? 1,
+      comparisonOperator: spec.silence ? ComparisonOperator.LESS_THAN_THRESHOLD : ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+      treatMissingData: spec.silence ? TreatMissingData.BREACHING : TreatMissingData.NOT_BREACHING,
     });
     alarm.addAlarmAction(new SnsAction(topic));
-    // So that whoever was woken up learns when they may sleep again.
+    // The person on call also learns when it is over.
     alarm.addOkAction(new SnsAction(topic));
     return alarm;
   }
 }
 
-function rings({ settings, logMetrics, stateMachineArn, throttledRequests, failedRequests }: Watched): Record<string, Ring> {
+function alarmSpecs({ settings, logMetrics, stateMachineArn, throttledRequests, failedRequests }: Watched): Record<string, AlarmSpec> {
   const ofExecutions = (metricName: string): Metric =>
     new Metric({ namespace: "AWS/States", metricName, dimensionsMap: { StateMachineArn: stateMachineArn }, statistic: Stats.SUM, period: PERIOD });
   const logged = (name: LogMetricName): Metric => logMetrics.get(name, { statistic: Stats.SUM });
-  /** One for each function: whoever is woken up learns which one it is from the alarm's name. */
-  const ofFunctions = (section: string, metricName: string, functions: readonly FunctionName[], ring: Omit<Ring, "metric">): Record<string, Ring> =>
+  /** One alarm for each function, so that its name shows which function it is. */
+  const ofFunctions = (section: string, metricName: string, functions: readonly FunctionName[], spec: Omit<AlarmSpec, "metric">): Record<string, AlarmSpec> =>
     Object.fromEntries(
       functions.map((name) => {
         const dimensionsMap = { FunctionName: resourceName(name, settings.branch) };
         const metric = new Metric({ namespace: "AWS/Lambda", metricName, dimensionsMap, statistic: Stats.SUM, period: PERIOD });
-        return [`${section}-${name}`, { ...ring, metric, section }];
+        return [`${section}-${name}`, { ...spec, metric, section }];
       }),
     );
-  /** One for each kind of payment that stands. */
-  const ofStanding = (meanings: Readonly<Record<string, string>>): Record<string, Ring> =>
+  /** One alarm for each kind of payment that stands. */
+  const ofStanding = (meanings: Readonly<Record<string, string>>): Record<string, AlarmSpec> =>
     Object.fromEntries(
       Object.entries(meanings).map(([kind, meaning]) => {
         const metric = logMetrics.get("PaymentStands", { statistic: Stats.SUM, dimensionsMap: { kind } });
@@ -105,46 +103,47 @@ function rings({ settings, logMetrics, stateMachineArn, throttledRequests, faile
       }),
     );
   return {
-    // Not by the executions that fail: reconciliation goes on with all that an outage stopped, and says itself what it cannot go on with. One for each kind: a shop
-    // that is away for days must not hide a payment that waits for a judgement.
+    // Failed executions raise no alarm: reconciliation continues every payment that an outage stopped, and logs those
+    // that it cannot continue. One alarm for each kind: a shop that is down for days must not hide a payment that waits
+    // for a person's decision.
     ...ofStanding({
-      definite: "A payment waits for a person's judgement.",
-      technical: "A payment has not gone on for an hour, however often it was tried: something of this system, of AWS or at the bank needs a repair.",
-      shop: "The shop's endpoint has taken no event of a payment for three days.",
+      definite: "A payment waits for a person's decision.",
+      technical: "A payment has made no progress for an hour, despite retries: something in this system, in AWS or at the bank needs a repair.",
+      shop: "The shop's endpoint has accepted no event of a payment for three days.",
     }),
     "executions-throttled": {
-      meaning: "Step Functions slows payments down: the account's quota is used up.",
+      meaning: "Step Functions throttles payments: the account's quota is used up.",
       metric: ofExecutions("ExecutionThrottled"),
       periods: 2,
     },
-    "charge-mismatch": { meaning: "The bank's charge is not the one that checkout stored.", metric: logged("ChargeMismatch") },
-    "charge-unknown": { meaning: "The bank does not know a charge of ours, or only in its other mode: the gateway secret may be wrong.", metric: logged("ChargeStillUnknown") },
-    "outcome-conflict": { meaning: "The bank contradicts what it said before, or what was done about it.", metric: logged("OutcomeConflict") },
-    "order-unreadable": { meaning: "A shopper cannot pay an order, or a payment cannot be read, before the shop corrects what is stored.", metric: logged("OrderUnreadable") },
+    "charge-mismatch": { meaning: "The bank's charge differs from what checkout stored.", metric: logged("ChargeMismatch") },
+    "charge-unknown": { meaning: "The bank does not know one of our charges, or knows it only in its other mode: the gateway secret may be wrong.", metric: logged("ChargeStillUnknown") },
+    "outcome-conflict": { meaning: "The bank contradicts its earlier answer, or what was already done about it.", metric: logged("OutcomeConflict") },
+    "order-unreadable": { meaning: "A shopper cannot pay an order, or a payment cannot be read, until the shop corrects the stored data.", metric: logged("OrderUnreadable") },
     "orphan-checkout": { meaning: "The bank cannot say whether a checkout was charged.", metric: logged("OrphanCheckout") },
-    "orphan-charge": { meaning: "The bank has authorised a charge that no record knows, or that another stack handles and knows nothing of.", metric: logged("OrphanCharge") },
-    "unknown-state": { meaning: "The bank answers with a state that is not known here: it may mean that money moved.", metric: logged("UnknownState") },
-    "refusal-needs-person": { meaning: "A paid charge whose order refuses it, and which must not be reversed without a person.", metric: logged("RefusalNeedsPerson") },
-    "notifications-refused": { meaning: "The shop refuses events for good: it does not know of payments.", metric: logged("NotificationsRefused") },
+    "orphan-charge": { meaning: "The bank has authorised a charge that has no record, or that another stack should handle but does not report.", metric: logged("OrphanCharge") },
+    "unknown-state": { meaning: "The bank answers with a state that this system does not know: it may mean that money moved.", metric: logged("UnknownState") },
+    "refusal-needs-person": { meaning: "An order refuses a paid charge, and only a person may reverse that charge.", metric: logged("RefusalNeedsPerson") },
+    "notifications-refused": { meaning: "The shop refuses events for good: it does not learn of payments.", metric: logged("NotificationsRefused") },
     "reconcile-behind": {
-      meaning: "Reconciliation came to a payment more than half an hour after it was due.",
+      meaning: "Reconciliation reached a payment more than half an hour after it was due.",
       metric: logMetrics.get("OldestDue", { statistic: Stats.MAXIMUM }),
       threshold: OLDEST_DUE_SECONDS,
       periods: 2,
     },
     "reconcile-not-running": {
-      meaning: "Runs of reconciliation have been missing for a quarter of an hour: nobody comes back to the open payments of their shards.",
+      meaning: "Runs of reconciliation have been missing for a quarter of an hour: nothing re-checks the open payments of their shards.",
       metric: logged("ReconcileRuns"),
       threshold: TOO_FEW_RUNS,
       periods: 3,
       silence: true,
     },
-    ...ofFunctions("function-errors", "Errors", ENTRANCES, { meaning: "A function of the API, or reconciliation, crashes or runs out of time." }),
-    ...ofFunctions("function-throttles", "Throttles", ENTRANCES, { meaning: "AWS Lambda turns requests of shoppers, or runs of reconciliation, away." }),
-    // Not by the errors that AWS Lambda counts: among those is every answer that the state machine knows by its name.
-    "activity-crashes": { meaning: "Activities crash or run out of time: their payments wait, and are tried again.", metric: logged("ActivityCrashes"), periods: 2 },
+    ...ofFunctions("function-errors", "Errors", ENTRANCES, { meaning: "A function of the API, or reconciliation, crashes or times out." }),
+    ...ofFunctions("function-throttles", "Throttles", ENTRANCES, { meaning: "AWS Lambda throttles requests of shoppers, or runs of reconciliation." }),
+    // AWS Lambda's own error count does not help: it includes each error that the state machine handles by name.
+    "activity-crashes": { meaning: "Activities crash or time out: their payments wait and are retried.", metric: logged("ActivityCrashes"), periods: 2 },
     ...ofFunctions("activity-throttles", "Throttles", ACTIVITIES, {
-      meaning: "AWS Lambda turns an activity away: its payments wait, and are tried again.",
+      meaning: "AWS Lambda throttles an activity: its payments wait and are retried.",
       periods: 2,
     }),
     "api-errors": {
@@ -152,6 +151,6 @@ function rings({ settings, logMetrics, stateMachineArn, throttledRequests, faile
       metric: failedRequests,
       threshold: 5,
     },
-    "api-throttled": { meaning: "The API turns requests away: a flood, or a limit that the shop has outgrown.", metric: throttledRequests, threshold: MANY_THROTTLED },
+    "api-throttled": { meaning: "The API throttles requests: a flood, or a limit that the shop has outgrown.", metric: throttledRequests, threshold: MANY_THROTTLED },
   };
 }

@@ -1,13 +1,15 @@
 import { createHash } from "node:crypto";
 
-
-/** Longest branch part of a name: the shortest limit is AWS Lambda's 64 characters, and `payment3-<kebab>-` takes up to 32 of them. */
+/**
+ * The longest branch part of a name. AWS Lambda has the shortest limit, 64 characters, and `payment3-<kebab>-` takes up
+ * to 32 of them.
+ */
 export const MAX_BRANCH_LENGTH = 32;
 
-/** Hex digits of the digest that tells two changed names apart. */
+/** Hex digits of the digest that keeps changed names distinct. */
 const DIGEST_LENGTH = 8;
 
-/** What a name ends in when a digest was put on it. */
+/** The end of a name that has a digest. */
 const DIGEST_SUFFIX = new RegExp(`-[0-9a-f]{${DIGEST_LENGTH}}$`);
 
 /** The branch that one stack serves. */
@@ -18,16 +20,17 @@ export interface Branch {
   readonly isMaster: boolean;
 }
 
-/** The branch of the given git name. `master` is the branch whose data is kept for good; without it, the given branch is that one. */
+/** The branch of the given git name. `master` is the production branch; without it, the given branch is production. */
 export function branchOf(gitName: string, master?: Branch): Branch {
   const name = resourceNamePart(gitName);
   return { name, isMaster: master === undefined || name === master.name };
 }
 
 /**
- * A git branch's name as a part of resource names. A name that needs no change stays as it is; any other is made lower-case, with one hyphen for
- * every run of other characters, cut to the limit, and ends in a digest of the git name, so that `feature/a` and `feature-a` never share a resource.
- * A name that already looks as if it ended in a digest gets one too: otherwise it could be another branch's changed name.
+ * A git branch's name as a part of resource names. A valid name stays as it is. Any other is made lower-case, gets one
+ * hyphen for every run of other characters, is cut to the limit, and ends in a digest of the git name: `feature/a` and
+ * `feature-a` never share a resource. A name that looks as if it ended in a digest also gets one. Otherwise it could
+ * equal another branch's changed name.
  */
 function resourceNamePart(gitName: string): string {
   const cleaned = gitName

@@ -1,4 +1,4 @@
-/** A mistake in what the person who deploys has given. Its message says what is wrong and what to do; a stack trace adds nothing. */
+/** A mistake in a deployment's settings. The message says what is wrong and what to do: no stack trace is shown. */
 export class ConfigurationError extends Error {
   override readonly name = "ConfigurationError";
 }

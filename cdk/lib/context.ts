@@ -2,17 +2,17 @@ import type { Problem } from "./urls";
 
 /** A setting that the person who deploys gives with `-c <key>=<value>`. */
 export interface ContextKey {
-  /** What to show to somebody who gave none, or a wrong one. */
+  /** An example for the error message if the value is missing or wrong. */
   readonly example: string;
-  /** What stands where nothing is given. */
+  /** The default value. */
   readonly fallback?: string;
 }
 
-/** Reads the texts of a context one by one, and collects what is wrong with them, so that a person learns of every mistake at once. */
+/** Reads the settings of a context, and collects all mistakes so that they can be reported at once. */
 export class ContextReader<Key extends string> {
   private readonly found: string[] = [];
 
-  /** `fallbacks` are those that are not known beforehand, as {@link ContextKey.fallback} is. */
+  /** `fallbacks` are defaults that are known only at run time, unlike {@link ContextKey.fallback}. */
   constructor(
     private readonly keys: Readonly<Record<Key, ContextKey>>,
     private readonly context: Readonly<Record<string, unknown>>,
@@ -24,17 +24,17 @@ export class ContextReader<Key extends string> {
     }
   }
 
-  /** Every mistake so far, as a sentence that ends in the flag to give. */
+  /** Every mistake so far, each as a sentence that ends with the flag to give. */
   get problems(): readonly string[] {
     return this.found;
   }
 
-  /** Notes a mistake. */
+  /** Adds a mistake. */
   report(key: Key, problem: string, example = this.keys[key].example): void {
     this.found.push(`${key} ${problem}: give -c ${key}=${example}`);
   }
 
-  /** A text that must be there. Empty after a mistake, which is noted. */
+  /** A required text. After a mistake, which is reported, it is empty. */
   text(key: Key, problemOf: (text: string) => Problem = () => undefined): string {
     const value = this.optional(key, problemOf);
     if (value === undefined && !this.isGiven(key)) {
@@ -43,7 +43,7 @@ export class ContextReader<Key extends string> {
     return value ?? "";
   }
 
-  /** A text that may be absent. */
+  /** An optional text. */
   optional(key: Key, problemOf: (text: string) => Problem): string | undefined {
     const value = this.raw(key);
     const problem = value === undefined ? undefined : problemOf(value);
@@ -63,7 +63,7 @@ export class ContextReader<Key extends string> {
     return word ?? words[0];
   }
 
-  /** A comma-separated list of at least one entry, without repetitions. */
+  /** A comma-separated list of at least one entry, without duplicates. */
   list(key: Key, problemOf: (text: string) => Problem): string[] {
     const value = this.text(key);
     const entries = value === "" ? [] : value.split(",").map((entry) => entry.trim());
@@ -76,7 +76,7 @@ export class ContextReader<Key extends string> {
     return [...new Set(entries)];
   }
 
-  /** A whole number from 1 on that may be absent. */
+  /** An optional whole number from 1 to `atMost`. */
   count(key: Key, atMost: number): number | undefined {
     const isCount = (text: string): boolean => /^[1-9][0-9]*$/.test(text) && Number(text) <= atMost;
     const value = this.optional(key, (text) => (isCount(text) ? undefined : `is not a whole number from 1 to ${atMost}`));
@@ -105,7 +105,7 @@ export class ContextReader<Key extends string> {
   }
 }
 
-/** Keys that somebody meant for this app: the CDK's own all hold a character besides letters. */
+/** Whether a key is meant for this app. Every key of the CDK itself has a character that is not a letter. */
 function isOurs(key: string): boolean {
   return /^[A-Za-z]+$/.test(key);
 }

@@ -20,7 +20,7 @@ export interface Shown {
 const HALF = 12;
 const PERIOD = Duration.minutes(5);
 
-/** The one page that says how a branch's payments are: what rings, what is open, what became of the rest, and how the parts are. */
+/** The dashboard of a branch's payments: alarms, open payments, outcomes, and the health of each part. */
 export class PaymentDashboard extends Construct {
   constructor(scope: Construct, id: string, { settings, alarms, logMetrics, stateMachineArn, apiId, throttledRequests, failedRequests }: Shown) {
     super(scope, id);
@@ -35,23 +35,23 @@ export class PaymentDashboard extends Construct {
       new Metric({ namespace: "AWS/Lambda", metricName: "Duration", dimensionsMap: { FunctionName: resourceName(name, branch) }, statistic: Stats.p(95), period: PERIOD, label: name });
 
     new Dashboard(this, "Dashboard", { dashboardName: stackName(branch), defaultInterval: Duration.hours(12) }).addWidgets(
-      new TextWidget({ width: 24, height: 1, markdown: `**Card payments, branch ${branch.name}** · what to do when something rings: ${settings.runbook}` }),
+      new TextWidget({ width: 24, height: 1, markdown: `**Card payments, branch ${branch.name}** · what to do about an alarm: ${settings.runbook}` }),
       new AlarmStatusWidget({ width: 24, height: 4, title: "Alarms", alarms: [...alarms.all] }),
       new SingleValueWidget({
         width: HALF,
         title: "Reconciliation",
-        metrics: [sum("DueRecords", "open payments looked at"), logMetrics.get("OldestDue", { statistic: Stats.MAXIMUM, label: "seconds the oldest was due" })],
+        metrics: [sum("DueRecords", "open payments checked"), logMetrics.get("OldestDue", { statistic: Stats.MAXIMUM, label: "seconds the oldest was due" })],
       }),
       graph("From callback to paid (ms)", [
-        logMetrics.get("CallbackToPaid", { statistic: Stats.p(50), label: "half" }),
-        logMetrics.get("CallbackToPaid", { statistic: Stats.p(95), label: "95 of 100" }),
-        logMetrics.get("CallbackToPaid", { statistic: Stats.MAXIMUM, label: "slowest" }),
+        logMetrics.get("CallbackToPaid", { statistic: Stats.p(50), label: "p50" }),
+        logMetrics.get("CallbackToPaid", { statistic: Stats.p(95), label: "p95" }),
+        logMetrics.get("CallbackToPaid", { statistic: Stats.MAXIMUM, label: "maximum" }),
       ]),
-      graph("Charges and what became of them", [
+      graph("Charges and their outcomes", [
         sum("Charges", "charges created"),
         ...["paid", "declined", "returned"].map((outcome) => sum("Outcomes", outcome, { outcome })),
       ]),
-      graph("Money back, and what was not passed on", [
+      graph("Reversals, cards not saved, events not delivered", [
         sum("Reversals", "orders reversed", { purpose: "order" }),
         sum("Reversals", "verifications reversed", { purpose: "verification" }),
         sum("SaveFailures", "cards refused by the bank"),
@@ -59,7 +59,7 @@ export class PaymentDashboard extends Construct {
         sum("NotificationsRefused", "events refused"),
         sum("NotificationsFailed", "deliveries failed"),
       ]),
-      graph("Payments that a person was told of", [
+      graph("Payments that stand", [
         ...["definite", "technical", "shop"].map((kind) => sum("PaymentStands", kind, { kind })),
       ]),
       graph("Executions", ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"].map(ofExecutions)),
@@ -68,8 +68,8 @@ export class PaymentDashboard extends Construct {
         sum("ReconcileFailures", "ReconcileFailures"),
         sum("ActivityCrashes", "ActivityCrashes"),
       ]),
-      graph("Requests", [ofApi("Count", Stats.SUM, "all"), ofApi("4xx", Stats.SUM, "4xx"), ofApi("5xx", Stats.SUM, "5xx"), failedRequests.with({ label: "5xx that ring" }), throttledRequests.with({ label: "429" })]),
-      graph("Time of functions, 95 of 100 (ms)", ENTRANCES.map(ofFunction)),
+      graph("Requests", [ofApi("Count", Stats.SUM, "all"), ofApi("4xx", Stats.SUM, "4xx"), ofApi("5xx", Stats.SUM, "5xx"), failedRequests.with({ label: "5xx in the alarm" }), throttledRequests.with({ label: "429" })]),
+      graph("Duration of functions, p95 (ms)", ENTRANCES.map(ofFunction)),
     );
   }
 }

@@ -10,18 +10,18 @@ import { lifecycleOf } from "./lifecycle";
 import { resourceName, stackName } from "./names";
 import { type Edge, EDGE_REGION, type Settings } from "./settings";
 
-/** Bytes of a body that the firewall lets through: what the functions read, and no more (`MAX_BODY` in activities/src/domain/fields.rs). */
+/** The largest body that the firewall lets through, in bytes: `MAX_BODY` of activities/src/domain/fields.rs. */
 export const MAX_BODY_BYTES = 8192;
 
 /** Checkouts from one address in five minutes. Mobile carriers put thousands of shoppers behind one address. */
 export const MAX_CHECKOUTS = 500;
 
-/** A rule of the firewall before its place and its metric are known. */
+/** A rule of the firewall, without its priority and its metric. */
 type Rule = Pick<CfnWebACL.RuleProperty, "name" | "statement"> & Partial<Pick<CfnWebACL.RuleProperty, "action" | "overrideAction">>;
 
 /**
- * A CloudFront distribution with a web application firewall, for the HTTP API, which takes no firewall of its own. In the region where CloudFront looks for
- * both; the stack knows the API only by its name.
+ * A CloudFront distribution with a web application firewall in front of the HTTP API, which cannot have a firewall
+ * itself. CloudFront requires it to be in us-east-1, so this stack knows the API only by its name.
  */
 export class EdgeStack extends Stack {
   constructor(scope: Construct, { settings, edge }: { readonly settings: Settings; readonly edge: Edge }) {
@@ -43,18 +43,18 @@ export class EdgeStack extends Stack {
       defaultBehavior: {
         origin: new HttpOrigin(edge.origin),
         allowedMethods: AllowedMethods.ALLOW_ALL,
-        // Every answer is of one shopper.
+        // Every response belongs to one shopper.
         cachePolicy: CachePolicy.CACHING_DISABLED,
         originRequestPolicy: OriginRequestPolicy.ALL_VIEWER_EXCEPT_HOST_HEADER,
         viewerProtocolPolicy: ViewerProtocolPolicy.HTTPS_ONLY,
       },
     });
-    acknowledge(distribution, "AwsSolutions-CFR1", "Shoppers travel, and the bank's notifications come from where the bank likes.");
-    acknowledge(distribution, "AwsSolutions-CFR3", "The API logs every request, and the firewall every one that it refuses: a third log would hold addresses for nothing.");
+    acknowledge(distribution, "AwsSolutions-CFR1", "Shoppers travel, and the bank may send its notifications from any country.");
+    acknowledge(distribution, "AwsSolutions-CFR3", "The API logs every request, and the firewall logs every request that it refuses. A third log would only store more addresses.");
     new CfnOutput(this, "EdgeTarget", { value: distribution.distributionDomainName, description: "Point the DNS record of edgeDomainName here" });
   }
 
-  /** The firewall, and the log of what it refused. */
+  /** The firewall, with a log of the requests that it refuses. */
   private declareFirewall({ branch }: Settings): CfnWebACL {
     const lifecycle = lifecycleOf(branch);
     const firewall = new CfnWebACL(this, "Firewall", {
@@ -65,14 +65,14 @@ export class EdgeStack extends Stack {
       rules: RULES.map((rule, priority) => ({ ...rule, priority, visibilityConfig: visibility(rule.name) })),
     });
     const log = new LogGroup(this, "Refusals", {
-      // AWS wants the prefix.
+      // AWS requires this prefix.
       logGroupName: `aws-waf-logs-${resourceName("edge", branch)}`,
       retention: lifecycle.accessLogRetention,
       removalPolicy: lifecycle.companions,
     });
     new CfnLoggingConfiguration(this, "Logging", {
       resourceArn: firewall.attrArn,
-      // Without the ":*" that the ARN attribute of a log group ends in.
+      // Not the ARN attribute of the log group, which ends in ":*".
       logDestinationConfigs: [this.formatArn({ service: "logs", resource: `log-group:${log.logGroupName}` })],
       redactedFields: [{ queryString: {} }, { singleHeader: { Name: "cookie" } }, { singleHeader: { Name: "authorization" } }],
       loggingFilter: {
@@ -85,7 +85,8 @@ export class EdgeStack extends Stack {
 }
 
 /**
- * In this order. AWS's "common" group is left out: it takes a form with a URL in it for an attack, and a checkout has one in `callback`.
+ * The rules, by priority. AWS's "common" group is left out: it treats a form that contains a URL as an attack, and a
+ * checkout has a URL in `callback`.
  */
 const RULES: readonly Rule[] = [
   managed("AWSManagedRulesAmazonIpReputationList"),
@@ -110,7 +111,7 @@ const RULES: readonly Rule[] = [
         limit: MAX_CHECKOUTS,
         evaluationWindowSec: 300,
         aggregateKeyType: "IP",
-        // Of checkouts alone: the bank sends all its notifications from a few addresses, and apps poll.
+        // Only checkouts: the bank sends all its notifications from a few addresses, and apps poll.
         scopeDownStatement: { orStatement: { statements: ["/cardpayment", "/cardtoken"].map(isPath) } },
       },
     },
@@ -132,7 +133,7 @@ function managed(name: string): Rule {
   return { name, overrideAction: { none: {} }, statement: { managedRuleGroupStatement: { vendorName: "AWS", name } } };
 }
 
-/** Counted, without samples of the requests themselves: those would hold card tokens. */
+/** Counts requests, but keeps no samples of them: samples would hold card tokens. */
 function visibility(metricName: string): CfnWebACL.VisibilityConfigProperty {
   return { cloudWatchMetricsEnabled: true, metricName, sampledRequestsEnabled: false };
 }

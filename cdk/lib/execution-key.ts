@@ -2,8 +2,8 @@ import { Aws } from "aws-cdk-lib";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 
 /**
- * Lets a state machine encrypt its definition and its executions' histories with a key that the account owns, and encrypt what it logs for delivery. For
- * this state machine and for logs of this account alone: the encryption context says which.
+ * Lets a state machine encrypt its definition, its executions' histories and its logs with a key of the account. The
+ * encryption context restricts this to the one state machine and to logs of this account.
  */
 export function useExecutionKey(keyArn: string, stateMachineName: string): PolicyStatement[] {
   const context = (name: string, arn: string): Record<string, Record<string, string>> => ({
@@ -20,7 +20,7 @@ export function useExecutionKey(keyArn: string, stateMachineName: string): Polic
       sid: "EncryptLogs",
       actions: ["kms:GenerateDataKey"],
       resources: [keyArn],
-      // A fixed text, not a pattern: this is what log delivery calls its source.
+      // Not a pattern: the "*" is part of the name that log delivery uses for its source.
       conditions: context("SourceArn", `logs:${Aws.REGION}:${Aws.ACCOUNT_ID}:*`),
     }),
   ];

@@ -1,12 +1,12 @@
 import type { Problem } from "./urls";
 
 /*
- * What texts of settings must look like. Each says what is wrong, for a sentence that begins with the text.
+ * The formats of settings. Each function returns what is wrong, as the end of a sentence that begins with the text.
  */
 
 const UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}";
 
-/** 15 digits, as the bank counts its merchant accounts. */
+/** A merchant id of the bank: 15 digits. */
 export function merchantIdProblem(text: string): Problem {
   return /^[0-9]{15}$/.test(text) ? undefined : "is not a merchant id of 15 digits";
 }
@@ -16,7 +16,7 @@ export function tableNameProblem(text: string): Problem {
   return /^[A-Za-z0-9_.-]{3,255}$/.test(text) ? undefined : "is not the name of a DynamoDB table";
 }
 
-/** An address that mail can be sent to. That it exists is found out when its owner confirms it. */
+/** An e-mail address. Whether it exists shows when its owner confirms the subscription. */
 export function emailProblem(text: string): Problem {
   return /^[^\s@,]+@[^\s@,]+\.[^\s@,]+$/.test(text) ? undefined : "is not an e-mail address";
 }
@@ -36,7 +36,7 @@ export function certificateProblem(text: string, region = "[a-z0-9-]+"): Problem
     : `is not the ARN of a certificate${region.startsWith("[") ? "" : ` in ${region}`}`;
 }
 
-/** The ARN of a KMS key; an alias could be pointed at another key behind the deployment's back. */
+/** The ARN of a KMS key. No alias: it could be moved to another key without a deployment. */
 export function keyProblem(text: string): Problem {
   return new RegExp(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/(?:mrk-[0-9a-f]{32}|${UUID})$`).test(text) ? undefined : "is not the ARN of a KMS key";
 }

@@ -1,46 +1,48 @@
 import type { TableName } from "./names";
 
-/** Actions on a table's items. A transaction needs those of the writes in it. */
+/** Actions on a table's items. A transaction needs the action of each write in it. */
 export type ItemAction = "GetItem" | "PutItem" | "UpdateItem";
 
 /** What a function may do with one table. */
 export interface TableAccess {
-  /** Actions on items. */
   readonly items: readonly ItemAction[];
   /** The indexes it queries. */
   readonly queries?: readonly string[];
 }
 
-/** A setting that reaches a function as an environment variable. */
+/** A setting that a function gets as an environment variable. */
 export type SettingVariable = "MERCHANT_IDS" | "CALLBACK_BASES" | "DEFAULT_CALLBACK_BASE" | "BANK_REDIRECT_ORIGINS";
 
-/** What a function is for and all that it needs: its role and its environment follow from this. */
+/** What a function does and needs. Its role and its environment are made from this. */
 export interface FunctionSpec {
   /** One line for the console. */
   readonly description: string;
-  /** Seconds that one run may take: more than each of its calls (lib/timeouts.ts), and less than `TimeoutSeconds` of each state that calls it. */
+  /**
+   * The time limit of a run, in seconds. It is longer than that of each call (lib/timeouts.ts), and shorter than
+   * `TimeoutSeconds` of each state that calls the function.
+   */
   readonly timeoutSeconds: number;
   /** The tables it uses; none when absent. */
   readonly tables?: Readonly<Partial<Record<TableName, TableAccess>>>;
-  /** What it does with master's payment records, from a branch that is not master: claims them, and says what became of them. */
+  /** What it does with master's payment records from another branch: it claims them, and writes their outcome. */
   readonly masterRecords?: TableAccess;
   /** Whether it starts executions of the state machine. */
   readonly startsExecutions?: true;
-  /** Whether it looks at how executions of the state machine stand. */
+  /** Whether it reads the status of executions of the state machine. */
   readonly looksAtExecutions?: true;
-  /** Whether its runs are left out of X-Ray: they are not caused by a request or a payment. */
+  /** Whether its runs are not traced by X-Ray, because no request or payment causes them. */
   readonly untraced?: true;
-  /** Whether it calls the bank, and so reads the gateway secret; what the bank signed is verified with it, too. */
+  /** Whether it needs the gateway secret: to call the bank, or to verify what the bank signed. */
   readonly callsBank?: true;
-  /** Whether it believes the bank that there is no charge with a reference, where the deployment says that it may. */
+  /** Whether it may trust the bank's "no charge with this reference", if the deployment allows it. */
   readonly believesReferences?: true;
-  /** Whether it calls the shop, and so reads the webhook secret. */
+  /** Whether it needs the webhook secret, to call the shop. */
   readonly callsShop?: true;
   /** The settings it reads; none when absent. */
   readonly settings?: readonly SettingVariable[];
 }
 
-/** Every function of the system, by the middle part of its name, which is also the name of its program in activities/src/bin. */
+/** Every function, by the middle part of its name. Its program in activities/src/bin has the same name. */
 export const FUNCTION_CATALOGUE = {
   cardtoken: {
     description: "Checkout: checks the order, stores the record, creates the charge, sends the browser to 3DS",
@@ -55,8 +57,8 @@ export const FUNCTION_CATALOGUE = {
     settings: ["MERCHANT_IDS", "CALLBACK_BASES", "DEFAULT_CALLBACK_BASE", "BANK_REDIRECT_ORIGINS"],
   },
   callback: {
-    description: "3DS done, or the bank's notification: starts the charge's execution, within bounds",
-    // The program gives the bank 5 s, where it asks at all, and that between reads and writes of the record.
+    description: "Return from 3DS, or the bank's notification: starts the charge's execution, within limits",
+    // If the program asks the bank, it waits 5 s at most. It reads and writes the record before and after.
     timeoutSeconds: 24,
     tables: {
       "card-payment-record": { items: ["GetItem", "PutItem", "UpdateItem"], queries: ["chargeId_index", "orderId_index"] },
@@ -69,17 +71,17 @@ export const FUNCTION_CATALOGUE = {
     settings: ["CALLBACK_BASES", "DEFAULT_CALLBACK_BASE"],
   },
   "parse-callback": {
-    description: "Raw callback to charge id, claimed status and source",
+    description: "Reads the charge id, the claimed status and the source from a callback",
     timeoutSeconds: 10,
   },
   "lookup-record": {
-    description: "Charge id to the stored payment record",
+    description: "Finds the payment record of a charge",
     timeoutSeconds: 12,
     tables: { "card-payment-record": { items: ["GetItem", "PutItem", "UpdateItem"], queries: ["chargeId_index"] }, order: { items: ["GetItem"] } },
     masterRecords: { items: [], queries: ["chargeId_index"] },
   },
   "inquire-charge": {
-    description: "Asks the bank what became of the charge",
+    description: "Asks the bank for the state of the charge",
     timeoutSeconds: 25,
     callsBank: true,
   },
@@ -104,12 +106,12 @@ export const FUNCTION_CATALOGUE = {
   },
   notify: {
     description: "Sends a signed event to the shop",
-    // Both versions of the signing key during a rotation, one after the other, and then the shop.
+    // During a rotation it reads both versions of the signing key, one after the other, and then calls the shop.
     timeoutSeconds: 18,
     callsShop: true,
   },
   "ensure-kbank-user": {
-    description: "The owner's customer at the bank: found, or created with the card",
+    description: "Finds the owner's customer at the bank, or creates one with the card",
     timeoutSeconds: 25,
     tables: {
       "kbank-user-mapping": { items: ["GetItem", "UpdateItem"] },
@@ -125,17 +127,17 @@ export const FUNCTION_CATALOGUE = {
     callsBank: true,
   },
   "reverse-charge": {
-    description: "Gives the money of a charge back: voids it, or refunds it once settled",
-    // The decision is written down before the bank is called, and the reversal afterwards. In between, the program gives the bank 45 s in all: it asks, tells, and
-    // asks again. A second request that the end of this time cuts off counts as one whose answer was lost.
+    description: "Gives a charge's money back: voids it, or refunds it once settled",
+    // It writes the decision, calls the bank, and writes the reversal. The bank has 45 s in all: for an inquiry, the
+    // reversal and another inquiry. A request that the end of this time cuts off counts as one whose answer was lost.
     timeoutSeconds: 55,
     tables: { "card-payment-record": { items: ["UpdateItem"] }, "check-status": { items: ["UpdateItem"] } },
     callsBank: true,
   },
   reconcile: {
-    description: "Every minute, for each shard: comes back to every open payment that is due",
-    // Ends before the next run of the same shard begins. It takes up records for a part of this time, and a record that takes too long is cut off
-    // (activities/src/activity/reconcile), so that it comes to its end by itself.
+    description: "Every minute, for each shard: re-checks every open payment that is due",
+    // A run ends before the next run of its shard begins. It starts on records only for a part of this time, and gives
+    // up on a record that takes too long (activities/src/activity/reconcile). So it ends before this limit.
     timeoutSeconds: 55,
     tables: { "card-payment-record": { items: ["UpdateItem"], queries: ["open_index"] }, "check-status": { items: ["UpdateItem"] } },
     startsExecutions: true,
@@ -145,13 +147,15 @@ export const FUNCTION_CATALOGUE = {
     believesReferences: true,
   },
   "check-status": {
-    description: "What an app may show for an order now",
+    description: "The status of an order, for apps",
     timeoutSeconds: 10,
     tables: { "check-status": { items: ["GetItem"] } },
     settings: ["DEFAULT_CALLBACK_BASE"],
   },
 } as const satisfies Readonly<Record<string, FunctionSpec>>;
+
 /** The middle part of a function's name. */
 export type FunctionName = keyof typeof FUNCTION_CATALOGUE;
+
 /** The middle parts of all functions' names. */
 export const FUNCTIONS = Object.keys(FUNCTION_CATALOGUE) as readonly FunctionName[];

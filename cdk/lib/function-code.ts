@@ -6,10 +6,10 @@ import { ConfigurationError } from "./configuration-error";
 import type { FunctionName } from "./function-catalogue";
 import type { ArchitectureName } from "./settings";
 
-/** The end of the directory that the developer's tool builds into. */
+/** The end of the path that `cargo local` builds into. */
 const LOCAL_ASSETS = join("target", "local", "lambda");
 
-/** The built code of a function: the directory `<assets>/<function>` with its `bootstrap`. */
+/** The built code of a function: the directory `<assets>/<function>`, which holds `bootstrap`. */
 export function functionCode(assetsDirectory: string, name: FunctionName, architecture: ArchitectureName): AssetCode {
   const directory = join(assetsDirectory, name);
   const bootstrap = join(directory, "bootstrap");
@@ -19,7 +19,7 @@ export function functionCode(assetsDirectory: string, name: FunctionName, archit
         "or name the directory that holds <function>/bootstrap with -c assets=<directory>",
     );
   }
-  // The archive must hold the program itself, also where a build tool has put a link.
+  // A build tool may have made a link, but the archive must hold the program itself.
   return Code.fromAsset(directory, { followSymlinks: SymlinkFollowMode.ALWAYS });
 }
 
@@ -27,6 +27,6 @@ function buildCommand(assetsDirectory: string, architecture: ArchitectureName): 
   if (assetsDirectory.endsWith(LOCAL_ASSETS)) {
     return "cargo local up";
   }
-  // The package is named: other packages of the workspace have programs, too, and none of them is a function.
+  // Names the package: the programs of other packages in the workspace are not functions.
   return `cargo lambda build --release --package payment3-activities${architecture === "arm64" ? " --arm64" : ""}`;
 }

@@ -5,7 +5,7 @@ import type { Settings } from "./settings";
 import type { Tables } from "./tables";
 import { HTTP_TIMEOUT_MS } from "./timeouts";
 
-/** What functions are wired to. */
+/** What functions are connected to. */
 export interface Wiring {
   /** The deployment's settings. */
   readonly settings: Settings;
@@ -13,11 +13,11 @@ export interface Wiring {
   readonly tables: Tables;
   /** The branch's secrets. */
   readonly secrets: Secrets;
-  /** ARN of the state machine; absent for the functions that it calls itself, which must not know it. */
+  /** ARN of the state machine. Absent for the functions that it calls: they are declared before it. */
   readonly stateMachineArn?: string;
 }
 
-/** The environment variables of a function: what its entry in the catalogue needs, and nothing else. */
+/** The environment variables of a function: only what its entry in the catalogue needs. */
 export function functionEnvironment(name: FunctionName, wiring: Wiring): Record<string, string> {
   const spec: FunctionSpec = FUNCTION_CATALOGUE[name];
   const { settings, tables, secrets } = wiring;
@@ -66,7 +66,7 @@ export function requireStateMachine(name: FunctionName, wiring: Wiring): string 
   return wiring.stateMachineArn;
 }
 
-/** Whether a function calls an AWS API: secrets count, for they are read from AWS. */
+/** Whether a function calls an AWS API. Reading a secret counts. */
 export function callsAws(spec: FunctionSpec): boolean {
   return [spec.tables, spec.startsExecutions, spec.callsBank, spec.callsShop].some((need) => need !== undefined);
 }

@@ -5,7 +5,7 @@ import { FUNCTION_CATALOGUE, type FunctionName, type FunctionSpec, type TableAcc
 import { type Wiring, requireStateMachine } from "./function-environment";
 import { constructId, resourceName, type TableName } from "./names";
 
-/** What a function's role allows beside logs and traces: what its entry in the catalogue needs, on those very resources. */
+/** What a function's role allows, apart from logs and traces: only what its entry in the catalogue needs. */
 export function functionStatements(name: FunctionName, wiring: Wiring): PolicyStatement[] {
   const spec: FunctionSpec = FUNCTION_CATALOGUE[name];
   const statements = (Object.entries(spec.tables ?? {}) as [TableName, TableAccess][]).flatMap(([table, access]) =>
@@ -32,7 +32,7 @@ export function functionStatements(name: FunctionName, wiring: Wiring): PolicySt
   return statements;
 }
 
-/** Every execution of a branch's state machine; in another account's terms where those are given. */
+/** The ARN of every execution of a branch's state machine. By default in the stack's own account and region. */
 export function executionsArn(branch: Branch, partition = Aws.PARTITION, region = Aws.REGION, account = Aws.ACCOUNT_ID): `arn:${string}:execution:${string}:*` {
   return `arn:${partition}:states:${region}:${account}:execution:${resourceName("payment", branch)}:*`;
 }

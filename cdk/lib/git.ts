@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 
-/** The checked-out branch of the repository that holds `directory`; undefined for a detached HEAD, or where git or the repository is missing. */
+/** The checked-out branch of the repository of `directory`. Undefined for a detached HEAD, or without git. */
 export function currentGitBranch(directory: string): string | undefined {
   try {
     const branch = execFileSync("git", ["branch", "--show-current"], {

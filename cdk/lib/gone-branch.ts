@@ -6,9 +6,9 @@ import { stackName } from "./names";
 import { CONTEXT } from "./settings";
 
 /**
- * Declares the stack of a branch that is gone by its name alone: enough to delete it, where neither the branch's code nor its functions are at hand any
- * more. Its name is made as a deployment makes it. Throws a {@link ConfigurationError} for master, and where no branch is named: what is deleted must
- * never be a guess.
+ * Declares the stack of a deleted branch, by its name alone. That is enough to delete the stack, without the branch's
+ * code and functions. The name is made as for a deployment. Throws a {@link ConfigurationError} for master, and if no
+ * branch is given: what to delete is never guessed.
  */
 export function declareGoneBranch(app: App, context: Readonly<Record<string, unknown>>): Stack {
   const given = new ContextReader(CONTEXT, context, {});

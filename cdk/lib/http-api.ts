@@ -25,87 +25,88 @@ import type { FunctionName } from "./function-catalogue";
 import { constructId, metricNamespace, stackName } from "./names";
 import type { Domain, Settings } from "./settings";
 
-/** Requests that a route lets through: `rate` a second, and `burst` at once. Beyond them API Gateway answers 429 by itself. */
+/** How many requests a route accepts: `rate` a second, and `burst` at once. API Gateway answers any more with 429. */
 export interface Throttle {
   readonly rate: number;
   readonly burst: number;
 }
 
-/** The route of what no other route takes. */
-const ELSEWHERE = "$default";
+/** The route of all requests that match no other route. */
+const DEFAULT_ROUTE = "$default";
 
-/** A public route, the function that serves it, and how much of it there may be. */
+/** A public route, the function that serves it, and its limit. */
 interface RouteSpec {
-  readonly address: { readonly method: HttpMethod; readonly path: string } | typeof ELSEWHERE;
+  readonly address: { readonly method: HttpMethod; readonly path: string } | typeof DEFAULT_ROUTE;
   readonly function: FunctionName;
   readonly throttle: Throttle;
-  /** Why it may be called without a token of ours. */
+  /** Why it needs no authorisation. */
   readonly open: string;
 }
 
 /**
- * The public routes. The limits are far above a shop's checkouts and far below an account's 10,000 requests a second, so that nobody who floods one
- * route takes the others, or other systems of the account, along.
+ * The public routes. The limits are far above a shop's checkouts, and far below an account's 10,000 requests a second.
+ * A flood on one route does not stop the others, or other systems of the account.
  */
 export const ROUTES = [
   {
     address: { method: HttpMethod.POST, path: "/cardpayment" },
     function: "cardtoken",
-    // Each one is a charge at the bank.
+    // Each request makes a charge at the bank.
     throttle: { rate: 50, burst: 100 },
-    open: "The bank's script posts the checkout form from the shopper's browser. What pays is the card token in it, good for one charge of the order's own amount.",
+    open: "The bank's script posts the checkout form from the shopper's browser. The card token in it pays once, and only the order's amount.",
   },
   {
     address: { method: HttpMethod.POST, path: "/cardtoken" },
     function: "cardtoken",
     throttle: { rate: 50, burst: 100 },
-    open: "The same checkout under the name that older pages of the shop know.",
+    open: "The same checkout, under the name that older pages of the shop use.",
   },
   {
     address: { method: HttpMethod.POST, path: "/callback" },
     function: "callback",
     throttle: { rate: 100, burst: 200 },
-    open: "The bank sends the shopper's browser here, unsigned. Nothing in it is believed: it only says which charge to ask the bank about.",
+    open: "The bank sends the shopper's browser here, unsigned. The request is not trusted: it only says which charge to ask the bank about.",
   },
   {
     address: { method: HttpMethod.GET, path: "/callback" },
     function: "callback",
     throttle: { rate: 100, burst: 200 },
-    open: "An app's browser asks for its last address again, with the return in its query. It is believed as little as the posted one.",
+    open: "An app's browser may load its last address again, with the return in the query. It is not trusted either.",
   },
   {
     address: { method: HttpMethod.POST, path: "/notify" },
     function: "callback",
-    // Of its own, so that forged browser returns do not keep the bank's notifications out.
+    // A separate limit: forged browser returns must not block the bank's notifications.
     throttle: { rate: 100, burst: 200 },
-    open: "The bank signs its notifications with a checksum, which the function verifies: the gateway has no authorizer for that.",
+    open: "The bank signs its notifications with a checksum, and the function verifies it. API Gateway has no authorizer for that.",
   },
   {
     address: { method: HttpMethod.GET, path: "/checkstatus/{orderId}" },
     function: "check-status",
     // Apps poll it.
     throttle: { rate: 200, burst: 400 },
-    open: "Apps ask for an order's status without an account: it holds status, amount and time, and names neither person nor charge.",
+    open: "Apps ask for an order's status without an account. The answer holds status, amount and time, but no person and no charge.",
   },
   {
-    // An HTTP API has no routes for addresses with a slash at the end, and such an address is set at the bank all too easily.
-    address: ELSEWHERE,
+    // An HTTP API has no routes for addresses that end with a slash, and people easily set such an address at the bank.
+    address: DEFAULT_ROUTE,
     function: "callback",
     throttle: { rate: 20, burst: 40 },
-    open: "Returns and notifications with a slash at the end of the address are what they are without it; everything else is 404.",
+    open: "Returns and notifications to an address with a slash at the end are served as without it. Everything else gets a 404.",
   },
 ] as const satisfies readonly RouteSpec[];
+
 /** The middle part of the name of a function that serves a route. */
 export type RouteFunction = (typeof ROUTES)[number]["function"];
 
-/** How API Gateway knows a route. */
+/** The route's key at API Gateway. */
 export function routeKey({ address }: Pick<RouteSpec, "address">): string {
-  return address === ELSEWHERE ? ELSEWHERE : `${address.method} ${address.path}`;
+  return address === DEFAULT_ROUTE ? DEFAULT_ROUTE : `${address.method} ${address.path}`;
 }
 
 /**
- * What the access log says of a request: who was refused, where, and why. The address is the only thing in any log that points at a person; without it
- * nobody could be shut out. The path is left out for the route, since it may name an order.
+ * What the access log says about a request: who was refused, on which route, and why. The IP address is the only
+ * personal data in any log; it is needed to block an abuser. The path is left out, because it may name an order.
  */
 export const ACCESS_LOG_FIELDS = {
   requestId: "$context.requestId",
@@ -119,25 +120,25 @@ export const ACCESS_LOG_FIELDS = {
   bytes: "$context.responseLength",
 } as const;
 
-/** Requests that API Gateway turned away, in the access log: it has no metric for them. */
+/** Requests that API Gateway throttled. It has no metric for them, so they are counted in the access log. */
 const THROTTLED = '{ $.status = "429" }';
+
 /**
- * Requests that were answered 5xx. A notification that comes before its checkout has stored the charge is kept and answered 503, so that the bank sends it
- * again: that is no failure, and at a shop with many checkouts it is not rare.
+ * Requests that were answered 5xx. One kind does not count: a notification that comes before its checkout has stored
+ * the charge. It is answered 503 so that the bank sends it again. At a shop with many checkouts that is not rare.
  */
 const FAILED = '{ ($.status = "5*") && (($.status != "503") || ($.routeKey != "POST /notify")) }';
 
 /** The public HTTP API of a branch. */
 export class PaymentApi extends Construct {
-  /** Base URL, without a slash at its end. */
+  /** Base URL, without a slash at the end. */
   readonly url: string;
-  /** Id of the API. */
   readonly apiId: string;
-  /** Requests that were turned away because there were too many. */
+  /** Requests that were throttled. */
   readonly throttledRequests: Metric;
-  /** Requests that failed on our side. */
+  /** Requests that were answered 5xx, as {@link FAILED} counts them. */
   readonly failedRequests: Metric;
-  /** Where the DNS record of the API's own name must point; undefined without one. */
+  /** Where the DNS record of `domainName` must point; undefined without that setting. */
   readonly domainTarget: string | undefined;
 
   constructor(scope: Construct, id: string, settings: Settings, functions: Readonly<Record<RouteFunction, IFunction>>) {
@@ -148,7 +149,7 @@ export class PaymentApi extends Construct {
       apiName: stackName(branch),
       description: `Card payments of branch ${branch.name}`,
       createDefaultStage: false,
-      // With a name of its own, it has no other.
+      // An API with its own domain name has no other address.
       disableExecuteApiEndpoint: domain !== undefined,
     });
     const accessLog = new LogGroup(this, "AccessLog", {
@@ -169,7 +170,7 @@ export class PaymentApi extends Construct {
       httpApi: api,
       stageName: "$default",
       autoDeploy: true,
-      // Every route has its own limit; this one is for a route that might be added without.
+      // Every route has its own limit. This one is for a route that somebody adds without a limit.
       throttle: { rateLimit: 1, burstLimit: 1 },
       accessLogSettings: {
         destination: new LogGroupLogDestination(accessLog),
@@ -179,7 +180,7 @@ export class PaymentApi extends Construct {
     (stage.node.defaultChild as CfnStage).routeSettings = Object.fromEntries(
       ROUTES.map((route) => [routeKey(route), { ThrottlingRateLimit: route.throttle.rate, ThrottlingBurstLimit: route.throttle.burst }]),
     );
-    // One integration for each function, which its routes share.
+    // One integration for each function; its routes share it.
     const integrations = new Map<RouteFunction, HttpLambdaIntegration>();
     for (const route of ROUTES) {
       const integration =
@@ -189,10 +190,10 @@ export class PaymentApi extends Construct {
         });
       integrations.set(route.function, integration);
       const added =
-        route.address === ELSEWHERE
+        route.address === DEFAULT_ROUTE
           ? [new HttpRoute(api, "Elsewhere", { httpApi: api, routeKey: HttpRouteKey.DEFAULT, integration })]
           : api.addRoutes({ path: route.address.path, methods: [route.address.method], integration });
-      // A stage may limit only routes that are there.
+      // A stage can limit only routes that already exist.
       stage.node.addDependency(...added);
       added.forEach((one) => acknowledge(one, "AwsSolutions-APIG4", route.open));
     }
@@ -201,7 +202,7 @@ export class PaymentApi extends Construct {
     this.url = domain === undefined ? api.apiEndpoint : `https://${domain.name}`;
   }
 
-  /** Gives the API its own name, and returns what the name must point to. */
+  /** Gives the API its own domain name. Returns where the name's DNS record must point. */
   private map(api: HttpApi, stage: HttpStage, domain: Domain): string {
     const domainName = new DomainName(this, "Domain", {
       domainName: domain.name,

@@ -2,21 +2,24 @@ import { RemovalPolicy } from "aws-cdk-lib";
 import { RetentionDays } from "aws-cdk-lib/aws-logs";
 import type { Branch } from "./branch";
 
-/** What happens to a branch's data, logs and secrets when their time is over. */
+/** How long a branch's data, logs and secrets are kept. */
 export interface Lifecycle {
-  /** Whether the branch's data outlives mistakes: point-in-time recovery, deletion protection, stack termination protection. */
+  /** Whether point-in-time recovery, deletion protection and stack termination protection are on. */
   readonly protected: boolean;
-  /** For tables. */
+  /** What happens to the tables when the stack is deleted. */
   readonly data: RemovalPolicy;
-  /** For secrets and log groups, which hold nothing yet while a first deployment rolls back. */
+  /** The same for secrets and log groups, which are still empty when a first deployment rolls back. */
   readonly companions: RemovalPolicy;
-  /** How long logs are kept. */
+  /** For all logs but the access log. */
   readonly logRetention: RetentionDays;
-  /** How long the API's access log is kept: it names addresses, and is there to shut abusers out. */
+  /** For the API's access log, which holds IP addresses. */
   readonly accessLogRetention: RetentionDays;
 }
 
-/** Master keeps everything, and its logs for the twelve months that card-industry audits ask for; other branches clean up after themselves. */
+/**
+ * Master keeps its data, and its logs for the twelve months that card-industry audits ask for. The data of any other
+ * branch is deleted with its stack.
+ */
 export function lifecycleOf(branch: Branch): Lifecycle {
   return branch.isMaster
     ? {

@@ -8,84 +8,84 @@ import { metricNamespace } from "./names";
 import { ACTIVITIES } from "./state-machine-definition";
 
 /*
- * What is counted is read from the functions' log lines by metric filters: not embedded metrics, which would put namespaces and dimensions into the
- * programs, and not the CloudWatch API, which would be one more call (and client, and permission) on the way of a payment. A line that a person finds in
- * the log is the very line that was counted, and the whole list of metrics stands here.
+ * Metric filters count the functions' log lines. Embedded metrics would put namespaces and dimensions into the
+ * programs. The CloudWatch API would be one more call, client and permission in every payment. The line that a person
+ * finds in the log is the line that was counted, and all metrics are listed in this file.
  */
 
-/** A condition on a log line, which is one JSON object: a field and the text that it must have, where `*` stands for anything. */
+/** A condition on a log line, which is a JSON object: a field and its value, in which `*` matches anything. */
 export interface LineCondition {
-  /** Path of the field, as metric filters write it. */
+  /** The path of the field, as metric filters write it. */
   readonly field: `$.${string}`;
-  /** What it must be. */
+  /** The value. */
   readonly is: string;
 }
 
-/** A number that log lines give. */
+/** A metric that is made from log lines. */
 export interface LogMetric {
-  /** What it counts, for people. */
+  /** What it counts. */
   readonly meaning: string;
-  /** The functions in whose logs it is looked for. */
+  /** The functions whose logs are searched. */
   readonly functions: readonly FunctionName[];
-  /** Which lines count: those that meet all of one of these. */
+  /** A line counts if it meets all conditions of one of these lists. */
   readonly lines: readonly (readonly LineCondition[])[];
-  /** The field with the number; each line counts as one where there is none. */
+  /** The field with the number. If absent, each line counts as one. */
   readonly value?: `$.${string}`;
-  /** A field by which it is told apart, under this name. */
+  /** The dimension that splits the metric: its name, and the field with its value. */
   readonly by?: Readonly<Record<string, `$.${string}`>>;
 }
 
 const error = (is: string): LineCondition => ({ field: "$.error", is });
 const event = (is: string): LineCondition => ({ field: "$.event", is });
 
-/** Every number that the functions' logs give. The words are those of `error` and `event` in activities/src. */
+/** Every metric of the functions' logs. Its values of `error` and `event` are those in activities/src. */
 export const LOG_METRICS = {
   Charges: { meaning: "Charges created at the bank", functions: ["cardtoken"], lines: [[event("charge")]] },
   Outcomes: {
-    meaning: "What the bank decided, written down",
+    meaning: "Decisions of the bank that were written down",
     functions: ["record-outcome"],
     lines: [[event("outcome")]],
     by: { outcome: "$.outcome" },
   },
   CallbackToPaid: {
-    meaning: "Milliseconds from the start of the execution, which the callback causes, to the paid order",
+    meaning: "Milliseconds from the start of the execution to the paid order. The callback starts the execution",
     functions: ["pay-order"],
     lines: [[event("done")]],
     value: "$.sinceStartMs",
   },
   Reversals: {
-    meaning: "Money that went back: of orders that could not be paid, and of card verifications",
+    meaning: "Charges that were reversed: of orders that could not be paid, and of card verifications",
     functions: ["reverse-charge"],
     lines: [[event("reversal")]],
     by: { purpose: "$.purpose" },
   },
-  SaveFailures: { meaning: "Cards that the bank would not keep", functions: ["ensure-kbank-user", "add-card"], lines: [[error("CardNotSaved")]] },
-  CardsFailed: { meaning: "Cards that could not be saved within the time there is for it; nobody is called for those", functions: ["notify"], lines: [[event("cardFailed")]] },
+  SaveFailures: { meaning: "Cards that the bank refused to save", functions: ["ensure-kbank-user", "add-card"], lines: [[error("CardNotSaved")]] },
+  CardsFailed: { meaning: "Cards that were not saved in time; they raise no alarm", functions: ["notify"], lines: [[event("cardFailed")]] },
   NotificationsRefused: { meaning: "Events that the shop refused for good", functions: ["notify"], lines: [[error("NotificationRefused")]] },
-  NotificationsFailed: { meaning: "Deliveries of events that failed and are repeated", functions: ["notify"], lines: [[error("NotificationFailed")]] },
+  NotificationsFailed: { meaning: "Deliveries of events that failed and are retried", functions: ["notify"], lines: [[error("NotificationFailed")]] },
   BankUnavailable: {
-    meaning: "Questions and orders to the bank that it did not answer",
+    meaning: "Requests that the bank did not answer",
     functions: ["inquire-charge", "ensure-kbank-user", "add-card", "reverse-charge"],
     lines: [[error("BankUnavailable")]],
   },
   Refusals: { meaning: "Requests that the functions refused", functions: ["cardtoken", "callback"], lines: [[event("refusal")]], by: { code: "$.code" } },
   PaymentStands: {
-    meaning: "Times that a person was told of a payment which does not go on without one, by who can end it: a judgement, a repair of this system, or the shop; told again about once a day",
+    meaning: "Reports of a payment that stands, by what it needs: a person's decision, a technical repair, or the shop. Repeated about once a day",
     functions: ["reconcile", "callback", "lookup-record"],
     lines: [[error("PaymentStands")]],
     by: { kind: "$.kind" },
   },
-  DueRecords: { meaning: "Open payments that reconciliation looked at", functions: ["reconcile"], lines: [[event("reconciled")]], value: "$.seen" },
+  DueRecords: { meaning: "Open payments that reconciliation checked", functions: ["reconcile"], lines: [[event("reconciled")]], value: "$.seen" },
   OldestDue: {
-    meaning: "Seconds that an open payment had been due when reconciliation came to it, the longest",
+    meaning: "The longest time that an open payment was due before reconciliation checked it, in seconds",
     functions: ["reconcile"],
     lines: [[event("reconciled")]],
     value: "$.oldestDueSeconds",
   },
-  ReconcileRuns: { meaning: "Runs of reconciliation that came to their end: one for each shard and minute", functions: ["reconcile"], lines: [[event("reconciled")]] },
+  ReconcileRuns: { meaning: "Completed runs of reconciliation: one for each shard and minute", functions: ["reconcile"], lines: [[event("reconciled")]] },
   ReconcileFailures: { meaning: "Records and shards that reconciliation could not handle", functions: ["reconcile"], lines: [[error("ReconcileFailed")]] },
   ChargeMismatch: {
-    meaning: "Charges at the bank that are not what checkout stored",
+    meaning: "Charges at the bank that differ from what checkout stored",
     functions: ["cardtoken", "inquire-charge", "reverse-charge"],
     lines: [[error("ChargeMismatch")]],
   },
@@ -100,22 +100,22 @@ export const LOG_METRICS = {
     lines: [[error("OutcomeConflict")]],
   },
   OrderUnreadable: {
-    meaning: "Orders that nobody can pay before the shop corrects them, and payments whose record cannot be read",
+    meaning: "Orders that nobody can pay until the shop corrects them, and payments whose record cannot be read",
     functions: ["cardtoken", "callback"],
     lines: [[error("OrderUnreadable")]],
   },
-  OrphanCheckout: { meaning: "Checkouts of which the bank cannot say whether it charged", functions: ["reconcile"], lines: [[error("OrphanCheckout")]] },
-  OrphanCharge: { meaning: "Authorised charges that no record knows, or of which another stack that handles them does not say so", functions: ["callback"], lines: [[error("OrphanCharge")]] },
+  OrphanCheckout: { meaning: "Checkouts for which the bank cannot say whether it charged", functions: ["reconcile"], lines: [[error("OrphanCheckout")]] },
+  OrphanCharge: { meaning: "Authorised charges that have no record, or that another stack should handle but does not report", functions: ["callback"], lines: [[error("OrphanCharge")]] },
   UnknownState: {
-    meaning: "Answers of the bank with a state, or a state beside a status, that is not known here",
+    meaning: "Answers of the bank with an unknown state, or an unknown pair of state and status",
     functions: ["inquire-charge", "callback", "reconcile", "reverse-charge"],
     lines: [[error("UnknownState")]],
   },
-  RefusalNeedsPerson: { meaning: "Orders that refuse a payment which this system must not reverse by itself", functions: ["pay-order"], lines: [[error("RefusalNeedsPerson")]] },
+  RefusalNeedsPerson: { meaning: "Orders that refuse a payment that only a person may reverse", functions: ["pay-order"], lines: [[error("RefusalNeedsPerson")]] },
   ActivityCrashes: {
-    meaning: "Activities that ended without an answer: a crash, or a time-out",
+    meaning: "Activities that ended without an answer: by a crash or a timeout",
     functions: ACTIVITIES,
-    // What AWS Lambda writes at the end of every call.
+    // The last line that AWS Lambda writes for each call, or a panic's.
     lines: [
       [{ field: "$.type", is: "platform.report" }, { field: "$.record.status", is: "timeout" }],
       [{ field: "$.type", is: "platform.report" }, { field: "$.record.errorType", is: "Runtime.*" }],
@@ -123,10 +123,11 @@ export const LOG_METRICS = {
     ],
   },
 } as const satisfies Record<string, LogMetric>;
+
 /** The name of a metric. */
 export type LogMetricName = keyof typeof LOG_METRICS;
 
-/** The metrics that the functions' logs give. */
+/** Declares the metrics of the functions' logs. */
 export class LogMetrics extends Construct {
   private readonly namespace: string;
 
@@ -147,7 +148,7 @@ export class LogMetrics extends Construct {
     }
   }
 
-  /** One of the metrics; of one that is told apart, the values under these dimensions. */
+  /** A metric. If it has a dimension, `options` must give the dimension's value. */
   get(name: LogMetricName, options: MetricOptions): Metric {
     return new Metric({ namespace: this.namespace, metricName: name, period: Duration.minutes(5), ...options });
   }

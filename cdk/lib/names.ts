@@ -10,12 +10,12 @@ export function resourceName(kebab: string, branch: Branch): string {
   return `payment3-${kebab}-${branch.name}`;
 }
 
-/** The name of a branch's stack, and of what there is only one of in a stack. */
+/** The name of a branch's stack, and of resources that exist once in a stack. */
 export function stackName(branch: Branch): string {
   return `payment3-${branch.name}`;
 }
 
-/** Where a branch's metrics are. */
+/** The CloudWatch namespace of a branch's metrics. */
 export function metricNamespace(branch: Branch): string {
   return `payment3/${branch.name}`;
 }

@@ -13,17 +13,15 @@ import { constructId, resourceName } from "./names";
 import { SHARDS } from "./schedule";
 import { sendTraces, writeLogs } from "./telemetry-statements";
 
-/** Megabytes; on AWS Lambda the share of a processor grows with them. */
+/** In megabytes. On AWS Lambda the share of a processor grows with the memory. */
 const MEMORY_SIZE = 256;
 
-/** A run of each shard, and as many again: a person's, and one that the schedule delivers twice. */
+/** Two runs of each shard: a person may start one, and the schedule may deliver one twice. */
 const RECONCILE_CONCURRENCY = 2 * SHARDS;
 
-/** One function with a role and a log group of its own. */
+/** One function with its own role and log group. */
 export class PaymentFunction extends Construct {
-  /** The deployed function. */
   readonly lambda: LambdaFunction;
-  /** Where it logs to. */
   readonly logGroup: LogGroup;
 
   constructor(scope: Construct, name: FunctionName, wiring: Wiring) {
@@ -49,7 +47,7 @@ export class PaymentFunction extends Construct {
     }
     if (spec.looksAtExecutions) {
       const executions = executionsArn(branch, "<AWS::Partition>", "<AWS::Region>", "<AWS::AccountId>");
-      acknowledge(role, `AwsSolutions-IAM5[Resource::${executions}]`, "It looks at how any execution of this branch stands: their names are those of charges.");
+      acknowledge(role, `AwsSolutions-IAM5[Resource::${executions}]`, "It reads the status of any execution of this branch. Executions are named after charges, so their names are not known.");
     }
     this.lambda = new LambdaFunction(this, "Function", {
       functionName,
@@ -61,12 +59,11 @@ export class PaymentFunction extends Construct {
       memorySize: MEMORY_SIZE,
       timeout: Duration.seconds(spec.timeoutSeconds),
       tracing: spec.untraced ? Tracing.PASS_THROUGH : Tracing.ACTIVE,
-      // Runs of one shard never overlap.
       ...(reservedConcurrency === undefined ? {} : { reservedConcurrentExecutions: name === "reconcile" ? RECONCILE_CONCURRENCY : reservedConcurrency }),
       environment: functionEnvironment(name, wiring),
       logGroup: this.logGroup,
       loggingFormat: LoggingFormat.JSON,
-      // As it stands above: nothing that the CDK would add by itself.
+      // The role stays as declared above: the CDK must not add anything.
       role: role.withoutPolicyUpdates(),
     });
   }

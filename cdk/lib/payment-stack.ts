@@ -81,7 +81,7 @@ export class PaymentStack extends Stack {
     }
   }
 
-  /** Metrics, alarms and the dashboard, which cost more than all that an idle branch has besides; and the topic that tells of them. */
+  /** Metrics, alarms with their topic, and the dashboard. They cost more than the rest of an idle branch. */
   private watch(
     alarmEmail: string,
     logGroups: Readonly<Record<FunctionName, LogGroup>>,
@@ -98,7 +98,7 @@ export class PaymentStack extends Stack {
   }
 }
 
-/** Declares functions, each once, and returns them by name. */
+/** Declares functions and returns them by name. A name that is given twice is declared once. */
 function declareFunctions<Name extends FunctionName>(scope: Construct, names: readonly Name[], wiring: Wiring): Record<Name, PaymentFunction> {
   const declared = [...new Set(names)].map((name) => [name, new PaymentFunction(scope, name, wiring)] as const);
   return Object.fromEntries(declared) as Record<Name, PaymentFunction>;

@@ -6,20 +6,23 @@ import { Construct } from "constructs";
 import type { Branch } from "./branch";
 import { resourceName } from "./names";
 
-/** How often each shard of the open payments is looked at. A payment that nobody called back for is due five minutes after its checkout. */
+/** How often each shard of open payments is checked. Without a callback, a payment is due 5 minutes after checkout. */
 export const RECONCILE_EVERY = Duration.minutes(1);
 
-/** The shards of the open index: `OPEN_SHARDS` in activities/src/domain/ids.rs, which a test compares. Each has a run of its own. */
+/** The shards of the open index, each with its own run. A test compares it with `OPEN_SHARDS` of activities/src. */
 export const SHARDS = 16;
 
-/** Runs that one rule starts: AWS allows five targets, and four divide the shards evenly. */
+/** Runs that one rule starts. AWS allows five targets, and four divide the shards evenly. */
 const SHARDS_PER_RULE = 4;
 
-/** Runs reconciliation, side by side for every shard. A run that fails is not repeated, neither by its rule nor by Lambda: the next one does its work. */
+/**
+ * Runs reconciliation for all shards at the same time. Neither the rule nor Lambda retries a failed run: the next run
+ * does its work.
+ */
 export class ReconcileSchedule extends Construct {
   constructor(scope: Construct, id: string, branch: Branch, reconcile: ReconcileFunction) {
     super(scope, id);
-    // A run that is turned away stays in Lambda's queue for six hours, if one lets it: after an outage hundreds of runs would come at once.
+    // By default a throttled run stays in Lambda's queue for six hours. After an outage, hundreds would run at once.
     reconcile.configureAsyncInvoke({ retryAttempts: 0, maxEventAge: Duration.minutes(1) });
     for (let first = 0; first < SHARDS; first += SHARDS_PER_RULE) {
       const number = first / SHARDS_PER_RULE;

@@ -5,13 +5,13 @@ import type { Branch } from "./branch";
 import { lifecycleOf } from "./lifecycle";
 import { resourceName } from "./names";
 
-/** Length of the generated signing key in characters: 44 letters and digits read as base64 are 33 bytes. */
+/** Length of the generated signing key in characters. 44 letters and digits, decoded as base64, are 33 bytes. */
 const SIGNING_KEY_LENGTH = 44;
 
-/** Excluded by name too, because not every implementation of CloudFormation knows the switch for punctuation. */
+/** Listed too, because not every implementation of CloudFormation supports `excludePunctuation`. */
 const PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 
-/** The secrets of a branch. No value of theirs stands in the template. */
+/** The secrets of a branch. The template holds none of their values. */
 export class Secrets extends Construct {
   /** ARN of the bank's address and keys: JSON `{"url", "b2c"}`. */
   readonly gatewayArn: string;
@@ -20,10 +20,10 @@ export class Secrets extends Construct {
 
   constructor(scope: Construct, id: string, branch: Branch) {
     super(scope, id);
-    // Declared without a value, which only CfnSecret can do: people put it and rotate it, and no deployment ever writes over it.
+    // Without a value, which only CfnSecret allows: people set and rotate it, and no deployment overwrites it.
     const gateway = new CfnSecret(this, "Gateway", {
       name: resourceName("gateway", branch),
-      description: 'Bank gateway, put by hand: {"url": "<base URL>", "b2c": "<public key>:<secret key>"}',
+      description: 'Bank gateway, set by hand: {"url": "<base URL>", "b2c": "<public key>:<secret key>"}',
     });
     const shopWebhook = new CfnSecret(this, "ShopWebhook", {
       name: resourceName("shop-webhook", branch),
@@ -40,13 +40,13 @@ export class Secrets extends Construct {
     for (const secret of [gateway, shopWebhook]) {
       secret.applyRemovalPolicy(lifecycleOf(branch).companions);
     }
-    acknowledge(gateway, "AwsSolutions-SMG4", "The bank gives this key in its portal and changes it there: no function of ours could rotate it.");
+    acknowledge(gateway, "AwsSolutions-SMG4", "The bank issues and changes this key in its portal, so no function here could rotate it.");
     acknowledge(
       shopWebhook,
       "AwsSolutions-SMG4",
-      "The shop must know the key before it is used, so the two sides agree on the day: docs/runbook.md#rotate-a-secret. No deployment is needed.",
+      "The shop must know a new key before it is used, so both sides agree on a day: docs/runbook.md#rotate-a-secret. That needs no deployment.",
     );
-    // The attribute, for Ref gives the name instead of the ARN on the local AWS.
+    // Not Ref: on the local AWS it gives the name instead of the ARN.
     this.gatewayArn = gateway.attrId;
     this.shopWebhookArn = shopWebhook.attrId;
   }

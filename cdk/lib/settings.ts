@@ -9,7 +9,7 @@ import { callbackBaseProblem, defaultCallbackBaseProblem, originProblem, webUrlP
 export type ArchitectureName = (typeof ARCHITECTURES)[number];
 const ARCHITECTURES = ["x86_64", "arm64"] as const;
 
-/** Whose card is saved after a payment; ADDCARD always saves. */
+/** Whose card is saved after a payment. A card verification (ADDCARD) always saves. */
 export type SaveCardPolicy = (typeof SAVE_CARD_POLICIES)[number];
 const SAVE_CARD_POLICIES = ["every-order", "paid-only", "consented"] as const;
 
@@ -18,10 +18,10 @@ const YES_OR_NO = ["no", "yes"] as const;
 /** The region of certificates and web ACLs that CloudFront uses. */
 export const EDGE_REGION = "us-east-1";
 
-/** More than an account has by default. */
+/** The highest reserved concurrency that is accepted: an account's default quota. */
 const MOST_CONCURRENT = 1000;
 
-/** A public name of our own, with the certificate that proves it. */
+/** A public domain name with its certificate. */
 export interface Domain {
   /** The host name. */
   readonly name: string;
@@ -31,11 +31,11 @@ export interface Domain {
 
 /** A CloudFront distribution with a web application firewall in front of the API. */
 export interface Edge extends Domain {
-  /** The API's own host name, which is known once its stack is deployed. */
+  /** The API's host name, which is known only after the payment stack is deployed. */
   readonly origin: string;
 }
 
-/** Everything that a deployment decides, checked. */
+/** All settings of a deployment, checked. */
 export interface Settings {
   /** The branch that the stack serves. */
   readonly branch: Branch;
@@ -45,7 +45,7 @@ export interface Settings {
   readonly architecture: ArchitectureName;
   /** Absolute path of the directory that holds `<function>/bootstrap` for every function. */
   readonly assetsDirectory: string;
-  /** An order table that exists already; undefined where the stack makes its own. */
+  /** An existing order table; undefined if the stack makes one. */
   readonly orderTable: string | undefined;
   /** The merchant ids (15 digits each) that a checkout may name. */
   readonly merchantIds: readonly string[];
@@ -53,25 +53,25 @@ export interface Settings {
   readonly shopWebhookUrl: string;
   /** Where a browser may be sent when a payment is done. */
   readonly callbackBases: readonly string[];
-  /** Where a browser is sent when its checkout named no allowed base. */
+  /** Where a browser is sent if its checkout named no allowed base. */
   readonly defaultCallbackBase: string;
   /** The origins a browser may be sent to for 3DS. */
   readonly bankRedirectOrigins: readonly string[];
   /** Whose card is saved after a payment. */
   readonly saveCardPolicy: SaveCardPolicy;
-  /** Whether callbacks for payments of master's checkout may be processed here: only where this branch shares master's account at the bank and its orders. */
+  /** Whether this branch may process payments of master. Only if both share the bank account and the orders. */
   readonly borrowsMasterRecords: boolean;
-  /** Whether this bank answers inquiries by `reference_order`, so that its "no such charge" proves that a checkout was never charged. */
+  /** Whether the bank finds charges by `reference_order`. Then its "no such charge" proves that there is none. */
   readonly bankFindsByReference: boolean;
-  /** Who gets the alarms by e-mail; undefined for a branch that nobody watches, which has neither alarms nor their metrics nor a dashboard. */
+  /** Who gets the alarms by e-mail. Without it, the branch has no alarms, no metrics for them and no dashboard. */
   readonly alarmEmail: string | undefined;
-  /** Where the runbook is read, for the links in the alarms. */
+  /** The address of the runbook, for the links in the alarms. */
   readonly runbook: string;
-  /** How many runs at once are set aside for each function; undefined where they share what the account has. */
+  /** The reserved concurrency of each function; undefined if they share the account's. */
   readonly reservedConcurrency: number | undefined;
   /** The API's own public name. */
   readonly domain: Domain | undefined;
-  /** The firewall before the API. */
+  /** The firewall in front of the API. */
   readonly edge: Edge | undefined;
   /** ARN of the KMS key for the definition and the histories of executions; undefined for a key that AWS owns. */
   readonly executionKeyArn: string | undefined;
@@ -111,20 +111,21 @@ export const CONTEXT = {
   edgeOrigin: { example: "<ApiId>.execute-api.<region>.amazonaws.com" },
   executionKeyArn: { example: "arn:aws:kms:<region>:<account>:key/<id>" },
 } as const satisfies Record<string, ContextKey>;
+
 /** The key of a setting. */
 export type Key = keyof typeof CONTEXT;
 
 /** Where settings come from. */
 export interface SettingsSource {
-  /** The context of the app: what `-c key=value` gave, beside the CDK's own keys. */
+  /** The context of the app: what `-c key=value` gave, and the CDK's own keys. */
   readonly context: Readonly<Record<string, unknown>>;
-  /** The directory that a relative assets path starts from. */
+  /** The directory that a relative path in `assets` starts from. */
   readonly directory: string;
-  /** The checked-out branch, asked only when the context names none. */
+  /** Returns the checked-out branch. Called only if the context names no branch. */
   readonly gitBranch: () => string | undefined;
 }
 
-/** Reads and checks all settings. Throws one {@link ConfigurationError} that names every mistake. */
+/** Reads and checks all settings. Throws a {@link ConfigurationError} that lists every mistake. */
 export function readSettings(source: SettingsSource): Settings {
   const { context } = source;
   const given: ContextReader<Key> = new ContextReader<Key>(CONTEXT, context, {
@@ -175,7 +176,7 @@ function readEdge(given: ContextReader<Key>): Edge | undefined {
   return name === undefined || certificateArn === undefined || origin === undefined ? undefined : { name, certificateArn, origin };
 }
 
-/** Reports what is missing of settings that make sense only together. */
+/** Reports what is missing of settings that must be given together. */
 function requireTogether(given: ContextReader<Key>, values: Readonly<Partial<Record<Key, string | undefined>>>): void {
   const entries = Object.entries(values) as [Key, string | undefined][];
   const present = entries.filter(([, value]) => value !== undefined).map(([key]) => key);
@@ -187,7 +188,7 @@ function requireTogether(given: ContextReader<Key>, values: Readonly<Partial<Rec
   }
 }
 
-/** What no single setting shows. */
+/** Reports mistakes that show only in a combination of settings. */
 function checkTogether(given: ContextReader<Key>, settings: Settings): void {
   const { branch, masterBranch, orderTable, borrowsMasterRecords, alarmEmail, domain, edge } = settings;
   const allowed = given.oneOf("allowExistingOrderTable", YES_OR_NO) === "yes";

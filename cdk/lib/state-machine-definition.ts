@@ -4,21 +4,21 @@ import { ConfigurationError } from "./configuration-error";
 import { FUNCTIONS, type FunctionName } from "./function-catalogue";
 import { constructId } from "./names";
 
-/** The definition that is deployed and tested. */
+/** The file of the definition. */
 export const DEFINITION_FILE = join(__dirname, "..", "..", "statemachine", "payment.asl.json");
 
-/** Its text, which is deployed unchanged. */
+/** The definition's text. It is deployed unchanged. */
 export const DEFINITION = readFileSync(DEFINITION_FILE, "utf8");
 
-/** The functions that the state machine calls: those of which the definition asks for the ARN. */
+/** The functions that the state machine calls. */
 export const ACTIVITIES = activitiesOf(DEFINITION);
 
-/** What stands in a definition for the ARN of a function: `RecordOutcomeFunction` for `record-outcome`. */
+/** The placeholder in a definition for a function's ARN: `RecordOutcomeFunction` for `record-outcome`. */
 export function placeholderOf(name: FunctionName): string {
   return `${constructId(name)}Function`;
 }
 
-/** The functions that a definition asks for, each once and in its order. One that is not in the catalogue is an error. */
+/** The functions whose placeholders are in a definition, each once, in order. All must be in the catalogue. */
 export function activitiesOf(definition: string): readonly FunctionName[] {
   const asked = new Set([...definition.matchAll(/\$\{(\w+Function)\}/g)].map(([, placeholder = ""]) => placeholder));
   return [...asked].map((placeholder) => {

@@ -14,10 +14,10 @@ import { ACTIVITIES, DEFINITION, placeholderOf } from "./state-machine-definitio
 import type { Tables } from "./tables";
 import { deliverLogs, readSamplingRules, sendTraces } from "./telemetry-statements";
 
-/** How long one data key encrypts histories: the longest that AWS allows, for each new one is a call of KMS. */
+/** How long a data key encrypts histories. It is AWS's maximum, because each new key costs a call of KMS. */
 const DATA_KEY_SECONDS = 900;
 
-/** What the state machine is made of. */
+/** What the state machine is made from. */
 export interface PaymentStateMachineProps {
   /** The deployment's settings. */
   readonly settings: Settings;
@@ -27,7 +27,7 @@ export interface PaymentStateMachineProps {
   readonly activities: Readonly<Record<FunctionName, IFunction>>;
 }
 
-/** The saga of one payment. Standard, not Express: an execution may wait for hours, runs exactly once per name, and can be redriven. */
+/** The saga of one payment. A Standard workflow: an execution may take hours, runs once per name, can be redriven. */
 export class PaymentStateMachine extends Construct {
   /** ARN of the state machine. */
   readonly arn: string;
@@ -38,18 +38,18 @@ export class PaymentStateMachine extends Construct {
     const lifecycle = lifecycleOf(branch);
     const name = resourceName("payment", branch);
     const records = tables.get("card-payment-record");
-    // Unqualified ARNs, so that a fixed function reaches an execution that is redriven.
+    // ARNs without a version: an execution that is redriven calls the function as it is then, with its repairs.
     const functionArns = ACTIVITIES.map((name) => [placeholderOf(name), activities[name].functionArn] as const);
 
     const logGroup = new LogGroup(this, "Logs", {
-      // The prefix keeps the account's policy for log delivery from growing with every state machine, up to its limit.
+      // Without this prefix, every state machine would add to the account's policy for log delivery, which has a limit.
       logGroupName: `/aws/vendedlogs/states/${name}`,
       retention: lifecycle.logRetention,
       removalPolicy: lifecycle.companions,
     });
     const role = new Role(this, "Role", {
       assumedBy: new ServicePrincipal("states.amazonaws.com", {
-        // Step Functions acts for many accounts: this role is for executions of this one alone.
+        // Step Functions acts for many accounts. Only executions of this account may use the role.
         conditions: { StringEquals: { "aws:SourceAccount": Aws.ACCOUNT_ID } },
       }),
       description: `What executions of ${name} may do`,
@@ -66,8 +66,8 @@ export class PaymentStateMachine extends Construct {
         }),
       },
     });
-    acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "Neither X-Ray nor the log delivery of CloudWatch Logs has resource types for what executions do there.");
-    // CfnStateMachine takes the file's very text, and neither another copy of it in a bucket nor a longer role.
+    acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "Neither X-Ray nor the log delivery of CloudWatch Logs has resource types for these actions.");
+    // CfnStateMachine takes the file's text unchanged. It needs no copy in a bucket and no more permissions.
     const stateMachine = new CfnStateMachine(this, "StateMachine", {
       stateMachineName: name,
       stateMachineType: "STANDARD",
@@ -83,7 +83,7 @@ export class PaymentStateMachine extends Construct {
         : { encryptionConfiguration: { type: "CUSTOMER_MANAGED_KMS_KEY", kmsKeyId: executionKeyArn, kmsDataKeyReusePeriodSeconds: DATA_KEY_SECONDS } }),
       tracingConfiguration: { enabled: true },
       loggingConfiguration: {
-        // Every step, for the history itself is gone 90 days after an execution ends. Without its data, which holds whom a payment concerns.
+        // Every step, because AWS deletes a history 90 days after its execution ends. No data: it is personal.
         level: "ALL",
         includeExecutionData: false,
         destinations: [{ cloudWatchLogsLogGroup: { logGroupArn: logGroup.logGroupArn } }],

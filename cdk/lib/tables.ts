@@ -6,16 +6,16 @@ import { lifecycleOf } from "./lifecycle";
 import { TABLES, type TableName, constructId, resourceName } from "./names";
 import type { Settings } from "./settings";
 
-/** What the rest of the stack needs to know of a table. */
+/** A table's name and ARN: all that the rest of the stack needs. */
 export type NamedTable = Pick<ITable, "tableName" | "tableArn">;
 
-/** The attributes by which items are found. */
+/** The key attributes of a table or an index. */
 interface Keys {
   readonly partitionKey: Attribute;
   readonly sortKey?: Attribute;
 }
 
-/** The keys of a table and of its indexes, each of which holds whole items. */
+/** The keys of a table and of its indexes. Each index holds all attributes. */
 interface TableKeys extends Keys {
   readonly indexes?: Readonly<Record<string, Keys>>;
 }
@@ -29,7 +29,7 @@ const KEYS: Readonly<Record<TableName, TableKeys>> = {
     indexes: {
       chargeId_index: { partitionKey: text("chargeId") },
       orderId_index: { partitionKey: text("orderId") },
-      // Sparse: only open records have these attributes. Sharded, so that a sweep of all open records heats no single key.
+      // Sparse: only open records have these attributes. Sharded, so that reading all of them makes no key hot.
       open_index: { partitionKey: number("openShard"), sortKey: number("lookAgainAt") },
     },
   },
@@ -39,7 +39,7 @@ const KEYS: Readonly<Record<TableName, TableKeys>> = {
   order: { partitionKey: text("orderId") },
 };
 
-/** The tables of a branch, all on demand. The order table may be one that exists already: it stays as it is, whatever becomes of the stack. */
+/** The tables of a branch, all on demand. An existing order table can be used; the stack never changes or deletes it. */
 export class Tables extends Construct {
   private readonly byName: ReadonlyMap<TableName, NamedTable>;
 
@@ -53,7 +53,6 @@ export class Tables extends Construct {
     );
   }
 
-  /** The table of the given name. */
   get(name: TableName): NamedTable {
     const table = this.byName.get(name);
     if (table === undefined) {
@@ -74,7 +73,7 @@ export class Tables extends Construct {
       removalPolicy: lifecycle.data,
     });
     if (!lifecycle.protected) {
-      acknowledge(table, "AwsSolutions-DDB3", "Only production keeps its data: this branch's tables go with its stack.");
+      acknowledge(table, "AwsSolutions-DDB3", "Only production keeps its data. The tables of this branch are deleted with its stack.");
     }
     for (const [indexName, indexKeys] of Object.entries(indexes)) {
       table.addGlobalSecondaryIndex({ indexName, ...indexKeys });

@@ -1,17 +1,17 @@
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { ILogGroup } from "aws-cdk-lib/aws-logs";
 
-/** Lets a function write to its own log group, and to nothing else: the group exists, so that it need not create one. */
+/** Lets a function write to its own log group only. The stack makes the group, so the function need not create it. */
 export function writeLogs(logGroup: ILogGroup): PolicyStatement {
   return new PolicyStatement({
     sid: "WriteOwnLogs",
     actions: ["logs:CreateLogStream", "logs:PutLogEvents"],
-    // The ARN attribute of a log group ends in ":*", its streams.
+    // The ARN attribute of a log group ends in ":*", which covers its streams.
     resources: [logGroup.logGroupArn],
   });
 }
 
-/** Lets traces be sent. X-Ray has no resources to name here, so the resource must be "*". */
+/** Lets a role send traces. X-Ray has no resource types for these actions, so the resource must be "*". */
 export function sendTraces(): PolicyStatement {
   return new PolicyStatement({
     sid: "SendTraces",
@@ -20,7 +20,7 @@ export function sendTraces(): PolicyStatement {
   });
 }
 
-/** Lets a state machine ask which of its executions to trace. As above, X-Ray names no resources here. */
+/** Lets a state machine ask which executions to trace. X-Ray has no resource types for these actions either. */
 export function readSamplingRules(): PolicyStatement {
   return new PolicyStatement({
     sid: "ReadSamplingRules",
@@ -29,7 +29,10 @@ export function readSamplingRules(): PolicyStatement {
   });
 }
 
-/** Lets Step Functions set up the delivery of its logs. CloudWatch Logs has no resource types for these actions, so the resource must be "*". */
+/**
+ * Lets Step Functions set up the delivery of its logs. CloudWatch Logs has no resource types for these actions, so the
+ * resource must be "*".
+ */
 export function deliverLogs(): PolicyStatement {
   return new PolicyStatement({
     sid: "DeliverLogs",

@@ -1,23 +1,29 @@
 /*
- * The time limits of calls. An inner limit ends before the one around it, so that the innermost one that knows what went wrong says so:
+ * The time limits of calls. An inner limit ends before the outer one, so that the error comes from the part that knows
+ * what went wrong. A test compares them:
  *
- *   one HTTP call  <  its function (`timeoutSeconds` in lib/function-catalogue.ts)  <  TimeoutSeconds of the function's states (in statemachine/payment.asl.json; a test compares them)
+ *   one HTTP call
+ *   < its function: `timeoutSeconds` in lib/function-catalogue.ts
+ *   < the function's states: `TimeoutSeconds` in statemachine/payment.asl.json
  *
- * Whoever waits for a function also waits for its start.
+ * The limit of a state must also include the function's start.
  */
 
-/** Milliseconds that one call may take, connecting included. */
+/** The time limit of one call in milliseconds, including the connection. */
 export const HTTP_TIMEOUT_MS = {
-  /** The bank's gateway: no limit is documented, integrations wait 15 to 30 s. */
+  /** The bank's gateway. It documents no limit; integrations wait 15 to 30 s. */
   bank: 15_000,
   /** The shop's webhook endpoint. */
   shop: 8_000,
-  /** One AWS API call with its repeats; an attempt has half of it. */
+  /** One AWS API call with its retries. One attempt may take half of it. */
   aws: 4_000,
 } as const;
 
-/** Milliseconds for which a service of AWS that is silent may hold up a new process before its first event, whose time runs then; the functions reckon the same. */
+/**
+ * How long an AWS service that does not answer can delay a new process before its first event, in milliseconds. The
+ * time limit of that event is already running. The functions use the same value.
+ */
 export const CONNECTING_MS = HTTP_TIMEOUT_MS.aws / 8;
 
-/** Seconds after which an HTTP API gives up on its integration; AWS allows no more. */
+/** Seconds after which an HTTP API stops waiting for a function. This is AWS's maximum. */
 export const HTTP_API_LIMIT_SECONDS = 30;

@@ -1,12 +1,12 @@
-/** Hosts whose traffic never leaves the machine, as URL writes them: plain http is safe there. */
+/** Loopback hosts, as `URL` writes them. Plain http is safe there. */
 const LOOPBACK_HOST = /^(?:(?:.+\.)?localhost|127(?:\.[0-9]+){3}|\[::1\])$/;
 
-/** Schemes a browser acts on itself, or that reach another protocol: never an app's own. */
+/** Schemes that a browser handles itself, or that use another protocol. They cannot be an app's own. */
 const RESERVED_SCHEMES = new Set([
   "about:", "blob:", "content:", "data:", "file:", "filesystem:", "ftp:", "intent:", "javascript:", "mailto:", "sms:", "tel:", "vbscript:", "view-source:", "ws:", "wss:",
 ]);
 
-/** What is wrong with a setting's text, for a sentence that begins with the text; undefined when nothing is. */
+/** What is wrong with a setting, as the end of a sentence that begins with its text. Undefined if it is valid. */
 export type Problem = string | undefined;
 
 /** An https URL, or http on loopback, without credentials or fragment. */
@@ -27,19 +27,19 @@ export function webUrlProblem(text: string): Problem {
   return undefined;
 }
 
-/** A URL as {@link webUrlProblem} wants it that names an origin alone. */
+/** A URL as {@link webUrlProblem} checks it, but only an origin. */
 export function originProblem(text: string): Problem {
   return webUrlProblem(text) ?? (new URL(text).origin === text ? undefined : "must be an origin alone, such as https://example.com");
 }
 
-/** A base to which a path is appended: a web URL, an app's own `yourapp://payments`, or `yourapp://` for all of an app's scheme. */
+/** A base to which a path is appended: a web URL, an app's `yourapp://payments`, or `yourapp://` for a scheme. */
 export function callbackBaseProblem(text: string): Problem {
   const url = parse(text);
   const isWeb = url?.protocol === "http:" || url?.protocol === "https:";
   return (url === undefined || isWeb ? webUrlProblem(text) : appUrlProblem(text, url)) ?? (/[?#]/.test(text) ? "must not hold a query or a fragment" : undefined);
 }
 
-/** A base as {@link callbackBaseProblem} wants it that a browser can be sent to as it is. */
+/** A base as {@link callbackBaseProblem} checks it, but one that a browser can be sent to unchanged. */
 export function defaultCallbackBaseProblem(text: string): Problem {
   return callbackBaseProblem(text) ?? (text.endsWith("://") ? "is a whole scheme, but must be one base" : undefined);
 }
@@ -52,6 +52,6 @@ function appUrlProblem(text: string, url: URL): Problem {
 }
 
 function parse(text: string): URL | undefined {
-  // The constructor would drop or encode other characters, which then stand in a function's environment.
+  // The URL constructor drops or encodes other characters, but a function's environment would hold them unchanged.
   return /^[!-~]+$/.test(text) && URL.canParse(text) ? new URL(text) : undefined;
 }

@@ -39,7 +39,7 @@ const KEYS: Readonly<Record<TableName, TableKeys>> = {
   order: { partitionKey: text("orderId") },
 };
 
-/** The tables of a branch, all on demand. An existing order table can be used; the stack never changes or deletes it. */
+/** The tables of a branch, on demand. An existing order table can be used; the stack neither changes nor deletes it. */
 export class Tables extends Construct {
   private readonly byName: ReadonlyMap<TableName, NamedTable>;
 

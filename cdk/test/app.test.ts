@@ -17,14 +17,14 @@ function run(context: Record<string, string>, app = join("bin", "payment3.ts")):
   return { status, stderr, output };
 }
 
-test("the app writes a template that CloudFormation's own rules accept", () => {
+test("the app writes a template that passes CloudFormation's own rules", () => {
   const { status, stderr, output } = run({ ...REQUIRED, branch: "master", alarmEmail: ALARM_EMAIL, assets: builtFunctions() });
   assert.equal(status, 0, stderr);
   assert.equal(stderr, "");
   assert.ok(existsSync(join(output, "payment3-master.template.json")));
 });
 
-/** Every setting there is. */
+/** Every setting. */
 const EVERYTHING = {
   ...REQUIRED,
   alarmEmail: ALARM_EMAIL,
@@ -41,7 +41,7 @@ const EVERYTHING = {
   executionKeyArn: "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f",
 };
 
-test("cdk-nag finds nothing in it, with every setting, that is not acknowledged with a reason", () => {
+test("with every setting, each finding of cdk-nag is acknowledged with a reason", () => {
   const { status, stderr, output } = run({ ...EVERYTHING, assets: builtFunctions() });
   assert.equal(status, 0, stderr);
   assert.deepEqual(readdirSync(output).filter((file) => file.endsWith(".template.json")).sort(), [
@@ -58,7 +58,7 @@ test("cdk-nag finds nothing in it, with every setting, that is not acknowledged 
   }
 });
 
-test("what cdk-nag finds fails it", () => {
+test("a finding of cdk-nag fails the app", () => {
   const directory = temporaryDirectory();
   const file = join(directory, "app.ts");
   writeFileSync(
@@ -74,13 +74,13 @@ test("what cdk-nag finds fails it", () => {
   assert.notEqual(status, 0);
 });
 
-test("a missing setting ends it with one line for each, and no stack trace", () => {
+test("each missing setting is reported on one line, without a stack trace", () => {
   const { status, stderr } = run({ branch: "feature-a" });
   assert.equal(status, 1);
   assert.match(stderr, /^shopWebhookUrl is missing: .*\nmerchantIds is missing: .*\n$/);
 });
 
-test("a function that is not built ends it with the command that builds it", () => {
+test("a function that is not built is reported with the command that builds it", () => {
   const assets = builtFunctions();
   rmSync(join(assets, "notify", "bootstrap"));
   const { status, stderr } = run({ ...REQUIRED, assets });
@@ -92,7 +92,7 @@ test("a function that is not built ends it with the command that builds it", () 
   );
 });
 
-test("the command is the one that builds into the given directory, for the given processor", () => {
+test("the reported command builds into the given directory, for the given processor", () => {
   const nothing = temporaryDirectory();
   assert.throws(() => functionCode(join(nothing, "target", "local", "lambda"), "notify", "x86_64"), /build the functions with `cargo local up`/);
   assert.throws(() => functionCode(nothing, "notify", "arm64"), /build the functions with `cargo lambda build --release --package payment3-activities --arm64`/);

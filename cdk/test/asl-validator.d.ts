@@ -1,6 +1,5 @@
-/** The part of the validator that the tests use; the package brings no types of its own. */
+/** The part of the validator that the tests use. The package has no types. */
 declare module "asl-validator" {
-  /** What the validator found. */
   interface Report {
     readonly isValid: boolean;
     readonly errorsText: (separator?: string) => string;

@@ -7,7 +7,7 @@ import { resourceName, stackName, TABLES } from "../lib/names";
 
 const name = (gitName: string): string => branchOf(gitName).name;
 
-test("a name that needs no change stays as it is", () => {
+test("a valid name stays as it is", () => {
   for (const gitName of ["master", "main", "local", "feature-a", "2026-q4", "a".repeat(MAX_BRANCH_LENGTH)]) {
     assert.equal(name(gitName), gitName);
   }
@@ -25,7 +25,7 @@ test("a changed or cut name ends in a digest of the git name", () => {
 test("no two git names share a branch name", () => {
   const gitNames = ["feature-a", "feature/a", "feature_a", "Feature-a", "FEATURE-A", "feature--a", "feature-a-", "-feature-a", "feature.a", "", "-", "--"];
   gitNames.push(...gitNames.map((gitName) => gitName.padEnd(40, "x")), ...gitNames.map((gitName) => gitName.padEnd(41, "x")));
-  // Names that are themselves the changed name of another branch.
+  // The changed names too: a git branch may have such a name.
   gitNames.push(...gitNames.map(name).filter((changed) => !gitNames.includes(changed)));
   assert.equal(new Set(gitNames.map(name)).size, new Set(gitNames).size);
 });

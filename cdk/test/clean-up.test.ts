@@ -10,7 +10,7 @@ import { PaymentStack } from "../lib/payment-stack";
 import { readSettings } from "../lib/settings";
 import { APP_DIRECTORY, REQUIRED, builtFunctions, fixedContext, temporaryDirectory } from "./support";
 
-/** Names that git allows for a branch, and that a shell, a path or a template would stumble over. */
+/** Valid git branch names that could break a shell command, a path or a template. */
 const HOSTILE = ["feature/a", "Feature-A", "a;reboot", "$(reboot)", "`reboot`", "a'b\"c", "x&&y|z", "--all", "a=b", "การชำระเงิน", "a/../master", "x".repeat(200)];
 
 /** Runs the app as the CDK does, without credentials. */
@@ -28,7 +28,7 @@ function nameOf(context: Record<string, string>): string {
   return declareGoneBranch(new App({ outdir: temporaryDirectory() }), context).stackName;
 }
 
-test("what is deleted has the name of what was deployed, whatever the branch is called", () => {
+test("the deleted stack has the name of the deployed one, for any branch name", () => {
   const assets = builtFunctions();
   for (const branch of HOSTILE) {
     const settings = readSettings({ context: { ...REQUIRED, assets, branch }, directory: APP_DIRECTORY, gitBranch: () => undefined });
@@ -37,7 +37,7 @@ test("what is deleted has the name of what was deployed, whatever the branch is 
   }
 });
 
-test("it needs no functions, and declares nothing but the one stack", () => {
+test("it needs no functions, and declares only the one stack", () => {
   const { status, stderr, output } = run({ branch: "feature/a" });
   assert.equal(status, 0, stderr);
   assert.deepEqual(
@@ -46,15 +46,15 @@ test("it needs no functions, and declares nothing but the one stack", () => {
   );
 });
 
-test("settings of the deployment are let pass, and mistyped ones are not", () => {
+test("settings of the deployment are accepted, mistyped ones are not", () => {
   assert.equal(nameOf({ ...REQUIRED, branch: "feature-a" }), "payment3-feature-a");
   assert.throws(() => nameOf({ branch: "feature-a", brnach: "x" }), ConfigurationError);
 });
 
-test("production is never deleted, under whatever name it goes", () => {
+test("production is never deleted, whatever its branch is called", () => {
   assert.throws(() => nameOf({ branch: "master" }), /is production/);
   assert.throws(() => nameOf({ branch: "main", masterBranch: "main" }), /is production/);
-  // Another branch, with another name.
+  // Not production: git names are case-sensitive.
   assert.notEqual(nameOf({ branch: "Master" }), "payment3-master");
 
   const { status, stderr, output } = run({ branch: "master" });
@@ -63,7 +63,7 @@ test("production is never deleted, under whatever name it goes", () => {
   assert.ok(!existsSync(join(output, "manifest.json")));
 });
 
-test("no branch is no branch: neither the checked-out one nor an empty name counts", () => {
+test("a branch must be named: neither the checked-out one nor an empty name counts", () => {
   assert.throws(() => nameOf({}), /^ConfigurationError: branch is missing/);
   assert.throws(() => nameOf({ branch: "" }), /^ConfigurationError: branch is missing/);
 });

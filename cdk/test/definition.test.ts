@@ -12,7 +12,7 @@ import { APP_DIRECTORY, type Resource, builtFunctions, render, resources, synthe
 const seconds = (name: FunctionName): number => FUNCTION_CATALOGUE[name].timeoutSeconds;
 const definition = JSON.parse(text);
 
-/** Every state with its name, also those inside of Parallel and Map. */
+/** Every state with its name, including those inside Parallel and Map. */
 function allStates(machine: any): [string, any][] {
   return Object.entries<any>(machine.States).flatMap(([name, state]) => [
     [name, state] as [string, any],
@@ -32,17 +32,17 @@ test("the definition is valid Amazon States Language", () => {
   assert.ok(isValid, errorsText());
 });
 
-describe("what the stack puts into the definition", () => {
+describe("the substitutions in the definition", () => {
   const template = synthesise(builtFunctions(), { saveCardPolicy: "consented" });
   const [[, stateMachine]] = resources(template, "AWS::StepFunctions::StateMachine") as [[string, Resource]];
   const substitutions: Record<string, unknown> = stateMachine.Properties["DefinitionSubstitutions"];
 
-  test("is all that it asks for, and nothing else", () => {
+  test("are exactly its placeholders", () => {
     const asked = [...text.matchAll(/\$\{([^}]*)\}/g)].map((match) => match[1]);
     assert.deepEqual([...new Set(asked)].sort(), Object.keys(substitutions).sort());
   });
 
-  test("are the functions, unqualified, the table and the policy", () => {
+  test("are the functions without a version, the table and the policy", () => {
     for (const name of ACTIVITIES) {
       assert.equal(render(template, substitutions[placeholderOf(name)]), `payment3-${name}-feature-a.Arn`);
     }
@@ -50,7 +50,7 @@ describe("what the stack puts into the definition", () => {
     assert.equal(substitutions["SaveCardPolicy"], "consented");
   });
 
-  test("goes into the very text of the file", () => {
+  test("go into the unchanged text of the file", () => {
     assert.equal(stateMachine.Properties["DefinitionString"], text);
   });
 });
@@ -63,22 +63,22 @@ describe("time limits", () => {
     }
   });
 
-  test("every task that calls a function names one of the catalogue", () => {
+  test("every task that calls a function names a function of the catalogue", () => {
     for (const [name, task] of tasks) {
       assert.equal(functionOf(task) !== undefined, task.Resource.includes(":lambda:invoke"), name);
     }
     assert.throws(() => activitiesOf("${NobodyFunction}"), /\$\{NobodyFunction\}.*function-catalogue\.ts/);
   });
 
-  test("a task's is longer than its function's, or than one call of AWS", () => {
+  test("a task's limit is longer than its function's, or than one AWS call", () => {
     for (const [name, task] of tasks) {
       const called = functionOf(task);
       const inner = called === undefined ? HTTP_TIMEOUT_MS.aws / 1000 : seconds(called) + CONNECTING_MS / 1000;
-      assert.ok(task.TimeoutSeconds > inner, `statemachine/payment.asl.json: TimeoutSeconds of ${name} is ${task.TimeoutSeconds} and must be more than ${inner}, as ${called ?? "one call of AWS"} may take that long`);
+      assert.ok(task.TimeoutSeconds > inner, `statemachine/payment.asl.json: TimeoutSeconds of ${name} is ${task.TimeoutSeconds} and must be more than ${inner}, because ${called ?? "one AWS call"} may take that long`);
     }
   });
 
-  test("a function's is longer than each of its HTTP calls", () => {
+  test("a function's limit is longer than each of its HTTP calls", () => {
     for (const name of FUNCTIONS) {
       const spec: FunctionSpec = FUNCTION_CATALOGUE[name];
       const calls = [
@@ -92,27 +92,27 @@ describe("time limits", () => {
     }
   });
 
-  test("the longest of them have time for their calls one after the other", () => {
+  test("functions with several calls have time for all of them in sequence", () => {
     const given = (activity: string, constant: string): number => {
       const source = readFileSync(join(APP_DIRECTORY, "..", "activities", "src", "activity", `${activity}.rs`), "utf8");
       return Number(new RegExp(`const ${constant}: Duration = Duration::from_secs\\((\\d+)\\);`).exec(source)?.[1]) * 1000;
     };
     const atTheBank = given("reverse_charge", "AT_THE_BANK");
-    // Three calls that each take as long as they may: what the charge is, its reversal, and what it is then.
+    // Three calls at their time limits: an inquiry, the reversal, another inquiry.
     assert.equal(atTheBank, 3 * HTTP_TIMEOUT_MS.bank);
     for (const [name, calls] of [
-      // Finding the record, saying that the bank is asked, the key, the bank, and a start or a word that the payment is due.
+      // Find the record, note that the bank is asked, read the key, ask the bank, start an execution or make it due.
       ["callback", 4 * HTTP_TIMEOUT_MS.aws + given("callback/start", "ASK_WITHIN")],
       ["notify", 2 * HTTP_TIMEOUT_MS.aws + HTTP_TIMEOUT_MS.shop],
       ["reverse-charge", 2 * HTTP_TIMEOUT_MS.aws + atTheBank],
-      // Records are taken up for the one time, and the last of them is cut off after the other.
+      // The time in which it starts on records, and the limit of the last record.
       ["reconcile", given("reconcile/mod", "FOR_AT_MOST") + given("reconcile/mod", "RECORD_WITHIN")],
     ] as const) {
       assert.ok(calls < seconds(name) * 1000, `${name} ends before its calls of ${calls} ms`);
     }
   });
 
-  test("the lease of a dead process is waited for longer than it holds, and it holds longer than its function runs", () => {
+  test("a lease lasts longer than its function runs, and retries wait longer than a dead process's lease", () => {
     const source = readFileSync(join(APP_DIRECTORY, "..", "activities", "src", "tables", "mapping.rs"), "utf8");
     const holds = Number(/const LEASE_HOLDS_FOR: i64 = (\d+);/.exec(source)?.[1]);
     assert.ok(holds > seconds("ensure-kbank-user") + CONNECTING_MS / 1000, `a lease of ${holds} s`);
@@ -131,7 +131,7 @@ describe("time limits", () => {
     }
   });
 
-  test("the deployed functions have these", () => {
+  test("the deployed functions have these limits", () => {
     for (const [, { Properties }] of resources(synthesise(builtFunctions()), "AWS::Lambda::Function")) {
       const name = FUNCTIONS.find((kebab) => Properties["FunctionName"] === `payment3-${kebab}-feature-a`);
       assert.ok(name);

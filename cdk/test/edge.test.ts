@@ -30,13 +30,13 @@ function only(type: string): Record<string, any> {
   return (found[0] as [string, Resource])[1].Properties;
 }
 
-test("it stands where CloudFront looks for firewalls and certificates", () => {
+test("the stack is in the region that CloudFront requires", () => {
   assert.equal(region, "us-east-1");
   assert.equal(terminationProtection, false);
   assert.equal(edgeStack("master").terminationProtection, true);
 });
 
-test("the distribution passes everything to the API by its own name, over TLS, and keeps no answer", () => {
+test("the distribution passes everything to the API's own name, over TLS, and caches nothing", () => {
   const config = only("AWS::CloudFront::Distribution")["DistributionConfig"];
   assert.deepEqual(config.Aliases, ["pay.shop.example"]);
   assert.equal(config.ViewerCertificate.MinimumProtocolVersion, "TLSv1.2_2021");
@@ -45,13 +45,13 @@ test("the distribution passes everything to the API by its own name, over TLS, a
   const { ViewerProtocolPolicy, AllowedMethods, CachePolicyId } = config.DefaultCacheBehavior;
   assert.equal(ViewerProtocolPolicy, "https-only");
   assert.ok(AllowedMethods.includes("POST"));
-  // AWS's own policy "CachingDisabled".
+  // AWS's managed policy "CachingDisabled".
   assert.equal(CachePolicyId, "4135ea2d-6df8-44a3-9df3-4b5a84be39ad");
   const [[firewallId]] = resources(template, "AWS::WAFv2::WebACL") as [[string, Resource]];
   assert.deepEqual(config.WebACLId, { "Fn::GetAtt": [firewallId, "Arn"] });
 });
 
-test("the firewall refuses what is too large, too often, or known to be bad, in that order of cost", () => {
+test("the firewall refuses known attackers, oversized bodies and too many checkouts", () => {
   const { Scope, DefaultAction, Rules } = only("AWS::WAFv2::WebACL");
   assert.equal(Scope, "CLOUDFRONT");
   assert.deepEqual(DefaultAction, { Allow: {} });
@@ -68,13 +68,13 @@ test("the firewall refuses what is too large, too often, or known to be bad, in 
   assert.deepEqual(scope.Statements.map((one: any) => one.ByteMatchStatement.SearchString), ["/cardpayment", "/cardtoken"]);
 });
 
-test("it lets through what the functions read, to the byte", () => {
+test("its body limit is exactly that of the functions", () => {
   const source = readFileSync(join(APP_DIRECTORY, "..", "activities", "src", "domain", "fields.rs"), "utf8");
   const [, factor, unit] = /pub const MAX_BODY: usize = (\d+) \* (\d+);/.exec(source) ?? [];
   assert.equal(MAX_BODY_BYTES, Number(factor) * Number(unit));
 });
 
-test("it logs what it refused, and samples no request: a form holds a card token", () => {
+test("it logs refused requests, and keeps no samples, because a form holds a card token", () => {
   const { LoggingFilter, RedactedFields } = only("AWS::WAFv2::LoggingConfiguration");
   assert.equal(LoggingFilter.DefaultBehavior, "DROP");
   assert.deepEqual(LoggingFilter.Filters, [{ Behavior: "KEEP", Requirement: "MEETS_ANY", Conditions: [{ ActionCondition: { Action: "BLOCK" } }] }]);

@@ -14,7 +14,7 @@ const runbook = readFileSync(join(APP_DIRECTORY, "..", "docs", "runbook.md"), "u
 const alarms = resources(template, "AWS::CloudWatch::Alarm").map(([, { Properties }]) => Properties);
 const filters = resources(template, "AWS::Logs::MetricFilter").map(([, { Properties }]) => Properties);
 
-/** The sections that a link can lead to: GitHub's anchors of the headings. */
+/** GitHub's anchors of the headings. */
 function anchors(markdown: string): Set<string> {
   const prose = markdown.replaceAll(/^ *```.*?^ *```$/gms, "");
   const headings = [...prose.matchAll(/^#+ (.*)$/gm)].map((match) => match[1] ?? "");
@@ -28,7 +28,7 @@ function topicOf(from: Template): [string, Resource] {
 }
 
 describe("alarms", () => {
-  test("ring for everything that needs somebody", () => {
+  test("exist for everything that needs a person", () => {
     const entrances = ["cardtoken", "callback", "check-status", "reconcile"];
     assert.deepEqual(
       alarms.map(({ AlarmName }) => AlarmName).sort(),
@@ -57,7 +57,7 @@ describe("alarms", () => {
     );
   });
 
-  test("each tell the topic when they ring and when they stop", () => {
+  test("each notify the topic when they are raised and when they end", () => {
     const [topicId] = topicOf(template);
     for (const { AlarmName, AlarmActions, OKActions, ActionsEnabled } of alarms) {
       assert.deepEqual(AlarmActions, [{ Ref: topicId }], AlarmName);
@@ -66,27 +66,27 @@ describe("alarms", () => {
     }
   });
 
-  test("each lead to a section of the runbook that is there, and every section of it is led to", () => {
+  test("each link to an existing section of the runbook, and every section has an alarm", () => {
     const known = anchors(runbook);
-    const led = new Set<string>();
+    const linked = new Set<string>();
     for (const { AlarmName, AlarmDescription } of alarms) {
       const [, sentence, anchor] = /^(.{20,}\.) docs\/runbook\.md#([a-z0-9-]+)$/.exec(AlarmDescription) ?? [];
       assert.ok(sentence && anchor, `${AlarmName}: ${AlarmDescription}`);
       assert.ok(known.has(anchor), `docs/runbook.md has no section ${anchor}`);
-      led.add(anchor);
+      linked.add(anchor);
     }
     const [, chapter = ""] = /^## Alarms\n(.*?)^## /ms.exec(runbook) ?? [];
-    assert.deepEqual([...led].sort(), [...anchors(chapter)].sort());
+    assert.deepEqual([...linked].sort(), [...anchors(chapter)].sort());
   });
 
-  test("lead to wherever the deployment says that the runbook is", () => {
-    const elsewhere = synthesise(assets, { runbook: "https://git.example/runbook.md" });
-    for (const [, { Properties }] of resources(elsewhere, "AWS::CloudWatch::Alarm")) {
+  test("link to the runbook's address from the settings", () => {
+    const moved = synthesise(assets, { runbook: "https://git.example/runbook.md" });
+    for (const [, { Properties }] of resources(moved, "AWS::CloudWatch::Alarm")) {
       assert.match(Properties["AlarmDescription"], /^.* https:\/\/git\.example\/runbook\.md#[a-z0-9-]+$/);
     }
   });
 
-  test("watch metrics that something gives", () => {
+  test("watch metrics that exist", () => {
     const given = new Set(filters.flatMap(({ MetricTransformations }) => MetricTransformations.map(({ MetricName }: any) => MetricName)));
     const ofAws: Record<string, Set<string>> = {
       "AWS/States": new Set(["ExecutionThrottled"]),
@@ -96,14 +96,14 @@ describe("alarms", () => {
     for (const { AlarmName, Namespace, MetricName, Dimensions } of alarms) {
       assert.ok(ofAws[Namespace]?.has(MetricName), `${AlarmName}: ${Namespace} ${MetricName}`);
       const own = MetricName in LOG_METRICS ? (LOG_METRICS as Record<string, LogMetric>)[MetricName]?.by : undefined;
-      // One that is told apart is given under its dimensions only, and the sum of it nowhere.
+      // A metric with a dimension has values only per dimension, and no sum.
       const names = (Dimensions ?? []).map(({ Name }: any) => Name);
       assert.deepEqual(names, Namespace === "payment3/feature-a" ? Object.keys(own ?? {}) : names, AlarmName);
       assert.equal(names.length > 0, Namespace !== "payment3/feature-a" || own !== undefined, AlarmName);
     }
   });
 
-  test("are still when there is nothing to count, but for reconciliation's, which rings in the silence", () => {
+  test("are quiet without data, except reconciliation's, which is raised then", () => {
     for (const { AlarmName, TreatMissingData, ComparisonOperator, Threshold } of alarms) {
       const silence = AlarmName === "payment3-reconcile-not-running-feature-a";
       assert.equal(TreatMissingData, silence ? "breaching" : "notBreaching", AlarmName);
@@ -120,7 +120,7 @@ describe("a payment that stands", () => {
     return found;
   };
 
-  test("rings when reconciliation, a callback or an execution first says so, whatever failed executions there are", () => {
+  test("raises an alarm at the first report of it, and failed executions raise none", () => {
     for (const kind of ["definite", "technical", "shop"]) {
       const { MetricName, Dimensions, Statistic, Period, EvaluationPeriods, Threshold } = alarm(`payment-stands-${kind}`);
       assert.deepEqual(
@@ -131,41 +131,41 @@ describe("a payment that stands", () => {
     assert.deepEqual(alarms.filter(({ Namespace }) => Namespace === "AWS/States").map(({ MetricName }) => MetricName), ["ExecutionThrottled"]);
   });
 
-  test("is told apart by who can end it", () => {
+  test("is counted by kind", () => {
     assert.deepEqual(LOG_METRICS.PaymentStands.by, { kind: "$.kind" });
   });
 
-  test("is found by a reconciliation that comes in time, in every shard", () => {
+  test("is found in time, because alarms watch that reconciliation runs in every shard", () => {
     const behind = alarm("reconcile-behind");
     assert.deepEqual([behind["MetricName"], behind["Statistic"], behind["Threshold"], behind["EvaluationPeriods"]], ["OldestDue", "Maximum", 1800, 2]);
     const running = alarm("reconcile-not-running");
     assert.deepEqual([running["MetricName"], running["Statistic"], running["Period"], running["EvaluationPeriods"]], ["ReconcileRuns", "Sum", 300, 3]);
-    // Eighty are due in each period. A rule that does not run takes a quarter of them away; up to sixteen may slip into the next period, once in three.
+    // A period has 80 runs. If one rule does not run, 60 are left. Once in three periods, up to 16 fall into the next.
     assert.ok(60 < running["Threshold"] && running["Threshold"] < 80 - 16 / 3, running["Threshold"]);
   });
 });
 
-test("a branch that names nobody to tell has no alarms, none of their metrics, and no dashboard: they cost more than the rest of it", () => {
+test("a branch without alarmEmail has no alarms, no metrics for them and no dashboard, which cost more than the rest of it", () => {
   const unwatched = synthesise(assets, { alarmEmail: undefined });
   for (const type of ["AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::SNS::Topic", "AWS::SNS::TopicPolicy", "AWS::SNS::Subscription"]) {
     assert.notEqual(resources(template, type).length, 0, type);
     assert.deepEqual(resources(unwatched, type), [], type);
   }
   assert.equal(unwatched.Outputs["AlarmTopicArn"], undefined);
-  // What counts the API's answers stays: it costs nothing as long as there is nothing to count.
+  // The counts of the API's responses stay: they cost nothing while there is nothing to count.
   const counted = resources(unwatched, "AWS::Logs::MetricFilter").map(([, { Properties }]) => Properties["MetricTransformations"][0].MetricName);
   assert.deepEqual(counted.sort(), ["FailedRequests", "ThrottledRequests"]);
 });
 
 describe("the alarms' topic", () => {
-  test("tells the address of the deployment", () => {
+  test("notifies the e-mail address of the settings", () => {
     const [topicId, topic] = topicOf(template);
     assert.equal(topic.Properties["TopicName"], "payment3-alarms-feature-a");
     const subscriptions = resources(template, "AWS::SNS::Subscription").map(([, { Properties }]) => Properties);
     assert.deepEqual(subscriptions, [{ Endpoint: ALARM_EMAIL, Protocol: "email", TopicArn: { Ref: topicId } }]);
   });
 
-  test("takes this branch's alarms, over TLS, and nobody else's", () => {
+  test("accepts only this branch's alarms, over TLS", () => {
     const policies = resources(template, "AWS::SNS::TopicPolicy").map(([, { Properties }]) => Properties["PolicyDocument"].Statement);
     assert.equal(policies.length, 1);
     const [allow, deny, ...others] = policies[0];
@@ -182,7 +182,7 @@ describe("the alarms' topic", () => {
 });
 
 describe("metrics", () => {
-  test("are read from the logs of the functions that write the lines", () => {
+  test("are made from the logs of the functions that write the lines", () => {
     const found = filters.map(({ LogGroupName, FilterPattern, MetricTransformations: [{ MetricName, MetricNamespace, MetricValue }] }) =>
       [MetricName, render(template, LogGroupName), FilterPattern, MetricNamespace, MetricValue].join(" | "),
     );
@@ -192,12 +192,12 @@ describe("metrics", () => {
       ),
     );
     const ofTheApi = (name: string, pattern: string) => `${name}Requests | /aws/vendedlogs/apis/payment3-feature-a | ${pattern} | payment3/feature-a | 1`;
-    const notAgain = '($.status != "503") || ($.routeKey != "POST /notify")';
-    expected.push(ofTheApi("Throttled", '{ $.status = "429" }'), ofTheApi("Failed", `{ ($.status = "5*") && (${notAgain}) }`));
+    const notRepeated = '($.status != "503") || ($.routeKey != "POST /notify")';
+    expected.push(ofTheApi("Throttled", '{ $.status = "429" }'), ofTheApi("Failed", `{ ($.status = "5*") && (${notRepeated}) }`));
     assert.deepEqual(found.sort(), expected.sort());
   });
 
-  test("count by words that the functions write", () => {
+  test("use words that the functions write", () => {
     const directory = join(APP_DIRECTORY, "..", "activities", "src");
     const sources = readdirSync(directory, { recursive: true, encoding: "utf8" })
       .filter((file) => file.endsWith(".rs"))
@@ -206,10 +206,10 @@ describe("metrics", () => {
     for (const [name, { lines, value, by = {} }] of Object.entries<LogMetric>(LOG_METRICS)) {
       for (const { field, is } of lines.flat()) {
         if (field === "$.error") {
-          // Written at the line itself, or the name of an activity's failure.
-          assert.ok(sources.includes(`error = "${is}"`) || new RegExp(`\\b${is}: (?:Definite|Transient),`).test(sources), `${name}: no function fails with ${is}`);
+          // The name is written in the log call, or is that of an activity's failure.
+          assert.ok(sources.includes(`error = "${is}"`) || new RegExp(`\\b${is}: (?:Definite|Transient),`).test(sources), `${name}: no function logs the error ${is}`);
         } else if (field === "$.event") {
-          assert.ok(sources.includes(`event = "${is}"`), `${name}: no function writes the event ${is}`);
+          assert.ok(sources.includes(`event = "${is}"`), `${name}: no function logs the event ${is}`);
         }
       }
       for (const field of [value, ...Object.values(by)]) {
@@ -219,7 +219,7 @@ describe("metrics", () => {
     }
   });
 
-  test("have conditions as CloudWatch Logs writes them", () => {
+  test("have conditions in CloudWatch Logs' syntax", () => {
     const one = { meaning: "", functions: [], lines: [[{ field: "$.a", is: "x" }]] } as const;
     assert.equal(filterPattern(one), '{ $.a = "x" }');
     const both = [{ field: "$.a", is: "x" }, { field: "$.b.c", is: "y*" }] as const;
@@ -243,7 +243,7 @@ test("one dashboard shows every alarm and every metric", () => {
   }
 });
 
-test("every function logs as JSON, to a group that a metric or a person reads", () => {
+test("every function logs as JSON", () => {
   for (const [id, { Properties }] of resources(template, "AWS::Lambda::Function")) {
     assert.equal(Properties["LoggingConfig"].LogFormat, "JSON", id);
   }

@@ -4,10 +4,10 @@ import { FUNCTIONS } from "../lib/function-catalogue";
 import { ACTIVITIES } from "../lib/state-machine-definition";
 import { type Resource, type Template, assertSnapshot, builtFunctions, grants, render, resources, roleOf, roleOfFunction, statements, synthesise } from "./support";
 
-// The deployment that may do most.
+// With the setting that grants most.
 const template = synthesise(builtFunctions(), { borrowMasterRecords: "yes" });
 
-/** What may have the resource "*", and why. */
+/** The actions that may have the resource "*", and why. */
 const WILDCARD_RESOURCES: readonly { readonly actions: readonly string[]; readonly reason: string }[] = [
   { actions: ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], reason: "X-Ray has no resource types for sending traces" },
   { actions: ["xray:GetSamplingRules", "xray:GetSamplingTargets"], reason: "X-Ray has no resource types for asking what to sample" },
@@ -29,7 +29,7 @@ const WILDCARD_RESOURCES: readonly { readonly actions: readonly string[]; readon
 const records = "payment3-card-payment-record-feature-a.Arn";
 const executions = "arn:AWS::Partition:states:AWS::Region:AWS::AccountId:execution:payment3-payment-feature-a:*";
 
-test("every function and the state machine have a role of their own, and there is no other", () => {
+test("every function and the state machine have their own role, and there are no other roles", () => {
   const holders = [
     ...resources(template, "AWS::Lambda::Function").map(([, resource]) => roleOf(template, resource, "Role")[0]),
     ...resources(template, "AWS::StepFunctions::StateMachine").map(([, resource]) => roleOf(template, resource, "RoleArn")[0]),
@@ -39,7 +39,7 @@ test("every function and the state machine have a role of their own, and there i
 });
 
 for (const name of FUNCTIONS) {
-  test(`${name} may write its own logs and traces`, () => {
+  test(`${name} may write only its own logs and traces`, () => {
     const logs = `/aws/lambda/payment3-${name}-feature-a.Arn`;
     const traces = name === "reconcile" ? [] : ["xray:PutTraceSegments *", "xray:PutTelemetryRecords *"];
     const telemetry = grants(template, roleOfFunction(template, name)).filter((grant) => /^(logs|xray):/.test(grant));
@@ -47,7 +47,7 @@ for (const name of FUNCTIONS) {
   });
 }
 
-test("what each function and the state machine may do, and what rings, is what the snapshot says", () => {
+test("the permissions of each function and of the state machine, and the alarms, are as in the snapshot", () => {
   const ofFunctions = [...FUNCTIONS].sort().flatMap((name) => [
     `${name} may`,
     ...grants(template, roleOfFunction(template, name))
@@ -74,7 +74,7 @@ test("the state machine may call its functions and update records", () => {
   );
 });
 
-test("a key for the execution history is the state machine's, for its own histories and this account's logs alone", () => {
+test("only the state machine may use the key, only for its own histories and this account's logs", () => {
   const key = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
   const encrypted = synthesise(builtFunctions(), { executionKeyArn: key });
   const holders = resources(encrypted, "AWS::IAM::Role").filter(([, role]) => JSON.stringify(role).includes("kms:"));
@@ -92,7 +92,7 @@ test("a key for the execution history is the state machine's, for its own histor
   );
 });
 
-test("a role serves one service, the state machine's for this account alone", () => {
+test("a role serves one service; the state machine's serves only this account", () => {
   for (const [id, role] of resources(template, "AWS::IAM::Role")) {
     const trust = role.Properties["AssumeRolePolicyDocument"].Statement;
     assert.equal(trust.length, 1, id);
@@ -105,7 +105,7 @@ test("a role serves one service, the state machine's for this account alone", ()
   }
 });
 
-test("no policy stands outside of the roles but the alarm topic's, and no managed policy is attached", () => {
+test("the only policy outside the roles is the alarm topic's, and no managed policy is attached", () => {
   const outside = Object.values(template.Resources).filter(({ Type }) => /^AWS::IAM::(?!Role$)|Policy$/.test(Type));
   assert.deepEqual(outside.map(({ Type }) => Type), ["AWS::SNS::TopicPolicy"]);
   for (const [id, role] of resources(template, "AWS::IAM::Role")) {
@@ -113,7 +113,7 @@ test("no policy stands outside of the roles but the alarm topic's, and no manage
   }
 });
 
-/** Every policy document of a template, wherever it is, with the resource that has it. */
+/** Every policy document in a template, with its resource's id. */
 function policyDocuments(from: Template): [string, any][] {
   const within = (value: unknown): any[] => {
     if (typeof value !== "object" || value === null) {
@@ -124,11 +124,11 @@ function policyDocuments(from: Template): [string, any][] {
   return Object.entries(from.Resources).flatMap(([id, { Properties }]) => within(Properties).map((document) => [id, document] as [string, any]));
 }
 
-test("no statement has a wildcard that is not listed with its reason, with any setting", () => {
+test("with every setting, each wildcard in a statement is listed with its reason", () => {
   const key = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
   const most = synthesise(builtFunctions(), { borrowMasterRecords: "yes", executionKeyArn: key, orderTable: "shop-orders", allowExistingOrderTable: "yes" });
   const documents = policyDocuments(most);
-  // Each role has who may take it and what it may do; the topic has who may publish.
+  // Two documents for each role: trust and permissions. One for the topic.
   assert.equal(documents.length, 2 * resources(most, "AWS::IAM::Role").length + 1);
   for (const [id, document] of documents) {
     for (const statement of document.Statement) {
@@ -142,7 +142,7 @@ test("no statement has a wildcard that is not listed with its reason, with any s
       assert.ok(!JSON.stringify(statement.Principal ?? {}).includes("*"), where);
       const named = [statement.Resource ?? []].flat().map((resource) => render(most, resource));
       if (named.includes(executions)) {
-        // Executions have the names of charges, so that only their state machine can be named.
+        // Executions are named after charges, so the policy can name only the state machine.
         assert.deepEqual([actions, named], [["states:DescribeExecution"], [executions]], where);
       } else if (named.some((resource) => resource.includes("*"))) {
         const listed = WILDCARD_RESOURCES.find((entry) => entry.actions.length === actions.length && entry.actions.every((action) => actions.includes(action)));
@@ -161,7 +161,7 @@ test("only the routes and the schedule of this stack may call its functions", ()
   assert.deepEqual(
     permissions.map((permission) => [permission["Principal"], render(template, permission["FunctionName"]), isOurs(permission["SourceArn"])]).sort(),
     [
-      // One for each route that leads to it.
+      // One for each route of the function.
       ["apigateway.amazonaws.com", "payment3-callback-feature-a.Arn", true],
       ["apigateway.amazonaws.com", "payment3-callback-feature-a.Arn", true],
       ["apigateway.amazonaws.com", "payment3-callback-feature-a.Arn", true],

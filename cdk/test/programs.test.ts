@@ -6,8 +6,8 @@ import { FUNCTION_CATALOGUE, FUNCTIONS, type FunctionName, type FunctionSpec } f
 import { APP_DIRECTORY, builtFunctions, resources, synthesise } from "./support";
 
 /*
- * What the programs of the functions read and connect to, held against what the catalogue gives them. The sources are read as text: a program's `main` names the
- * parts that it is made of, and activities/src/wiring.rs says which variables each part reads.
+ * Compares what the functions' programs read and connect to with what the catalogue gives them. The sources are read as
+ * text: a program's `main` names its parts, and activities/src/wiring.rs shows which variables each part reads.
  */
 
 const SOURCES = join(APP_DIRECTORY, "..", "activities", "src");
@@ -15,16 +15,16 @@ const source = (...file: string[]): string => readFileSync(join(SOURCES, ...file
 
 /** The environment variables that a part of a program reads. */
 interface Reads {
-  /** Without these it does not start. */
+  /** Required variables: without them it does not start. */
   readonly needed: ReadonlySet<string>;
-  /** Without these it does less. */
+  /** Optional variables. */
   readonly possible: ReadonlySet<string>;
 }
 
-/** Each function of wiring.rs with its text. */
+/** The text of each function of wiring.rs, by name. */
 const PARTS = new Map([...source("wiring.rs").matchAll(/^( *)pub (?:async )?fn (\w+)\(.*?^\1\}/gms)].map(([text, , name = ""]) => [name, text]));
 
-/** What a text reads, with all the parts that it calls. */
+/** The variables that a text reads, and those of all parts that it calls. */
 function readsOf(text: string): Reads {
   const read: { needed: Set<string>; possible: Set<string> } = { needed: new Set(), possible: new Set() };
   for (const [, name = "", optional] of text.matchAll(/"([A-Z]+(?:_[A-Z]+)*)"(?:\)\.(ok|is_ok)\(\))?/g)) {
@@ -47,11 +47,11 @@ function readsOf(text: string): Reads {
 const template = synthesise(builtFunctions());
 const environment = (name: FunctionName): string[] => {
   const found = resources(template, "AWS::Lambda::Function").find(([, { Properties }]) => Properties["FunctionName"] === `payment3-${name}-feature-a`);
-  assert.ok(found, `cdk/lib/function-catalogue.ts has ${name}, and neither the definition nor a route calls it`);
+  assert.ok(found, `cdk/lib/function-catalogue.ts has ${name}, but neither the definition nor a route calls it`);
   return Object.keys(found[1].Properties["Environment"].Variables).filter((variable) => variable !== "RUST_LOG");
 };
 
-test("every program is a function, and every function has a program", () => {
+test("every program is in the catalogue, and every function there has a program", () => {
   const programs = readdirSync(join(SOURCES, "bin")).map((file) => file.replace(/\.rs$/, ""));
   assert.deepEqual(programs.sort(), [...FUNCTIONS].sort(), "activities/src/bin and cdk/lib/function-catalogue.ts");
 });
@@ -60,15 +60,15 @@ for (const name of FUNCTIONS) {
   describe(name, () => {
     const program = source("bin", `${name}.rs`);
 
-    test("gets the variables that it reads, and no other", () => {
+    test("gets exactly the variables that it reads", () => {
       const { needed, possible } = readsOf(program);
       const given = environment(name);
       const wrong = (what: string) => `activities/src/bin/${name}.rs ${what}: see \`${name}\` in cdk/lib/function-catalogue.ts`;
-      assert.deepEqual([...needed].filter((variable) => !given.includes(variable)), [], wrong("reads what it does not get"));
-      assert.deepEqual(given.filter((variable) => !needed.has(variable) && !possible.has(variable)), [], wrong("gets what it does not read"));
+      assert.deepEqual([...needed].filter((variable) => !given.includes(variable)), [], wrong("reads variables that it does not get"));
+      assert.deepEqual(given.filter((variable) => !needed.has(variable) && !possible.has(variable)), [], wrong("gets variables that it does not read"));
     });
 
-    test("connects before its first event to services that it may use, and to DynamoDB where it has tables", () => {
+    test("connects before its first event only to services that it may use, and to DynamoDB if it has tables", () => {
       const spec: FunctionSpec = FUNCTION_CATALOGUE[name];
       const connected = [...program.matchAll(/Service::(\w+)/g)].map(([, service = ""]) => service);
       const may: Readonly<Record<string, boolean>> = {
@@ -77,7 +77,7 @@ for (const name of FUNCTIONS) {
         StepFunctions: spec.startsExecutions !== undefined,
       };
       for (const service of connected) {
-        assert.ok(may[service], `activities/src/bin/${name}.rs connects to ${service}, which the catalogue does not let it use`);
+        assert.ok(may[service], `activities/src/bin/${name}.rs connects to ${service}, but the catalogue does not allow it`);
       }
       assert.equal(connected.includes("DynamoDb"), spec.tables !== undefined, `activities/src/bin/${name}.rs has tables and does not connect to DynamoDB`);
     });

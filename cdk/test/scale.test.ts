@@ -21,12 +21,12 @@ const FILES = [
   "activities/src/domain/ids.rs",
 ];
 
-/** Holds the tables of the document in `root` against their computation. */
+/** Compares the tables of the document in `root` with their computation. */
 function check(root: string): SpawnSyncReturns<string> {
   return spawnSync(process.execPath, [join(root, "docs", "scale.mjs"), "--check"], { encoding: "utf8" });
 }
 
-/** A copy of what the computation needs, with one file changed. */
+/** Copies what the computation needs, and changes one file. Returns the copy's folder. */
 function changed(file: string, change: (text: string) => string): string {
   const root = temporaryDirectory();
   for (const each of FILES) {
@@ -40,42 +40,42 @@ function changed(file: string, change: (text: string) => string): string {
   return root;
 }
 
-test("the tables of docs/scale.md are those that are computed", () => {
+test("the tables of docs/scale.md are up to date", () => {
   const { status, stderr } = check(ROOT);
   assert.equal(status, 0, stderr);
 });
 
-test("a figure that was written by hand is found", () => {
+test("a figure that was changed by hand fails the check", () => {
   const { status, stderr } = check(changed("docs/scale.md", (text) => text.replace("| state transitions | 12 |", "| state transitions | 11 |")));
   assert.equal(status, 1);
   assert.match(stderr, /run `cargo local renew`/);
 });
 
-test("a way that the state machine does not have any more is found", () => {
+test("a path that the state machine no longer has fails the check", () => {
   const { status, stderr } = check(changed("statemachine/payment.asl.json", (text) => text.replace('"Comment": "paid"', '"Comment": "authorised"')));
   assert.equal(status, 1);
   assert.match(stderr, /payment\.asl\.json: "paid" is not met/);
 });
 
-describe("what was to be reached", () => {
+describe("a target that is missed fails the check", () => {
   const refused = (file: string, change: (text: string) => string): string => {
     const { status, stderr } = check(changed(file, change));
     assert.equal(status, 1);
     return stderr;
   };
 
-  test("is told where reconciliation is not enough for a thousand payments a second", () => {
+  test("reconciliation must manage a thousand payments a second", () => {
     const stderr = refused("activities/src/activity/reconcile/mod.rs", (text) => text.replace(/(ASKING_AT_ONCE: usize =) \d+/, "$1 8"));
     assert.match(stderr, /^payments a second that it is enough for: [\d,]+, which must be at least 1,000$/m);
   });
 
-  test("is told where an abandoned checkout is looked at too often", () => {
+  test("an abandoned checkout must not be checked too often", () => {
     const stderr = refused("activities/src/activity/reconcile/pending.rs", (text) => text.replace("_ => DAY,", "_ => HOUR,"));
     assert.match(stderr, /^US\$ for a million abandoned checkouts: [\d.]+, which must be at most 285$/m);
     assert.match(stderr, /^US\$ for a million payments of new users, .*, which must be at most 420$/m);
   });
 
-  test("is told where a branch that nothing happens in costs more than two dollars", () => {
+  test("an idle branch must cost at most two dollars a month", () => {
     const stderr = refused("docs/prices.json", (text) => text.replace('"secretMonth": 0.4', '"secretMonth": 0.5'));
     assert.match(stderr, /^US\$ a month for a branch that nothing happens in: 2\.\d+, which must be at most 2$/m);
   });

@@ -11,7 +11,7 @@ const DIRECTORY = join("/", "checkout", "cdk");
 const CERTIFICATE = "arn:aws:acm:ap-southeast-1:123456789012:certificate/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
 const EDGE_CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
 const KEY = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
-/** Settings that make sense only with each other. */
+/** Settings that must be given together. */
 const TOGETHER = {
   orderTable: "shop-orders",
   allowExistingOrderTable: "yes",
@@ -37,7 +37,7 @@ function problems(context: Record<string, unknown>, gitBranch?: string): string[
   return [];
 }
 
-test("what must be given is enough", () => {
+test("the required settings are enough", () => {
   assert.deepEqual(settings({ ...fixedContext(), ...REQUIRED }), {
     branch: { name: "feature-a", isMaster: false },
     masterBranch: { name: "master", isMaster: true },
@@ -66,7 +66,7 @@ test("what must be given is enough", () => {
   });
 });
 
-test("everything can be given", () => {
+test("every setting can be given", () => {
   const given = settings({
     branch: "Fix/It",
     architecture: "arm64",
@@ -111,12 +111,12 @@ test("everything can be given", () => {
   assert.equal(given.executionKeyArn, KEY);
 });
 
-test("another branch may be the one that is production", () => {
+test("a branch with another name can be production", () => {
   assert.ok(settings({ ...REQUIRED, branch: "main", masterBranch: "main", alarmEmail: "oncall@shop.example" }).branch.isMaster);
   assert.ok(!settings({ ...REQUIRED, branch: "master", masterBranch: "main" }).branch.isMaster);
 });
 
-test("a branch other than master names an existing order table only with its flag, so that no experiment marks real orders as paid by mistake", () => {
+test("a branch other than master needs a flag to use an existing order table, so that no test marks real orders as paid", () => {
   const master = { ...REQUIRED, branch: "master", alarmEmail: "oncall@shop.example" };
   assert.equal(settings({ ...master, orderTable: "shop-orders" }).orderTable, "shop-orders");
   assert.equal(settings({ ...REQUIRED, orderTable: "shop-orders", allowExistingOrderTable: "yes" }).orderTable, "shop-orders");
@@ -129,13 +129,13 @@ test("a branch other than master names an existing order table only with its fla
   ]);
 });
 
-test("master has somebody who hears its alarms", () => {
+test("master must name who gets its alarms", () => {
   assert.deepEqual(problems({ ...REQUIRED, branch: "master" }), [
     "alarmEmail is missing: nobody would hear master's alarms: give -c alarmEmail=oncall@shop.example",
   ]);
 });
 
-test("what makes sense only together is given together", () => {
+test("settings that depend on each other must be given together", () => {
   assert.deepEqual(problems({ ...REQUIRED, domainName: "pay.shop.example" }), [
     "certificateArn is missing, which domainName needs: give -c certificateArn=arn:aws:acm:<region>:<account>:certificate/<id>",
   ]);
@@ -147,7 +147,7 @@ test("what makes sense only together is given together", () => {
   assert.match(problems({ ...REQUIRED, ...domain, ...edge })[0] ?? "", /^edgeDomainName "pay.shop.example" is the API's own domainName/);
 });
 
-test("master borrows from nobody", () => {
+test("master cannot borrow records", () => {
   assert.deepEqual(problems({ ...REQUIRED, branch: "master", alarmEmail: "oncall@shop.example", borrowMasterRecords: "yes" }), [
     "borrowMasterRecords makes no sense on master itself: give -c borrowMasterRecords=no",
   ]);
@@ -165,7 +165,7 @@ test("the branch comes from git when none is given", () => {
   assert.deepEqual(problems({ ...rest, branch: "" }, "from-git"), ["branch is missing: give -c branch=<branch>"]);
 });
 
-test("every missing setting is named with its flag, all at once", () => {
+test("all missing settings are reported at once, each with its flag", () => {
   assert.deepEqual(problems({}), [
     "branch is missing: give -c branch=<branch>",
     "shopWebhookUrl is missing: give -c shopWebhookUrl=https://shop.example/payment-events",
@@ -173,7 +173,7 @@ test("every missing setting is named with its flag, all at once", () => {
   ]);
 });
 
-test("a value that cannot be is named with its flag", () => {
+test("an invalid value is reported with its flag", () => {
   const cases: [string, unknown, RegExp][] = [
     ["architecture", "x86", /^architecture "x86" is unknown: give -c architecture=x86_64\|arm64$/],
     ["saveCardPolicy", "never", /^saveCardPolicy "never" is unknown: give -c saveCardPolicy=every-order\|paid-only\|consented$/],
@@ -242,7 +242,7 @@ test("docs/deploy.md lists every setting with its default", () => {
   for (const { key, fallback, meaning } of rows) {
     assert.ok(meaning.length > 10, key);
     const known: ContextKey = CONTEXT[key as Key];
-    // The list of the bank's hosts is told in words.
+    // The document describes the bank's hosts in words.
     if (known.fallback !== undefined && key !== "bankRedirectOrigins") {
       assert.equal(fallback, `\`${known.fallback}\``, key);
     }

@@ -19,20 +19,20 @@ export interface Resource {
   readonly DependsOn?: readonly string[];
 }
 
-/** What a deployment would create. */
+/** A CloudFormation template. */
 export interface Template {
   readonly Resources: Record<string, Resource>;
   readonly Outputs: Record<string, { readonly Value: unknown }>;
 }
 
-/** A directory that is removed when the tests of the file are over. */
+/** A directory that is removed after the tests of the file. */
 export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), "payment3-cdk-"));
   after(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 
-/** A directory as a build leaves it, with a tiny program for every function. */
+/** A directory as a build makes it, with a tiny program for every function. */
 export function builtFunctions(): string {
   const directory = temporaryDirectory();
   for (const name of FUNCTIONS) {
@@ -47,18 +47,18 @@ export function fixedContext(): Record<string, unknown> {
   return JSON.parse(readFileSync(join(APP_DIRECTORY, "cdk.json"), "utf8")).context;
 }
 
-/** The context that a deployment has to give. */
+/** The settings that a deployment must give. */
 export const REQUIRED = { branch: "feature-a", shopWebhookUrl: "https://shop.example/events", merchantIds: "401000000000001,401000000000002" };
 
-/** Who gets the alarms; master must say it. */
+/** Who gets the alarms; required on master. */
 export const ALARM_EMAIL = "oncall@shop.example";
 
-/** The template for the given context; what it must hold has a default, and so has who gets the alarms. */
+/** The template for the given context. Required settings and `alarmEmail` have defaults. */
 export function synthesise(assets: string, context: Record<string, string | undefined> = {}): Template {
   const given = { ...REQUIRED, alarmEmail: ALARM_EMAIL, assets, ...context };
   const settings = readSettings({ context: given, directory: APP_DIRECTORY, gitBranch: () => undefined });
   const outdir = mkdtempSync(join(assets, ".cdk.out-"));
-  // The built-in validation takes seconds; one test runs it, through the app itself.
+  // The built-in validation takes seconds. One test runs it, in app.test.ts.
   const app = new App({ outdir, context: fixedContext(), builtinCloudFormationValidation: false });
   const stack = new PaymentStack(app, { settings });
   return app.synth().getStackByName(stack.stackName).template;
@@ -69,7 +69,7 @@ export function resources(template: Template, type: string): [string, Resource][
   return Object.entries(template.Resources).filter(([, resource]) => resource.Type === type);
 }
 
-/** The property that names a resource physically, for the types that have one here. */
+/** The property with the physical name, for the resource types that have one here. */
 const NAME_PROPERTY: Readonly<Record<string, string>> = {
   "AWS::ApiGatewayV2::Api": "Name",
   "AWS::CloudWatch::Alarm": "AlarmName",
@@ -83,7 +83,7 @@ const NAME_PROPERTY: Readonly<Record<string, string>> = {
   "AWS::StepFunctions::StateMachine": "StateMachineName",
 };
 
-/** The names that the template fixes, each with its type in front. */
+/** The physical names in a template, each after its type. */
 export function physicalNames(template: Template): string[] {
   return Object.values(template.Resources).flatMap(({ Type, Properties }) => {
     const property = NAME_PROPERTY[Type];
@@ -91,7 +91,7 @@ export function physicalNames(template: Template): string[] {
   });
 }
 
-/** A template value as a text: a reference becomes the physical name of its resource, `GetAtt` with `.attribute` behind it. */
+/** A template value as text. A reference becomes the physical name of its resource; `GetAtt` adds `.attribute`. */
 export function render(template: Template, value: unknown): string {
   if (typeof value !== "object" || value === null) {
     return String(value);
@@ -127,7 +127,7 @@ export function statements(role: Resource): any[] {
   return role.Properties["Policies"].flatMap((policy: any) => policy.PolicyDocument.Statement);
 }
 
-/** The role that a resource names in a property, with its logical id. */
+/** The role in a property of a resource, with its logical id. */
 export function roleOf(template: Template, holder: Resource, property: string): [string, Resource] {
   const id: string = holder.Properties[property]["Fn::GetAtt"][0];
   const role = template.Resources[id];
@@ -142,7 +142,7 @@ export function roleOfFunction(template: Template, name: FunctionName): Resource
   return roleOf(template, found[1], "Role")[1];
 }
 
-/** Holds lines against a file beside the tests, which `cargo local renew` writes anew: whoever commits it has read what changed. */
+/** Compares lines with a file in this folder. `cargo local renew` rewrites the file: read the difference then. */
 export function assertSnapshot(file: string, lines: readonly string[]): void {
   const path = join(__dirname, file);
   if (process.env["RENEW"] !== undefined) {

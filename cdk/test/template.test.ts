@@ -43,13 +43,13 @@ describe("names", () => {
     );
   });
 
-  test("two branches share none, however alike their git names are", () => {
+  test("two branches share none, even if their git names are similar", () => {
     const templates = ["feature-a", "feature/a", "Feature-A", "master", "x".repeat(80), "x".repeat(81)].map((branch) => synthesise(assets, { branch }));
     const names = templates.flatMap(physicalNames);
     assert.equal(new Set(names).size, names.length);
   });
 
-  test("are fixed nowhere else: CloudFormation names the rest after the stack", () => {
+  test("of other resources are not fixed: CloudFormation makes them from the stack's name", () => {
     for (const { Type, Properties } of Object.values(feature.Resources)) {
       assert.ok(!("RoleName" in Properties || "PolicyName" in Properties), Type);
     }
@@ -82,7 +82,7 @@ describe("tables", () => {
     assert.deepEqual(keys("order"), ["HASH orderId"]);
   });
 
-  test("are on demand; master keeps its own, other branches clean up", () => {
+  test("are on demand; master keeps its tables, other branches delete theirs", () => {
     for (const [template, policy, kept] of [[master, "Retain", true], [feature, "Delete", false]] as const) {
       for (const [id, table] of resources(template, "AWS::DynamoDB::Table")) {
         assert.equal(table.Properties["BillingMode"], "PAY_PER_REQUEST", id);
@@ -98,10 +98,10 @@ describe("functions", () => {
   const environment = (template: Template, name: string): Record<string, unknown> =>
     named(template, "AWS::Lambda::Function", "FunctionName", name).Properties["Environment"].Variables;
 
-  test("run a bootstrap, small and traced, and log to a group of their own", () => {
+  test("run a bootstrap with little memory, are traced, and log to their own group", () => {
     for (const [id, { Properties }] of resources(feature, "AWS::Lambda::Function")) {
       const { Runtime, Handler, MemorySize, TracingConfig, Architectures, LoggingConfig, FunctionName } = Properties as any;
-      // Sixteen traces a minute of a schedule that finds nothing would cost more than all that an idle branch costs otherwise.
+      // Traces of sixteen runs a minute would cost more than the rest of an idle branch.
       const Mode = FunctionName === "payment3-reconcile-feature-a" ? "PassThrough" : "Active";
       assert.deepEqual({ Runtime, Handler, MemorySize, TracingConfig, Architectures }, {
         Runtime: "provided.al2023", Handler: "bootstrap", MemorySize: 256, TracingConfig: { Mode }, Architectures: ["x86_64"],
@@ -114,12 +114,12 @@ describe("functions", () => {
     }
   });
 
-  test("each run a program of their own", () => {
+  test("each run their own program", () => {
     const code = resources(feature, "AWS::Lambda::Function").map(([, { Properties }]) => Properties["Code"].S3Key);
     assert.equal(new Set(code).size, FUNCTIONS.length);
   });
 
-  test("know master's records only where the deployment borrows them, and master lends", () => {
+  test("know master's records only if the deployment borrows them, and master lends them", () => {
     const known = (template: Template, branch: string) => {
       const { MASTER_CARD_PAYMENT_RECORD_TABLE, LENDS_RECORDS, BRANCH } = environment(template, `payment3-lookup-record-${branch}`);
       return { MASTER_CARD_PAYMENT_RECORD_TABLE, LENDS_RECORDS, BRANCH };
@@ -134,7 +134,7 @@ describe("functions", () => {
     assert.deepEqual(known(master, "master"), { ...nothing, LENDS_RECORDS: "true", BRANCH: "master" });
   });
 
-  test("believe the bank that there is no charge only where the deployment says so", () => {
+  test("trust the bank's \"no such charge\" only if the deployment says so", () => {
     const believes = (template: Template) => environment(template, "payment3-reconcile-feature-a")["BANK_FINDS_BY_REFERENCE"];
     assert.equal(believes(feature), undefined);
     assert.equal(believes(synthesise(assets, { bankFindsByReference: "yes" })), "true");
@@ -158,7 +158,7 @@ describe("functions", () => {
 });
 
 describe("secrets", () => {
-  test("have no value in the template: the gateway's none at all, the webhook's a generated one", () => {
+  test("have no value in the template: people set the gateway's, and AWS generates the webhook's", () => {
     const gateway = named(feature, "AWS::SecretsManager::Secret", "Name", "payment3-gateway-feature-a").Properties;
     assert.deepEqual(Object.keys(gateway).sort(), ["Description", "Name"]);
     const webhook = named(feature, "AWS::SecretsManager::Secret", "Name", "payment3-shop-webhook-feature-a").Properties;
@@ -169,7 +169,7 @@ describe("secrets", () => {
     });
   });
 
-  test("reach a function by ARN alone: nothing in the template reads a value", () => {
+  test("reach a function only by ARN: nothing in the template reads a value", () => {
     assert.doesNotMatch(JSON.stringify(feature), /\{\{resolve:|[ps]key_(?:test|prod)_/);
     for (const [id, { Properties }] of resources(feature, "AWS::Lambda::Function")) {
       for (const [variable, value] of Object.entries(Properties["Environment"].Variables)) {
@@ -182,7 +182,7 @@ describe("secrets", () => {
     }
   });
 
-  test("outlive master's stack, and no other", () => {
+  test("outlive only master's stack", () => {
     for (const [, secret] of resources(master, "AWS::SecretsManager::Secret")) {
       assert.equal(secret.DeletionPolicy, "RetainExceptOnCreate");
     }
@@ -193,7 +193,7 @@ describe("secrets", () => {
 });
 
 describe("logs", () => {
-  test("are kept for a year on master, the API's with their addresses for three months, all for two weeks elsewhere", () => {
+  test("are kept for a year on master, its access log for three months, and for two weeks on other branches", () => {
     for (const [template, days, accessDays, policy] of [[master, 365, 90, "RetainExceptOnCreate"], [feature, 14, 14, "Delete"]] as const) {
       assert.equal(resources(template, "AWS::Logs::LogGroup").length, FUNCTIONS.length + 2);
       for (const [id, group] of resources(template, "AWS::Logs::LogGroup")) {
@@ -204,7 +204,7 @@ describe("logs", () => {
     }
   });
 
-  test("of executions hold every step and none of its data", () => {
+  test("of executions hold every step, but no data", () => {
     const { StateMachineType, TracingConfiguration, LoggingConfiguration } = only(feature, "AWS::StepFunctions::StateMachine").Properties as any;
     assert.equal(StateMachineType, "STANDARD");
     assert.deepEqual(TracingConfiguration, { Enabled: true });
@@ -218,7 +218,7 @@ describe("reconciliation", () => {
   const rules = resources(feature, "AWS::Events::Rule").map(([, { Properties }]) => Properties);
   const targets = rules.flatMap(({ Targets }) => Targets);
 
-  test("runs every minute, once for each shard that records have", () => {
+  test("runs every minute, once for each shard", () => {
     const source = readFileSync(join(APP_DIRECTORY, "..", "activities", "src", "domain", "ids.rs"), "utf8");
     const shards = Number(/OPEN_SHARDS: u8 = (\d+);/.exec(source)?.[1]);
     assert.deepEqual(targets.map(({ Input }) => JSON.parse(Input)), Array.from({ length: shards }, (_, shard) => ({ shard })));
@@ -228,14 +228,14 @@ describe("reconciliation", () => {
     assert.deepEqual(new Set(targets.map(({ Arn }) => render(feature, Arn))), new Set(["payment3-reconcile-feature-a.Arn"]));
   });
 
-  test("has at most the five targets that AWS allows to a rule, told apart", () => {
+  test("has at most five targets in a rule, as AWS allows, each with its own id", () => {
     for (const { Name, Targets } of rules) {
       assert.ok(Targets.length <= 5, Name);
       assert.equal(new Set(Targets.map(({ Id }: any) => Id)).size, Targets.length, Name);
     }
   });
 
-  test("does not repeat a run, nor keep one that was turned away: the next one does its work", () => {
+  test("neither retries a failed run nor keeps a throttled one: the next run does the work", () => {
     for (const { RetryPolicy } of targets) {
       assert.equal(RetryPolicy.MaximumRetryAttempts, 0);
     }
@@ -243,7 +243,7 @@ describe("reconciliation", () => {
     assert.deepEqual({ MaximumRetryAttempts, MaximumEventAgeInSeconds }, { MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60 });
   });
 
-  test("ends a run before the next one of its shard begins", () => {
+  test("ends a run before the next run of its shard begins", () => {
     const reconcile = named(feature, "AWS::Lambda::Function", "FunctionName", "payment3-reconcile-feature-a").Properties;
     assert.ok(reconcile["Timeout"] < 60, `${reconcile["Timeout"]} s`);
   });
@@ -267,7 +267,7 @@ describe("HTTP API", () => {
     ]);
   });
 
-  test("throttles each route by itself, once the route is there", () => {
+  test("has a limit for each route, and sets it after the route exists", () => {
     const stage = only(feature, "AWS::ApiGatewayV2::Stage");
     const { StageName, DefaultRouteSettings, RouteSettings } = stage.Properties as any;
     assert.equal(StageName, "$default");
@@ -284,11 +284,11 @@ describe("HTTP API", () => {
     const routes = resources(feature, "AWS::ApiGatewayV2::Route");
     assert.deepEqual(Object.keys(RouteSettings).sort(), routes.map(([, { Properties }]) => Properties["RouteKey"]).sort());
     for (const [id] of routes) {
-      assert.ok(stage.DependsOn?.includes(id), `${id} is not there when its limit is set`);
+      assert.ok(stage.DependsOn?.includes(id), `${id} does not exist yet when its limit is set`);
     }
   });
 
-  test("logs every request and why it was refused, without its path, which may name an order", () => {
+  test("logs every request and why it was refused, but not its path, which may name an order", () => {
     const { AccessLogSettings } = only(feature, "AWS::ApiGatewayV2::Stage").Properties as any;
     assert.equal(render(feature, AccessLogSettings.DestinationArn), "/aws/vendedlogs/apis/payment3-feature-a.Arn");
     const format = JSON.parse(AccessLogSettings.Format);
@@ -297,7 +297,7 @@ describe("HTTP API", () => {
     assert.doesNotMatch(AccessLogSettings.Format, /\$context\.(?:path|customDomain|authorizer|identity\.userAgent)/);
   });
 
-  test("has its own name where the deployment gives one, and then no other", () => {
+  test("has only its own domain name if the deployment gives one", () => {
     const template = synthesise(assets, {
       domainName: "pay.shop.example",
       certificateArn: "arn:aws:acm:ap-southeast-1:123456789012:certificate/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f",
@@ -318,14 +318,14 @@ describe("HTTP API", () => {
 describe("an existing order table", () => {
   const template = synthesise(assets, { orderTable: "shop-orders", allowExistingOrderTable: "yes" });
 
-  test("is used and not made", () => {
+  test("is used instead of a new one", () => {
     assert.ok(!resources(template, "AWS::DynamoDB::Table").some(([, { Properties }]) => /order-/.test(Properties["TableName"])));
     const cardtoken = named(template, "AWS::Lambda::Function", "FunctionName", "payment3-cardtoken-feature-a").Properties;
     assert.equal(cardtoken["Environment"].Variables.ORDER_TABLE, "shop-orders");
     assert.equal(template.Outputs["OrderTable"]?.Value, "shop-orders");
   });
 
-  test("may be read and written by whoever may the stack's own", () => {
+  test("can be used by the same functions as the stack's own", () => {
     const writers = resources(template, "AWS::IAM::Role").filter(([, role]) => JSON.stringify(role).includes(":table/shop-orders"));
     assert.equal(writers.length, ["cardtoken", "callback", "lookup-record", "pay-order", "ensure-kbank-user"].length);
   });
@@ -335,11 +335,11 @@ describe("reserved concurrency", () => {
   const reserved = (template: Template): Record<string, unknown> =>
     Object.fromEntries(resources(template, "AWS::Lambda::Function").map(([, { Properties }]) => [Properties["FunctionName"], Properties["ReservedConcurrentExecutions"]]));
 
-  test("is none unless the deployment says so", () => {
+  test("is not set by default", () => {
     assert.ok(Object.values(reserved(feature)).every((count) => count === undefined));
   });
 
-  test("is every function's own; reconciliation's is two runs for each shard", () => {
+  test("is set for each function; reconciliation has two runs for each shard", () => {
     const counts = reserved(synthesise(assets, { reservedConcurrency: "20" }));
     for (const name of FUNCTIONS) {
       assert.equal(counts[`payment3-${name}-feature-a`], name === "reconcile" ? 32 : 20, name);
@@ -357,7 +357,7 @@ describe("a key for the execution history", () => {
   });
 });
 
-test("the stack says where everything is", () => {
+test("the outputs name every resource that people and tools need", () => {
   const outputs = Object.fromEntries(Object.entries(feature.Outputs).map(([name, { Value }]) => [name, render(feature, Value)]));
   assert.deepEqual(outputs, {
     ApiUrl: "payment3-feature-a.ApiEndpoint",

@@ -7,12 +7,12 @@ import { APP_DIRECTORY, temporaryDirectory } from "./support";
 
 const GITHUB = join(APP_DIRECTORY, "..", ".github");
 
-/** GitHub's workflows, by file. */
+/** The lines of GitHub's workflows, by file. */
 const WORKFLOWS: ReadonlyMap<string, readonly string[]> = new Map(
   readdirSync(join(GITHUB, "workflows")).map((file) => [file, readFileSync(join(GITHUB, "workflows", file), "utf8").split("\n")]),
 );
 
-/** The lines of shell scripts: those of a `run` step, which stand deeper than the word itself. */
+/** The lines of shell scripts: those of `run` steps, which are indented more than the key. */
 function scriptLines(lines: readonly string[]): string[] {
   const scripts: string[] = [];
   let depth: number | undefined;
@@ -29,7 +29,7 @@ function scriptLines(lines: readonly string[]): string[] {
   return scripts;
 }
 
-test("every action is named by a commit, with its version beside it, and everywhere by the same one", () => {
+test("every action is pinned to a commit with its version in a comment, everywhere to the same one", () => {
   const commits = new Map<string, string>();
   for (const [file, lines] of WORKFLOWS) {
     const uses = lines.map((line) => /^\s*(?:- )?uses: (.*)$/.exec(line)?.[1]).filter((action) => action !== undefined);
@@ -43,7 +43,7 @@ test("every action is named by a commit, with its version beside it, and everywh
   assert.ok(commits.size > 0);
 });
 
-test("no script is put together from what somebody else may have written", () => {
+test("no script contains an expression, whose value could be an attacker's", () => {
   let scripts = 0;
   for (const [file, lines] of WORKFLOWS) {
     for (const line of scriptLines(lines)) {
@@ -54,17 +54,17 @@ test("no script is put together from what somebody else may have written", () =>
   assert.ok(scripts > 20, "the scripts were not found");
 });
 
-test("a workflow may do nothing that one of its jobs does not ask for", () => {
+test("a workflow has no permissions except those that a job asks for", () => {
   for (const [file, lines] of WORKFLOWS) {
     assert.ok(lines.includes("permissions: {}"), file);
-    // What is more than reading: proving to AWS who this is, where a stack is deployed or deleted.
+    // The only write permission: an identity token for AWS, where a stack is deployed or deleted.
     const writes = lines.filter((line) => /: write\b/.test(line)).map((line) => line.trim().split(" #")[0]);
     const deploys = !["ci.yml", "nightly.yml"].includes(file);
     assert.deepEqual(writes, deploys ? ["id-token: write"] : [], file);
   }
 });
 
-test("the branch's name reaches the CDK as one argument, and no other setting can name another branch", () => {
+test("the branch's name reaches the CDK as one argument, and no other setting can change the branch", () => {
   const directory = temporaryDirectory();
   const program = join(directory, "cdk", "node_modules", ".bin", "cdk");
   mkdirSync(join(program, ".."), { recursive: true });

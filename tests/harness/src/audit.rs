@@ -1,5 +1,5 @@
-//! What the system wrote down of the payments that went through it: its logs and its executions' histories. Every order
-//! must be found in them, by whoever looks for it at night; and nothing that is secret or personal may stand there.
+//! Checks the logs and the executions' histories of all payments. Every order must be named in them, so that a person
+//! can find it. They must not hold secrets or personal data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,28 +15,28 @@ use crate::outputs::Outputs;
 use crate::shop_api::{Recipient, VERIFICATION};
 use crate::{json_api, logs, shopper};
 
-/// More executions than any run makes.
+/// A limit that no run reaches.
 const ALL: usize = 100_000;
 /// How many histories are read at once.
 const SIDE_BY_SIDE: usize = 4;
 
-/// What the payments of a run used.
+/// The orders, secrets and personal data that the payments of a run used.
 #[derive(Debug, Default)]
 pub struct Used {
     /// The order and the card token of each checkout.
     payments: Vec<(String, String)>,
-    /// What must not be written down, and what it is.
+    /// The values that must not be written, each with its kind.
     hidden: BTreeMap<String, &'static str>,
 }
 
 impl Used {
-    /// A checkout of this order with this card token.
+    /// Adds a checkout of this order with this card token.
     pub fn payment(&mut self, order_id: &str, token: &str) {
         self.payments.push((order_id.to_owned(), token.to_owned()));
         self.hide("a card token", token);
     }
 
-    /// A customer's e-mail address, and whom an order goes to.
+    /// Adds a customer's e-mail address and an order's recipient.
     pub fn person(&mut self, email: &str, recipient: &Recipient) {
         self.hide("an e-mail address", email);
         self.hide("a name", &recipient.name);
@@ -48,7 +48,7 @@ impl Used {
         self.hidden.insert(value.to_owned(), what);
     }
 
-    /// The system's own keys, and the cards' numbers.
+    /// Adds the system's own keys, and the card numbers.
     async fn hide_keys(&mut self, aws: &Aws, outputs: &Outputs) -> Result<()> {
         self.hide("the bank's public key", payment3_bank::PUBLIC_KEY);
         self.hide("the bank's secret key", payment3_bank::SECRET_KEY);
@@ -70,18 +70,18 @@ impl Used {
     }
 }
 
-/// What was read, and what is wrong with it.
+/// How much was read, and the findings.
 #[derive(Debug, Default)]
 pub struct Audit {
     payments: usize,
     hidden: usize,
     lines: usize,
     histories: usize,
-    /// What is missing, and what should not be there. Never the value itself.
+    /// What is missing, and what must not be there. A finding never holds the value itself.
     pub findings: Vec<String>,
 }
 
-/// Reads all logs and histories of a branch.
+/// Reads and checks all logs and histories of a branch.
 ///
 /// # Errors
 /// They cannot be read.
@@ -156,7 +156,7 @@ pub async fn audit(outputs: &Outputs, mut used: Used) -> Result<Audit> {
 }
 
 impl Used {
-    /// Every order, with the charges that were made for it. A verified card has none.
+    /// Every order with its charges. Card verifications have no order.
     async fn orders(&self, inspector: &Inspector) -> Result<BTreeMap<String, BTreeSet<String>>> {
         let mut orders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (order, token) in &self.payments {
@@ -174,9 +174,9 @@ impl Used {
     }
 }
 
-/// What is looked for: ids that must be found, and what must not.
+/// The texts to search for: ids that must be found, and values that must not.
 struct Words<'a> {
-    /// Each with what it is, where it must not be found.
+    /// The texts. One that must not be found has its kind.
     words: Vec<(&'a str, Option<&'static str>)>,
     all: AhoCorasick,
 }
@@ -198,7 +198,7 @@ impl<'a> Words<'a> {
         })
     }
 
-    /// The ids in a text. What must not be in it becomes a finding.
+    /// Returns the ids in a text. Adds a finding for each value that must not be there.
     fn read(
         &self,
         text: &str,
@@ -218,7 +218,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// An execution's history with all its data: more than the SDK's types print.
+/// An execution's history with all its data. The SDK's types would not show everything.
 async fn history(outputs: &Outputs, name: &str) -> Result<String> {
     let mut request = json!({
         "executionArn": outputs.execution_arn(name), "includeExecutionData": true, "maxResults": 1000,
@@ -227,7 +227,7 @@ async fn history(outputs: &Outputs, name: &str) -> Result<String> {
     loop {
         let target = "AWSStepFunctions.GetExecutionHistory";
         let page = json_api::call(&outputs.aws_endpoint, target, &request).await?;
-        // Data is JSON in JSON: quotes in it are escaped, which no id, token or name has.
+        // The data is JSON in JSON with escaped quotes. No id, token or name has a quote, so the search finds them.
         text.push_str(&page["events"].to_string());
         match &page["nextToken"] {
             Value::String(next) => request["nextToken"] = json!(next),
@@ -244,7 +244,7 @@ impl fmt::Display for Audit {
             self.payments, self.lines, self.histories, self.hidden
         )?;
         match self.findings.len() {
-            0 => f.write_str("every order is named, and none of these is there"),
+            0 => f.write_str("every order is named, and none of these was found"),
             several => write!(f, "{several} findings"),
         }
     }
@@ -255,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_found_and_what_is_hidden_becomes_a_finding_without_its_value() {
+    fn a_search_finds_ids_and_reports_hidden_values_without_the_value() {
         let mut used = Used::default();
         used.payment("482500007436", "tokn_test_1");
         let orders = BTreeMap::from([(

@@ -1,7 +1,7 @@
-//! Services that are away for a while: from every function, or from one.
+//! Outages of services: for every function, or for one.
 //!
-//! The proxy turns functions away. What the state machine itself calls does not pass there: it is turned away by the local AWS,
-//! which reads what is away from a file.
+//! The proxy refuses the calls of functions. The state machine's own calls do not pass through the proxy, so the local
+//! AWS refuses those. It reads the current outages from a file.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,24 +13,24 @@ use hyper::header::HeaderMap;
 
 use crate::call::{Service, Target};
 
-/// How it is away.
+/// What a call sees during an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// Nobody answers: the connection is closed.
+    /// The connection is closed without an answer.
     Closed,
-    /// It answers that there are too many requests.
+    /// The answer is "too many requests".
     Throttled,
-    /// It answers as ever, after so long.
+    /// The normal answer comes after this delay.
     Slow(Duration),
-    /// The connection stays open, and nobody answers.
+    /// The connection stays open without an answer.
     Silent,
 }
 
-/// What is away now. Clones share it.
+/// The current outages. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Away {
     rules: Arc<Mutex<Vec<Rule>>>,
-    /// Where the local AWS reads it.
+    /// The file that the local AWS reads.
     file: Option<PathBuf>,
 }
 
@@ -38,12 +38,12 @@ pub struct Away {
 struct Rule {
     service: Service,
     how: How,
-    /// The one function: which is away, or from which. All where there is none.
+    /// The function that is affected, or that is itself away from the state machine. All functions if there is none.
     function: Option<String>,
 }
 
 impl Away {
-    /// Nothing is away. The local AWS reads `file`.
+    /// No outages yet. The local AWS reads them from `file`.
     pub fn in_file(file: PathBuf) -> Self {
         Self {
             rules: Arc::default(),
@@ -51,7 +51,7 @@ impl Away {
         }
     }
 
-    /// Takes a service away from every function, and from the state machine.
+    /// Starts an outage of a service for every function and for the state machine.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -59,8 +59,8 @@ impl Away {
         self.add(service, how, None)
     }
 
-    /// Takes a service away from one function (`pay-order`); or that function from the state machine, if the service is
-    /// [`Service::Lambda`].
+    /// Starts an outage of a service for one function (`pay-order`). For [`Service::Lambda`], the state machine cannot
+    /// call that function.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -68,13 +68,13 @@ impl Away {
         self.add(service, how, Some(function.to_owned()))
     }
 
-    /// Brings everything back.
+    /// Ends all outages.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn bring_back(&self) -> Result<()> {
         self.rules().clear();
-        self.tell()
+        self.write_file()
     }
 
     fn add(&self, service: Service, how: How, function: Option<String>) -> Result<()> {
@@ -83,11 +83,11 @@ impl Away {
             how,
             function,
         });
-        self.tell()
+        self.write_file()
     }
 
-    /// Tells the local AWS, in one step.
-    fn tell(&self) -> Result<()> {
+    /// Writes the file for the local AWS. The rename makes the change atomic.
+    fn write_file(&self) -> Result<()> {
         let Some(file) = &self.file else {
             return Ok(());
         };
@@ -95,10 +95,10 @@ impl Away {
         let new = file.with_extension("new");
         fs::write(&new, lines)
             .and_then(|()| fs::rename(&new, file))
-            .context("the local AWS cannot be told what is away")
+            .context("cannot write the outages for the local AWS")
     }
 
-    /// The rules for a call, by the function that they are for.
+    /// The rules for a call, each with its function.
     pub(super) fn rules_for(
         &self,
         target: Target,
@@ -116,13 +116,13 @@ impl Away {
     }
 
     fn rules(&self) -> MutexGuard<'_, Vec<Rule>> {
-        // Whole after every statement under the lock.
+        // Each statement under the lock leaves the rules consistent.
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Rule {
-    /// What the local AWS has to know of it.
+    /// Its line in the file. None if the local AWS does not need it.
     fn line(&self) -> Option<String> {
         match (self.service, &self.function) {
             (Service::Lambda, None) => Some("lambda\n".to_owned()),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_away_is_away_until_it_is_brought_back_and_nothing_else_is() {
+    fn an_outage_lasts_until_it_is_ended_and_affects_nothing_else() {
         let file = std::env::temp_dir().join(format!("away-{}", crate::random::digits(12)));
         let away = Away::in_file(file.clone());
         let (tables, secrets) = (

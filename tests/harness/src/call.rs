@@ -1,4 +1,4 @@
-//! What a function calls, by a name that is the same in every payment.
+//! The calls of functions, with names that are the same in every payment.
 
 use std::fmt;
 
@@ -26,8 +26,8 @@ pub enum Service {
     StepFunctions,
     /// Secrets Manager.
     SecretsManager,
-    /// Lambda. The state machine calls the functions by it; functions invoke each other by it in the benchmark's
-    /// baseline.
+    /// Lambda. The state machine calls functions through it. In the benchmark's baseline, functions call each other
+    /// through it.
     Lambda,
     /// The bank's gateway.
     Bank,
@@ -36,7 +36,7 @@ pub enum Service {
 }
 
 impl Service {
-    /// All of them.
+    /// Every service.
     pub const ALL: [Self; 6] = [
         Self::DynamoDb,
         Self::StepFunctions,
@@ -46,7 +46,7 @@ impl Service {
         Self::Shop,
     ];
 
-    /// The service that a request is for. None for a request to AWS that does not say.
+    /// The service that a request is for. None for a request to AWS that names no service.
     pub fn of(target: Target, headers: &HeaderMap) -> Option<Self> {
         let operation = || headers.get("x-amz-target")?.to_str().ok();
         match target {
@@ -84,13 +84,12 @@ impl fmt::Display for Service {
     }
 }
 
-/// A call: who makes it, and what it asks for. The ids in it are left out, so that it has the same name in every
-/// payment.
+/// A call: the caller and the operation. Ids are left out, so that the name is the same in every payment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallName {
-    /// The function, without prefix and branch: `pay-order`.
+    /// The calling function, without prefix and branch: `pay-order`.
     pub function: String,
-    /// What it asks for: `TransactWriteItems`, `POST charge`.
+    /// The operation: `TransactWriteItems`, `POST charge`.
     pub operation: String,
 }
 
@@ -100,7 +99,7 @@ impl fmt::Display for CallName {
     }
 }
 
-/// What a request asks for.
+/// The operation of a request.
 pub fn operation(target: Target, request: &WholeRequest) -> String {
     let WholeRequest { method, path, .. } = request;
     match target {

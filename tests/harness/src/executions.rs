@@ -14,10 +14,10 @@ use crate::aws::Aws;
 use crate::history::{Event, Failure, Visit, fold, timestamp};
 use crate::redact;
 
-/// How long to wait between two looks at a running execution.
+/// How long to wait between two polls of a running execution.
 const POLL: Duration = Duration::from_millis(150);
 
-/// One execution, as far as it came.
+/// One execution, as far as it has got.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecutionReport {
@@ -31,13 +31,13 @@ pub struct ExecutionReport {
     pub started: Timestamp,
     /// When it ended.
     pub stopped: Option<Timestamp>,
-    /// What it was started with.
+    /// Its input.
     pub input: Option<Value>,
     /// The states it went through, in order.
     pub path: Vec<Visit>,
-    /// What it put out.
+    /// Its output.
     pub output: Option<Value>,
-    /// What it failed with.
+    /// The error that it failed with.
     pub failure: Option<Failure>,
 }
 
@@ -47,7 +47,7 @@ impl ExecutionReport {
         self.path.iter().map(|visit| visit.state.as_str()).collect()
     }
 
-    /// Whether it came to its end as the state machine means it.
+    /// Whether its status is `SUCCEEDED`.
     pub fn has_succeeded(&self) -> bool {
         self.status == ExecutionStatus::Succeeded.as_str()
     }
@@ -90,7 +90,7 @@ impl Executions {
         }
     }
 
-    /// The newest executions, at most `limit`, with one status alone if it is given.
+    /// The newest executions, at most `limit`. Only those with `status`, if it is given.
     ///
     /// # Errors
     /// Step Functions does not answer.
@@ -136,7 +136,7 @@ impl Executions {
         Ok(Some(report))
     }
 
-    /// One execution by its name, if there is one, without its path: half of the questions.
+    /// One execution by its name, if there is one. Without its path, which saves a request.
     pub(crate) async fn describe(&self, name: &str) -> Result<Option<ExecutionReport>> {
         let arn = execution_arn(&self.state_machine_arn, name);
         let described = match self
@@ -172,10 +172,10 @@ impl Executions {
         }))
     }
 
-    /// Waits until the execution of this name is there and over.
+    /// Waits until the execution with this name exists and is over.
     ///
     /// # Errors
-    /// It is not over, or not even there, within `patience`.
+    /// It does not exist or is not over within `patience`.
     pub async fn wait_for(&self, name: &str, patience: Duration) -> Result<ExecutionReport> {
         let deadline = Instant::now() + patience;
         loop {
@@ -243,12 +243,12 @@ pub(crate) fn execution_arn(state_machine_arn: &str, name: &str) -> String {
     format!("{executions}:{name}")
 }
 
-/// Data for people's eyes: without tokens.
+/// JSON without tokens, so that it can be shown.
 fn json(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok().map(redact::value)
 }
 
-/// A time's distance from another, for people: `0.123 s`.
+/// The time between two timestamps, as text: `0.123 s`.
 pub fn seconds(from: Timestamp, to: Timestamp) -> String {
     let duration: SignedDuration = to.duration_since(from);
     format!("{:.3} s", duration.as_secs_f64())

@@ -1,5 +1,4 @@
-//! The calls of one payment, told from all others by the ids in them, and the one fault that is planned for one of
-//! them.
+//! The calls of one payment, which are recognised by the ids in them, and the fault that is planned for one of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,7 +19,7 @@ pub enum Fault {
     Error,
     /// Answered with "too many requests", and nothing happens.
     Throttled,
-    /// No answer comes in time, and the effect happens after the caller has tried again.
+    /// No answer comes in time. The effect happens only after the caller has retried.
     Late,
     /// The effect happens, and the answer is lost.
     Lost,
@@ -28,13 +27,13 @@ pub enum Fault {
     KilledBefore,
     /// The function's process dies after the effect, without the answer.
     KilledAfter,
-    /// As [`Fault::Refused`], and so is every further call of this name until [`FaultPlan::heal`]: it outlasts every
-    /// repeat.
+    /// As [`Fault::Refused`], for this call and all later calls of its name until [`FaultPlan::heal`]. It outlasts all
+    /// retries.
     Away,
 }
 
 impl Fault {
-    /// All of them.
+    /// Every fault.
     pub const ALL: [Self; 8] = [
         Self::Refused,
         Self::Error,
@@ -46,7 +45,7 @@ impl Fault {
         Self::Away,
     ];
 
-    /// Whether the effect happens although the caller cannot know.
+    /// Whether the effect happens but the caller gets no answer.
     pub fn loses_the_answer(self) -> bool {
         matches!(self, Self::Late | Self::Lost | Self::KilledAfter)
     }
@@ -72,7 +71,7 @@ impl fmt::Display for Fault {
 pub struct Step {
     /// The call.
     pub call: CallName,
-    /// Which of those of its name.
+    /// Its number among the calls of its name, from 1.
     pub nth: usize,
 }
 
@@ -85,7 +84,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// All payments that are watched, and what is away from everybody. A call belongs to the payment whose ids stand in it.
+/// All watched payments, and the outages that affect every payment. A call belongs to the payment whose ids it holds.
 #[derive(Debug, Clone, Default)]
 pub struct FaultPlans {
     watched: Arc<Mutex<Vec<Arc<Mutex<State>>>>>,
@@ -98,13 +97,13 @@ struct State {
     calls: Vec<CallName>,
     planned: Option<(Step, Fault)>,
     struck: Option<Instant>,
-    /// The function from which the tables are away, for this payment alone.
+    /// The function that cannot use the tables, for this payment only.
     without_tables: Option<String>,
-    /// How many calls of each name have been answered, for whoever waits for the next.
+    /// How many calls of each name were answered. A late call waits for the next answer.
     answered: watch::Sender<BTreeMap<CallName, usize>>,
 }
 
-/// One watched payment, for the test; it is watched until this is dropped.
+/// One watched payment, for the test. Dropping this ends the watch.
 pub struct FaultPlan {
     all: FaultPlans,
     state: Arc<Mutex<State>>,
@@ -115,7 +114,7 @@ pub struct FaultPlan {
 pub(super) struct Watched(Arc<Mutex<State>>);
 
 impl FaultPlans {
-    /// Nothing is watched; what is away from everybody is said elsewhere.
+    /// Watches no payment yet. `away` holds the outages.
     pub fn with(away: Away) -> Self {
         Self {
             away,
@@ -123,7 +122,7 @@ impl FaultPlans {
         }
     }
 
-    /// Watches the payment with these ids; the ids that the bank gives it are learned on the way.
+    /// Watches the payment with these ids. Ids that the bank gives it are added later.
     pub fn watch(&self, ids: impl IntoIterator<Item = String>) -> FaultPlan {
         let state = Arc::new(Mutex::new(State {
             ids: ids.into_iter().collect(),
@@ -140,7 +139,7 @@ impl FaultPlans {
         }
     }
 
-    /// What is away from the functions, whatever payment they work on.
+    /// The outages that affect every payment.
     pub fn away(&self) -> &Away {
         &self.away
     }
@@ -161,12 +160,12 @@ impl FaultPlans {
 }
 
 impl FaultPlan {
-    /// Plans the one fault.
+    /// Plans the fault. There is one for each payment.
     pub fn plan(&self, step: Step, fault: Fault) {
         lock(&self.state).planned = Some((step, fault));
     }
 
-    /// Throttles the tables for a function (`pay-order`), as far as it works on this payment; or for none any more.
+    /// Throttles the tables for a function (`pay-order`) when it works on this payment. `None` ends that.
     pub fn throttle_tables_of(&self, function: Option<&str>) {
         lock(&self.state).without_tables = function.map(str::to_owned);
     }
@@ -189,7 +188,7 @@ impl FaultPlan {
             .collect()
     }
 
-    /// Ends a fault that has struck and lasts.
+    /// Ends the fault if it has already happened. Before that, this does nothing.
     pub fn heal(&self) {
         let mut state = lock(&self.state);
         if state.struck.is_some() {
@@ -197,7 +196,7 @@ impl FaultPlan {
         }
     }
 
-    /// When the planned fault struck first.
+    /// When the planned fault happened first.
     pub fn struck(&self) -> Option<Instant> {
         lock(&self.state).struck
     }
@@ -210,12 +209,12 @@ impl Drop for FaultPlan {
 }
 
 impl Watched {
-    /// Whether the tables are away from this function.
+    /// Whether this function cannot use the tables.
     pub(super) fn has_no_tables(&self, function: &str) -> bool {
         lock(&self.0).without_tables.as_deref() == Some(function)
     }
 
-    /// Counts a call, and says what is to go wrong with it.
+    /// Counts a call, and returns the fault that is planned for it.
     pub(super) fn arrives(&self, call: &CallName) -> Option<Fault> {
         let mut state = lock(&self.0);
         state.calls.push(call.clone());
@@ -245,20 +244,20 @@ impl Watched {
     pub(super) async fn next_answer(&self, call: &CallName) {
         let mut answers = lock(&self.0).answered.subscribe();
         let before = answers.borrow().get(call).copied().unwrap_or_default();
-        // An error means that the payment is not watched any more: nobody is left to wait for.
+        // An error means that the payment is no longer watched, so no answer will come.
         let _ = answers
             .wait_for(|counts| counts.get(call).copied().unwrap_or_default() > before)
             .await;
     }
 
-    /// Learns another id of the payment.
+    /// Adds another id of the payment.
     pub(super) fn learn(&self, id: &str) {
         lock(&self.0).ids.insert(id.to_owned());
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Whole after every statement under the lock, so a panic elsewhere leaves it usable.
+    // Each statement under the lock leaves the data consistent, so it is usable after a panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -266,8 +265,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    /// Which of so many calls of one name a fault strikes that is planned for the second, and that ends after the
-    /// fourth.
+    /// Which of six calls a fault hits that is planned for the second call and ends after the fourth.
     fn struck(fault: Fault) -> Vec<usize> {
         let call = CallName {
             function: "pay-order".to_owned(),
@@ -280,7 +278,7 @@ mod tests {
             nth: 2,
         };
         scope.plan(step, fault);
-        // Nothing to end yet.
+        // This must not end the fault, which has not happened yet.
         scope.heal();
         let watched = fault_plans.of("/", "482500007436").expect("watched");
         let mut struck = Vec::new();
@@ -296,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_strikes_one_call_and_what_is_away_stays_away_until_it_is_back() {
+    fn a_fault_hits_one_call_and_an_outage_hits_all_until_it_ends() {
         assert_eq!(struck(Fault::Lost), [2]);
         assert_eq!(struck(Fault::Away), [2, 3, 4]);
     }

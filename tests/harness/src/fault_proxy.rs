@@ -1,5 +1,5 @@
-//! The proxy between the functions and the services they call. It injects the planned fault into a call of a watched
-//! payment, and lets services be away; everything else it passes on.
+//! The proxy between the functions and the services that they call. It injects the planned fault into a call of a
+//! watched payment, and simulates outages of services. It forwards everything else.
 
 use std::convert::Infallible;
 use std::io;
@@ -20,9 +20,9 @@ use crate::http_forward::{WholeAnswer, WholeRequest};
 use crate::peer_process::{PeerProcess, short_name};
 use crate::proxy::{Connection, Handler, NoAnswer, Port};
 
-/// How long after its caller gave up a late call waits for the caller's next try, before its effect happens anyway.
+/// How long a late call waits for its caller's retry. After that its effect happens anyway.
 const LATE_AT_MOST: Duration = Duration::from_secs(6);
-/// How long a late call's caller may take to give up. More than any time-out of the functions.
+/// How long a late call's caller may take to give up: longer than any timeout of the functions.
 const CALLER_GIVES_UP: Duration = Duration::from_secs(35);
 
 /// A proxy with a port in front of AWS, of the bank and of the shop.
@@ -39,7 +39,7 @@ impl Proxy {
     /// There is no free port.
     pub async fn listen(endpoints: &Endpoints, away: Away) -> Result<Self> {
         let fault_plans = FaultPlans::with(away);
-        // The functions' own time-outs are to count, not the proxy's.
+        // No timeout: the functions' own timeouts must apply.
         let http = crate::http::builder()
             .build()
             .context("no HTTP client for the fault proxy")?;
@@ -64,12 +64,12 @@ impl Proxy {
         })
     }
 
-    /// Its own addresses, for the functions.
+    /// The proxy's addresses, for the functions.
     pub fn addresses(&self) -> &Endpoints {
         &self.addresses
     }
 
-    /// The payments that it watches.
+    /// The watched payments.
     pub fn fault_plans(&self) -> &FaultPlans {
         &self.fault_plans
     }
@@ -191,7 +191,7 @@ impl Injected<'_> {
         self.upstream.effect(self.watched, self.request).await
     }
 
-    /// Lets the caller wait in vain. Once it has tried again, the effect happens all the same.
+    /// Gives no answer in time. The effect happens after the caller has retried.
     async fn late(&self) -> Result<WholeAnswer, NoAnswer> {
         let (waiting, gave_up) = tokio::sync::oneshot::channel::<Infallible>();
         let upstream = self.upstream.clone();
@@ -200,10 +200,10 @@ impl Injected<'_> {
         tokio::spawn(async move {
             let next = watched.next_answer(&call);
             tokio::pin!(next);
-            // The caller hangs up: this connection's future is dropped, and the sender with it.
+            // When the caller closes the connection, this call's future is dropped, and the sender with it.
             let _ = gave_up.await;
             let _ = timeout(LATE_AT_MOST, next).await;
-            // Nobody waits for the answer.
+            // Nobody reads the answer.
             let _ = upstream.effect(&watched, &request).await;
         });
         sleep(CALLER_GIVES_UP).await;
@@ -219,7 +219,7 @@ impl Injected<'_> {
 }
 
 impl Upstream {
-    /// How the service that is called is away from its caller, if it is.
+    /// The outage of the called service, if there is one for this caller.
     async fn away(&self, connection: &Connection, request: &WholeRequest) -> Option<How> {
         let away = self.fault_plans.away();
         for (function, how) in away.rules_for(self.target, &request.headers) {
@@ -234,7 +234,7 @@ impl Upstream {
         None
     }
 
-    /// Passes a watched call on, and learns the ids in the bank's answer.
+    /// Forwards a watched call, and adds the ids in the bank's answer to the payment.
     async fn effect(
         &self,
         watched: &Watched,
@@ -252,7 +252,7 @@ impl Upstream {
         answer.map_err(|_| NoAnswer)
     }
 
-    /// The errors that the real services answer with.
+    /// The service's own form of an error.
     fn error(&self, status: StatusCode, request: &WholeRequest) -> WholeAnswer {
         let throttled = status == StatusCode::TOO_MANY_REQUESTS;
         let (status, kind, body) = match self.target {
@@ -276,7 +276,7 @@ impl Upstream {
                 let body = json!({"__type": name, "message": "not now"}).to_string();
                 (status, "application/x-amz-json-1.0", body)
             }
-            // What a load balancer in front of them says.
+            // As a load balancer in front of them answers.
             Target::Bank | Target::Shop => (status, "text/html", "<h1>not now</h1>".to_owned()),
         };
         let kind = hyper::header::HeaderValue::from_static(kind);
@@ -290,7 +290,7 @@ impl Upstream {
     async fn name(&self, connection: &Connection, request: &WholeRequest) -> CallName {
         let function = match connection.caller().await {
             Ok(caller) => short_name(&caller.function).to_owned(),
-            // No fault is planned for such a call, so that the planned one shows as never made.
+            // No fault is planned for this name, so the test reports that the planned call was never made.
             Err(error) => format!("? ({error:#})"),
         };
         CallName {
@@ -303,7 +303,7 @@ impl Upstream {
 fn learn(watched: &Watched, body: &[u8], field: &str) {
     let json: Option<Value> = serde_json::from_slice(body).ok();
     let id = json.as_ref().and_then(|json| json[field].as_str());
-    // Short values are no ids: they would be found in everybody's calls.
+    // Short values are not ids: they would match calls of other payments.
     if let Some(id) = id.filter(|id| id.len() >= 12) {
         watched.learn(id);
     }

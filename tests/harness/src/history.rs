@@ -1,4 +1,4 @@
-//! The path an execution took, out of its history.
+//! Reads an execution's path from its history.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use serde_json::Value;
 
 use crate::redact;
 
-/// An error by its name, with what was said about it.
+/// An error: its name and its cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// The name that the state machine matches on.
+    /// The name, which the state machine matches.
     pub error: String,
     /// The explanation.
     pub cause: String,
 }
 
-/// One stay in a state.
+/// One visit of a state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Visit {
@@ -27,46 +27,46 @@ pub struct Visit {
     pub state: String,
     /// When it was entered.
     pub entered: Timestamp,
-    /// When it was left; none while it runs, and where the execution ended inside.
+    /// When it was left. None while it runs, or if the execution ended in it.
     pub left: Option<Timestamp>,
-    /// How often its task was started again.
+    /// How often its task was retried.
     pub retries: usize,
     /// Every error of its task, retried or not.
     pub errors: Vec<Failure>,
-    /// What it was entered with.
+    /// Its input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<Value>,
-    /// What its task answered.
+    /// Its task's result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// What it was left with.
+    /// Its output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
 }
 
-/// How a stay in a state went.
+/// How a visit of a state went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Course {
-    /// Its task works, or waits to be tried again.
+    /// Its task runs, or waits for a retry.
     Running,
-    /// It was left as meant, at the first try.
+    /// It succeeded at the first try.
     Done,
-    /// It was left as meant, after errors.
+    /// It succeeded after retries.
     Retried,
-    /// It was left by an error that the definition knows what to do about.
+    /// It ended with an error that the definition catches.
     Caught,
     /// The execution ended in it.
     Failed,
 }
 
 impl Visit {
-    /// How it went, of an execution that is over or not.
+    /// How the visit went.
     pub fn course(&self, execution_is_over: bool) -> Course {
         match self.left {
             None if execution_is_over => Course::Failed,
             None => Course::Running,
-            // Every start of the task failed, the last one too.
+            // Every start of the task failed, including the last.
             Some(_) if self.errors.len() > self.retries => Course::Caught,
             Some(_) if self.errors.is_empty() => Course::Done,
             Some(_) => Course::Retried,
@@ -74,7 +74,7 @@ impl Visit {
     }
 }
 
-/// What matters of an event in a history.
+/// An event of a history, reduced to what is needed here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     id: i64,
@@ -119,13 +119,13 @@ impl From<HistoryEvent> for Event {
     }
 }
 
-/// What went in or out, for people's eyes: without tokens.
+/// A state's input or output, without tokens, so that it can be shown.
 fn data(text: Option<&str>) -> Option<Value> {
     let value = serde_json::from_str(text?).ok()?;
     Some(redact::value(value))
 }
 
-/// What a function answered, without what Step Functions wraps around it.
+/// A function's answer, without Step Functions' wrapper.
 fn answered(mut result: Value) -> Value {
     match result.get_mut("Payload") {
         Some(payload) => payload.take(),
@@ -133,7 +133,7 @@ fn answered(mut result: Value) -> Value {
     }
 }
 
-/// The error that an event tells of a task; the execution's own end is not one.
+/// The error of a task in an event. The execution's own failure does not count.
 fn failure_of(event: &HistoryEvent) -> Option<Failure> {
     macro_rules! first_of {
         ($($details:ident),*) => {
@@ -163,8 +163,8 @@ fn failure(error: Option<&str>, cause: Option<&str>) -> Failure {
     }
 }
 
-/// Makes the path out of a history. An event belongs to the state of the event that led to it (its `previous`), so that
-/// branches side by side do not mix. The local AWS does not tell that event: there it is the one before.
+/// Makes the path from a history. An event belongs to the state of its `previous` event, so that parallel branches do
+/// not mix. The local AWS gives no `previous`. Then the event before it is used.
 pub(crate) fn fold(events: Vec<Event>) -> Vec<Visit> {
     let mut path: Vec<Visit> = Vec::new();
     let mut starts: Vec<usize> = Vec::new();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_visit_tells_how_it_went() {
+    fn a_visit_knows_how_it_went() {
         let path = fold(vec![
             entered(1, 0, "Caught"),
             event(2, 0, Kind::TaskStarted),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn data_shows_no_token_and_only_the_functions_own_answer() {
+    fn data_has_no_tokens_and_only_the_functions_own_answer() {
         let result = data(Some(
             r#"{"StatusCode":200,"Payload":{"token":"tokn_test_1","chargeId":"chrg_test_1"}}"#,
         ));
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn branches_side_by_side_do_not_mix() {
+    fn parallel_branches_do_not_mix() {
         let path = fold(vec![
             event(1, 0, Kind::Other),
             entered(2, 1, "A"),

@@ -1,20 +1,20 @@
-//! Requests that a proxy reads whole, and passes on to a server.
+//! Requests that a proxy reads completely and forwards to a server.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HOST, HeaderMap, TRANSFER_ENCODING};
 use hyper::{Method, Request, Response, StatusCode};
 
-/// A request, read whole.
+/// A complete request.
 #[derive(Debug, Clone)]
 pub struct WholeRequest {
-    /// Its method.
+    /// The method.
     pub method: Method,
-    /// Its path and query.
+    /// Path and query.
     pub path: String,
-    /// Its headers, without those that belong to one connection.
+    /// The headers, without those that belong to one connection.
     pub headers: HeaderMap,
-    /// Its body.
+    /// The body.
     pub body: Bytes,
 }
 
@@ -22,11 +22,11 @@ impl WholeRequest {
     /// Reads a request to its end.
     ///
     /// # Errors
-    /// Its sender went away.
+    /// The sender closed the connection.
     pub async fn read(request: Request<Incoming>) -> Result<Self, hyper::Error> {
         let (parts, body) = request.into_parts();
         let mut headers = parts.headers;
-        // The next hop has its own.
+        // The HTTP client adds its own.
         for hop in [HOST, CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
             headers.remove(hop);
         }
@@ -41,7 +41,7 @@ impl WholeRequest {
         })
     }
 
-    /// Passes it on to the server at `base`.
+    /// Forwards it to the server at `base`.
     ///
     /// # Errors
     /// There is no answer.
@@ -58,7 +58,7 @@ impl WholeRequest {
             .await?;
         let status = answer.status();
         let mut headers = answer.headers().clone();
-        // A proxy adds its own. The date would be an old one when an answer is repeated.
+        // The proxy's server adds its own. A repeated answer must not have an old date.
         for hop in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH, DATE] {
             headers.remove(hop);
         }
@@ -70,19 +70,19 @@ impl WholeRequest {
     }
 }
 
-/// An answer, read whole.
+/// A complete answer.
 #[derive(Debug, Clone)]
 pub struct WholeAnswer {
-    /// Its status.
+    /// The status.
     pub status: StatusCode,
-    /// Its headers, without those that belong to one connection.
+    /// The headers, without those that belong to one connection.
     pub headers: HeaderMap,
-    /// Its body.
+    /// The body.
     pub body: Bytes,
 }
 
 impl WholeAnswer {
-    /// An answer of a status alone.
+    /// An answer with a status only.
     #[must_use]
     pub fn of(status: StatusCode) -> Self {
         Self {

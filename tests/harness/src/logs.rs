@@ -1,4 +1,4 @@
-//! What the functions logged, as CloudWatch Logs has it.
+//! Reads the functions' logs from CloudWatch Logs.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The local AWS does not answer, or the function has no log.
 pub async fn lines_with(outputs: &Outputs, function: &str, text: &str) -> Result<Vec<String>> {
     let group = format!("/aws/lambda/payment3-{function}-{}", outputs.branch);
-    // Quoted: the text as it stands.
+    // Quoted, so that the text is matched literally.
     let request = json!({"logGroupName": group, "filterPattern": format!("\"{text}\"")});
     let found = json_api::call(&outputs.aws_endpoint, FILTER, &request).await?;
     Ok(texts(&found["events"], "message"))
@@ -49,7 +49,7 @@ pub async fn wait_for_lines(
     }
 }
 
-/// The logs of a branch: of its functions, its API and its state machine.
+/// The names of a branch's log groups: of its functions, its API and its state machine.
 ///
 /// # Errors
 /// The local AWS does not answer.
@@ -76,8 +76,8 @@ pub async fn groups(outputs: &Outputs) -> Result<Vec<String>> {
 pub async fn lines(outputs: &Outputs, group: &str) -> Result<Vec<String>> {
     let (mut lines, mut seen, mut from) = (Vec::new(), BTreeSet::new(), 0);
     loop {
-        // The local AWS answers with ten thousand lines at most, and names no way to the next: what comes after is
-        // asked for by its time. Stream by stream would be a call for every run of a function.
+        // The local AWS returns ten thousand lines at most, without a token for the next page. So the next request
+        // starts at the time of the last line. Reading each stream would need a call for every run of a function.
         let request = json!({"logGroupName": group, "startTime": from});
         let page = json_api::call(&outputs.aws_endpoint, FILTER, &request).await?;
         let before = lines.len();

@@ -1,5 +1,5 @@
-//! All executions, each with what became of its payment: found by order or charge, filtered by how they ended, and
-//! paged.
+//! The list of all executions, each with its payment's outcome. It can be searched by order or charge, filtered by
+//! outcome, and read page by page.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,12 +16,12 @@ use crate::inspect::Inspector;
 use crate::items;
 use crate::outputs::Outputs;
 
-/// How many executions are looked at side by side.
+/// How many executions are read at the same time.
 const SIDE_BY_SIDE: usize = 16;
-/// How many more are looked at while a list is still short.
+/// How many are read at a time until enough are found.
 const CHUNK: usize = 64;
 
-/// Looks at executions. One that is over does not change, so it is read once.
+/// Reads executions. One that is over does not change, so it is read once.
 #[derive(Clone)]
 pub struct Overview {
     executions: Executions,
@@ -39,11 +39,11 @@ pub struct Line {
     pub arn: String,
     /// Its status at Step Functions.
     pub status: String,
-    /// How the payment stands by it: `running`, `failed`, or the result that the definition puts out, such as `paid`.
+    /// `running`, `failed`, or the `result` of the execution's output, such as `paid`.
     pub outcome: String,
-    /// The charge that it is about.
+    /// Its charge.
     pub charge_id: Option<String>,
-    /// The order that it is about; `ADDCARD` where a card is verified.
+    /// Its order; `ADDCARD` for a card verification.
     pub order_id: Option<String>,
     /// In decimal baht.
     pub amount: Option<String>,
@@ -51,16 +51,16 @@ pub struct Line {
     pub started: Timestamp,
     /// When it ended.
     pub stopped: Option<Timestamp>,
-    /// The state that it entered last, where that was asked for.
+    /// The state that it entered last, if that was requested.
     pub last_state: Option<String>,
 }
 
-/// Which executions to list; all without a wish.
+/// Which executions to list; the default is all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wish {
-    /// A part of the name, of the charge's id or of the order's, in any case.
+    /// A part of the name, the charge id or the order id. Case is ignored.
     pub text: Option<String>,
-    /// How it ended: [`Line::outcome`].
+    /// The value of [`Line::outcome`].
     pub outcome: Option<String>,
 }
 
@@ -89,18 +89,18 @@ impl Wish {
 pub struct Page {
     /// Its lines.
     pub lines: Vec<Line>,
-    /// Which of the executions that are wished for the first line is, from 1; 0 where there is none.
+    /// The number of the first line among all matching executions, from 1; 0 if the page is empty.
     pub first: usize,
-    /// How many are wished for, on all pages.
+    /// How many executions match, on all pages.
     pub found: usize,
-    /// How many of those with the text ended how, whatever end is wished for.
+    /// How many executions that match the text have each outcome. The outcome filter does not count here.
     pub outcomes: BTreeMap<String, usize>,
-    /// The name of the last line where another page follows.
+    /// The name of the last line, if another page follows.
     pub older: Option<String>,
 }
 
 impl Overview {
-    /// Looks at the executions of these outputs' state machine.
+    /// The executions of these outputs' state machine.
     pub fn of(aws: &Aws, outputs: &Outputs) -> Self {
         Self {
             executions: Executions::of(aws, &outputs.state_machine_arn),
@@ -132,8 +132,8 @@ impl Overview {
         Ok(names.collect())
     }
 
-    /// At most `limit` of the executions that are wished for: the newest, or those that are older than the one named
-    /// `after`. `None` where no execution has that name.
+    /// At most `limit` matching executions: the newest, or those that are older than the one named `after`. `None` if
+    /// no execution has that name.
     ///
     /// # Errors
     /// The local AWS does not answer.
@@ -151,7 +151,7 @@ impl Overview {
         Ok(Some(page))
     }
 
-    /// At most `limit` of the executions that are wished for, the newest. Looks at no more executions than it must.
+    /// The newest matching executions, at most `limit`. Reads no more executions than necessary.
     ///
     /// # Errors
     /// The local AWS does not answer.
@@ -170,14 +170,14 @@ impl Overview {
         Ok(found)
     }
 
-    /// All executions, the newest first by when they started, which does not change while somebody pages through them.
+    /// All executions, the newest start first. That order does not change while somebody reads the pages.
     async fn all(&self) -> Result<Vec<Summary>> {
         let mut all = self.executions.list(None, usize::MAX).await?;
         all.sort_by(|a, b| (b.started, &b.name).cmp(&(a.started, &a.name)));
         Ok(all)
     }
 
-    /// The lines of these executions, in their order. What is not known yet is read, some side by side.
+    /// The lines of these executions, in their order. Those that are not known are read, several at a time.
     async fn lines(&self, summaries: &[Summary]) -> Result<Vec<Line>> {
         let mut lines = Vec::new();
         for some in summaries.chunks(SIDE_BY_SIDE) {
@@ -197,14 +197,14 @@ impl Overview {
         Ok(lines)
     }
 
-    /// Reads an execution that is not known as it stands now.
+    /// Reads an execution, and keeps its line.
     async fn read(&self, name: &str) -> Result<()> {
         let Some(mut report) = self.executions.describe(name).await? else {
             return Ok(());
         };
         let mut record = self.record(&report).await;
         if record.is_none() {
-            // Its record is in another branch's table, or there is none: its history says what it found.
+            // There is no record, or it is in another branch's table. The history holds what LookupRecord found.
             report.path = self.executions.path(&report.arn).await?;
             record = payment(&report).cloned();
         }
@@ -213,8 +213,7 @@ impl Overview {
     }
 
     async fn record(&self, report: &ExecutionReport) -> Option<Value> {
-        // What cannot be read here stands in the history, too, and the list is there for those who look for what is
-        // wrong.
+        // Errors are ignored: the history has the same data, and the list must work when something is wrong.
         let found = self.inspector.record_by_charge(charge_of(report)?).await;
         found.ok().flatten()
     }
@@ -238,7 +237,7 @@ impl Overview {
         Ok(())
     }
 
-    /// What is known of an execution, if that is how it stands now: one that was redriven runs again under its name.
+    /// The known line of an execution, if it is up to date. After a redrive the execution runs again under its name.
     fn known(&self, summary: &Summary) -> Option<Line> {
         self.last_known(&summary.arn)
             .filter(|line| line.status == summary.status && line.stopped == summary.stopped)
@@ -255,7 +254,7 @@ impl Overview {
     }
 }
 
-/// The page of these lines; `None` where none is named `after`.
+/// A page of these lines. `None` if no line is named `after`.
 fn page(lines: Vec<Line>, wish: &Wish, after: Option<&str>, limit: usize) -> Option<Page> {
     let start = match after {
         Some(name) => lines.iter().position(|line| line.name == name)? + 1,
@@ -290,7 +289,7 @@ fn page(lines: Vec<Line>, wish: &Wish, after: Option<&str>, limit: usize) -> Opt
     Some(page)
 }
 
-/// An execution's line, with what a record or its history says about the payment.
+/// An execution's line, with the payment from its record or its history.
 fn line(report: &ExecutionReport, record: Option<&Value>) -> Line {
     let payment = record.or_else(|| payment(report)).unwrap_or(&Value::Null);
     Line {
@@ -321,7 +320,7 @@ fn charge_of(report: &ExecutionReport) -> Option<&str> {
     report.input.as_ref()?["chargeId"].as_str()
 }
 
-/// What the execution found out about its payment.
+/// The payment that the execution looked up.
 fn payment(report: &ExecutionReport) -> Option<&Value> {
     let found = report
         .path
@@ -350,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn the_outcome_is_the_payments_and_not_only_the_executions() {
+    fn the_outcome_of_a_line_is_the_payments() {
         for (status, output, expected) in [
             ("RUNNING", None, "running"),
             ("FAILED", None, "failed"),
@@ -406,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_is_over_all_executions_and_not_over_a_page() {
+    fn a_filter_covers_all_executions_not_only_a_page() {
         let wish = Wish {
             outcome: Some("failed".into()),
             text: None,
@@ -430,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pages_together_are_everything_once() {
+    fn the_pages_together_list_each_execution_once() {
         let mut seen = Vec::new();
         let mut after = None;
         loop {
@@ -447,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_goes_on_below_an_execution_that_the_filter_leaves_out() {
+    fn a_page_can_start_after_an_execution_that_does_not_match() {
         let wish = Wish {
             outcome: Some("failed".into()),
             text: None,
@@ -458,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn below_what_is_not_there_is_no_page() {
+    fn there_is_no_page_after_an_unknown_execution() {
         assert_eq!(
             page(hundred(), &Wish::default(), Some("chrg_other"), 50),
             None
@@ -482,7 +481,7 @@ mod tests {
         assert_eq!(found("CHRG_TEST_042"), ["chrg_test_042"]);
         assert_eq!(found("chrg_test_04").len(), 10);
         assert!(found("nothing").is_empty());
-        // A payment is found by the charge of an execution that a person named.
+        // A person may have chosen the execution's name. It is found by its charge.
         let mut by_hand = hundred();
         by_hand[7].name = "by-hand-1".to_owned();
         let wish = Wish {

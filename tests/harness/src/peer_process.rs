@@ -1,6 +1,6 @@
 //! The process at the other end of a connection on this machine: which function it runs, and how to kill it.
 //!
-//! Linux shows both under `/proc`. The functions take no part in it.
+//! Linux shows both under `/proc`. The functions need no change for this.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,17 +10,17 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// The environment variable in which the Lambda service names the function.
+/// The environment variable with the function's name. Lambda sets it.
 const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 
-/// How often the kernel's tables are read before a socket or its process counts as absent.
+/// How often the kernel's tables are read before a socket or its process counts as missing.
 const READS: usize = 50;
 
 /// A running function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerProcess {
     pid: Pid,
-    /// The function's whole name, with prefix and branch.
+    /// The function's full name, with prefix and branch.
     pub function: String,
 }
 
@@ -29,7 +29,7 @@ impl PeerProcess {
     /// needed: one port may have connections to several places.
     ///
     /// # Errors
-    /// No process has it, or one that is no function.
+    /// No process has the connection, or the process is not a function.
     pub fn behind(peer: SocketAddr, ours: SocketAddr) -> Result<Self> {
         // While other sockets and processes come and go, a read of the kernel's tables may miss a line.
         let inode = (0..READS)
@@ -55,19 +55,19 @@ impl PeerProcess {
     /// # Errors
     /// It cannot be killed.
     pub fn kill(&self) -> Result<()> {
-        // Its id may have been given to another process since.
+        // Another process may have the id by now.
         if function_of(self.pid).as_ref() != Some(&self.function) {
             return Ok(());
         }
         match kill(self.pid, Signal::SIGKILL) {
-            // It ended by itself before.
+            // It has already ended.
             Err(Errno::ESRCH) => Ok(()),
             killed => killed.context("cannot kill a function"),
         }
     }
 }
 
-/// A function's name without the project's prefix and the branch: `pay-order` of `payment3-pay-order-faults`.
+/// A function's name without prefix and branch: `pay-order` of `payment3-pay-order-faults`.
 pub fn short_name(function: &str) -> &str {
     let name = function.strip_prefix("payment3-").unwrap_or(function);
     name.rsplit_once('-').map_or(name, |(name, _)| name)
@@ -93,7 +93,7 @@ fn inode_of(local: SocketAddr, remote: SocketAddr) -> Option<String> {
     table.lines().skip(1).find_map(|line| {
         let mut fields = line.split_whitespace();
         let ends = (fields.nth(1)?, fields.next()?);
-        // After them: state, queues, timer, retransmits, uid, time-out.
+        // Skips state, queues, timer, retransmits, uid and timeout.
         let inode = fields.nth(6)?;
         (ends == (wanted.0.as_str(), wanted.1.as_str()) && inode != "0").then(|| inode.to_owned())
     })
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_function_is_known_by_its_short_name() {
+    fn a_short_name_has_neither_prefix_nor_branch() {
         assert_eq!(short_name("payment3-pay-order-faults"), "pay-order");
         assert_eq!(
             short_name("payment3-ensure-kbank-user-e2e"),

@@ -1,5 +1,5 @@
-//! Plays payments to their end: the shopper, the bank and the schedule, all as patient as they are in life. None of
-//! them knows which call gets a fault, and nobody starts anything again by hand.
+//! Plays payments to their end: the shopper, the bank and the schedule, each as patient as in production. None of them
+//! knows which call gets a fault, and no person restarts anything.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,17 +22,16 @@ use crate::shop_api::{NewOrder, Order, Recipient};
 use crate::shopper::{self, CARD_APPROVED, Next, OTHER_CARD_APPROVED, ReturnForm};
 use crate::{logs, random};
 
-/// How long an execution may take: a late call to the bank alone takes 15 s, and what is retried takes it again.
+/// How long an execution may take. A late call to the bank takes 15 s, and so does each retry of it.
 const PATIENCE: Duration = Duration::from_secs(240);
-/// How often a shopper sends the same form before giving up.
+/// How often a shopper sends a form before giving up.
 const FORM_TRIES: usize = 3;
-/// How often a browser or the bank repeats a call that failed.
+/// How often a browser or the bank tries a call that fails.
 const CALL_TRIES: usize = 3;
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;
-/// The age of the payment at each round of reconciliation. At first the schedule asks the bank again. At the last age
-/// the payment must be closed.
+/// The age of the payment at each round of reconciliation, in seconds. At the last age the payment must be closed.
 const AGES: [i64; 6] = [
     6 * MINUTE,
     31 * MINUTE,
@@ -45,9 +44,9 @@ const AGES: [i64; 6] = [
 /// Whether the functions' processes have run before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// They have served earlier payments, and hold the secrets.
+    /// They have handled earlier payments, and hold the secrets.
     Warm,
-    /// They are new, and fetch the secrets first. Only one payment at a time can be watched in this way.
+    /// They are new, and fetch the secrets first. Only one payment at a time can be watched then.
     Cold,
 }
 
@@ -62,7 +61,7 @@ pub struct Player {
     used: Arc<Mutex<Used>>,
 }
 
-/// A flow that is about to be played.
+/// A flow that is ready for its payment.
 pub struct Begun {
     flow: Flow,
     payment: Payment,
@@ -71,11 +70,11 @@ pub struct Begun {
     /// A second card for the same order, whose shopper is back from the bank.
     rival: Option<(Payment, ReturnForm)>,
     subject: Subject,
-    /// Whether only the owner's next payment reports a customer at the bank without a mapping.
+    /// Whether a customer at the bank without a mapping is reported only with the owner's next payment.
     orphan_is_found_later: bool,
 }
 
-/// One payment on its way.
+/// One payment.
 struct Payment {
     order: Order,
     token: String,
@@ -83,7 +82,7 @@ struct Payment {
 }
 
 impl Player {
-    /// Plays in the environment with these outputs, behind a proxy that watches these payments.
+    /// A player for the environment with these outputs, behind the proxy with these fault plans.
     pub fn new(outputs: &Outputs, fault_plans: &FaultPlans) -> Self {
         let aws = Aws::at(&outputs.aws_endpoint);
         Self {
@@ -101,7 +100,7 @@ impl Player {
         &self.outputs
     }
 
-    /// What all payments until now used.
+    /// The orders, tokens and personal data of all payments so far. They are removed from the player.
     pub fn take_used(&self) -> Used {
         std::mem::take(&mut self.used())
     }
@@ -110,7 +109,7 @@ impl Player {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything before the payment: the order, the card, a known user's first payment.
+    /// Prepares a payment: the order, the card, a known user's first payment.
     ///
     /// # Errors
     /// The environment does not answer.
@@ -148,7 +147,7 @@ impl Player {
         })
     }
 
-    /// Lets the schedule bring a payment to its end.
+    /// Runs reconciliation until a payment is closed.
     ///
     /// # Errors
     /// The environment does not answer, or an execution does not end.
@@ -156,8 +155,8 @@ impl Player {
         self.finish_payment(&begun.payment, || {}).await
     }
 
-    /// Pays, and lets the schedule bring the payment to its end. `at_rest` is called whenever nothing goes on. The
-    /// other card for the same order, if there is one, is paid with at the same time.
+    /// Pays, and runs reconciliation until the payment is closed. Calls `at_rest` whenever nothing runs. If the order
+    /// has another card, that card pays at the same time.
     ///
     /// # Errors
     /// As [`Player::finish`].
@@ -180,7 +179,7 @@ impl Player {
         Ok(shopper)
     }
 
-    /// Whether nothing is left to do for a payment.
+    /// Whether a payment is closed.
     ///
     /// # Errors
     /// The environment does not answer.
@@ -188,7 +187,7 @@ impl Player {
         self.is_closed(&begun.payment).await
     }
 
-    /// What became of a payment, in its record's words: `orderPaid`, `reversed` or what it was closed as.
+    /// How a payment ended, in its record's words: `orderPaid`, `reversed` or its `closedAs`.
     ///
     /// # Errors
     /// The environment does not answer.
@@ -199,7 +198,7 @@ impl Player {
         Ok(end.unwrap_or_else(|| "no end".to_owned()))
     }
 
-    /// Looks at what a payment left.
+    /// Checks the invariants for a payment.
     ///
     /// # Errors
     /// The environment does not answer.
@@ -240,11 +239,11 @@ impl Player {
         Ok(charge.map(str::to_owned))
     }
 
-    /// Watches a payment.
+    /// Watches a payment, so that a fault can be planned for it.
     pub fn watch(&self, begun: &Begun, start: Start) -> FaultPlan {
         let payment = &begun.payment;
         let mut ids = vec![payment.token.clone(), payment.key.clone()];
-        // Only their charges tell two payments of one order apart.
+        // Two payments of one order share the order's ids. Only their tokens, keys and charges differ.
         if begun.rival.is_none() {
             ids.push(payment.order.owner_id.clone());
             if !payment.order.is_verification() {
@@ -288,7 +287,7 @@ impl Player {
         shopper::order(&self.outputs, &new).await
     }
 
-    /// Another card for the same order, up to its return from the bank.
+    /// Plays another card for the same order, up to the return from the bank.
     async fn rival(
         &self,
         payment: &Payment,
@@ -299,12 +298,12 @@ impl Player {
             .await?;
         subject.add(&rival.order, &rival.token);
         let next = self.check_out(&rival).await?;
-        let next = next.context("the rival's checkout is refused")?;
+        let next = next.context("the other card's checkout is refused")?;
         let form = shopper::authenticate(&next.three_ds()?).await?;
         Ok((rival, form))
     }
 
-    /// The shopper's part, and the bank's notification.
+    /// Plays the shopper, and the bank's return or notification.
     ///
     /// # Errors
     /// The bank does not answer.
@@ -321,8 +320,8 @@ impl Player {
         Ok(Shopper::Paid)
     }
 
-    /// The shopper's part, until the bank sends the browser back. `None` if the browser is back already, because there
-    /// was no 3-D Secure, or if the shopper saw only errors and left.
+    /// Plays the shopper until the bank sends the browser back. `None` if there was no 3-D Secure, or if the shopper
+    /// saw only errors and left.
     ///
     /// # Errors
     /// The bank does not answer.
@@ -333,7 +332,7 @@ impl Player {
         }
     }
 
-    /// 3-D Secure, and what happens to the order and the charge meanwhile.
+    /// Passes 3-D Secure, and does to the order and the charge what the flow wants meanwhile.
     async fn pass_the_bank(&self, begun: &Begun, page: &Url) -> Result<ReturnForm> {
         let Begun { payment, flow, .. } = begun;
         if *flow == Flow::EarlyCallback {
@@ -357,8 +356,7 @@ impl Player {
         Ok(form)
     }
 
-    /// The bank sends the browser back, or notifies. Only one of them, because the order of the two would decide which
-    /// calls are made.
+    /// The bank sends the browser back, or notifies. Never both, because the calls would depend on which one is first.
     ///
     /// # Errors
     /// The bank does not answer.
@@ -371,7 +369,7 @@ impl Player {
         Ok(())
     }
 
-    /// Sends the form, and the same form again while the answer is an error.
+    /// Sends the form, and retries while the answer is an error. `None` if every answer is one.
     async fn check_out(&self, payment: &Payment) -> Result<Option<Next>> {
         let form = shopper::checkout_form(&self.outputs, &payment.order, &payment.token);
         for _ in 0..FORM_TRIES {
@@ -382,7 +380,7 @@ impl Player {
         Ok(None)
     }
 
-    /// The browser posts the return; when it gets an error, the shopper reloads.
+    /// The browser posts the return. After an error the shopper reloads.
     async fn call_back(&self, form: &ReturnForm) {
         for _ in 0..CALL_TRIES {
             if let Ok(answer) = shopper::return_to_shop(form).await
@@ -401,13 +399,13 @@ impl Player {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
         };
-        // While the first one's execution asks the bank again and again.
+        // The second one arrives while the execution of the first keeps asking the bank.
         self.call_back(&form).await;
         self.call_back(&form).await;
         self.operator.end_of(&charge, PATIENCE).await.map(drop)
     }
 
-    /// The bank notifies, and again while it gets no 200.
+    /// The bank notifies, and retries until it gets a 200.
     async fn notify(&self, charge_id: &str) -> Result<()> {
         for _ in 0..CALL_TRIES {
             let sent = self.counterparties.notify(charge_id).await?;
@@ -419,7 +417,7 @@ impl Player {
     }
 
     /// Runs reconciliation until the record is closed or the payment is at its last age. Calls `at_rest` whenever
-    /// nothing goes on.
+    /// nothing runs.
     async fn finish_payment(&self, payment: &Payment, at_rest: impl Fn()) -> Result<()> {
         for age in AGES {
             self.wait_for_executions(payment).await?;
@@ -428,13 +426,13 @@ impl Player {
             }
             at_rest();
             self.operator.make_older(&payment.key, age).await?;
-            // After a run that died the record stays due, so the next run takes it up.
+            // After a run that died, the record stays due, so the next run handles it.
             self.operator.reconcile().await?.ok();
         }
         self.wait_for_executions(payment).await
     }
 
-    /// Waits for whatever runs.
+    /// Waits until no execution of the payment runs.
     async fn wait_for_executions(&self, payment: &Payment) -> Result<()> {
         let Some(record) = self.inspector.record_by_token(&payment.token).await? else {
             return Ok(());
@@ -442,7 +440,7 @@ impl Player {
         let Some(charge) = record["chargeId"].as_str() else {
             return Ok(());
         };
-        let id = ChargeId::new(charge).context("the record's charge is none")?;
+        let id = ChargeId::new(charge).context("the record's charge id is invalid")?;
         let attempts = record["attempt"]
             .as_u64()
             .and_then(|attempt| attempt.try_into().ok());
@@ -454,24 +452,24 @@ impl Player {
         Ok(())
     }
 
-    /// Whether nothing is left to do: the record is closed, or there never was one.
+    /// Whether the record is closed, or there is none.
     async fn is_closed(&self, payment: &Payment) -> Result<bool> {
         let record = self.inspector.record_by_token(&payment.token).await?;
         Ok(record.is_none_or(|record| record["closedAt"].is_string()))
     }
 }
 
-/// How the shopper fared.
+/// How the shopper's visit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shopper {
-    /// Did everything, and is back in the shop or on the way there.
+    /// Paid. The browser is back in the shop, or on the way there.
     Paid,
-    /// Saw errors only at checkout, and left.
+    /// Got only errors at checkout, and left.
     Left,
 }
 
 impl Begun {
-    /// Which flow it is.
+    /// The flow.
     pub fn flow(&self) -> Flow {
         self.flow
     }
@@ -488,8 +486,8 @@ impl Begun {
             .map(|(payment, _)| payment.token.as_str())
     }
 
-    /// Lets the payment leave one customer at the bank whom nothing points at. `found_later`: no log tells of it until
-    /// the owner pays again.
+    /// Allows the payment to leave one customer at the bank without a mapping. `found_later`: no log line names the
+    /// customer until the owner pays again.
     pub fn allow_orphan(&mut self, found_later: bool) {
         self.subject.orphans_allowed = 1;
         self.orphan_is_found_later = found_later;

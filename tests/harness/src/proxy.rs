@@ -1,5 +1,5 @@
-//! What the proxies between the functions and the services share. A proxy listens on a port for each service, reads
-//! every request whole, knows which function sent it, and answers it or closes the connection.
+//! The common part of the proxies between the functions and the services. A proxy listens on a port for each service,
+//! reads every request completely, knows which function sent it, and answers it or closes the connection.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,12 +20,12 @@ use tokio::sync::OnceCell;
 use crate::http_forward::{WholeAnswer, WholeRequest};
 use crate::peer_process::PeerProcess;
 
-/// Decides what becomes of the requests that arrive at one port.
+/// Handles the requests that arrive at one port.
 pub trait Handler: Clone + Send + Sync + 'static {
-    /// What carries the requests: the TCP connection, or TLS on it.
+    /// The TCP connection, or TLS on it.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Does what comes before the first request, such as a TLS handshake.
+    /// Prepares a connection for its first request, for example with a TLS handshake.
     ///
     /// # Errors
     /// The connection is closed.
@@ -66,13 +66,13 @@ impl Port {
     /// Its number.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// The system call fails.
     pub fn number(&self) -> Result<u16> {
         let address = self.0.local_addr().context("a listener has an address")?;
         Ok(address.port())
     }
 
-    /// Serves connections until one cannot be accepted: then the error is the result.
+    /// Serves connections until one cannot be accepted. Returns that error.
     pub async fn serve(self, handler: impl Handler) -> io::Error {
         loop {
             match self.0.accept().await {
@@ -90,9 +90,9 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, handler: impl Han
         return;
     };
     let connection = Arc::new(Connection::new(peer, ours));
-    // As servers do: an answer is sent when it is written, not when the one before it was acknowledged.
+    // As servers do: send each answer at once, without waiting for the acknowledgement of the last one.
     let _ = stream.set_nodelay(true);
-    // A client that ends during a handshake was ended.
+    // A client may be killed during the handshake. That is no error.
     let Ok(stream) = handler.accept(stream).await else {
         return;
     };
@@ -104,7 +104,7 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, handler: impl Han
             Ok::<Response<Full<Bytes>>, NoAnswer>(answer.into())
         }
     });
-    // An error is a caller that went away, or an answer that was not given on purpose.
+    // An error means that the caller is gone, or that the handler gave no answer on purpose.
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -113,11 +113,11 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, handler: impl Han
 /// A connection of a function to a proxy.
 #[derive(Debug)]
 pub struct Connection {
-    /// Different for each connection of this process.
+    /// Unique in this process.
     pub id: u64,
-    /// The function's end, and ours.
+    /// The addresses: the function's and ours.
     ends: (SocketAddr, SocketAddr),
-    /// Looked up once: while a request waits, its socket is certainly there.
+    /// Looked up once, while a request waits: its socket surely exists then.
     caller: OnceCell<PeerProcess>,
 }
 
@@ -134,7 +134,7 @@ impl Connection {
     /// The function's process.
     ///
     /// # Errors
-    /// No process has the other end, or one that is no function.
+    /// No process has the other end, or the process is not a function.
     pub async fn caller(&self) -> Result<&PeerProcess> {
         let (peer, ours) = self.ends;
         self.caller

@@ -18,7 +18,7 @@ use crate::{json_api, logs, shopper};
 /// A limit that no run reaches.
 const ALL: usize = 100_000;
 /// How many histories are read at once.
-const SIDE_BY_SIDE: usize = 4;
+const AT_ONCE: usize = 4;
 
 /// The orders, secrets and personal data that the payments of a run used.
 #[derive(Debug, Default)]
@@ -122,7 +122,7 @@ pub async fn audit(outputs: &Outputs, mut used: Used) -> Result<Audit> {
         .into_iter()
         .map(|one| one.name)
         .collect();
-    for some in names.chunks(SIDE_BY_SIDE) {
+    for some in names.chunks(AT_ONCE) {
         let mut reading = tokio::task::JoinSet::new();
         for name in some {
             let (outputs, name) = (outputs.clone(), name.clone());

@@ -146,16 +146,16 @@ impl FaultPlans {
 
     /// The payment that a call belongs to.
     pub(super) fn of(&self, path: &str, body: &str) -> Option<Watched> {
-        let fault_plans = lock(&self.watched);
-        fault_plans
+        let watched = lock(&self.watched);
+        watched
             .iter()
-            .find(|scope| {
-                lock(scope)
+            .find(|payment| {
+                lock(payment)
                     .ids
                     .iter()
                     .any(|id| path.contains(id.as_str()) || body.contains(id.as_str()))
             })
-            .map(|scope| Watched(scope.clone()))
+            .map(|payment| Watched(payment.clone()))
     }
 }
 
@@ -272,14 +272,14 @@ mod tests {
             operation: "GetItem".to_owned(),
         };
         let fault_plans = FaultPlans::default();
-        let scope = fault_plans.watch(["482500007436".to_owned()]);
+        let plan = fault_plans.watch(["482500007436".to_owned()]);
         let step = Step {
             call: call.clone(),
             nth: 2,
         };
-        scope.plan(step, fault);
+        plan.plan(step, fault);
         // This must not end the fault, which has not happened yet.
-        scope.heal();
+        plan.heal();
         let watched = fault_plans.of("/", "482500007436").expect("watched");
         let mut struck = Vec::new();
         for nth in 1..=6 {
@@ -287,7 +287,7 @@ mod tests {
                 struck.push(nth);
             }
             if nth == 4 {
-                scope.heal();
+                plan.heal();
             }
         }
         struck

@@ -17,7 +17,7 @@ use crate::items;
 use crate::outputs::Outputs;
 
 /// How many executions are read at the same time.
-const SIDE_BY_SIDE: usize = 16;
+const AT_ONCE: usize = 16;
 /// How many are read at a time until enough are found.
 const CHUNK: usize = 64;
 
@@ -65,7 +65,7 @@ pub struct Wish {
 }
 
 impl Wish {
-    fn finds(&self, line: &Line) -> bool {
+    fn matches_text(&self, line: &Line) -> bool {
         let Some(text) = &self.text else {
             return true;
         };
@@ -78,7 +78,7 @@ impl Wish {
                 .any(|id| has(id))
     }
 
-    fn wants(&self, outcome: &str) -> bool {
+    fn matches_outcome(&self, outcome: &str) -> bool {
         self.outcome.as_ref().is_none_or(|wanted| wanted == outcome)
     }
 }
@@ -162,8 +162,9 @@ impl Overview {
                 break;
             }
             let lines = self.lines(some).await?;
-            let wished = |line: &Line| wish.finds(line) && wish.wants(&line.outcome);
-            found.extend(lines.into_iter().filter(wished));
+            let matches =
+                |line: &Line| wish.matches_text(line) && wish.matches_outcome(&line.outcome);
+            found.extend(lines.into_iter().filter(matches));
         }
         found.truncate(limit);
         self.add_last_states(&mut found).await?;
@@ -180,7 +181,7 @@ impl Overview {
     /// The lines of these executions, in their order. Those that are not known are read, several at a time.
     async fn lines(&self, summaries: &[Summary]) -> Result<Vec<Line>> {
         let mut lines = Vec::new();
-        for some in summaries.chunks(SIDE_BY_SIDE) {
+        for some in summaries.chunks(AT_ONCE) {
             let mut reading = JoinSet::new();
             for summary in some.iter().filter(|one| self.known(one).is_none()) {
                 let (this, name) = (self.clone(), summary.name.clone());
@@ -219,7 +220,7 @@ impl Overview {
     }
 
     async fn add_last_states(&self, lines: &mut [Line]) -> Result<()> {
-        for some in lines.chunks_mut(SIDE_BY_SIDE) {
+        for some in lines.chunks_mut(AT_ONCE) {
             let mut reading = JoinSet::new();
             for (at, line) in some.iter().enumerate() {
                 if line.stopped.is_some() && line.last_state.is_some() {
@@ -268,9 +269,9 @@ fn page(lines: Vec<Line>, wish: &Wish, after: Option<&str>, limit: usize) -> Opt
         older: None,
     };
     let found = lines.into_iter().enumerate();
-    for (at, line) in found.filter(|(_, line)| wish.finds(line)) {
+    for (at, line) in found.filter(|(_, line)| wish.matches_text(line)) {
         *page.outcomes.entry(line.outcome.clone()).or_default() += 1;
-        if !wish.wants(&line.outcome) {
+        if !wish.matches_outcome(&line.outcome) {
             continue;
         }
         page.found += 1;

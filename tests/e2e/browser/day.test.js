@@ -1,5 +1,5 @@
-// A day after some checkouts, of which a third were abandoned: the list of executions holds only payments. The day is
-// virtual: the open payments are made older, and reconciliation runs at each of the times that it set itself.
+// Thirty checkouts, a third of them abandoned. A day later the list of executions holds only the others. The day is
+// virtual: the open payments are made older, and reconciliation runs at each time that it has set.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { takePicture } from "./pictures.js";
 import { NARROW, WIDE, ask, aws, outputs, reconcile, until, visit, withBrowser } from "./support.js";
 
-/** The age at which reconciliation takes up a checkout for the first time, in seconds. */
+/** The age at which reconciliation checks a payment for the first time, in seconds. */
 const FIRST_LOOK = 5 * 60;
 const DAY = 24 * 60 * 60;
 /** The prefix of all its orders' ids. */
@@ -28,7 +28,7 @@ function form(fields) {
 
 const FORM = "application/x-www-form-urlencoded";
 
-/** Orders something and checks out with a card, up to the bank's page. Returns the charge. */
+/** Places an order and checks out with a card, up to the bank's page. Returns the charge. */
 async function checkOut(orderId, cardNumber, environment) {
   const order = JSON.parse((await sent("POST", `${outputs.shopUrl}/orders`, JSON.stringify({ orderId, ownerId: `usr_${orderId}`, grandTotal: "1500.00" }))).text);
   const { token } = JSON.parse((await sent("POST", `${outputs.bankUrl}/sandbox/tokens`, JSON.stringify({ cardNumber }))).text);
@@ -72,7 +72,7 @@ async function lookForADay(charges) {
   for (let age = FIRST_LOOK; age <= DAY;) {
     await lookAt(charges, age);
     looks.push(age);
-    // The run has set the time of the next one.
+    // The run has set the time of the next run.
     const now = Math.floor(Date.now() / 1000);
     const due = await until(async () => {
       const times = (await Promise.all(charges.map(recordOf))).map(({ lookAgainAt }) => lookAgainAt);
@@ -83,7 +83,7 @@ async function lookForADay(charges) {
   return looks;
 }
 
-/** The executions of this test's orders, once so many are over. */
+/** Waits until this many executions of this test's orders are over, and returns them. */
 function areOver(count) {
   return until(async () => {
     const { lines } = await ask(`/api/executions?find=${ORDERS}`);

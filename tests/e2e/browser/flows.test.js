@@ -1,4 +1,4 @@
-// The flows, by clicks: what the shopper sees, and what the picture of the execution shows.
+// Plays the flows by clicks, and checks what the shopper sees and what the picture of the execution shows.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -12,8 +12,8 @@ const APPROVED = /^Approved after/;
 const OTHER_APPROVED = /^Approved after .*MASTERCARD/;
 
 /**
- * Asserts that the picture shows as reached exactly the states of the path with these decisions, and the end. They are
- * done unless `others` says otherwise.
+ * Asserts that the picture shows as reached exactly the end and the states of the path with these decisions. Their
+ * status is `done`, except those in `others`.
  */
 async function shows(shopper, decided, others = {}) {
   const states = pathOf(DEFINITION, decided);
@@ -53,7 +53,7 @@ async function becomeKnown(shopper) {
   return ownerId;
 }
 
-/** Chooses a user who was here before. */
+/** Chooses a user from an earlier visit. */
 async function chooseKnown(shopper, ownerId) {
   await shopper.click(shopper.page.getByRole("radio", { name: "A user who was here before" }));
   await shopper.page.getByLabel("Which one").selectOption(ownerId);
@@ -136,7 +136,7 @@ describe("by clicking", () => {
     await shows(shopper, ["paid or returned, ADDCARD", "existed, not declined", "ADDCARD"]);
     assert.equal((await savedCards(user)).length, 2);
 
-    // From the execution to its record and to the bank's charge, and back.
+    // Follows the links from the execution to its record and to the bank's charge, and back.
     await shopper.click(shopper.link("What it left behind"));
     await shopper.page.locator("#record pre").getByText('"resolution": "reversed"').waitFor();
     await shopper.click(shopper.link(/at the bank/));

@@ -1,11 +1,11 @@
-// A narrow and a wide font that come with the tests, so that the machine's own fonts make no difference.
+// A narrow and a wide font for the tests, so that the result does not depend on the machine's fonts.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
 const { resolve } = createRequire(import.meta.url);
 
-/** A family in the two weights that the pages use, each standing for those around it. */
+/** A font family in two weights, each for a range of weights. */
 function font(name) {
   const face = (weight, weights) => ({
     weights,
@@ -15,12 +15,12 @@ function font(name) {
 }
 
 export const NARROW_FONT = font("archivo-narrow");
-/** Far wider than DejaVu Sans and Verdana, the widest fonts that systems come with. */
+/** Far wider than DejaVu Sans and Verdana, the widest system fonts. */
 export const WIDE_FONT = font("lexend-zetta");
 
 /**
- * Shows the page in this font, and returns the width of a line of text in it. The page's policy does not forbid it: the
- * font comes as bytes, and the style from a script of the browser.
+ * Shows the page in this font, and returns the width of a line of text in it. The page's policy allows
+ * it: the font is loaded from bytes, and the style is added by script.
  */
 export function showIn(page, { name, faces }) {
   return page.evaluate(async ({ name, faces }) => {

@@ -1,5 +1,5 @@
-// Every page, narrow and wide, light and dark: axe finds nothing, everything works by keyboard, and no page is wider than its
-// window, in whatever font and with values of whatever length.
+// Checks every page with axe, narrow and wide, light and dark. No page is wider than its window, in a narrow or a wide
+// font, with short or long values. Everything works by keyboard.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -12,8 +12,8 @@ import { NARROW, WIDE, ask, outputs, visit, withBrowser } from "./support.js";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core"), "utf8");
 
-/** Makes what the pages show, and returns where it is to be seen. */
-async function furnish() {
+/** Makes the payments that the pages show. Returns their charges, and the address of the thank-you page. */
+async function provision() {
   const charges = {};
   await visit(async (shopper) => {
     const chargeOf = async (orderId) => (await ask("/api/orders")).find((order) => order.orderId === orderId).chargeId;
@@ -60,7 +60,7 @@ async function furnish() {
   return charges;
 }
 
-/** Name, how to get there, and what is there once the page has loaded. */
+/** The pages by name. Each function opens its page and waits until it has loaded. */
 function pages(made) {
   const shop = (path, ready) => async ({ page }) => {
     await page.goto(outputs.shopUrl + path);
@@ -135,7 +135,7 @@ function pages(made) {
   };
 }
 
-/** Those that are shown in docs/. */
+/** The pages with pictures in docs/. */
 const SHOWN = ["shop", "orders", "cards", "thank-you", "notifications", "executions", "execution", "execution-retried", "execution-reversed", "bank-charges", "bank-charge", "bank-customers", "bank-3ds", "bank-3ds-lost", "refused"];
 
 async function violations(page) {
@@ -144,7 +144,7 @@ async function violations(page) {
   return violations.flatMap(({ id, help, nodes }) => nodes.map((node) => `${id}: ${help}: ${node.target.join(" ")} (${node.failureSummary})`));
 }
 
-/** What is wider than the page: text that is cut off, and boxes that make the page scroll sideways. A box may scroll by itself. */
+/** Elements that are cut off or make the page scroll sideways. A box may scroll inside. */
 function tooWide(page) {
   return page.evaluate(() => {
     const wide = [];
@@ -159,7 +159,7 @@ function tooWide(page) {
   });
 }
 
-/** Makes every text of the page longer by 300 characters without a blank, and puts a message of this length wherever a page may. */
+/** Adds 300 characters without a space to every text of the page, and fills every empty message with as many. */
 function lengthen(page) {
   return page.evaluate(() => {
     const long = "W".repeat(300);
@@ -172,7 +172,7 @@ function lengthen(page) {
   });
 }
 
-/** The page fits its window, in a narrow and in a wide font, as it is and with long values. */
+/** Asserts that the page fits its window, in a narrow and a wide font, with its own and with long values. */
 async function fits(page) {
   for (const values of ["", ", with long values"]) {
     if (values) await lengthen(page);
@@ -187,9 +187,9 @@ async function fits(page) {
 describe("every page", () => {
   withBrowser();
 
-  test("is whole for axe, narrow and wide, light and dark", async (t) => {
-    const made = await furnish();
-    let looks = 0;
+  test("passes axe and fits its window, narrow and wide, light and dark", async (t) => {
+    const made = await provision();
+    let checks = 0;
     for (const viewport of [WIDE, NARROW]) {
       for (const [name, go] of Object.entries(pages(made))) {
         await t.test(`${name}, ${viewport.width} px`, () => visit(async (shopper) => {
@@ -202,24 +202,24 @@ describe("every page", () => {
             colours.add(await page.evaluate(() => getComputedStyle(document.body).color));
             assert.deepEqual(await violations(page), [], colorScheme);
             assert.deepEqual(await tooWide(page), [], colorScheme);
-            looks += 1;
+            checks += 1;
           }
-          // The API's own page is plain.
+          // The API's own page has no dark colours.
           assert.equal(colours.size, name === "refused" ? 1 : 2, "colours of the text in the light and in the dark");
-          // The colours change no width.
+          // Once is enough: the colours do not change the width.
           await fits(page);
         }, { viewport, colorScheme: "light", reducedMotion: "reduce" }));
       }
     }
-    const pagesLookedAt = Object.keys(pages(made)).length;
-    console.log(`axe: no violation in ${looks} of ${pagesLookedAt * 4} looks at ${pagesLookedAt} pages`);
+    const count = Object.keys(pages(made)).length;
+    console.log(`axe: no violation in ${checks} of ${count * 4} checks of ${count} pages`);
   });
 });
 
 describe("by keyboard", () => {
   withBrowser();
 
-  /** Presses Tab until the focus is on what is looked for. */
+  /** Presses Tab until an element that matches the selector has the focus. */
   async function tabTo(page, selector) {
     for (let presses = 0; presses < 200; presses += 1) {
       if (await page.evaluate((wanted) => document.activeElement?.matches(wanted) ?? false, selector)) return;
@@ -228,7 +228,7 @@ describe("by keyboard", () => {
     assert.fail(`Tab never reaches ${selector}`);
   }
 
-  test("an order is paid, and its execution looked at", () => visit(async (shopper) => {
+  test("an order is paid, and its execution is viewed", () => visit(async (shopper) => {
     const { page } = shopper;
     await shopper.openShop();
     await tabTo(page, 'input[name="card"]');
@@ -243,13 +243,13 @@ describe("by keyboard", () => {
     await tabTo(page, 'a[href^="/executions/chrg"]');
     await page.keyboard.press("Enter");
     await page.locator('#facts[data-outcome="paid"]').waitFor();
-    // A state of the picture leads to its step, which opens.
+    // A state in the picture links to its step, which opens.
     await tabTo(page, '#graph a[data-state="PayOrder"]');
     await page.keyboard.press("Enter");
     const step = page.locator('#steps [data-state="PayOrder"]');
     await step.getByText("Input").waitFor();
     assert.equal(await page.evaluate(() => document.activeElement.closest("li")?.dataset.state), "PayOrder");
-    // The picture itself scrolls by keyboard.
+    // The picture can be scrolled by keyboard.
     assert.equal(await page.locator("#graph").getAttribute("tabindex"), "0");
   }));
 
@@ -266,7 +266,7 @@ describe("by keyboard", () => {
 describe("nothing that must not be seen", () => {
   withBrowser();
 
-  test("no page and no answer behind it carries a card token", () => visit(async (shopper) => {
+  test("no page and none of its answers holds a card token", () => visit(async (shopper) => {
     const tokens = [];
     const texts = [];
     const { page } = shopper;
@@ -281,7 +281,7 @@ describe("nothing that must not be seen", () => {
     await shopper.openShop();
     await shopper.pay(/^Approved after/);
     await shopper.button("Confirm the payment").waitFor();
-    // As long as the payment is open, its record holds the token.
+    // While the payment is open, its record holds the token.
     const { record } = await ask(`/api/payments/${page.url().split("/").at(-1)}`);
     assert.equal(record.outcome, "pending");
     assert.equal(record.token, "(hidden)");
@@ -297,7 +297,7 @@ describe("nothing that must not be seen", () => {
     await page.unrouteAll({ behavior: "ignoreErrors" });
   }));
 
-  test("another site's page can change nothing", async () => {
+  test("a page of another site cannot change anything", async () => {
     for (const [url, method] of [
       [`${outputs.shopUrl}/orders`, "POST"],
       [`${outputs.shopUrl}/api/payments/chrg_test_x/reconcile`, "POST"],

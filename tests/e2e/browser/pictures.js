@@ -1,4 +1,4 @@
-// Pictures of the pages for the documents. They are taken if PAYMENT3_SCREENSHOTS names a folder for them.
+// Takes pictures of the pages for docs/, if PAYMENT3_SCREENSHOTS names a folder.
 
 import assert from "node:assert/strict";
 import { mkdirSync, statSync } from "node:fs";
@@ -11,10 +11,10 @@ const DIRECTORY = process.env.PAYMENT3_SCREENSHOTS;
 const HEAVIEST = 150 * 1024;
 /** How much of a long page a picture shows, in pixels. */
 const TALLEST = 1600;
-/** Its number of colours: that saves two thirds of the bytes, and nobody sees the difference. */
+/** The number of colours. So few save two thirds of the bytes, without a visible difference. */
 const COLOURS = 128;
 
-/** Takes a picture of the page, if pictures are wanted. */
+/** Takes a picture of the page, if a folder is given. */
 export async function takePicture(page, name) {
   if (!DIRECTORY) return;
   mkdirSync(DIRECTORY, { recursive: true });

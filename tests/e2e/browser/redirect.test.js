@@ -1,4 +1,4 @@
-// The checkout's answer in a browser: the page goes to the bank's address, whatever characters that holds.
+// Opens the checkout's answer in a browser: it redirects to the bank's address, whatever characters that has.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 
 import { visit, withBrowser } from "./support.js";
 
-// A test of the functions checks that they answer exactly these pages.
+// A test of the functions checks that they answer with exactly these pages.
 const PAGES = {
   "return-url": {
     address: "/3ds?a=1&b=2&returnUrl=https://x.example/?c=3&d=%274%22",
@@ -23,13 +23,13 @@ const PAGES = {
 };
 const BANK = "http://127.0.0.1:9";
 
-/** The page, with a name on this machine in place of the bank's. */
+/** The page, with a local address in place of the bank's. */
 function pageOf(name) {
   const page = readFileSync(new URL(`../clients/redirect/${name}.html`, import.meta.url), "utf8");
   return page.replaceAll("https://bank.example", BANK);
 }
 
-/** The address to which a page sends the browser. */
+/** The address to which a page redirects the browser. */
 async function leadsTo(name, options) {
   let reached;
   await visit(async ({ page }) => {

@@ -1,5 +1,4 @@
-// A browser in the environment that `cargo local test browser` started. Nothing here waits for a fixed time: it waits
-// for what must happen.
+// A browser in the environment of `cargo local test browser`. Nothing here waits for a fixed time, only for events.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -7,7 +6,7 @@ import { after, before } from "node:test";
 
 import { chromium } from "playwright-core";
 
-/** How long something may take. It should take far less, but the machine may be busy. */
+/** The time limit of every wait. Most need far less, but the machine may be busy. */
 const NEVER = 180_000;
 
 export const WIDE = { width: 1440, height: 900 };
@@ -29,7 +28,7 @@ export function withBrowser() {
   before(async () => {
     browser = await chromium.launch({
       executablePath: fromEnvironment("PAYMENT3_CHROMIUM"),
-      // Root has no sandbox, as in containers. No name resolves but those of this machine.
+      // The sandbox does not work as root, as in containers. Only names of this machine resolve.
       args: ["--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
     });
   });
@@ -43,7 +42,7 @@ function isHere(url) {
 
 /**
  * Runs a test in a browser with a fresh profile. It fails if a page sent a request to another machine, had an error, or
- * did something that its policy forbids.
+ * violated its policy.
  */
 export async function visit(work, options = {}) {
   const context = await browser.newContext({ viewport: WIDE, locale: "en-GB", timezoneId: "Asia/Bangkok", ...options });
@@ -54,7 +53,7 @@ export async function visit(work, options = {}) {
   });
   context.on("weberror", (error) => wrong.push(`an error in a page: ${error.error().message}`));
   context.on("console", (message) => {
-    // The browser logs an error for each refusal of the API. Those are right answers.
+    // The browser logs an error for each refusal of the API, but a refusal is a correct answer.
     if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) wrong.push(`in the console: ${message.text()}`);
   });
   try {
@@ -66,7 +65,7 @@ export async function visit(work, options = {}) {
   }
 }
 
-/** A shopper who clicks. */
+/** A shopper in a browser. */
 export class Shopper {
   clicks = 0;
 
@@ -74,7 +73,7 @@ export class Shopper {
     this.page = page;
   }
 
-  /** The same profile in another tab. */
+  /** Opens another tab with the same profile. */
   async tab() {
     return new Shopper(await this.page.context().newPage());
   }
@@ -114,7 +113,7 @@ export class Shopper {
     await this.click(this.button("Confirm the payment"));
   }
 
-  /** Waits until the thank-you page says this, and returns the order's id. */
+  /** Waits until the thank-you page shows this status, and returns the order's id. */
   async isTold(state) {
     await this.page.locator(`#status[data-state="${state}"]`).waitFor();
     return new URL(this.page.url()).searchParams.get("orderId");
@@ -126,7 +125,7 @@ export class Shopper {
     await this.page.locator(`#facts[data-outcome="${outcome}"]`).waitFor();
   }
 
-  /** The picture: each state's status. */
+  /** The status of each state in the picture. */
   async picture() {
     await this.page.locator("#graph svg").waitFor();
     return this.page.locator("#graph [data-state]").evaluateAll((nodes) => Object.fromEntries(nodes.map((node) => [node.dataset.state, node.dataset.status])));
@@ -143,7 +142,7 @@ export async function until(ask) {
   assert.fail(`it never happens: ${ask}`);
 }
 
-/** Asks the site for JSON, as its pages do. */
+/** Requests JSON from the site, as its pages do. */
 export async function ask(path) {
   const response = await fetch(outputs.shopUrl + path);
   assert.equal(response.status, 200, path);

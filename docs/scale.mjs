@@ -1,12 +1,13 @@
 // Computes the tables of docs/scale.md from what one payment does.
 //
 //   node docs/scale.mjs           writes them into docs/scale.md
-//   node docs/scale.mjs --check   says whether they are what stands there
+//   node docs/scale.mjs --check   fails if docs/scale.md is not up to date
 //
-// Either fails where an end is not kept: what an abandoned checkout, a million payments and an idle branch may cost, and what reconciliation must manage.
+// Both fail if a target (ENDS) is missed: the cost of abandoned checkouts, of payments and of an idle branch, and the
+// speed of reconciliation.
 //
-// To reckon with other figures, change ASSUMPTIONS or docs/prices.json and run it. The order of calls is that of activities/src; the paths through the state machine
-// are those of its definition.
+// To compute with other figures, change ASSUMPTIONS or docs/prices.json and run it. The order of calls is that of
+// activities/src. The paths through the state machine come from its definition.
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -18,11 +19,11 @@ const source = (file) => readFileSync(join(HERE, "..", file), "utf8");
 const MACHINE = JSON.parse(source("statemachine/payment.asl.json"));
 const DEFINITION = MACHINE.States;
 
-/** A number that the code has, so that it stands here once. */
+/** Reads a number from the code, so that it is not repeated here. */
 function numberIn(file, pattern) {
   const found = pattern.exec(source(file))?.[1];
   if (found === undefined) {
-    throw new Error(`${file} does not say ${pattern} any more: tell docs/scale.mjs where the number is`);
+    throw new Error(`${file} has no ${pattern} any more: correct the pattern in docs/scale.mjs`);
   }
   return Number(found.replaceAll("_", ""));
 }
@@ -35,55 +36,58 @@ const RECONCILE_EVERY = 60 * numberIn("cdk/lib/schedule.ts", /RECONCILE_EVERY = 
 const OPEN_SHARDS = numberIn("activities/src/domain/ids.rs", /OPEN_SHARDS: u8 = (\d+)/);
 const routeLimit = (path) => numberIn("cdk/lib/http-api.ts", new RegExp(`path: "${path}[^]*?rate: (\\d+)`));
 
-/** What was not measured on AWS. */
+/** Figures that were not measured on AWS. */
 const ASSUMPTIONS = {
-  /** A function's memory, in GB. Known, not assumed. */
+  /** A function's memory, in GB. From the code, not assumed. */
   memoryGb: MEMORY_MB / 1024,
-  /** Seconds that a warm run takes by itself, its calls to AWS included. */
+  /** Seconds of a warm run, with its calls to AWS but without the bank and the shop. */
   ownSeconds: 0.03,
-  /** Seconds that one call to the bank takes. */
+  /** Seconds of one call to the bank. */
   bankSeconds: 0.5,
-  /** Seconds that reconciliation takes for one look: an inquiry over a connection that is open already, and the write that puts the next look off. */
+  /** Seconds of one check by reconciliation: an inquiry over an open connection, and the write of the next check. */
   lookSeconds: 0.35,
-  /** Seconds of a whole processor that one look takes: an inquiry and a call of DynamoDB, as docs/performance.md measures those; and a processor's MB. */
+  /**
+   * Processor seconds of one check: an inquiry and a call of DynamoDB, as measured in docs/performance.md. And the
+   * memory for which Lambda gives a whole processor, in MB.
+   */
   lookCpuSeconds: 0.0005,
   processorMb: 1769,
-  /** Seconds that the shop takes to take an event. */
+  /** Seconds that the shop takes to accept an event. */
   shopSeconds: 0.2,
   /** How often an app asks for an order's status until it is decided. */
   polls: 3,
-  /** A payment's record in write units of 1 KB, and an order's. */
+  /** The size of a payment's record and of an order, in write units of 1 KB. */
   recordUnits: 1,
   orderUnits: 1,
-  /** Bytes that Lambda and the function log for one run; that Step Functions logs for one event; that the API logs for one request. */
+  /** Bytes of logs: Lambda and the function for one run, Step Functions for one event, the API for one request. */
   runLogBytes: 1500,
   eventLogBytes: 450,
   requestLogBytes: 300,
-  /** X-Ray's share of traces beyond the first in each second. */
+  /** The share of requests that X-Ray traces, beyond the first in each second. */
   traced: 0.05,
-  /** Checkouts that nobody finishes, for each one that is paid. */
+  /** Abandoned checkouts for each paid one. */
   abandoned: 0.1,
-  /** Alarms of a branch that is watched. Known, not assumed: the CDK app's tests list them. */
+  /** Alarms of a branch with `alarmEmail`. Not assumed: the CDK app's snapshot lists them. */
   alarms: source("cdk/test/snapshot.txt").match(/^alarm /gm).length,
-  /** Metrics that get a number from a run of reconciliation that finds nothing: ReconcileRuns, DueRecords, OldestDue. */
+  /** Metrics with a value from a run of reconciliation that finds nothing: ReconcileRuns, DueRecords, OldestDue. */
   idleMetrics: 3,
-  /** Minutes of a month, of 730 hours. */
+  /** Minutes of a month of 730 hours. */
   monthMinutes: 43_800,
 };
 
 /**
- * What this document said before reconciliation asked the bank itself, shard by shard: an execution for each look, by one run every five minutes. A branch
- * had two secrets, 34 alarms, three metrics and a dashboard, whoever watched it, and 8,760 traced runs a month.
+ * The figures before reconciliation asked the bank itself. One run every five minutes started an execution for each
+ * check. Every branch had two secrets, 34 alarms, three metrics, a dashboard, and 8,760 traced runs a month.
  */
 const BEFORE = { abandoned: 2858.25, abandonedTransitions: 96, paid: 388.52, payments: 19, looks: 25, idle: 8.19 };
 
-/** What must hold. Dollars for a million at most, payments a second at least, dollars a month at most. */
+/** The targets: at most these dollars for a million or a month, at least this many payments a second. */
 const ENDS = { abandoned: 285, mixed: 420, payments: 1000, idle: 2 };
 
-/** US dollars for one of each, in ap-southeast-1 where docs/scale.md does not say otherwise. */
+/** US dollars for one of each, in ap-southeast-1 unless docs/scale.md says otherwise. */
 const PRICES = JSON.parse(source("docs/prices.json"));
 
-// ---- What the functions do -------------------------------------------------------------------------------------------------------------------------
+// ---- What the functions do ------------------------------------------------------------------------------------------
 
 /** A strongly consistent read of an item of at most 4 KB. */
 const get = (table) => ({ call: "GetItem", table, read: 1 });
@@ -92,15 +96,16 @@ const query = (table) => ({ call: "Query", table, read: 0.5 });
 const start = () => ({ call: "StartExecution", starts: 1 });
 const bank = (call) => ({ call, bank: 1, seconds: ASSUMPTIONS.bankSeconds });
 const shop = (call) => ({ call, shop: 1, seconds: ASSUMPTIONS.shopSeconds });
-/** A record's share of a page of the open index, and the inquiry about it: others are looked at beside it, but its time is reckoned as if there were none. */
+/** A record's share of a page of the open index, and its inquiry. Its time counts as if no checks ran in parallel. */
 const look = () => [
   { call: "Query (a tenth)", table: "card-payment-record", read: 0.1 },
   { call: "GET charge", bank: 1, lookSeconds: ASSUMPTIONS.lookSeconds },
 ];
 
 /**
- * A write of an item. `indexes` are the writes that it causes in the table's indexes, all of which hold whole items: one where the item comes, goes or changes,
- * two where its place changes. In a transaction the item itself counts twice, and its indexes once.
+ * A write of an item. `indexes` are the writes that it causes in the table's indexes, which hold all attributes: one if
+ * the item is added, removed or changed, two if its key changes. In a transaction the item counts twice, its indexes
+ * once.
  */
 function write(call, table, indexes = {}, { transaction = false } = {}) {
   const units = table === "card-payment-record" ? ASSUMPTIONS.recordUnits : table === "order" ? ASSUMPTIONS.orderUnits : 1;
@@ -110,12 +115,12 @@ function write(call, table, indexes = {}, { transaction = false } = {}) {
 const record = (call, indexes, options) => write(call, "card-payment-record", indexes, options);
 const inTransaction = { transaction: true };
 
-/** Of an open record that has its charge: something that is no key of an index; its `lookAgainAt`; its leaving the index of open records. */
+/** Index writes of an open record with a charge: no key changes; `lookAgainAt` changes; it leaves the open index. */
 const CHANGED = { chargeId: 1, orderId: 1, open: 1 };
 const MOVED = { chargeId: 1, orderId: 1, open: 2 };
 const CLOSED = { chargeId: 1, orderId: 1, open: 1 };
 
-/** What each step calls, as `<function>` or `<function> (<circumstance>)`. */
+/** The calls of each step. A step is `<function>` or `<function> (<case>)`. */
 const STEPS = {
   cardtoken: [
     get("card-payment-record"),
@@ -131,7 +136,7 @@ const STEPS = {
   "callback (notification)": [query("card-payment-record"), get("card-payment-record"), start(), record("UpdateItem", MOVED)],
   "check-status": [get("check-status")],
   "parse-callback": [],
-  // On production only: a record that other branches may borrow is claimed first.
+  // Only production claims the record first, because other branches may borrow it.
   "lookup-record": [get("card-payment-record"), record("UpdateItem (claim)", CHANGED)],
   "inquire-charge": [bank("GET charge")],
   "record-outcome": [
@@ -169,20 +174,20 @@ const STEPS = {
   ],
 };
 
-/** Where a step is no run of a function of its own. Reconciliation's runs are those of an idle branch. */
+/** Steps without their own run of a function. Reconciliation's runs are counted for an idle branch. */
 const NO_RUN = ["CloseRecord", "reconcile (not decided)", "reconcile (gives up)"];
 
-// ---- The ways of a payment -------------------------------------------------------------------------------------------------------------------------
+// ---- The paths of a payment -----------------------------------------------------------------------------------------
 
 const POLLS = Array.from({ length: ASSUMPTIONS.polls }, () => "check-status");
 const ENTRANCE = ["cardtoken", "callback (browser)", "callback (notification)", ...POLLS];
 
-/** Seconds until the next look at a payment of an age that the bank has not decided, as reconciliation chooses them. */
+/** Seconds until reconciliation's next check of an undecided payment of this age. */
 function lookAgainAfter(age) {
   const file = "activities/src/activity/reconcile/pending.rs";
   const arms = /fn look_again_after\(age: i64\) -> i64 \{\s*match age \{([^}]*)\}/.exec(source(file))?.[1];
   if (arms === undefined) {
-    throw new Error(`${file} does not say any more how its looks step back: tell docs/scale.mjs where it is`);
+    throw new Error(`${file} has no \`look_again_after\` any more: correct the pattern in docs/scale.mjs`);
   }
   const units = { MINUTE: 60, HOUR: 3600, DAY: 86400 };
   const seconds = (text) => text.split("*").reduce((product, term) => product * (units[term.trim()] ?? Number(term.replaceAll("_", ""))), 1);
@@ -195,7 +200,7 @@ function lookAgainAfter(age) {
   return seconds(found[1]);
 }
 
-/** How often a payment that nobody finishes is looked at before the look that gives it up. It is due five minutes after its checkout for the first time. */
+/** How often an abandoned payment is checked before the last check, which gives it up. The first is after 5 minutes. */
 function looks() {
   let [due, looked] = [300, 0];
   for (;;) {
@@ -203,13 +208,13 @@ function looks() {
     if (run > 7 * 86400) {
       return looked;
     }
-    // Its run comes to it after a moment.
+    // The run reaches it a second later.
     due = run + 1 + lookAgainAfter(run);
     looked += 1;
   }
 }
 const LOOKS = looks();
-/** Looks a second that reconciliation has the time for, in all shards: what a run has the processor for, how many it waits for at once, and how many it reads. */
+/** Checks a second in all shards. A run's processor time, parallel inquiries and number of records limit them. */
 const LOOKS_A_SECOND =
   (OPEN_SHARDS / RECONCILE_EVERY) *
   Math.min(
@@ -217,10 +222,13 @@ const LOOKS_A_SECOND =
     (RECONCILED_SECONDS * ASKING_AT_ONCE) / ASSUMPTIONS.lookSeconds,
     RECORDS_AT_MOST,
   );
-/** Looks that a payment causes, with its share of abandoned ones. */
+/** Checks for one payment, with its share of abandoned checkouts. */
 const LOOKS_A_PAYMENT = ASSUMPTIONS.abandoned * (LOOKS + 1);
 
-/** `decided` is what an execution decides on its way through the states, none where there is no execution; `special` the circumstances of steps; `more` steps outside an execution. */
+/**
+ * `decided` are the decisions of the execution, undefined if there is none. `special` are the cases of steps. `more`
+ * are the steps outside the execution.
+ */
 const FLOWS = [
   {
     name: "paid, a new user whose card is saved",
@@ -246,7 +254,7 @@ const FLOWS = [
   },
 ];
 
-/** The function that a state calls: `${PayOrderFunction}` is pay-order; a state that calls none is its own step. */
+/** The step of a state: the function that it calls (`${PayOrderFunction}` is pay-order), or the state itself. */
 function stepOf(state) {
   const name = /^\$\{(.*)Function\}$/.exec(DEFINITION[state].Arguments?.FunctionName ?? "")?.[1];
   return name === undefined ? state : name.replace(/(?<!^)([A-Z])/g, "-$1").toLowerCase();
@@ -254,7 +262,7 @@ function stepOf(state) {
 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
-/** What a step calls. */
+/** The calls of a step. */
 function callsOf(step) {
   if (STEPS[step] === undefined) {
     throw new Error(`STEPS in docs/scale.mjs does not say what ${step} calls`);
@@ -262,7 +270,7 @@ function callsOf(step) {
   return STEPS[step];
 }
 
-/** Everything that one way of a payment uses. */
+/** Everything that a flow uses. */
 function use({ decided, special = {}, more }) {
   const executions = decided === undefined ? 0 : 1;
   const states = decided === undefined ? [] : pathOf(MACHINE, decided);
@@ -277,7 +285,7 @@ function use({ decided, special = {}, more }) {
   const records = calls.filter((call) => call.table === "card-payment-record" && call.write !== undefined);
   const runSeconds = runs.length * ASSUMPTIONS.ownSeconds + total("seconds");
   const seconds = runSeconds + total("lookSeconds");
-  // Of a task: entered, scheduled, started, succeeded, left; of another state: entered, left; of an execution: started, ended.
+  // A task: entered, scheduled, started, succeeded, left. Another state: entered, left. An execution: started, ended.
   const events = 5 * tasks + 2 * (states.length - tasks) + 2 * executions;
   return {
     transitions: states.length,
@@ -295,7 +303,7 @@ function use({ decided, special = {}, more }) {
     secrets: total("secrets"),
     events,
     logBytes: runs.length * ASSUMPTIONS.runLogBytes + events * ASSUMPTIONS.eventLogBytes + requests * ASSUMPTIONS.requestLogBytes,
-    // Each request and each execution begins a trace.
+    // Each request and each execution can start a trace.
     traces: (requests + executions) * ASSUMPTIONS.traced,
     recordWrites: sum(records.map((call) => call.write)),
     recordItems: sum(records.map((call) => call.item)),
@@ -308,7 +316,7 @@ const USED = FLOWS.map((flow) => ({ name: flow.name, ...use(flow) }));
 const [NEW_USER] = USED;
 const ABANDONED = USED.at(-1);
 
-/** Price of a million, by what it is for. */
+/** The price of a million, by item. */
 function price(used) {
   const millions = {
     "state transitions": used.transitions * PRICES.transition,
@@ -324,7 +332,7 @@ function price(used) {
   return Object.fromEntries(Object.entries(millions).map(([what, each]) => [what, each * 1e6]));
 }
 
-// ---- The tables ------------------------------------------------------------------------------------------------------------------------------------
+// ---- The tables -----------------------------------------------------------------------------------------------------
 
 const digits = (number, places = 0) => number.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
 const isNumber = (cell) => /^[*\d.,/s]+$/.test(cell);
@@ -340,7 +348,7 @@ function stepsTable() {
     .filter((step) => seen.includes(step))
     .map((step) => {
       const calls = STEPS[step];
-      // Writes that follow one another are one transaction.
+      // Consecutive writes are one transaction.
       const shown = calls
         .map(({ call }) => call)
         .join(", ")
@@ -385,7 +393,7 @@ function pricesTable() {
   );
 }
 
-/** Which limits are met at what rate: of new users' payments, each with its share of abandoned checkouts. */
+/** The rate at which each limit is reached, for new users' payments with their share of abandoned checkouts. */
 function limitsTable() {
   const mixed = (key) => NEW_USER[key] + ASSUMPTIONS.abandoned * ABANDONED[key];
   const rows = [
@@ -460,10 +468,10 @@ function savingsTable() {
   );
 }
 
-/** US dollars for a million of these. */
+/** US dollars for a million of a flow. */
 const million = (used) => sum(Object.values(price(used)));
 
-/** What a month costs of a branch that nothing happens in, as rows of what it is for: without alarms, and with them as master has them. */
+/** The cost of an idle branch for a month, by item: without alarms, and with alarms as on master. */
 function idle() {
   const runs = OPEN_SHARDS * (60 / RECONCILE_EVERY) * ASSUMPTIONS.monthMinutes;
   const always = [
@@ -492,7 +500,7 @@ function idleTable() {
   );
 }
 
-/** What was to be reached: what it is, before, now, the end, and whether it is kept. */
+/** The targets: what it is, before, now, the target, and whether it is met. */
 function ends() {
   const [abandoned, paid] = [million(ABANDONED), million(NEW_USER)];
   const mixed = paid + ASSUMPTIONS.abandoned * abandoned;
@@ -514,7 +522,7 @@ function ends() {
   ];
 }
 
-/** What the tables say in short. */
+/** A summary of the tables. */
 function shortly() {
   const percent = (part, whole) => `${digits((100 * part) / whole)} %`;
   const [paid, abandoned] = [million(NEW_USER), million(ABANDONED)];
@@ -533,7 +541,7 @@ function shortly() {
   ].join("\n");
 }
 
-/** Events in the longest history: every state of the longest path, every retry of every state that is on any path. */
+/** An upper limit for the events of a history: every state once, with all retries. */
 function longestHistory() {
   const tasks = Object.values(DEFINITION).filter((state) => state.Type === "Task");
   const retries = sum(tasks.flatMap((state) => state.Retry.map((retry) => retry.MaxAttempts)));

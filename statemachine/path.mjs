@@ -1,26 +1,26 @@
-// The ways through the definition, for what is written in JavaScript: docs/scale.mjs and the browser tests. In Rust it is `payment3_model::path`.
+// Paths through the definition, for docs/scale.mjs and the browser tests. In Rust: `payment3_model::path`.
 
 /**
- * The states from the start to an end. Each decision is the comment of a choice's branch or an error that a task catches, in the order in which they are met. A
- * choice for which none is given goes its default way, and a task goes on.
+ * The states from start to end. `decisions` are in the order of the path. Each is the comment of a choice's rule,
+ * or an error that a task catches. Without a decision, a choice takes its default, and a task goes to its next state.
  */
 export function pathOf(definition, decisions) {
-  const ahead = [...decisions];
+  const remaining = [...decisions];
   const path = [];
   for (let name = definition.StartAt; name !== undefined; ) {
     if (path.includes(name)) {
-      throw new Error(`statemachine/payment.asl.json: the way comes to ${name} again`);
+      throw new Error(`statemachine/payment.asl.json: the path reaches ${name} again`);
     }
     path.push(name);
     const { Next, Default, Choices = [], Catch = [] } = definition.States[name];
-    const turn = Choices.find(({ Comment }) => Comment === ahead[0]) ?? Catch.find(({ ErrorEquals }) => ErrorEquals.includes(ahead[0]));
+    const turn = Choices.find(({ Comment }) => Comment === remaining[0]) ?? Catch.find(({ ErrorEquals }) => ErrorEquals.includes(remaining[0]));
     if (turn !== undefined) {
-      ahead.shift();
+      remaining.shift();
     }
     name = turn?.Next ?? Next ?? Default;
   }
-  if (ahead.length > 0) {
-    throw new Error(`statemachine/payment.asl.json: "${ahead[0]}" is not met on the way ${path.join(" → ")}`);
+  if (remaining.length > 0) {
+    throw new Error(`statemachine/payment.asl.json: "${remaining[0]}" is not met on the path ${path.join(" → ")}`);
   }
   return path;
 }

@@ -1,4 +1,4 @@
-//! Programs from the crates registry, each in a directory of its own.
+//! Programs from the crates registry, each installed in a separate directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use crate::progress;
 /// A program that `cargo install` compiles.
 #[derive(Debug, Clone, Copy)]
 pub struct CargoProgram {
-    /// Its crate, and its binary.
+    /// The name of its crate and of its binary.
     name: &'static str,
-    /// Exactly this version, with the dependencies that it was published with.
+    /// The exact version. It is built with the dependencies from its published lock file.
     version: &'static str,
 }
 
@@ -33,12 +33,12 @@ pub const CARGO_FUZZ: CargoProgram = CargoProgram {
 };
 
 impl CargoProgram {
-    /// The program.
+    /// The path of the program.
     pub fn path(&self) -> PathBuf {
         self.home().join("bin").join(self.name)
     }
 
-    /// Compiles it, if it is not there: some minutes, once.
+    /// Compiles the program, unless it is installed already. This takes a few minutes.
     ///
     /// # Errors
     /// The compilation fails.
@@ -47,7 +47,7 @@ impl CargoProgram {
         let home = self.home();
         let stamp_file = home.join("installed");
         let fingerprint = Fingerprint::default().with(name, version).finish();
-        // Not that of all installations: nothing else needs to wait for minutes of compiling.
+        // A separate lock: no other installation has to wait for this compilation.
         let _lock = Lock::wait(&home).await?;
         if fingerprint::is_current(&stamp_file, &fingerprint) {
             progress::skipped(name, "up to date");
@@ -56,8 +56,8 @@ impl CargoProgram {
         let build = home.join("build");
         progress::step(name, async {
             Tool::cargo()
-                // Unoptimised and without debug information, it is there in a third of the time, and still does its work in
-                // seconds.
+                // A build without optimisation and debug information takes a third of the time. The program is still
+                // fast enough.
                 .args(["install", "--locked", "--debug", "--no-default-features"])
                 .args([&format!("{name}@{version}"), "--force", "--root"])
                 .args([&home])

@@ -1,4 +1,4 @@
-//! Deploys the CDK app, unmodified, to a local AWS.
+//! Deploys the unmodified CDK app to a local AWS.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,11 +19,11 @@ use crate::lock::Lock;
 use crate::process::Tool;
 use crate::{node, progress};
 
-/// The local AWS itself remembers, as a secret, what was deployed to it: that can never disagree with its state.
+/// The secret that records what was deployed. It is kept in the local AWS itself, so it always matches its state.
 const NOTE: &str = "payment3-local-deployment";
-/// What the CDK app's directory holds beside what it deploys.
+/// Entries of the CDK app's directory that do not affect what it deploys.
 const NOT_SOURCES: [&str; 3] = ["node_modules", "cdk.out", "test"];
-/// The CDK's outputs by table, and the tables by their kebab names.
+/// The tables: kebab-case name, and the CDK output with the real name.
 const TABLES: [(&str, &str); 5] = [
     ("card-payment-record", "CardPaymentRecordTable"),
     ("credit-card-notify", "CreditCardNotifyTable"),
@@ -32,28 +32,28 @@ const TABLES: [(&str, &str); 5] = [
     ("order", "OrderTable"),
 ];
 
-/// Where browsers may be sent beside the demo shop: an app, and the real shop.
+/// Where browsers may be sent, apart from the demo shop: an app, and the real shop.
 const CALLBACK_BASES: [&str; 2] = ["yourapp://payments", "https://shop.villamarket.com"];
 
-/// Who would hear the alarms; the local AWS sends no mail.
+/// The receiver of the alarms. The local AWS sends no mail.
 const ALARM_EMAIL: &str = "oncall@shop.example";
 
-/// What is deployed, and how.
+/// The settings of a deployment.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The local AWS.
+    /// The URL of the local AWS.
     pub endpoint: String,
-    /// The context given to the CDK app, `key=value`.
+    /// The context of the CDK app, as pairs of key and value.
     pub context: Vec<(&'static str, String)>,
-    /// Where the built functions are.
+    /// The directory of the built functions.
     pub functions: PathBuf,
-    /// Where the synthesised app goes.
+    /// The directory for the synthesised app.
     pub directory: PathBuf,
-    /// Where the CDK's output goes.
+    /// The directory for the CDK's logs.
     pub logs: PathBuf,
 }
 
-/// What a deployment tells about itself.
+/// A finished deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
     fingerprint: String,
@@ -73,10 +73,10 @@ impl Deployment {
             .with_context(|| format!("the stack {} has no output {name}", self.stack))
     }
 
-    /// The tables' names by their kebab names.
+    /// The names of the tables by their kebab-case names.
     ///
     /// # Errors
-    /// The CDK app does not tell one.
+    /// The CDK app has no output for one of them.
     pub fn tables(&self) -> Result<BTreeMap<String, String>> {
         TABLES
             .iter()
@@ -90,7 +90,7 @@ impl Deployment {
     }
 }
 
-/// Deploys, unless the same was deployed to this very local AWS before.
+/// Deploys, unless this local AWS already has exactly this deployment.
 ///
 /// # Errors
 /// A step of the CDK fails.
@@ -144,7 +144,7 @@ pub async fn deploy(aws: &Aws, settings: &Settings) -> Result<Deployment> {
     Ok(deployment)
 }
 
-/// Takes a deployed stack away again, with all that goes with it.
+/// Deletes a deployed stack with all its data.
 ///
 /// # Errors
 /// The CDK fails.
@@ -156,7 +156,7 @@ pub async fn destroy(settings: &Settings) -> Result<()> {
     progress::step("Destruction", command.logged(&log)).await
 }
 
-/// The CDK app's settings for this machine. `webhook_host` is where the functions find the shop.
+/// The CDK context for this machine. `webhook_host` is the URL under which the functions reach the shop.
 pub fn context(
     branch: &str,
     endpoints: &Endpoints,
@@ -177,12 +177,12 @@ pub fn context(
         ("shopWebhookUrl", format!("{webhook_host}{WEBHOOK_PATH}")),
         ("merchantIds", MERCHANT_ID.to_owned()),
         ("alarmEmail", ALARM_EMAIL.to_owned()),
-        // There is one account at the sandbox bank, whatever branches call back to it.
+        // All branches share one account at the sandbox bank.
         (
             "borrowMasterRecords",
             if branch == "master" { "no" } else { "yes" }.to_owned(),
         ),
-        // The sandbox bank does.
+        // The sandbox bank supports this.
         ("bankFindsByReference", "yes".to_owned()),
         ("callbackBases", bases.join(",")),
         ("bankRedirectOrigins", endpoints.bank.clone()),
@@ -204,7 +204,7 @@ fn cdk(settings: &Settings) -> Tool {
         .env("AWS_REGION", REGION)
         .env("AWS_ENDPOINT_URL", &settings.endpoint)
         .env("AWS_ENDPOINT_URL_S3", &settings.endpoint)
-        // Nothing of a developer's real AWS set-up may take part.
+        // Ignore the developer's real AWS configuration.
         .env("AWS_CONFIG_FILE", "/dev/null")
         .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
         .env("AWS_EC2_METADATA_DISABLED", "true")
@@ -217,11 +217,11 @@ fn cdk(settings: &Settings) -> Tool {
         .args([settings.directory.join("cdk.out")])
 }
 
-/// The functions as archives, which the CDK packs once for all environments: thirteen take a processor ten seconds. Whoever is
-/// the first to deploy them packs them, and all others wait for that.
+/// Lets the CDK pack the archives of the functions only once for all environments, because packing takes ten seconds.
+/// The first deployment of a build packs them while it holds a lock. The others wait for it.
 struct Packing {
     done: PathBuf,
-    /// Held by the first.
+    /// Held only by the first deployment.
     _lock: Option<Lock>,
 }
 
@@ -247,7 +247,7 @@ impl Packing {
     }
 }
 
-/// Has the CDK keep the archives that it packs for `output` in `archives`. It names them by their content.
+/// Makes the CDK store the archives for `output` in `archives`. Sharing is safe: the names are hashes of the content.
 fn share(archives: &Path, output: &Path) -> Result<()> {
     let cache = output.join(".cache");
     if fs::read_link(&cache).is_ok_and(|target| target == archives) {
@@ -274,7 +274,7 @@ fn fingerprint(settings: &Settings) -> Result<String> {
     Ok(fingerprint.finish())
 }
 
-/// The one stack's name and outputs from what `cdk deploy --outputs-file` wrote.
+/// Reads the name and the outputs of the stack from the file that `cdk deploy --outputs-file` wrote.
 fn read_outputs(file: &Path) -> Result<(String, BTreeMap<String, String>)> {
     let text = fs::read_to_string(file)
         .with_context(|| format!("cannot read {}", workspace::shown(file)))?;
@@ -299,7 +299,7 @@ async fn read_note(aws: &Aws) -> Result<Option<Deployment>> {
             );
         }
     };
-    // A note of another version of this tool counts as none.
+    // Ignore a note that another version of this tool wrote in a different format.
     Ok(note
         .secret_string()
         .and_then(|text| serde_json::from_str(text).ok()))
@@ -359,14 +359,14 @@ mod tests {
     }
 
     #[test]
-    fn archives_are_shared_also_by_what_had_its_own() {
+    fn an_existing_cache_directory_is_replaced_by_the_shared_archives() {
         let home = std::env::temp_dir().join(format!("payment3-archives-{}", std::process::id()));
         let (archives, output) = (home.join("archives"), home.join("cdk.out"));
         fs::create_dir_all(&archives).expect("temporary directory");
         let cache = output.join(".cache");
         fs::create_dir_all(cache.join("old")).expect("temporary directory");
-        for before in ["its own", "the link", "a link to nothing"] {
-            if before == "a link to nothing" {
+        for before in ["a directory", "the right link", "a broken link"] {
+            if before == "a broken link" {
                 fs::remove_file(&cache).expect("it is a link");
                 std::os::unix::fs::symlink(home.join("nothing"), &cache).expect("a link");
             }

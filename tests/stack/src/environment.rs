@@ -1,4 +1,4 @@
-//! A whole payment system on this machine: local AWS, sandbox bank, demo shop, and the deployed CDK app.
+//! A complete payment system on this machine: local AWS, sandbox bank, demo shop, and the deployed CDK app.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -25,33 +25,33 @@ use crate::provision::Notifications;
 use crate::services::Services;
 use crate::{functions, node, progress, provision, python};
 
-/// Which environment is started.
+/// The settings of an environment.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What it is called in messages: the command that starts it.
+    /// The command that starts it, for messages.
     pub command: &'static str,
-    /// Where it keeps its state, its logs and `outputs.json`.
+    /// The directory for its state, its logs and `outputs.json`.
     pub directory: PathBuf,
-    /// The branch that names the functions, tables and so on.
+    /// The branch, which is part of the names of functions, tables and so on.
     pub branch: String,
-    /// The local AWS's port; 0 takes any free one.
+    /// The port of the local AWS; 0 takes any free one.
     pub aws_port: u16,
-    /// The sandbox bank's port; 0 takes any free one.
+    /// The port of the sandbox bank; 0 takes any free one.
     pub bank_port: u16,
-    /// The demo shop's port; 0 takes any free one.
+    /// The port of the demo shop; 0 takes any free one.
     pub shop_port: u16,
-    /// What becomes of its state.
+    /// Whether it keeps its state.
     pub state: State,
     /// When the bank sends notifications.
     pub notifications: Notifications,
-    /// What stands between the functions and everything outside.
+    /// The proxy between the functions and the services that they call.
     pub between: Between,
-    /// Where the built functions are.
+    /// The directory of the built functions.
     pub functions: PathBuf,
 }
 
 impl Options {
-    /// An environment for tests: at any free ports, without what an earlier run left, and with nothing that happens by itself.
+    /// An environment for tests: on free ports, with no state from an earlier run, and with no scheduled work.
     #[must_use]
     pub fn for_tests(command: &'static str, directory: PathBuf, branch: &str) -> Self {
         Self {
@@ -69,25 +69,25 @@ impl Options {
     }
 }
 
-/// What stands between the functions and everything outside.
+/// The proxy between the functions and the services that they call: AWS, the bank and the shop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Between {
-    /// Nothing.
+    /// No proxy.
     Nothing,
     /// The proxy that injects faults, see [`payment3_harness::fault_proxy`].
     FaultProxy,
-    /// A proxy of the caller, at these addresses.
+    /// A proxy that the caller runs at these addresses.
     Proxy(Endpoints),
 }
 
-/// What becomes of an environment's state: payments, orders, deployment.
+/// Whether an environment keeps its state: payments, orders, deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It continues where it was stopped the last time, and saves its state when it ends.
+    /// It starts with the saved state, and saves its state when it stops.
     Kept,
-    /// It starts with nothing, and saves its state when it ends.
+    /// It starts empty, and saves its state when it stops.
     Renewed,
-    /// It starts with nothing and saves nothing.
+    /// It starts empty and saves nothing.
     Dropped,
 }
 
@@ -105,7 +105,7 @@ impl Options {
     }
 }
 
-/// A running environment. [`Environment::stop`] ends it in order.
+/// A running environment. [`Environment::stop`] stops it in the right order.
 pub struct Environment {
     outputs: Outputs,
     outputs_file: PathBuf,
@@ -116,7 +116,7 @@ pub struct Environment {
     _lock: Lock,
 }
 
-/// What is needed before the local AWS runs.
+/// The ports. The bank and the shop already listen on theirs; the local AWS opens its own.
 struct Ports {
     aws: u16,
     bank: TcpListener,
@@ -124,7 +124,7 @@ struct Ports {
 }
 
 impl Ports {
-    /// Where everything is.
+    /// The URLs of the services on these ports.
     fn endpoints(&self) -> Result<Endpoints> {
         Ok(Endpoints {
             aws: format!(
@@ -138,10 +138,10 @@ impl Ports {
 }
 
 impl Environment {
-    /// Checks the machine, builds, installs, starts, deploys and seeds.
+    /// Checks the machine, builds and installs everything, starts the services, deploys, and creates the seed data.
     ///
     /// # Errors
-    /// A step fails or is interrupted; what was started is stopped again.
+    /// A step fails or is interrupted. Everything that was started is stopped again.
     pub async fn start(options: Options, interrupt: &mut Interrupt) -> Result<Self> {
         let programs = prerequisites::programs()?;
         let lock = Lock::take(&options.directory, options.command)?;
@@ -180,7 +180,7 @@ impl Environment {
             }),
             Err(error) => {
                 services.stop().await;
-                // The first error is the one to tell.
+                // Report the first error only.
                 let _ = ministack.stop().await;
                 Err(error)
             }
@@ -192,7 +192,7 @@ impl Environment {
         &self.outputs
     }
 
-    /// Where everything really is, whatever stands between.
+    /// The real URLs of the services, without a proxy.
     pub fn endpoints(&self) -> Endpoints {
         Endpoints {
             aws: self.outputs.aws_endpoint.clone(),
@@ -201,12 +201,12 @@ impl Environment {
         }
     }
 
-    /// Where they are written to.
+    /// The file that the outputs are written to.
     pub fn outputs_file(&self) -> &PathBuf {
         &self.outputs_file
     }
 
-    /// The payments that its fault proxy watches.
+    /// The fault plans of its fault proxy.
     ///
     /// # Errors
     /// It has no fault proxy.
@@ -216,18 +216,18 @@ impl Environment {
             .context("this environment has no fault proxy")
     }
 
-    /// Stops the local AWS as its machine going down would, and starts it again with the state that it saved. Bank and
-    /// shop stay.
+    /// Stops the local AWS and starts it again with its saved state, like a reboot of its machine. Bank and shop keep
+    /// running.
     ///
     /// # Errors
-    /// It does not end or start properly.
+    /// It does not stop or start properly.
     pub async fn restart_aws(self) -> Result<Self> {
         self.ministack.stop().await?;
         let ministack = MiniStack::start(self.aws.clone()).await?;
         Ok(Self { ministack, ..self })
     }
 
-    /// Waits until a part of it ends by itself, which none should.
+    /// Waits until one of its services ends unexpectedly.
     pub async fn broken(&mut self) -> anyhow::Error {
         tokio::select! {
             error = self.ministack.ended() => error,
@@ -235,10 +235,10 @@ impl Environment {
         }
     }
 
-    /// Stops it: bank and shop first, then the local AWS, which saves its state.
+    /// Stops the bank and the shop first, then the local AWS, which saves its state.
     ///
     /// # Errors
-    /// The local AWS does not end properly.
+    /// The local AWS does not stop properly.
     pub async fn stop(self) -> Result<()> {
         remove_if_there(&self.outputs_file)?;
         self.services.stop().await;
@@ -250,17 +250,17 @@ async fn open_ports(options: &Options) -> Result<Ports> {
     let port = |what, flag, number| Port { what, flag, number };
     let aws = prerequisites::listen(port("local AWS", "--aws-port", options.aws_port)).await?;
     Ok(Ports {
-        // Given back at once, for the local AWS to take.
+        // This listener closes at once, so that the local AWS can open the port.
         aws: address(&aws)?.port(),
         bank: prerequisites::listen(port("sandbox bank", "--bank-port", options.bank_port)).await?,
         shop: prerequisites::listen(port("demo shop", "--shop-port", options.shop_port)).await?,
     })
 }
 
-/// Builds and installs what is under `target`.
+/// Builds the functions and installs the packages that the environment needs.
 async fn install(options: &Options, programs: &Programs) -> Result<()> {
     let logs = options.logs();
-    // Two environments may start side by side; what they share is made once.
+    // Two environments may start at the same time, and they share these files.
     let _shared = Lock::wait(&workspace::local_dir()).await?;
     if options.functions == workspace::functions_dir() {
         functions::build(&logs).await?;
@@ -293,7 +293,7 @@ async fn start_aws(options: &Options, settings: &ministack::Settings) -> Result<
     progress::step("Local AWS", MiniStack::start(settings.clone())).await
 }
 
-/// Puts everything into the running local AWS, and starts what is around it.
+/// Deploys to the running local AWS, and starts the bank and the shop.
 async fn fill(
     options: &Options,
     ports: Ports,
@@ -334,7 +334,7 @@ async fn fill(
         };
         let site = Site::new(shop, &aws, &outputs)?;
         services.spawn(site.serve(ports.shop, services.stopping()));
-        provision::tell_bank(&outputs, options.notifications).await?;
+        provision::configure_bank(&outputs, options.notifications).await?;
         if options.notifications == Notifications::OnDemand {
             provision::stop_schedule(&outputs).await?;
         }
@@ -353,12 +353,12 @@ fn open_bank(options: &Options) -> Result<Bank> {
         .with_context(|| format!("the sandbox bank cannot use {}", workspace::shown(&file)))
 }
 
-/// What a deployment tells the commands and tests.
+/// The outputs of a deployment, for commands and tests.
 pub(crate) fn outputs_of(deployment: &Deployment, endpoints: &Endpoints) -> Result<Outputs> {
     let endpoint = &endpoints.aws;
     let output = |name: &str| deployment.output(name).map(str::to_owned);
     Ok(Outputs {
-        // By path: names under localhost do not resolve everywhere.
+        // A path and not a subdomain: subdomains of localhost do not resolve on every machine.
         api_url: format!("{endpoint}/_aws/execute-api/{}", output("ApiId")?),
         aws_endpoint: endpoint.clone(),
         region: REGION.to_owned(),

@@ -1,4 +1,4 @@
-//! Small files that remember for which inputs a step was done, so that it is not done again.
+//! Fingerprints of a step's inputs. They are stored in small files, so that a step with the same inputs is skipped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use anyhow::{Context, Result};
 use payment3_harness::workspace;
 use sha2::{Digest, Sha256};
 
-/// Collects what a result depends on.
+/// A hash of all inputs of a step.
 #[derive(Default)]
 pub struct Fingerprint(Sha256);
 
 impl Fingerprint {
-    /// Adds a named value. Lengths go in too, so that no two different sequences read the same.
+    /// Adds a named value. Its length is hashed too: otherwise different sequences of values could give the same hash.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         for part in [name.as_bytes(), value.as_ref()] {
@@ -22,7 +22,7 @@ impl Fingerprint {
         self
     }
 
-    /// Adds a file's content.
+    /// Adds the content of a file.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -32,7 +32,7 @@ impl Fingerprint {
         Ok(self.with(&workspace::shown(file), content))
     }
 
-    /// Adds every file below `directory`, but for the entries named in `except`.
+    /// Adds every file below `directory`, except the entries named in `except`.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -51,8 +51,8 @@ impl Fingerprint {
         Ok(self)
     }
 
-    /// Adds size and time of change of every file below `directory`: for large files that are replaced only when
-    /// their content differs.
+    /// Adds the size and the modification time of every file below `directory`. This is for large files that are
+    /// replaced only when their content changes.
     ///
     /// # Errors
     /// The directory cannot be read.
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbouring_values_do_not_run_together() {
+    fn the_border_between_two_values_matters() {
         let one = Fingerprint::default().with("ab", "c").finish();
         let two = Fingerprint::default().with("a", "bc").finish();
         assert_ne!(one, two);

@@ -1,4 +1,4 @@
-//! The Lambda functions: built, and laid out as the CDK app expects its assets.
+//! Builds the Lambda functions, and arranges them in the layout that the CDK app expects.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +30,7 @@ pub async fn build(logs: &Path) -> Result<()> {
     .await
 }
 
-/// Builds the functions as they are shipped, and stages them under [`workspace::shipped_dir`].
+/// Builds the functions in release mode, as they are shipped, and stages them under [`workspace::shipped_dir`].
 ///
 /// # Errors
 /// As [`build`].
@@ -44,7 +44,7 @@ pub async fn build_shipped(logs: &Path) -> Result<()> {
     .await
 }
 
-/// As [`build`], from a copy of the sources at `root`, into another target directory and another place.
+/// Like [`build`], but for a copy of the sources at `root`, with its own target and staging directories.
 ///
 /// # Errors
 /// As [`build`].
@@ -59,10 +59,10 @@ pub async fn build_copy(root: &Path, target: &Path, staged: &Path, logs: &Path) 
     .await
 }
 
-/// Function name → executable.
+/// Compiles the functions. Returns the executables by function name.
 async fn compile(root: &Path, target: &Path, logs: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let selection: &[&str] = match root == workspace::root() {
-        // As the unit tests and this tool were built, so that nothing is compiled twice.
+        // The same selection as for the unit tests and this tool, so that nothing is compiled twice.
         true => &["--workspace"],
         false => &["--package", PACKAGE],
     };
@@ -75,7 +75,7 @@ async fn compile(root: &Path, target: &Path, logs: &Path) -> Result<BTreeMap<Str
     binaries(command, &manifest, &logs.join("build.log")).await
 }
 
-/// Runs a `cargo build`, and tells the binaries of the package with this manifest.
+/// Runs a `cargo build`, and returns the binaries of the package with this manifest.
 ///
 /// # Errors
 /// The build fails.
@@ -105,7 +105,7 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// A package's binaries among cargo's messages.
+/// Finds a package's binaries in cargo's messages.
 fn executables(manifest: &Path, messages: &str) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
     for line in messages.lines().filter(|line| line.starts_with('{')) {
@@ -124,7 +124,7 @@ fn executables(manifest: &Path, messages: &str) -> Result<BTreeMap<String, PathB
     Ok(found)
 }
 
-/// Copies what changed, and removes what is no longer built.
+/// Copies the executables that changed, and removes those that are no longer built.
 fn stage(built: &BTreeMap<String, PathBuf>, directory: &Path) -> Result<()> {
     fs::create_dir_all(directory)
         .with_context(|| format!("cannot create {}", workspace::shown(directory)))?;
@@ -147,8 +147,8 @@ fn stage(built: &BTreeMap<String, PathBuf>, directory: &Path) -> Result<()> {
             continue;
         }
         fs::create_dir_all(&home)?;
-        // Copied, not linked: a later build must not change a file that a deployment is reading. Renamed into place:
-        // nobody sees a half-written one.
+        // A copy and not a link: a later build must not change a file that a deployment is reading. The rename is
+        // atomic: no reader sees a half-written file.
         let new = directory.join(format!(".{name}.new"));
         fs::copy(executable, &new)
             .and_then(|_| fs::rename(&new, &bootstrap))
@@ -197,7 +197,7 @@ mod tests {
         targets: Vec<Target>,
     }
 
-    /// Program name → the packages of the workspace that have one of this name.
+    /// All programs of the workspace, by name, each with the packages that contain one of this name.
     async fn programs_of_the_workspace() -> BTreeMap<String, Vec<String>> {
         let log = std::env::temp_dir().join(format!("payment3-metadata-{}", std::process::id()));
         let printed = Tool::cargo()
@@ -231,12 +231,12 @@ mod tests {
     async fn no_two_packages_of_the_workspace_have_a_program_of_the_same_name() {
         let mut programs = programs_of_the_workspace().await;
         assert!(programs.contains_key("callback"), "{programs:?}");
-        // In a build of the whole workspace, the one that is built last replaces the other.
+        // In a build of all packages, the program that is built last would replace the other.
         programs.retain(|_, packages| packages.len() > 1);
         assert_eq!(programs, BTreeMap::new());
     }
 
-    /// Every text file that people or machines build by: documents, workflows, and the CDK app with its hints.
+    /// Finds every text file that may contain a build command: documents, workflows, and the sources of the CDK app.
     fn texts(directory: &Path, found: &mut Vec<PathBuf>) {
         const READ: [&str; 8] = ["md", "rs", "ts", "yml", "yaml", "toml", "js", "txt"];
         const NOT_OURS: [&str; 4] = ["target", "node_modules", ".git", "cdk.out"];
@@ -260,7 +260,7 @@ mod tests {
         texts(&workspace::root(), &mut files);
         let mut commands = 0;
         for file in files {
-            // Not a text, then.
+            // Not a text file.
             let Ok(text) = fs::read_to_string(&file) else {
                 continue;
             };
@@ -274,12 +274,12 @@ mod tests {
                 );
             }
         }
-        // docs/deploy.md, the workflow, and the CDK app's hint with its tests.
+        // They are in docs/deploy.md, in the workflow, and in a message of the CDK app with its tests.
         assert!(commands >= 5, "only {commands} commands were found");
     }
 
     #[test]
-    fn only_the_functions_binaries_are_taken_from_cargos_messages() {
+    fn cargos_messages_give_the_binaries_of_the_functions_only() {
         let root = workspace::root();
         let shown = root.display();
         let messages = format!(
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn staging_rewrites_only_what_changed() {
+    fn staging_rewrites_only_changed_files() {
         let home = std::env::temp_dir().join(format!("payment3-stage-{}", std::process::id()));
         let (source, staged) = (home.join("callback"), home.join("staged"));
         fs::create_dir_all(staged.join("gone")).expect("temporary directory");

@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
-/// How much later a shutdown request may be seen than what it did to another program.
-const MOMENT: Duration = Duration::from_millis(200);
+/// How long to wait for a shutdown request after a failure. The request may have stopped another program first.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// A shutdown request, by Ctrl-C or SIGTERM.
 pub struct Interrupt {
@@ -16,13 +16,13 @@ pub struct Interrupt {
     terminate: Signal,
 }
 
-/// The error of what was dropped because the shutdown request came.
+/// The error of work that was dropped because of a shutdown request.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
 pub struct Interrupted;
 
 impl Interrupt {
-    /// Listens from now on, in place of ending at once.
+    /// Listens for the signals from now on. They no longer end the process.
     ///
     /// # Errors
     /// The operating system refuses.
@@ -34,7 +34,7 @@ impl Interrupt {
         })
     }
 
-    /// Does `work`, but drops it where it is when the request comes.
+    /// Does `work`, and drops it if a shutdown request comes.
     ///
     /// # Errors
     /// What `work` fails with, or [`Interrupted`].
@@ -47,18 +47,19 @@ impl Interrupt {
                 Err(error) => Some(error),
             },
         };
-        // Ctrl-C reaches the programs that `work` waits for, too, and one of them may end by it before this process is told.
+        // Ctrl-C also reaches the programs that `work` waits for. One of them may end before this process gets the
+        // signal.
         match failure {
-            Some(error) if timeout(MOMENT, self.wait()).await.is_err() => Err(error),
+            Some(error) if timeout(GRACE, self.wait()).await.is_err() => Err(error),
             _ => {
-                // The line of the step that was going on ends here.
+                // End the line of the step that was running.
                 println!();
                 Err(Interrupted.into())
             }
         }
     }
 
-    /// Waits for the next one.
+    /// Waits for the next shutdown request.
     pub async fn wait(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
@@ -74,9 +75,9 @@ mod tests {
 
     use super::*;
 
-    // One test: signals reach the whole process.
+    // A single test, because a signal reaches all tests of the process.
     #[tokio::test]
-    async fn work_is_dropped_and_its_failure_is_an_interruption_when_the_request_comes() {
+    async fn a_shutdown_request_drops_work_and_explains_its_failure() {
         let mut interrupt = Interrupt::new().expect("signals");
         let failed = interrupt.or(async { Err::<(), _>(anyhow!("by itself")) });
         assert_eq!(failed.await.expect_err("failed").to_string(), "by itself");

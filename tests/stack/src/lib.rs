@@ -1,4 +1,4 @@
-//! The local stack: the local AWS, the deployment, the sandbox bank and the demo shop, and the tools that they are made with.
+//! The local stack: local AWS, CDK deployment, sandbox bank, demo shop, and the tools that build them.
 
 pub mod cargo_programs;
 pub mod deploy;

@@ -11,23 +11,23 @@ use tokio::time::sleep;
 /// How long to wait between two tries.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// A lock on a directory, held as long as the value (or its process) lives.
+/// A lock on a directory. It is held until the value is dropped or the process ends.
 pub struct Lock {
     file: File,
 }
 
 impl Drop for Lock {
-    /// Closing the file is not enough: a program that is just being started holds a copy of it for a moment.
+    /// Unlocks explicitly. Closing the file is not enough: a child process that is starting may still have it open.
     fn drop(&mut self) {
         let _ = self.file.unlock();
     }
 }
 
 impl Lock {
-    /// Takes the directory for `command`, or tells who has it.
+    /// Locks the directory for `command` without waiting.
     ///
     /// # Errors
-    /// Another process has it, or it cannot be made.
+    /// Another process has locked it, or it cannot be created.
     pub fn take(directory: &Path, command: &str) -> Result<Self> {
         let file = open(directory, "in-use.lock")?;
         match file.try_lock() {
@@ -40,20 +40,20 @@ impl Lock {
         }
     }
 
-    /// Waits until what is installed under the directory may be changed.
+    /// Waits for the lock that is needed to install something under the directory.
     ///
     /// # Errors
-    /// The directory cannot be made or locked.
+    /// The directory cannot be created or locked.
     pub async fn wait(directory: &Path) -> Result<Self> {
         let file = open(directory, "installation.lock")?;
-        let mut told = false;
+        let mut announced = false;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { file }),
                 Err(TryLockError::WouldBlock) => {
-                    if !told {
+                    if !announced {
                         println!("  waiting for another `cargo local` to build and install …");
-                        told = true;
+                        announced = true;
                     }
                     sleep(RETRY).await;
                 }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_is_taken_once_at_a_time() {
+    fn only_one_command_can_use_a_directory() {
         let directory = std::env::temp_dir().join(format!("payment3-lock-{}", std::process::id()));
         let first = Lock::take(&directory, "cargo local up").expect("free");
         let error = Lock::take(&directory, "cargo local up")

@@ -1,4 +1,4 @@
-//! The local AWS: one MiniStack process with a directory of its own.
+//! The local AWS: a MiniStack process with its own directory.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,35 +13,35 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{process, python};
 
-/// How long the local AWS may take until it answers.
+/// How long the local AWS may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long it may take to save its state and end.
+/// How long it may take to save its state and stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
-/// What of our environment the local AWS, and so every function, gets to see.
+/// The environment variables that the local AWS inherits from this process. The functions inherit them too.
 const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "RUST_BACKTRACE"];
 
-/// The launcher that ties MiniStack's life to ours.
+/// The launcher that ends MiniStack when this process ends.
 const LAUNCHER: &str = include_str!("ministack_child.py");
 
-/// How a local AWS is run.
+/// The settings of a local AWS.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The port it listens on.
     pub port: u16,
-    /// Where its functions find AWS: itself, or a proxy in front of it.
+    /// The AWS endpoint for its functions: itself, or a proxy in front of it.
     pub functions_endpoint: String,
-    /// Its directory: state, code of the functions, temporary files.
+    /// The directory for its state, the code of the functions, and temporary files.
     pub directory: PathBuf,
-    /// Where its output goes.
+    /// The file for its output.
     pub log: PathBuf,
-    /// Whether it saves its state when it ends, and starts with what was saved.
+    /// Whether it saves its state when it stops, and loads it when it starts.
     pub keep_state: bool,
 }
 
 /// A running local AWS.
 pub struct MiniStack {
     child: Child,
-    // Closing it asks the child to save its state and end; so does our own death, however it comes.
+    // Closing it makes the child save its state and end. The same happens when this process dies for any reason.
     lifeline: Option<ChildStdin>,
     endpoint: String,
     log: PathBuf,
@@ -51,7 +51,7 @@ impl MiniStack {
     /// Starts it and waits until it answers.
     ///
     /// # Errors
-    /// It cannot be started, ends at once, or does not answer in time: with the last lines of its log.
+    /// It cannot be started, ends at once, or does not answer in time. The error shows the last lines of its log.
     pub async fn start(settings: Settings) -> Result<Self> {
         let Settings {
             port,
@@ -94,7 +94,7 @@ impl MiniStack {
             .stdin(Stdio::piped())
             .stdout(output)
             .stderr(errors)
-            // A Ctrl-C in the terminal is ours to handle: first the deployment ends, then the local AWS.
+            // Keep Ctrl-C from this child: the deployment has to stop first, then the local AWS.
             .process_group(0);
         let mut child = command
             .spawn()
@@ -115,19 +115,19 @@ impl MiniStack {
         &self.endpoint
     }
 
-    /// Waits until it ends by itself, which it should not.
+    /// Waits until it ends unexpectedly.
     pub async fn ended(&mut self) -> anyhow::Error {
         let status = match self.child.wait().await {
             Ok(status) => status,
             Err(error) => return anyhow::Error::new(error).context("cannot watch the local AWS"),
         };
-        self.death(status)
+        self.unexpected_end(status)
     }
 
-    /// Asks it to save its state and end, and waits for that.
+    /// Makes it save its state and end, and waits for that.
     ///
     /// # Errors
-    /// It does not end in time; it is killed then, and what it had not saved is lost.
+    /// It does not end in time. Then it is killed, and its unsaved state is lost.
     pub async fn stop(mut self) -> Result<()> {
         drop(self.lifeline.take());
         match timeout(STOP_TIMEOUT, self.child.wait()).await {
@@ -157,7 +157,7 @@ impl MiniStack {
                 .try_wait()
                 .context("cannot watch the local AWS")?
             {
-                return Err(self.death(status));
+                return Err(self.unexpected_end(status));
             }
             if payment3_harness::aws::is_healthy(&self.endpoint).await {
                 return Ok(());
@@ -173,21 +173,21 @@ impl MiniStack {
         )
     }
 
-    fn death(&self, status: ExitStatus) -> anyhow::Error {
+    fn unexpected_end(&self, status: ExitStatus) -> anyhow::Error {
         anyhow::anyhow!(
-            "the local AWS (MiniStack) ended by itself with {status}; its last lines:\n{}\nAll of its output: {}",
+            "the local AWS (MiniStack) ended unexpectedly with {status}; its last lines:\n{}\nAll of its output: {}",
             process::tail(&self.log),
             workspace::shown(&self.log)
         )
     }
 }
 
-/// Which file says what is away from the state machine of the local AWS in `directory`.
+/// The file that lists the services that are unavailable to the state machine of the local AWS in `directory`.
 pub fn away_file(directory: &Path) -> PathBuf {
     directory.join("away")
 }
 
-/// Removes everything a stopped local AWS left in `directory`.
+/// Removes everything that a stopped local AWS left in `directory`.
 ///
 /// # Errors
 /// It cannot be removed.

@@ -1,9 +1,9 @@
-"""Runs MiniStack as the child of another process, and ends it when that process closes our standard input or dies.
+"""Runs MiniStack as the child of another process. MiniStack ends when that process closes our standard input or dies.
 
-MiniStack saves its state when it is asked to terminate, so the end of the input becomes that request.
+MiniStack saves its state when it gets SIGTERM, so the end of the input sends this signal.
 
-What the state machine calls can be taken away from it: while the file named by AWAY_FILE has a line for a service (`lambda`,
-`lambda pay-order`, `dynamodb`), the state machine is told what AWS tells it when the service turns it away.
+Tests can make a service unavailable to the state machine. While the file in AWAY_FILE has a line for the service (`lambda`,
+`lambda pay-order`, `dynamodb`), each call from the state machine fails with the error of a throttled service.
 """
 
 import os
@@ -19,7 +19,7 @@ def terminate_at_end_of_input():
 
 threading.Thread(target=terminate_at_end_of_input, daemon=True).start()
 
-from ministack.app import main  # noqa: E402  (the import takes a while: the watch comes first)
+from ministack.app import main  # noqa: E402  (this import is slow, so the thread starts first)
 from ministack.services import stepfunctions  # noqa: E402
 
 
@@ -31,7 +31,7 @@ def away():
         return []
 
 
-def turned_away_from_lambda(call):
+def throttled_lambda(call):
     def called(function, event):
         name = function.split(":")[6] if function.startswith("arn:") else function
         if any(line == "lambda" or line == f"lambda {name}" for line in away()):
@@ -41,7 +41,7 @@ def turned_away_from_lambda(call):
     return called
 
 
-def turned_away_from_tables(call):
+def throttled_dynamodb(call):
     def called(operation, request):
         if "dynamodb" in away():
             raise stepfunctions._ExecutionError("DynamoDB.ThrottlingException", "not now")
@@ -50,8 +50,8 @@ def turned_away_from_tables(call):
     return called
 
 
-stepfunctions._call_lambda = turned_away_from_lambda(stepfunctions._call_lambda)
-stepfunctions._invoke_dynamodb = turned_away_from_tables(stepfunctions._invoke_dynamodb)
+stepfunctions._call_lambda = throttled_lambda(stepfunctions._call_lambda)
+stepfunctions._invoke_dynamodb = throttled_dynamodb(stepfunctions._invoke_dynamodb)
 
 sys.argv = ["ministack"]
 main()

@@ -1,4 +1,4 @@
-//! Node packages, as the lock files name them.
+//! Installs Node packages from their lock files.
 
 use std::path::{Path, PathBuf};
 
@@ -12,36 +12,36 @@ use crate::progress;
 /// The packages of one `package.json`.
 #[derive(Debug, Clone, Copy)]
 pub struct Packages {
-    /// What they are for, in messages.
+    /// Their name in messages.
     name: &'static str,
-    /// Where the file is, from the repository's top.
+    /// The directory of `package.json`, relative to the repository.
     directory: &'static str,
-    /// The log of their installation.
+    /// The file name of the installation log.
     log: &'static str,
 }
 
-/// The CDK app's.
+/// The packages of the CDK app.
 pub const CDK: Packages = Packages {
     name: "Node packages (the CDK)",
     directory: "cdk",
     log: "npm.log",
 };
 
-/// Those that the pages of the local environment use in the browser.
+/// The packages that the pages of the demo shop use in the browser.
 pub const UI: Packages = Packages {
     name: "Node packages (the pages)",
     directory: "tests/shop/ui",
     log: "npm-ui.log",
 };
 
-/// The one that the model check evaluates expressions with.
+/// The package with which the model check evaluates expressions.
 pub const JSONATA: Packages = Packages {
     name: "Node packages (JSONata)",
     directory: "tests/model/jsonata",
     log: "npm-jsonata.log",
 };
 
-/// Those that drive a browser in the tests.
+/// The packages that control a browser in the tests.
 pub const BROWSER_TESTS: Packages = Packages {
     name: "Node packages (the browser tests)",
     directory: "tests/e2e/browser",
@@ -49,12 +49,12 @@ pub const BROWSER_TESTS: Packages = Packages {
 };
 
 impl Packages {
-    /// Where `package.json` is, and `node_modules` beside it.
+    /// The directory of `package.json` and `node_modules`.
     pub fn directory(self) -> PathBuf {
         workspace::root().join(self.directory)
     }
 
-    /// Installs what `package-lock.json` names, if it is not there.
+    /// Installs the packages from `package-lock.json`, unless they are installed already.
     ///
     /// # Errors
     /// npm fails.
@@ -81,7 +81,7 @@ impl Packages {
     }
 }
 
-/// A program that the CDK app's packages bring, such as `cdk` or `tsc`, to be run in the CDK app's directory.
+/// A program from the CDK app's packages, such as `cdk` or `tsc`. It runs in the directory of the CDK app.
 pub fn tool(name: &str) -> Tool {
     let directory = CDK.directory();
     Tool::new(directory.join("node_modules/.bin").join(name)).current_dir(directory)

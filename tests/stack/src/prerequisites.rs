@@ -1,4 +1,4 @@
-//! What the machine must bring: Node, npm, Python, and free ports. Everything missing is told at once.
+//! Checks what the machine must provide: Node, npm, Python, and free ports. One error lists everything that is missing.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
@@ -7,11 +7,11 @@ use anyhow::{Result, anyhow, bail};
 use payment3_harness::workspace;
 use tokio::net::TcpListener;
 
-/// The oldest Node the CDK app runs on.
+/// The oldest Node that the CDK app supports.
 const NODE_MAJOR: u32 = 20;
-/// The oldest Python the local AWS runs on.
+/// The oldest Python that the local AWS supports.
 const PYTHON: (u32, u32) = (3, 11);
-/// Names a suitable Python may have, in the order they are tried.
+/// Possible names of a suitable Python, in the order in which they are tried.
 const PYTHON_NAMES: [&str; 6] = [
     "python3",
     "python3.11",
@@ -21,54 +21,54 @@ const PYTHON_NAMES: [&str; 6] = [
     "python",
 ];
 
-/// Names a suitable browser may have, in the order they are tried.
+/// Possible names of a suitable browser, in the order in which they are tried.
 const CHROMIUM_NAMES: [&str; 4] = [
     "chromium",
     "chromium-browser",
     "google-chrome-stable",
     "google-chrome",
 ];
-/// Names another one.
+/// The environment variable that names another browser.
 const CHROMIUM_VARIABLE: &str = "PAYMENT3_CHROMIUM";
 
-/// The programs of the machine that are used.
+/// The programs that were found on the machine.
 #[derive(Debug, Clone)]
 pub struct Programs {
-    /// The Python that makes the virtual environment.
+    /// The Python that creates virtual environments.
     pub python: String,
 }
 
-/// Looks for every program that is needed.
+/// Finds every program that is needed.
 ///
 /// # Errors
-/// One line for each that is missing or too old, and what to do about it.
+/// A program is missing or too old. The error has a line for each of them, with what to do.
 pub fn programs() -> Result<Programs> {
     let mut missing = Vec::new();
     check_node(&mut missing);
     let python = check_python(&mut missing);
     match python {
         Some(python) if missing.is_empty() => Ok(Programs { python }),
-        _ => bail!("this machine lacks something:\n{}", missing.join("\n")),
+        _ => bail!("this machine lacks:\n{}", missing.join("\n")),
     }
 }
 
-/// Node and npm alone, for what needs no Python.
+/// Checks only Node and npm, for commands that need no Python.
 ///
 /// # Errors
-/// One line for each that is missing or too old, and what to do about it.
+/// As [`programs`].
 pub fn node() -> Result<()> {
     let mut missing = Vec::new();
     check_node(&mut missing);
     if missing.is_empty() {
         return Ok(());
     }
-    bail!("this machine lacks something:\n{}", missing.join("\n"));
+    bail!("this machine lacks:\n{}", missing.join("\n"));
 }
 
-/// The browser that the browser tests drive, as an absolute path.
+/// The absolute path of the browser for the browser tests.
 ///
 /// # Errors
-/// There is none: with what to do.
+/// There is none. The error says what to do.
 pub fn chromium() -> Result<String> {
     if let Ok(named) = std::env::var(CHROMIUM_VARIABLE)
         && !named.is_empty()
@@ -76,7 +76,7 @@ pub fn chromium() -> Result<String> {
         if version_of(&named).is_some() {
             return Ok(named);
         }
-        bail!("{CHROMIUM_VARIABLE} names {named}, and that is no browser that runs");
+        bail!("{CHROMIUM_VARIABLE} is {named}, but `{named} --version` does not work");
     }
     CHROMIUM_NAMES
         .iter()
@@ -84,8 +84,8 @@ pub fn chromium() -> Result<String> {
         .find(|path| version_of(path).is_some())
         .ok_or_else(|| {
             anyhow!(
-                "this machine lacks something:\n  - Chromium, for the browser tests: none of {} is on the PATH. Install it \
-                 (on Debian: `apt-get install chromium`), or name the program of one in {CHROMIUM_VARIABLE}.",
+                "this machine lacks:\n  - Chromium, for the browser tests: none of {} is on the PATH. Install it \
+                 (on Debian: `apt-get install chromium`), or set {CHROMIUM_VARIABLE} to its path.",
                 CHROMIUM_NAMES.join(", ")
             )
         })
@@ -104,14 +104,14 @@ fn check_node(missing: &mut Vec<String>) {
             "  - Node.js: `node` is not on the PATH. Install Node.js {NODE_MAJOR} or newer (nodejs.org, or your package manager)."
         )),
         Some(version) if version.0 < NODE_MAJOR => missing.push(format!(
-            "  - Node.js: `node` is version {}.{}, and {NODE_MAJOR} or newer is needed. Install a newer one and put it first on the PATH.",
+            "  - Node.js: `node` is version {}.{}, but {NODE_MAJOR} or newer is needed. Install a newer one and put it first on the PATH.",
             version.0, version.1
         )),
         Some(_) => {}
     }
     if version_of("npm").is_none() {
         missing.push(
-            "  - npm: `npm` is not on the PATH. It comes with Node.js; some distributions package it apart (`npm`)."
+            "  - npm: `npm` is not on the PATH. It comes with Node.js; some distributions have a separate package (`npm`)."
                 .to_owned(),
         );
     }
@@ -128,7 +128,7 @@ fn check_python(missing: &mut Vec<String>) -> Option<String> {
             seen.push(format!("`{name}` is {}.{}", version.0, version.1));
             continue;
         }
-        // Debian and Ubuntu package the module apart, and without ensurepip a virtual environment has no pip.
+        // Debian and Ubuntu have a separate package for venv. Without ensurepip, a virtual environment has no pip.
         if succeeds(name, &["-c", "import venv, ensurepip"]) {
             return Some(name.to_owned());
         }
@@ -142,13 +142,13 @@ fn check_python(missing: &mut Vec<String>) -> Option<String> {
         seen.join(", ")
     };
     missing.push(format!(
-        "  - Python {major}.{minor} or newer with the venv module: {found}. Install it; everything else goes into {}.",
+        "  - Python {major}.{minor} or newer with the venv module: {found}. Install it; its packages are installed into {}.",
         workspace::shown(&workspace::venv_dir())
     ));
     None
 }
 
-/// `major.minor` of what `program --version` prints.
+/// The version that `program --version` prints, as major and minor number.
 fn version_of(program: &str) -> Option<(u32, u32)> {
     let output = Command::new(program)
         .arg("--version")
@@ -182,27 +182,27 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
 /// A port that the environment listens on.
 #[derive(Debug, Clone, Copy)]
 pub struct Port {
-    /// What listens there, for people.
+    /// What listens there, for messages.
     pub what: &'static str,
-    /// The flag that changes it.
+    /// The command line flag that changes the number.
     pub flag: &'static str,
-    /// The number; 0 takes any free one.
+    /// The number; 0 takes any free port.
     pub number: u16,
 }
 
-/// Takes a port on the loopback interface.
+/// Listens on a port of the loopback interface.
 ///
 /// # Errors
-/// It is in use, or may not be used: with its number and the flag that changes it.
+/// The port is in use, or not allowed. The error names its number and the flag that changes it.
 pub async fn listen(port: Port) -> Result<TcpListener> {
     let Port { what, flag, number } = port;
     TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, number)))
         .await
         .map_err(|error| match error.kind() {
             std::io::ErrorKind::AddrInUse => anyhow!(
-                "port {number} ({what}) is in use. Another `cargo local up` may be running: stop it, or give this one another port with {flag}."
+                "port {number} ({what}) is in use. Another `cargo local up` may be running: stop it, or choose another port with {flag}."
             ),
-            _ => anyhow!("cannot listen on port {number} ({what}): {error}. Another port may do: {flag}."),
+            _ => anyhow!("cannot listen on port {number} ({what}): {error}. Choose another port with {flag}."),
         })
 }
 
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_in_use_is_told_with_number_flag_and_likely_reason() {
+    async fn the_error_for_a_used_port_has_number_flag_and_likely_reason() {
         let port = Port {
             what: "sandbox bank",
             flag: "--bank-port",

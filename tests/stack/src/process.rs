@@ -1,4 +1,4 @@
-//! Runs other programs, with their output in a log file and its last lines in the error.
+//! Runs other programs. Their output goes to a log file; an error shows its last lines.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -9,16 +9,16 @@ use std::process::{ExitStatus, Stdio};
 use anyhow::{Context, Result, bail};
 use payment3_harness::workspace;
 
-/// How many lines of a failed program's output go into the error.
+/// How many lines of a failed program's output the error shows.
 const TAIL_LINES: usize = 25;
-/// How much of a log's end is read to find these lines.
+/// How many bytes from the end of a log are read to find these lines.
 const TAIL_BYTES: u64 = 32 * 1024;
 
-/// A program to run: what, where, and with which environment.
+/// A program to run, with its arguments, its directory and its environment.
 #[derive(Debug, Clone)]
 pub struct Tool {
     program: OsString,
-    /// What people call the program, where that is not its path.
+    /// The name of the program in messages, if that is not its path.
     alias: Option<&'static str>,
     arguments: Vec<OsString>,
     directory: PathBuf,
@@ -27,7 +27,7 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// `program`, run in the repository's top directory.
+    /// A program that runs in the top directory of the repository.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             program: program.as_ref().to_owned(),
@@ -39,8 +39,8 @@ impl Tool {
         }
     }
 
-    /// The cargo that runs this tool, without what `cargo run` put into the environment: some build scripts would
-    /// take these variables for a change and compile again.
+    /// The cargo that runs this tool, without the variables that `cargo run` sets: some build scripts would treat them
+    /// as a change and compile again.
     pub fn cargo() -> Self {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut tool = Self::new(cargo);
@@ -55,7 +55,7 @@ impl Tool {
         tool
     }
 
-    /// Gives way to everything else that wants a processor.
+    /// Runs it with low priority (`nice`).
     #[must_use]
     pub fn gently(mut self) -> Self {
         let program = std::mem::replace(&mut self.program, "nice".into());
@@ -88,17 +88,17 @@ impl Tool {
         self
     }
 
-    /// Takes a variable out of the inherited environment.
+    /// Removes a variable from the inherited environment.
     #[must_use]
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.removed.push(name.as_ref().to_owned());
         self
     }
 
-    /// Runs it with all output in `log` (written anew).
+    /// Runs it and writes all its output to `log`, which is overwritten.
     ///
     /// # Errors
-    /// The program is missing, or ends unsuccessfully: then with the command, its last lines, and the log's path.
+    /// The program is missing or fails. The error shows the command, the last lines of its output, and the log's path.
     pub async fn logged(&self, log: &Path) -> Result<()> {
         let output = create_log(log)?;
         let errors = output.try_clone().context("duplicating the log's handle")?;
@@ -106,7 +106,7 @@ impl Tool {
         self.check(status, log)
     }
 
-    /// Runs it with standard output returned and the rest in `log` (written anew).
+    /// Runs it and returns its standard output. Standard error goes to `log`, which is overwritten.
     ///
     /// # Errors
     /// As [`Tool::logged`].
@@ -126,10 +126,10 @@ impl Tool {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Runs it with its output going where ours goes.
+    /// Runs it and shows its output in the terminal.
     ///
     /// # Errors
-    /// The program is missing or ends unsuccessfully.
+    /// The program is missing or fails.
     pub async fn shown(&self) -> Result<()> {
         println!("$ {}", self.line());
         let status = self.run(Stdio::inherit(), Stdio::inherit()).await?;
@@ -139,7 +139,7 @@ impl Tool {
         Ok(())
     }
 
-    /// The command as one would type it.
+    /// The command line, as typed in a shell.
     pub fn line(&self) -> String {
         let program = self.alias.map_or(self.program.as_os_str(), OsStr::new);
         std::iter::once(program)
@@ -155,7 +155,7 @@ impl Tool {
             .args(&self.arguments)
             .current_dir(&self.directory)
             .stdin(Stdio::null())
-            // An interrupted start must not leave a half-done installation running behind our back.
+            // When a start is interrupted, its installations must not go on in the background.
             .kill_on_drop(true);
         for name in &self.removed {
             command.env_remove(name);
@@ -192,7 +192,7 @@ impl Tool {
     }
 }
 
-/// Opens a log file for writing from its start, with its directory.
+/// Creates an empty log file, and its directory.
 ///
 /// # Errors
 /// The file cannot be created.
@@ -241,13 +241,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_reads_as_typed() {
+    fn a_command_line_is_shown_as_typed_in_a_shell() {
         let tool = Tool::new(workspace::venv_dir().join("bin/pip")).args(["install", "a b"]);
         assert_eq!(tool.line(), "target/local/venv/bin/pip install 'a b'");
     }
 
     #[tokio::test]
-    async fn a_failure_tells_the_command_the_last_lines_and_the_log() {
+    async fn an_error_shows_the_command_the_last_lines_and_the_log() {
         let log = std::env::temp_dir().join(format!("payment3-tool-{}.log", std::process::id()));
         let error = Tool::new("sh")
             .args(["-c", "echo first; echo broken >&2; exit 3"])

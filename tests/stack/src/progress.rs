@@ -1,4 +1,4 @@
-//! Progress of long work: one line per step, with its seconds.
+//! Prints the progress of long work: one line per step, with its duration.
 
 use std::future::Future;
 use std::io::Write;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 /// Runs `work` as a step: prints `name …`, then the seconds it took.
 ///
 /// # Errors
-/// What `work` fails with, under the step's name.
+/// The error of `work`, with the name of the step.
 pub async fn step<T>(name: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
     print!("  {name} … ");
     flush();
@@ -24,16 +24,16 @@ pub async fn step<T>(name: &str, work: impl Future<Output = Result<T>>) -> Resul
     result.with_context(|| format!("step \"{name}\" failed"))
 }
 
-/// Notes a step that had nothing to do.
+/// Prints that a step had nothing to do.
 pub fn skipped(name: &str, why: &str) {
     println!("  {name} … {why}");
     flush();
 }
 
-/// One result of several things of which none needs another, so that all were done.
+/// Combines the results of several independent tasks, all of which were run.
 ///
 /// # Errors
-/// Everything that failed.
+/// One error that lists all failures.
 pub fn every(results: impl IntoIterator<Item = Result<()>>) -> Result<()> {
     let mut errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
     match errors.len() {
@@ -41,12 +41,12 @@ pub fn every(results: impl IntoIterator<Item = Result<()>>) -> Result<()> {
         1 => Err(errors.remove(0)),
         _ => {
             let texts: Vec<_> = errors.iter().map(|error| format!("{error:#}")).collect();
-            bail!("{} things failed:\n{}", texts.len(), texts.join("\n"))
+            bail!("{} failures:\n{}", texts.len(), texts.join("\n"))
         }
     }
 }
 
-// Standard output may be a pipe, where a line without its end would show only much later. Nothing depends on it.
+// Standard output may be a pipe, which shows an unfinished line only after a flush. A failed flush does no harm.
 fn flush() {
     let _ = std::io::stdout().flush();
 }
@@ -58,11 +58,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_failure_is_told() {
+    fn the_error_lists_every_failure() {
         assert!(every([Ok(()), Ok(())]).is_ok());
-        let told = |results| every(results).expect_err("a failure").to_string();
-        assert_eq!(told(vec![Ok(()), Err(anyhow!("one"))]), "one");
-        let both = told(vec![Err(anyhow!("one")), Ok(()), Err(anyhow!("two"))]);
-        assert_eq!(both, "2 things failed:\none\ntwo");
+        let error = |results| every(results).expect_err("a failure").to_string();
+        assert_eq!(error(vec![Ok(()), Err(anyhow!("one"))]), "one");
+        let both = error(vec![Err(anyhow!("one")), Ok(()), Err(anyhow!("two"))]);
+        assert_eq!(both, "2 failures:\none\ntwo");
     }
 }

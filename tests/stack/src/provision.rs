@@ -1,4 +1,4 @@
-//! What a deployment does not bring itself: the bank's keys, the merchant account's URLs, orders.
+//! Sets up what a deployment does not create: the bank's keys, the URLs of the merchant account, and orders.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use payment3_bank::{FORMER_SECRET_KEY, PUBLIC_KEY, SECRET_KEY};
@@ -10,23 +10,23 @@ use payment3_harness::{inspect, json_api};
 use payment3_shop::{OrderBook, SigningKey};
 use serde_json::json;
 
-/// When the sandbox bank sends notifications, and reconciliation runs.
+/// When the sandbox bank sends notifications, and when reconciliation runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notifications {
-    /// After every decision, as a bank does; every minute, as its schedule says.
+    /// As in production: a notification after every decision of the bank, reconciliation on its schedule.
     Automatic,
-    /// When they are asked to, so that a test decides what happens and in which order.
+    /// Only when a test asks for it, so that the test controls the order of events.
     OnDemand,
 }
 
-/// Orders that are always there, with owner and total.
+/// Orders that every environment starts with: id, owner and total.
 const SEEDED_ORDERS: [(&str, &str, &str); 2] = [
     ("482500007436", "usr_123", "1500.00"),
     ("482500007437", "usr_123", "249.50"),
 ];
 
-/// Tells the functions where the bank is, and with which keys: those from before a rotation, and then the present ones, so
-/// that the bank may sign with either.
+/// Stores the URL of the bank and its keys for the functions. First the keys from before a rotation are stored, then the
+/// current ones, because the bank may sign with either.
 pub(crate) async fn put_gateway_secret(aws: &Aws, outputs: &Outputs, bank_url: &str) -> Result<()> {
     for key in [FORMER_SECRET_KEY, SECRET_KEY] {
         let value = json!({
@@ -44,15 +44,15 @@ pub(crate) async fn put_gateway_secret(aws: &Aws, outputs: &Outputs, bank_url: &
     Ok(())
 }
 
-/// The key that the deployment signs events with, for the shop to verify them.
+/// The key with which the deployment signs events. The shop verifies the signatures with it.
 pub(crate) async fn webhook_key(aws: &Aws, outputs: &Outputs) -> Result<SigningKey> {
     let key = inspect::webhook_key_text(aws, outputs).await?;
     SigningKey::from_base64(&key)
         .map_err(|_| anyhow!("the shop's webhook signing key is not base64"))
 }
 
-/// Configures at the bank where shoppers are sent back to, as the merchant account has it.
-pub(crate) async fn tell_bank(outputs: &Outputs, notifications: Notifications) -> Result<()> {
+/// Configures the merchant account at the bank: the URLs for shoppers who return and for notifications.
+pub(crate) async fn configure_bank(outputs: &Outputs, notifications: Notifications) -> Result<()> {
     let response = client()
         .put(format!("{}/sandbox/merchant", outputs.bank_url))
         .json(&json!({
@@ -70,7 +70,7 @@ pub(crate) async fn tell_bank(outputs: &Outputs, notifications: Notifications) -
         .context("the sandbox bank refuses the merchant account")
 }
 
-/// Makes the orders that are always there; those that are keep what they have.
+/// Creates the seed orders. Existing ones are not changed.
 pub(crate) async fn seed(orders: &OrderBook) -> Result<()> {
     for (id, owner, total) in SEEDED_ORDERS {
         let order = NewOrder {
@@ -83,7 +83,7 @@ pub(crate) async fn seed(orders: &OrderBook) -> Result<()> {
     Ok(())
 }
 
-/// Stops the schedule of reconciliation: a test runs it when its payments are ready for that.
+/// Stops the schedule of reconciliation. Tests run reconciliation themselves when their payments are ready.
 ///
 /// # Errors
 /// The local AWS does not answer, or has no schedule.

@@ -1,4 +1,4 @@
-//! Python programs, each set of them in an environment of its own.
+//! Installs Python packages, each set in a separate virtual environment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use crate::fingerprint::{self, Fingerprint};
 use crate::process::Tool;
 use crate::progress;
 
-/// Packages that are installed together, complete and pinned.
+/// Packages that are installed together. The list is complete, and all versions are pinned.
 #[derive(Debug, Clone, Copy)]
 pub struct Packages {
-    /// What they are, for people.
+    /// Their name in messages.
     name: &'static str,
-    /// The environment's directory in [`workspace::local_dir`].
+    /// The directory of the virtual environment in [`workspace::local_dir`].
     directory: &'static str,
-    /// The list of them, relative to the repository.
+    /// The requirements file, relative to the repository.
     file: &'static str,
-    /// What the list says.
+    /// The content of the requirements file.
     requirements: &'static str,
 }
 
@@ -31,7 +31,7 @@ pub const LOCAL_AWS: Packages = Packages {
     requirements: include_str!("../requirements.txt"),
 };
 
-/// What the functions are measured against: the five functions in Python.
+/// The baseline of the benchmark: five of the functions written in Python.
 pub const BASELINE: Packages = Packages {
     name: "Python packages (the baseline)",
     directory: "venv-baseline",
@@ -39,7 +39,7 @@ pub const BASELINE: Packages = Packages {
     requirements: include_str!("../../bench/baseline/requirements.txt"),
 };
 
-/// What holds the API against its document.
+/// schemathesis, which checks the API against its OpenAPI document.
 pub const SCHEMATHESIS: Packages = Packages {
     name: "Python packages (schemathesis)",
     directory: "venv-api",
@@ -47,7 +47,7 @@ pub const SCHEMATHESIS: Packages = Packages {
     requirements: include_str!("../../e2e/api/requirements.txt"),
 };
 
-/// The merchant's published SDK, and the reference verifier of the events' signatures.
+/// The merchant's published SDK, and the reference verifier for signatures of events.
 pub const CLIENTS: Packages = Packages {
     name: "Python packages (the merchant's clients)",
     directory: "venv-clients",
@@ -55,7 +55,7 @@ pub const CLIENTS: Packages = Packages {
     requirements: include_str!("../../e2e/clients/requirements.txt"),
 };
 
-/// What holds the CloudFormation template against its specification.
+/// cfn-lint, which checks the CloudFormation template against the specification.
 pub const CFN_LINT: Packages = Packages {
     name: "Python packages (cfn-lint)",
     directory: "venv-cfn",
@@ -74,7 +74,7 @@ pub fn aws() -> PathBuf {
 }
 
 impl Packages {
-    /// A program that the packages bring.
+    /// The path of a program from these packages.
     pub fn program(&self, name: &str) -> PathBuf {
         self.venv().join("bin").join(name)
     }
@@ -83,10 +83,10 @@ impl Packages {
         workspace::local_dir().join(self.directory)
     }
 
-    /// Makes the environment with the Python `base`, if it is not there as the list says.
+    /// Creates the virtual environment with the Python `base`, unless it is up to date.
     ///
     /// # Errors
-    /// The environment cannot be made or filled.
+    /// The environment cannot be created, or the packages cannot be installed.
     pub async fn install(&self, base: &str, logs: &Path) -> Result<()> {
         let venv = self.venv();
         let stamp_file = venv.join("installed");

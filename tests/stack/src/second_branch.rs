@@ -1,4 +1,4 @@
-//! A second branch in the same local AWS, deployed beside the one of a running environment.
+//! A second branch, deployed to the local AWS of a running environment.
 
 use anyhow::{Context, Result};
 use payment3_harness::aws::Aws;
@@ -14,7 +14,7 @@ use crate::environment::outputs_of;
 use crate::provision;
 use crate::services::Services;
 
-/// A deployed branch, with a shop of its own and the same bank.
+/// A deployed branch with its own shop. It shares the bank with the first branch.
 pub struct SecondBranch {
     /// Its addresses and names.
     pub outputs: Outputs,
@@ -64,7 +64,7 @@ impl SecondBranch {
         })
     }
 
-    /// Takes the branch away.
+    /// Deletes the branch's stack and stops its shop.
     ///
     /// # Errors
     /// The CDK fails.

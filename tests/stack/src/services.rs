@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// How long they may take to finish what they are doing.
+/// How long they may take to finish their work when they are stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The servers inside this process.
@@ -27,36 +27,38 @@ impl Default for Services {
 }
 
 impl Services {
-    /// A future that completes when the services are to stop.
+    /// A future that completes when the services must stop.
     pub(crate) fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut stop = self.stop.subscribe();
         async move {
-            // An error means that the sender is gone, which is a reason to stop as well.
+            // An error means that the sender was dropped: then the services must stop as well.
             let _ = stop.wait_for(|stop| *stop).await;
         }
     }
 
-    /// Starts one.
+    /// Starts a service.
     pub(crate) fn spawn(&mut self, service: impl Future<Output = Result<()>> + Send + 'static) {
         self.tasks.spawn(service);
     }
 
-    /// Waits until one of them ends.
+    /// Waits until one of the services ends.
     pub(crate) async fn ended(&mut self) -> anyhow::Error {
         match self.tasks.join_next().await {
             Some(Ok(Err(error))) => error,
             Some(Err(panic)) => {
-                anyhow::Error::new(panic).context("the sandbox bank or the demo shop broke")
+                anyhow::Error::new(panic).context("the sandbox bank or the demo shop panicked")
             }
-            Some(Ok(Ok(()))) | None => anyhow!("the sandbox bank or the demo shop ended by itself"),
+            Some(Ok(Ok(()))) | None => {
+                anyhow!("the sandbox bank or the demo shop ended unexpectedly")
+            }
         }
     }
 
-    /// Asks all to stop, and waits for that.
+    /// Stops all services, and waits until they have ended.
     pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
         let all_done = async { while self.tasks.join_next().await.is_some() {} };
-        // Whoever does not finish in time is cut off when the set is dropped.
+        // Dropping the set aborts the services that did not finish in time.
         let _ = timeout(STOP_TIMEOUT, all_done).await;
     }
 }

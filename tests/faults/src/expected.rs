@@ -1,41 +1,42 @@
-//! How every payment of the matrix must end: what its flow ends with, whichever call gets the fault. The few faults that change
-//! the end honestly are rules here, each with its reason.
+//! How every payment of the matrix must end. Normally that is the end of its flow, no matter which call gets the
+//! fault. A few faults rightly lead to another end. Each of these is a rule here, with its reason.
 
 use payment3_harness::fault_plan::{Fault, Step};
 use payment3_harness::flow::Flow;
 use payment3_harness::invariants::{End, Ended, Findings};
 
-/// A fault, and the call that gets it.
+/// A fault, and the call that it is injected into.
 #[derive(Debug, Clone, Copy)]
 pub struct Injected<'a> {
     /// The call.
     pub step: &'a Step,
-    /// Whether the bank has been asked for the charge before it.
+    /// Whether the charge was requested from the bank before this call.
     pub after_charge: bool,
-    /// What goes wrong with it.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// What is right for a payment in the end.
+/// How a payment must end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// One of these: more than one only where two cards race for one order.
+    /// The allowed ends. There is more than one only where two cards race for one order.
     ends: Vec<End>,
-    /// Why the end is another one than the flow's.
+    /// Why the payment ends differently from its flow.
     because: Option<&'static str>,
     card: Card,
 }
 
-/// What becomes of the card.
+/// How the saving of the card must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Card {
-    /// The bank holds it, if the payment came to an end that saves it.
+    /// The bank has saved it, if the payment's end requires that.
     AsUsual,
-    /// It could not be saved in time, and the shop was told.
+    /// It could not be saved in time, and the shop was notified.
     Failed,
-    /// The same, but the bank has it: only the note of that could not be written.
+    /// As `Failed`, but the bank has saved it: only our record of that could not be written.
     FailedUnnoted,
-    /// As usual or failed: the record and the order's e-mail address are read at once, and only one of them is needed.
+    /// `AsUsual` or `Failed`. The record and the order's e-mail address are read at the same time, and only the
+    /// record is required, so the order of the two reads decides.
     AsUsualOrFailed,
 }
 
@@ -48,13 +49,13 @@ struct Rule {
 
 const CHECKOUT: &str = "cardtoken";
 const CHARGE: &str = "POST charge";
-/// What saves cards.
+/// The function that creates the customer at the bank.
 const CUSTOMER: &str = "ensure-kbank-user";
 const ADDS_CARD: &str = "add-card";
-/// Which of its reads may be that of the order, beside that of the record.
+/// The read of that function that may be the one of the order. It happens at the same time as the read of the record.
 const READS_ADDRESS: usize = 3;
 
-/// The rules. In all of them the shopper saw errors only, and left without having passed 3-D Secure.
+/// The rules. In all of them the shopper saw only errors, and left before 3-D Secure.
 const RULES: [Rule; 5] = [
     Rule {
         holds: |_, injected| {
@@ -63,7 +64,7 @@ const RULES: [Rule; 5] = [
                 && injected.fault == Fault::KilledAfter
         },
         end: End::NotCharged,
-        because: "the record was stored and its process died: whoever finds it cannot know that the bank was not asked",
+        because: "the process died after it stored the record: nobody can know that the bank got no request",
     },
     Rule {
         holds: |_, injected| {
@@ -74,7 +75,7 @@ const RULES: [Rule; 5] = [
                 )
         },
         end: End::NotCharged,
-        because: "nobody can know that the bank did nothing, and a token is never charged twice",
+        because: "nobody can know whether the bank charged the card, and a token is never charged twice",
     },
     Rule {
         holds: |_, injected| {
@@ -83,7 +84,7 @@ const RULES: [Rule; 5] = [
                 && injected.fault == Fault::Away
         },
         end: End::NotCharged,
-        because: "what checkout needs was away for longer than the shopper tried",
+        because: "a service that checkout needs was unavailable until the shopper gave up",
     },
     Rule {
         holds: |flow, injected| {
@@ -93,7 +94,7 @@ const RULES: [Rule; 5] = [
                 && flow != Flow::WithoutThreeDs
         },
         end: End::Abandoned,
-        because: "what checkout needs was away for longer than the shopper tried to get to 3-D Secure",
+        because: "a service that checkout needs was unavailable until the shopper gave up, before 3-D Secure",
     },
     Rule {
         holds: |flow, injected| {
@@ -103,7 +104,7 @@ const RULES: [Rule; 5] = [
                 && flow == Flow::WithoutThreeDs
         },
         end: End::Paid,
-        because: "the bank had decided without the shopper, who left",
+        because: "the bank had already approved the charge when the shopper left",
     },
 ];
 
@@ -114,7 +115,7 @@ impl Injected<'_> {
 }
 
 impl Expected {
-    /// How the payment of a flow must end, with a fault in one call or in none.
+    /// How the payment of a flow must end, with a fault in one call or without a fault.
     pub fn of(flow: Flow, injected: Option<Injected<'_>>) -> Self {
         let rule =
             injected.and_then(|injected| RULES.iter().find(|rule| (rule.holds)(flow, injected)));
@@ -125,7 +126,7 @@ impl Expected {
         }
     }
 
-    /// How another card for the same order must end.
+    /// How the payment with another card for the same order must end.
     pub fn of_rival() -> Self {
         Self {
             ends: vec![End::Paid, End::Reversed],
@@ -134,18 +135,18 @@ impl Expected {
         }
     }
 
-    /// Whether a shopper may leave who saw nothing but errors.
+    /// Whether the shopper may leave after seeing only errors.
     pub fn lets_the_shopper_leave(&self) -> bool {
         self.because.is_some() || self.ends.contains(&End::NotCharged)
     }
 
-    /// Notes what is not as it must be.
+    /// Adds a finding for everything that is not as expected.
     pub fn judge(&self, ended: &Ended, findings: &mut Findings) {
         let right = ended.end.is_some_and(|end| self.ends.contains(&end));
         findings.check(right, || {
-            let because = self.because.map(|why| format!(", as {why}"));
+            let because = self.because.map(|why| format!(", because {why}"));
             format!(
-                "it ended as {:?}, and not as {:?}{}",
+                "it ended as {:?}, expected: {:?}{}",
                 ended.end,
                 self.ends,
                 because.unwrap_or_default()
@@ -162,7 +163,7 @@ impl Expected {
             right.contains(&(ended.card_saved, ended.card_failed)),
             || {
                 format!(
-                    "it ended as {:?}, its card is saved: {}, the shop is told that it is not: {}",
+                    "it ended as {:?}; card saved: {}, shop notified that the card is not saved: {}",
                     ended.end, ended.card_saved, ended.card_failed
                 )
             },
@@ -170,8 +171,8 @@ impl Expected {
     }
 }
 
-/// What becomes of a card. It is tried for half an hour, as its token lives for ten minutes; then the payment goes on
-/// without it.
+/// How the saving of the card must end. It is retried for half an hour, longer than the ten minutes for which its
+/// token is valid. After that the payment continues without it.
 fn card(injected: Injected<'_>) -> Card {
     let function = injected.step.call.function.as_str();
     match (function, injected.step.call.operation.as_str()) {
@@ -195,7 +196,7 @@ fn ends(flow: Flow) -> &'static [End] {
         Flow::Declined => &[End::Declined],
         Flow::Verification => &[End::Verified],
         Flow::OrderGone | Flow::OrderGoneSettled => &[End::Reversed],
-        // The other one may be first, before this one is charged or after; one of the two pays.
+        // The other card may win, before this one is charged or after. Exactly one of the two pays.
         Flow::TwoCards => &[End::Paid, End::Reversed, End::NotCharged],
     }
 }
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_could_have_been_paid_must_not_be_reversed() {
+    fn a_payment_that_could_have_succeeded_must_not_be_reversed() {
         let expected = Expected::of(Flow::NewUser, None);
         assert!(is_right(&expected, &ended(Some(End::Paid), true)));
         for (end, saved) in [
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_checkout_whose_outcome_nobody_can_know_ends_otherwise() {
+    fn only_a_checkout_with_unknown_outcome_may_end_differently() {
         let unknown = at(
             Flow::NewUser,
             (CHECKOUT, CHARGE),
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_is_lost_only_where_what_saves_it_is_away() {
+    fn a_card_is_lost_only_during_an_outage_of_a_service_that_saves_it() {
         let without_card = Ended {
             card_failed: true,
             ..ended(Some(End::Paid), false)
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_charge_that_needs_no_3_d_secure_pays_though_the_shopper_left() {
+    fn a_charge_without_3_d_secure_pays_even_if_the_shopper_left() {
         let call = (CHECKOUT, "TransactWriteItems");
         let paid = at(Flow::WithoutThreeDs, call, true, Fault::Away);
         assert!(is_right(&paid, &ended(Some(End::Paid), true)));

@@ -1,13 +1,15 @@
-//! Every fault at every call: what the promise of the saga is tried with.
+//! Fault injection: tests that every payment ends correctly, with every fault in every call.
 //!
-//! The functions do not know that they are tested. A [proxy](payment3_harness::fault_proxy) stands between them and the AWS
-//! endpoint, the bank and the shop's webhook. It knows [which payment](payment3_harness::fault_plan) a call belongs to and
-//! [which process](payment3_harness::peer_process) made it, so it can put a fault into one call of one payment while others run beside
-//! it. A [`scenario`] plays the shopper, the bank's notification and the schedule until everything
-//! is at its end. The [`matrix`] does so for every call, every fault and every flow, and compares with the
-//! [`expected`] end and with what is [`visible`]. An [`outage`] takes a
-//! [service away](payment3_harness::away) from all payments at once, or all of AWS. The [`mutants`] are functions that are
-//! broken on purpose: they show that the check can fail.
+//! The functions are not changed for these tests. A [proxy](payment3_harness::fault_proxy) sits between them and AWS,
+//! the bank and the shop's webhook. The proxy knows [which payment](payment3_harness::fault_plan) a call belongs to,
+//! and [which process](payment3_harness::peer_process) made it. So it can inject a fault into one call of one payment
+//! while other payments run.
+//!
+//! * A [`scenario`] plays the shopper, the bank's notification and the schedule until the payment has ended.
+//! * The [`matrix`] plays a scenario for every call, every fault and every flow. It checks that the payment ended as
+//!   [`expected`], and that its executions are [`visible`].
+//! * An [`outage`] makes a [service unavailable](payment3_harness::away) for all payments at once, or stops all of AWS.
+//! * The [`mutants`] are deliberately broken functions. They show that the matrix can fail.
 
 pub mod expected;
 pub mod matrix;

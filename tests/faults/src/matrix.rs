@@ -18,32 +18,32 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-/// How many payments run side by side: most of their time they wait.
-const SIDE_BY_SIDE: usize = 18;
-/// After how many cells a line says how far the run is.
+/// How many payments run at the same time. They are mostly waiting, so there can be many.
+const CONCURRENCY: usize = 18;
+/// A progress line is printed after this many cells.
 const PROGRESS_EVERY: usize = 100;
-/// How often a cell is played at most, until its call is made.
+/// How often a cell is played at most, until the fault was injected.
 const PLAYS: usize = 3;
-/// The call that only a new process makes.
+/// The call that a process makes only once, after its start.
 const FETCHES_SECRET: &str = "GetSecretValue";
-/// The call that asks the bank for the charge.
+/// The call that requests the charge from the bank.
 const CHARGES: &str = "POST charge";
 
-/// Which part of the matrix is run.
+/// Which part of the matrix to run.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    /// These flows.
+    /// Only these flows.
     pub flows: Vec<Flow>,
-    /// These faults.
+    /// Only these faults.
     pub faults: Vec<Fault>,
-    /// Only calls whose name contains this.
+    /// Only calls whose name contains this text.
     pub calls: Option<String>,
-    /// Whether new processes are tried too, whose first call fetches a secret.
+    /// Whether to test new processes too. Their first call fetches a secret.
     pub cold: bool,
 }
 
 impl Selection {
-    /// The whole matrix.
+    /// The complete matrix.
     pub fn everything() -> Self {
         Self {
             flows: Flow::ALL.to_vec(),
@@ -53,8 +53,8 @@ impl Selection {
         }
     }
 
-    /// What every run of the tests has time for: the faults that leave an effect nobody knows of, in the flows that save
-    /// cards and move money.
+    /// The short form for every run of the tests: the faults whose effect the caller cannot know, in the flows that
+    /// save cards and move money.
     pub fn short() -> Self {
         Self {
             flows: vec![Flow::NewUser, Flow::KnownUser, Flow::Verification],
@@ -71,12 +71,12 @@ impl Selection {
     }
 }
 
-/// A run of the matrix.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// What is run.
+    /// Which part of the matrix to run.
     pub selection: Selection,
-    /// Whether the first cell that is not whole ends it.
+    /// Whether to stop at the first cell that fails.
     pub stop_at_first: bool,
 }
 
@@ -85,10 +85,10 @@ pub struct Run {
 struct Cell {
     flow: Flow,
     cold: bool,
-    /// Where the call stands in the flow.
+    /// The position of the call in the flow.
     place: usize,
     step: Step,
-    /// Whether the bank is asked for the charge before it.
+    /// Whether the charge was requested from the bank before this call.
     after_charge: bool,
     fault: Fault,
 }
@@ -109,20 +109,20 @@ impl std::fmt::Display for Cell {
     }
 }
 
-/// What a run of the matrix found.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How many cells were tried.
+    /// How many cells were run.
     pub cells: usize,
-    /// The cells that did not end whole, by name, with the reason.
+    /// The cells that failed, by name, with the reason.
     pub broken: Vec<String>,
-    /// What the logs, the histories and the list of executions lack, or should not hold.
+    /// What is missing, or must not appear, in the logs, the histories and the list of executions.
     unwelcome: Vec<String>,
     took: BTreeMap<Cell, Duration>,
     executions: Vec<Seen>,
 }
 
-/// Shortens the deployed definition's waits.
+/// Shortens the waits of the deployed state machine.
 ///
 /// # Errors
 /// The local AWS refuses.
@@ -143,10 +143,10 @@ pub async fn use_fast_retries(outputs: &Outputs) -> Result<()> {
         .context("cannot shorten the definition's waits")
 }
 
-/// Runs the selected part and prints it as a table.
+/// Runs the selected part of the matrix and prints a table of the results.
 ///
 /// # Errors
-/// A flow does not work without a fault, or the environment breaks. A cell that is not whole is no error here.
+/// A flow fails without a fault, or the environment breaks. A failed cell is no error here: it is in the report.
 pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Result<Report> {
     let Run {
         selection,
@@ -170,7 +170,7 @@ pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Resu
             }
         };
         let own = steps.into_iter().enumerate();
-        // A process that happens to be new fetches a secret: those calls have cells of their own.
+        // A process may happen to be new and fetch a secret. Separate cells test these calls.
         let own = own.filter(|(_, step)| step.call.operation != FETCHES_SECRET);
         cells.extend(cells_of(selection, flow, false, own));
     }
@@ -180,12 +180,12 @@ pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Resu
         selection.faults.len(),
         cells.len()
     );
-    try_all(&player, cells, SIDE_BY_SIDE, stop_at_first, &mut report).await?;
+    try_all(&player, cells, CONCURRENCY, stop_at_first, &mut report).await?;
     let found = stop_at_first && !report.broken.is_empty();
     if selection.cold && !found {
         let cells = cold_cells(&player, selection).await?;
-        println!("new processes: {} cells more", cells.len());
-        // One after the other: which process fetches a secret for which payment cannot be told.
+        println!("new processes: {} more cells", cells.len());
+        // One at a time, because the proxy cannot see for which payment a process fetches a secret.
         try_all(&player, cells, 1, stop_at_first, &mut report).await?;
     }
     report.print(&selection.faults, begun.elapsed());
@@ -196,7 +196,7 @@ pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Resu
         let aws = Aws::at(&outputs.aws_endpoint);
         let shown = visible::check_all(&aws, outputs, &report.executions).await?;
         println!(
-            "{} executions: {} wrong in the list of all, or calling a person",
+            "{} executions: {} are wrong in the list of executions, or alert a person",
             report.executions.len(),
             shown.len()
         );
@@ -205,7 +205,7 @@ pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Resu
     Ok(report)
 }
 
-/// The calls of a flow without a fault; or what is not whole even so.
+/// The calls of a flow without a fault, or the findings if it fails even then.
 async fn steps(player: &Player, flow: Flow, start: Start) -> Result<Result<Vec<Step>, String>> {
     let played = scenario::play(player, flow, start, None).await?;
     Ok(if played.findings.is_empty() {
@@ -242,7 +242,7 @@ fn cells_of(
         .collect()
 }
 
-/// The fetching of the secrets: once for every function, in the first flow that uses it.
+/// The cells for fetching secrets: one for every function, in the first flow that uses it.
 async fn cold_cells(player: &Player, selection: &Selection) -> Result<Vec<Cell>> {
     let mut cells = Vec::new();
     let mut seen = BTreeSet::new();
@@ -252,7 +252,7 @@ async fn cold_cells(player: &Player, selection: &Selection) -> Result<Vec<Cell>>
         let new: Vec<_> = steps
             .into_iter()
             .enumerate()
-            // A second one is another process's first: whether that is needed, chance decides.
+            // A second one comes from another new process. Whether there is one depends on timing.
             .filter(|(_, step)| step.call.operation == FETCHES_SECRET && step.nth == 1)
             .filter(|(_, step)| seen.insert(step.clone()))
             .collect();
@@ -264,7 +264,7 @@ async fn cold_cells(player: &Player, selection: &Selection) -> Result<Vec<Cell>>
 async fn try_all(
     player: &Player,
     cells: Vec<Cell>,
-    side_by_side: usize,
+    concurrency: usize,
     stop_at_first: bool,
     report: &mut Report,
 ) -> Result<()> {
@@ -272,7 +272,7 @@ async fn try_all(
     let mut waiting = cells.into_iter();
     let mut done = 0;
     loop {
-        while running.len() < side_by_side {
+        while running.len() < concurrency {
             let Some(cell) = waiting.next() else { break };
             let player = player.clone();
             running.spawn(async move {
@@ -283,11 +283,11 @@ async fn try_all(
         let Some(next) = running.join_next().await else {
             return Ok(());
         };
-        let (cell, played) = next.context("a cell broke")?;
+        let (cell, played) = next.context("a cell panicked")?;
         report.add(cell, played);
         done += 1;
         if done % PROGRESS_EVERY == 0 {
-            println!("  {done} cells tried, {} not whole", report.broken.len());
+            println!("  {done} cells run, {} failed", report.broken.len());
         }
         if stop_at_first && !report.broken.is_empty() {
             return Ok(());
@@ -295,19 +295,19 @@ async fn try_all(
     }
 }
 
-/// Plays a cell until its fault has struck. On a machine that is too slow a shopper may see time-outs only and leave; then
-/// nothing was tried.
+/// Plays a cell until its fault was injected. On a slow machine a shopper may see only time-outs and leave. Then the
+/// cell tested nothing, and it is played again.
 async fn play(player: &Player, cell: &Cell) -> Result<Played> {
     let start = if cell.cold { Start::Cold } else { Start::Warm };
     let injected = Some(cell.injected());
     let may_leave = Expected::of(cell.flow, injected).lets_the_shopper_leave();
     let mut played = scenario::play(player, cell.flow, start, injected).await?;
     for _ in 1..PLAYS {
-        let went_its_way = played.struck && (may_leave || !played.left);
-        if went_its_way || (!played.left && !played.findings.is_empty()) {
+        let is_conclusive = played.struck && (may_leave || !played.left);
+        if is_conclusive || (!played.left && !played.findings.is_empty()) {
             break;
         }
-        println!("  {cell}: the call was not made, or the shopper left; once more");
+        println!("  {cell}: the call was not made, or the shopper left; trying again");
         played = scenario::play(player, cell.flow, start, injected).await?;
     }
     Ok(played)
@@ -322,22 +322,22 @@ impl Report {
                 self.took.insert(cell.clone(), played.took);
                 if !played.struck {
                     let made: Vec<_> = played.steps.iter().map(Step::to_string).collect();
-                    Some(format!("the call was not made, but: {}", made.join(", ")))
+                    Some(format!("the call was not made, only: {}", made.join(", ")))
                 } else if !played.findings.is_empty() {
                     Some(played.findings.to_string())
                 } else {
                     None
                 }
             }
-            Err(error) => Some(format!("did not come to an end: {error:#}")),
+            Err(error) => Some(format!("it did not end: {error:#}")),
         };
         if let Some(problem) = problem {
-            println!("  NOT WHOLE {cell}: {problem}");
+            println!("  FAILED {cell}: {problem}");
             self.broken.push(format!("{cell}: {problem}"));
         }
     }
 
-    /// Seconds from the fault to the end, for every call and fault.
+    /// Prints the seconds from the fault to the end, for every call and fault.
     fn print(&self, faults: &[Fault], took: Duration) {
         let mut rows: BTreeMap<(Flow, bool, usize, &Step), BTreeMap<Fault, Duration>> =
             BTreeMap::new();
@@ -366,11 +366,11 @@ impl Report {
         }
         println!();
         for broken in &self.broken {
-            println!("NOT WHOLE {broken}");
+            println!("FAILED {broken}");
         }
         let longest = self.took.iter().max_by_key(|(_, took)| **took);
         println!(
-            "{} cells, {} whole, in {:.0} s; the longest to wholeness: {}",
+            "{} cells, {} passed, in {:.0} s; the slowest recovery: {}",
             self.cells,
             self.cells.saturating_sub(self.broken.len()),
             took.as_secs_f64(),
@@ -381,17 +381,23 @@ impl Report {
         );
     }
 
-    /// Fails unless every cell ended whole, and what was written down of it is as it must be.
+    /// Fails unless every cell passed, and the logs, histories and executions are as expected.
     ///
     /// # Errors
-    /// One did not, or none was tried; or logs and histories lack an order or hold what they must not.
+    /// A cell failed, or none was run; or something is missing, or must not appear, in logs, histories or executions.
     pub fn verdict(&self) -> Result<()> {
-        ensure!(self.cells > 0, "no cell was tried: nothing is named so");
+        ensure!(
+            self.cells > 0,
+            "no cell was run: the selection matches nothing"
+        );
         if !self.broken.is_empty() {
-            bail!("{} cells did not end whole", self.broken.len());
+            bail!("{} cells failed", self.broken.len());
         }
         if !self.unwelcome.is_empty() {
-            bail!("of what was written down: {}", self.unwelcome.join("\n"));
+            bail!(
+                "logs, histories or executions are wrong: {}",
+                self.unwelcome.join("\n")
+            );
         }
         Ok(())
     }

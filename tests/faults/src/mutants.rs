@@ -1,7 +1,7 @@
-//! Deliberately broken copies of the functions: the matrix must find every one of them, in the cell that is made for it, or
-//! it proves nothing.
+//! Deliberately broken copies of the functions. The matrix must find every one of them, in the cell that tests for this
+//! bug. Otherwise a green matrix would prove nothing.
 //!
-//! The copies are made from the sources by a change of text, outside of them. Each change is one that a person could make.
+//! Each mutant is a copy of the sources with a small change of text. Each change is a mistake that a person could make.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,33 +14,33 @@ use payment3_harness::workspace;
 
 use crate::matrix::Selection;
 
-/// What the copy needs of the repository to be built: the functions, and the other packages for cargo to resolve.
+/// What the copy needs for a build: the functions, and the other packages of the workspace, which cargo must find.
 const COPIED: [&str; 4] = ["Cargo.toml", "Cargo.lock", "activities", "tests"];
-/// What is installed among the sources.
+/// A directory of installed packages, which is not copied.
 const INSTALLED: &str = "node_modules";
 
 /// A way to break the functions.
 #[derive(Debug)]
 pub struct Mutant {
-    /// What is broken.
+    /// A description of the bug.
     pub name: &'static str,
     file: &'static str,
     change: Change,
     flows: &'static [Flow],
     faults: &'static [Fault],
     calls: Option<&'static str>,
-    /// How the name of every cell begins that can show it.
+    /// The prefix of the names of all cells that can find it.
     pub shows_in: &'static str,
 }
 
-/// A change of a source text. What it looks for must be there exactly once.
+/// A change of a source text. The text that it searches for must occur exactly once.
 #[derive(Debug)]
 enum Change {
     Replace {
         this: &'static str,
         by: &'static str,
     },
-    /// The text from `from` up to `to` moves in front of `before`.
+    /// Moves the text from `from` up to `to` in front of `before`.
     Move {
         from: &'static str,
         to: &'static str,
@@ -48,10 +48,10 @@ enum Change {
     },
 }
 
-/// The broken copies.
+/// The mutants that the matrix must find.
 pub const MUTANTS: [Mutant; 5] = [
     Mutant {
-        name: "an order is paid whoever has paid it meanwhile",
+        name: "an order is paid even if another payment has paid it already",
         file: "activities/src/tables/orders/mod.rs",
         change: Change::Replace {
             this: r##".condition_expression(conditions.join(" AND "))"##,
@@ -60,11 +60,11 @@ pub const MUTANTS: [Mutant; 5] = [
         flows: &[Flow::TwoCards],
         faults: &Fault::ALL,
         calls: Some("pay-order: TransactWriteItems"),
-        // Two cards may meet so without a fault.
+        // Two cards can collide like this even without a fault.
         shows_in: "[two cards | ",
     },
     Mutant {
-        name: "a reversal is recorded, and the bank is not told",
+        name: "a reversal is recorded, but not requested from the bank",
         file: "activities/src/activity/reverse_charge.rs",
         change: Change::Replace {
             this: "let voided = bank.void(&charge.id).await;",
@@ -89,7 +89,7 @@ pub const MUTANTS: [Mutant; 5] = [
         shows_in: "[without 3-D Secure | cardtoken: ",
     },
     Mutant {
-        name: "an order that cannot be read is taken for one that is gone",
+        name: "an order that cannot be read is treated as deleted",
         file: "activities/src/tables/orders/mod.rs",
         change: Change::Replace {
             this: "let item = self.item(id).await?;",
@@ -101,7 +101,7 @@ pub const MUTANTS: [Mutant; 5] = [
         shows_in: "[1 new user | pay-order: GetItem | away]",
     },
     Mutant {
-        name: "an attempt that failed is not counted, and its name is burnt",
+        name: "a failed attempt is not counted, so the name of its execution cannot be used again",
         file: "activities/src/activity/reconcile/attempts.rs",
         change: Change::Replace {
             this: "self.next_attempt(record, charge_id, &name, &error).await",
@@ -114,19 +114,19 @@ pub const MUTANTS: [Mutant; 5] = [
     },
 ];
 
-/// A way to break the functions that shows in the table of the bank's dialects.
+/// A way to break the functions that only the tests of the bank's dialects can find.
 #[derive(Debug)]
 pub struct DialectMutant {
-    /// What is broken.
+    /// The mutant.
     pub mutant: Mutant,
     /// The dialects to play.
     pub dialects: &'static [Dialect],
 }
 
-/// The broken copies that only a dialect shows.
+/// The mutants that the tests of the bank's dialects must find.
 pub const DIALECT_MUTANTS: [DialectMutant; 1] = [DialectMutant {
     mutant: Mutant {
-        name: "a refund is believed without proof",
+        name: "a refund counts as done without proof from the bank",
         file: "activities/src/bank/mod.rs",
         change: Change::Replace {
             this: "let proven = wire::reversal(&answer, id, &TransactionState::RefundSent)?;",
@@ -141,7 +141,7 @@ pub const DIALECT_MUTANTS: [DialectMutant; 1] = [DialectMutant {
 }];
 
 impl Mutant {
-    /// The part of the matrix in which it must show.
+    /// The part of the matrix that must find it.
     pub fn selection(&self) -> Selection {
         Selection {
             flows: self.flows.to_vec(),
@@ -154,9 +154,9 @@ impl Mutant {
     /// Copies the sources to [`directory`] and breaks the copy. Returns the copy's top directory.
     ///
     /// # Errors
-    /// A file cannot be copied, or the sources have changed so that this breakage does not fit them any more.
+    /// A file cannot be copied, or the sources have changed and this mutant no longer fits them.
     pub fn make(&self) -> Result<PathBuf> {
-        // Always the same place: cargo compiles the dependencies only once.
+        // Always the same directory, so that cargo compiles the dependencies only once.
         let copy = directory().join("source");
         if copy.exists() {
             fs::remove_dir_all(&copy).with_context(|| cannot("remove", &copy))?;
@@ -175,7 +175,7 @@ impl Mutant {
         let once = |part: &str| {
             ensure!(
                 text.matches(part).count() == 1,
-                "{}: `{part}` is not there exactly once: write the breakage anew",
+                "{}: `{part}` must occur exactly once: adapt the mutant to the changed sources",
                 self.file
             );
             Ok(text.find(part).unwrap_or_default())
@@ -187,7 +187,11 @@ impl Mutant {
             }
             Change::Move { from, to, before } => {
                 let (from, to, before) = (once(from)?, once(to)?, once(before)?);
-                ensure!(from < to && to < before, "{}: other order", self.file);
+                ensure!(
+                    from < to && to < before,
+                    "{}: the texts of the mutant are in another order",
+                    self.file
+                );
                 [
                     &text[..from],
                     &text[to..before],
@@ -200,7 +204,7 @@ impl Mutant {
     }
 }
 
-/// Where the copies are made and built.
+/// The directory where the mutants are copied and built.
 pub fn directory() -> PathBuf {
     workspace::local_dir().join("mutants")
 }
@@ -234,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_breakage_fits_the_sources() {
+    fn every_mutant_fits_the_sources() {
         let of_dialects = DIALECT_MUTANTS.iter().map(|of_dialect| &of_dialect.mutant);
         for mutant in MUTANTS.iter().chain(of_dialects) {
             let text = read(&workspace::root().join(mutant.file)).expect("the source");

@@ -1,8 +1,8 @@
-//! A service goes away in the middle of payments, and comes back: nobody does anything, and every payment comes to the end
-//! that it would have come to. In the end all of AWS goes away.
+//! Outages: a service becomes unavailable in the middle of payments, and comes back. Every payment must then end as
+//! it would have without the outage, and nobody has to do anything. The last outage stops all of AWS.
 //!
-//! Time is made to pass: for every virtual minute all open payments grow a minute older, and reconciliation runs once, as its
-//! schedule does. The state machine's own waits are a second each.
+//! Time is simulated. In every virtual minute, all open payments become a minute older, and reconciliation runs once,
+//! as its schedule does. The waits of the state machine are shortened to a second each.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,26 +32,27 @@ use tokio::time::sleep;
 
 use crate::matrix::use_fast_retries;
 
-/// How many payments are on their way.
+/// How many payments are in progress during an outage.
 const PAYMENTS: usize = 20;
-/// How many executions must be running when the outage comes.
+/// How many executions must be running when the outage begins.
 const RUNNING: usize = 4;
-/// How long to wait for so many.
+/// How long to wait until this many are running.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between the returns of two shoppers, so that the outage meets them at different states.
+/// The pause between the returns of two shoppers. It makes the outage hit executions in different states.
 const APART: Duration = Duration::from_millis(80);
-/// More executions than there are.
+/// A limit for lists that is higher than the number of executions.
 const ALL: usize = 10_000;
-/// How long a service stays away, in virtual minutes.
+/// How long an outage lasts, in virtual minutes.
 const MINUTES_AWAY: i64 = 10;
-/// How many virtual minutes everything may take to be over, after the service is back.
+/// How many virtual minutes all payments may take to end, after the service is back.
 const MINUTES_TO_HEAL: i64 = 30;
-/// What a virtual minute takes: the state machine tries a few times.
+/// The real duration of a virtual minute. It is enough for a few retries of the state machine.
 const A_MINUTE: Duration = Duration::from_millis(1_200);
-/// The longest pause that is no answer to trouble: a checkout is looked at for the first time after five minutes.
+/// The longest pause before the next check that has nothing to do with the outage, in seconds: the first check of a new
+/// checkout.
 const FIRST_LOOK: i64 = 300;
 
-/// What goes away, and how.
+/// The outages: which service, and how it fails.
 const OUTAGES: [(Service, How); 5] = [
     (Service::DynamoDb, How::Throttled),
     (Service::Lambda, How::Throttled),
@@ -60,7 +61,7 @@ const OUTAGES: [(Service, How); 5] = [
     (Service::Shop, How::Closed),
 ];
 
-/// The flows of the payments, and the end of each.
+/// The flows of the payments, and how each must end.
 const FLOWS: [(Flow, &str); 10] = [
     (Flow::WithoutThreeDs, "orderPaid"),
     (Flow::NewUser, "orderPaid"),
@@ -74,15 +75,15 @@ const FLOWS: [(Flow, &str); 10] = [
     (Flow::EarlyCallback, "orderPaid"),
 ];
 
-/// What is decided on the ways of some flows: every activity is called on one of them.
+/// The decisions on the paths of some flows. Every activity is called on at least one of these paths.
 const WAYS: [(Flow, &[&str]); 3] = [
     (Flow::NewUser, payment3_model::NEW_USER),
     (Flow::KnownUser, payment3_model::KNOWN_USER),
     (Flow::OrderGone, &["paid", "OrderNotFound"]),
 ];
 
-/// The log lines for which somebody is called, by the name of their error.
-const FOR_A_PERSON: [&str; 8] = [
+/// The errors in log lines that alert a person.
+const ALERTS_A_PERSON: [&str; 8] = [
     "PaymentStands",
     "ChargeMismatch",
     "OutcomeConflict",
@@ -93,12 +94,12 @@ const FOR_A_PERSON: [&str; 8] = [
     "UnknownState",
 ];
 
-/// Takes one service after the other away, then throttles the tables for one state after the other, puts a wrong key, and
-/// stops all of AWS.
+/// Runs all outages: each service in turn, then a wrong key for the bank, then throttled tables for each state in
+/// turn, then all of AWS.
 ///
 /// # Errors
-/// A payment does not come to its end by itself, a pause is too long, somebody would have been called; or the environment does
-/// not come back. The environment is lost then.
+/// A payment does not recover by itself, a pause is too long, a person would have been alerted, or the environment
+/// does not restart. After an error the environment cannot be used.
 pub async fn run(environment: Environment) -> Result<Environment> {
     let begun = Instant::now();
     let scene = Scene::of(&environment)?;
@@ -109,15 +110,15 @@ pub async fn run(environment: Environment) -> Result<Environment> {
     scene.with_a_wrong_key().await?;
     scene.with_throttled_states().await?;
     let environment = scene.without_aws(environment).await?;
-    scene.nobody_was_called().await?;
+    scene.nobody_was_alerted().await?;
     println!(
-        "every outage healed by itself, in {:.0} s",
+        "all payments recovered from every outage, in {:.0} s",
         begun.elapsed().as_secs_f64()
     );
     Ok(environment)
 }
 
-/// The activities that use tables, as the CDK app's snapshot says, each with a flow that calls it.
+/// The activities that may use tables, according to the CDK app's snapshot, each with a flow that calls it.
 fn using_tables() -> Result<Vec<(String, Flow)>> {
     let snapshot = fs::read_to_string(workspace::cdk_dir().join("test/snapshot.txt"))
         .context("cannot read cdk/test/snapshot.txt")?;
@@ -154,8 +155,8 @@ fn using_tables() -> Result<Vec<(String, Flow)>> {
     Ok(found)
 }
 
-/// Payments on their way, each with its return from the bank where it has one.
-type OnTheirWay = Vec<(Arc<Begun>, Option<ReturnForm>)>;
+/// Payments in progress, each with its return from the bank, if it has one.
+type InProgress = Vec<(Arc<Begun>, Option<ReturnForm>)>;
 
 struct Scene {
     outputs: Outputs,
@@ -181,22 +182,22 @@ impl Scene {
         })
     }
 
-    /// A service goes away for ten minutes.
+    /// Makes a service unavailable for ten minutes.
     async fn without(&self, service: Service, how: How) -> Result<()> {
         let payments = self.begin().await?;
         let paying = self.come_back(&payments);
         self.until_some_run().await?;
         self.fault_plans.away().take(service, how)?;
         if service == Service::SecretsManager {
-            // Whoever runs has the keys already.
+            // Running processes have fetched the keys already.
             self.restart_functions()?;
         }
         let what = format!("{service:?} {how:?}").to_lowercase();
-        println!("{PAYMENTS} payments on their way: {what} for {MINUTES_AWAY} minutes");
+        println!("{PAYMENTS} payments in progress: {what} for {MINUTES_AWAY} minutes");
         for minute in 1..=MINUTES_AWAY {
             sleep(A_MINUTE).await;
             self.operator.pass(60).await?;
-            // Reconciliation is a function, too.
+            // Reconciliation is a function too, so it cannot run without Lambda.
             if service != Service::Lambda {
                 self.reconcile(minute).await?;
             }
@@ -206,7 +207,7 @@ impl Scene {
         self.heal(&payments, MINUTES_AWAY).await
     }
 
-    /// Somebody puts a key that the bank refuses, and the right one ten minutes later.
+    /// Stores a key that the bank refuses, and the right one ten minutes later.
     async fn with_a_wrong_key(&self) -> Result<()> {
         let right = self.gateway_secret().await?;
         let mut wrong: Value = serde_json::from_str(&right).context("the secret is JSON")?;
@@ -216,7 +217,7 @@ impl Scene {
         self.until_some_run().await?;
         self.put_gateway_secret(&wrong.to_string()).await?;
         self.restart_functions()?;
-        println!("{PAYMENTS} payments on their way: a wrong key for {MINUTES_AWAY} minutes");
+        println!("{PAYMENTS} payments in progress: a wrong key for {MINUTES_AWAY} minutes");
         for minute in 1..=MINUTES_AWAY {
             sleep(A_MINUTE).await;
             self.operator.pass(60).await?;
@@ -227,13 +228,13 @@ impl Scene {
         self.heal(&payments, MINUTES_AWAY).await
     }
 
-    /// The tables are throttled for one function of each payment, until its execution has given up.
+    /// Throttles the tables for one function of each payment, until its execution has given up.
     async fn with_throttled_states(&self) -> Result<()> {
         let states = using_tables()?;
         let begun = self
             .begin_flows(states.iter().map(|(_, flow)| *flow))
             .await?;
-        let mut payments = OnTheirWay::new();
+        let mut payments = InProgress::new();
         let mut throttled = Vec::new();
         for (payment, (function, _)) in begun.into_iter().zip(&states) {
             let form = self.player.go_to_the_bank(&payment).await?;
@@ -249,41 +250,41 @@ impl Scene {
         self.come_back(&payments).await?;
         self.until_none_runs().await?;
         for ((scope, function), (payment, _)) in throttled.iter().zip(&payments) {
-            let told = self.tell(payment).await?;
-            // What only saves a card fails nobody's payment.
+            let description = self.describe(payment).await?;
+            // A card that cannot be saved does not make the payment fail.
             let for_the_card = ["ensure-kbank-user", "add-card"].contains(&function.as_str());
             ensure!(
-                told.contains("FAILED") != for_the_card,
-                "throttled at {function}: {told}"
+                description.contains("FAILED") != for_the_card,
+                "throttled at {function}: {description}"
             );
-            println!("  {function}: {told}");
+            println!("  {function}: {description}");
             scope.throttle_tables_of(None);
         }
         self.heal(&payments, 0).await
     }
 
-    /// The whole of AWS stops, and starts again with what it had stored.
+    /// Stops all of AWS, and starts it again with its stored state.
     async fn without_aws(&self, environment: Environment) -> Result<Environment> {
         let payments = self.begin().await?;
         let paying = self.come_back(&payments);
         let before = self.failed().await?;
         self.until_some_run().await?;
-        println!("{PAYMENTS} payments on their way: the local AWS is stopped");
+        println!("{PAYMENTS} payments in progress: the local AWS is stopped");
         let environment = environment.restart_aws().await?;
         ensure!(
             self.failed().await? > before,
-            "no execution was cut off by the outage"
+            "the outage interrupted no execution"
         );
         paying.await?;
         self.heal(&payments, 0).await?;
         Ok(environment)
     }
 
-    /// Payments of all flows, each at the point where the bank is about to send its shopper back.
-    async fn begin(&self) -> Result<OnTheirWay> {
+    /// Begins payments of all flows, up to the point where the bank sends the shopper back.
+    async fn begin(&self) -> Result<InProgress> {
         let flows = FLOWS.iter().map(|(flow, _)| *flow).cycle().take(PAYMENTS);
         let mut begun = self.begin_flows(flows).await?;
-        // Those that the bank decides at once run from their checkout on: they come last.
+        // Flows without 3-D Secure start their execution at checkout, so they begin last.
         begun.sort_by_key(|payment| payment.flow() == Flow::WithoutThreeDs);
         let mut tasks = JoinSet::new();
         for (place, payment) in begun.into_iter().enumerate() {
@@ -295,7 +296,7 @@ impl Scene {
         }
         let mut ready = BTreeMap::new();
         while let Some(payment) = tasks.join_next().await {
-            let (place, payment) = payment.context("a payment broke")??;
+            let (place, payment) = payment.context("a payment panicked")??;
             ready.insert(place, payment);
         }
         Ok(ready.into_values().collect())
@@ -309,14 +310,14 @@ impl Scene {
         }
         let mut begun = BTreeMap::new();
         while let Some(payment) = tasks.join_next().await {
-            let (place, payment) = payment.context("a payment broke")??;
+            let (place, payment) = payment.context("a payment panicked")??;
             begun.insert(place, payment);
         }
         Ok(begun.into_values().collect())
     }
 
-    /// The shoppers come back one after the other, whatever they get for an answer.
-    fn come_back(&self, payments: &OnTheirWay) -> impl Future<Output = Result<()>> + use<> {
+    /// Lets the shoppers return one after the other. Their answers may be errors.
+    fn come_back(&self, payments: &InProgress) -> impl Future<Output = Result<()>> + use<> {
         let mut tasks = JoinSet::new();
         for (place, (payment, form)) in payments.iter().enumerate() {
             let (player, payment) = (self.player.clone(), payment.clone());
@@ -328,7 +329,7 @@ impl Scene {
         }
         async move {
             while let Some(payment) = tasks.join_next().await {
-                payment.context("a payment broke")?;
+                payment.context("a payment panicked")?;
             }
             Ok(())
         }
@@ -353,7 +354,7 @@ impl Scene {
         while self.running().await?.len() < RUNNING {
             ensure!(
                 Instant::now() < deadline,
-                "the payments are too quick: never {RUNNING} executions at once"
+                "the payments are too quick: there were never {RUNNING} executions at the same time"
             );
             sleep(Duration::from_millis(20)).await;
         }
@@ -368,23 +369,23 @@ impl Scene {
         Ok(())
     }
 
-    /// Reconciliation runs, after so many minutes of trouble: no pause is longer than those.
+    /// Runs reconciliation after this many minutes of trouble. No pause may be longer than that.
     async fn reconcile(&self, minutes: i64) -> Result<()> {
         let before = jiff::Timestamp::now().as_second();
-        // A run that dies in the outage is followed by the next.
+        // A run may fail during the outage. The next one follows a minute later.
         let _ = self.operator.reconcile().await?;
         for (key, due) in self.operator.open().await? {
             let pause = due - before;
             ensure!(
                 pause <= FIRST_LOOK.max(60 * minutes) + 5,
-                "after {minutes} minutes of trouble, {key} is looked at again in {pause} s only"
+                "after {minutes} minutes of trouble, {key} is only checked again in {pause} s"
             );
         }
         Ok(())
     }
 
-    /// Time passes and reconciliation runs, nothing else, until everything is at the end that it should come to.
-    async fn heal(&self, payments: &OnTheirWay, minutes_away: i64) -> Result<()> {
+    /// Lets time pass and reconciliation run, nothing else, until all payments have ended as they should.
+    async fn heal(&self, payments: &InProgress, minutes_away: i64) -> Result<()> {
         let mut open: Vec<_> = payments.iter().map(|(payment, _)| payment).collect();
         let mut minutes = 0;
         loop {
@@ -401,10 +402,10 @@ impl Scene {
             if minutes == MINUTES_TO_HEAL {
                 let mut stuck = Vec::new();
                 for payment in open {
-                    stuck.push(self.tell(payment).await?);
+                    stuck.push(self.describe(payment).await?);
                 }
                 anyhow::bail!(
-                    "not over {minutes} minutes after the outage:\n{}",
+                    "not ended {minutes} minutes after the outage:\n{}",
                     stuck.join("\n")
                 );
             }
@@ -424,17 +425,17 @@ impl Scene {
             ensure!(
                 Some(end.as_str()) == expected,
                 "{flow} ended as {end}: {}",
-                self.tell(payment).await?
+                self.describe(payment).await?
             );
             let findings = self.player.examine(payment).await?;
             ensure!(findings.is_empty(), "{flow}: {findings}");
-            let told = self.tell(payment).await?;
-            if told.contains("FAILED") {
-                again.push(told);
+            let description = self.describe(payment).await?;
+            if description.contains("FAILED") {
+                again.push(description);
             }
         }
         println!(
-            "  all {} at their ends {minutes} minutes later; {} had an attempt that failed{}",
+            "  all {} ended within {minutes} minutes; {} had a failed attempt{}",
             payments.len(),
             again.len(),
             again
@@ -445,7 +446,7 @@ impl Scene {
     }
 
     /// A payment and its attempts, in one line.
-    async fn tell(&self, payment: &Begun) -> Result<String> {
+    async fn describe(&self, payment: &Begun) -> Result<String> {
         let flow = payment.flow();
         let Some(charge) = self.player.charge_of(payment).await? else {
             return Ok(format!("{flow}: no charge"));
@@ -470,23 +471,23 @@ impl Scene {
         Ok(format!("{flow}: {}", attempts.join(" → ")))
     }
 
-    /// No log has a line for which somebody is called.
-    async fn nobody_was_called(&self) -> Result<()> {
+    /// Checks that no log has a line that alerts a person.
+    async fn nobody_was_alerted(&self) -> Result<()> {
         for group in logs::groups(&self.outputs).await? {
             for line in logs::lines(&self.outputs, &group).await? {
                 let error = serde_json::from_str::<Value>(&line)
                     .ok()
                     .and_then(|line| line["error"].as_str().map(str::to_owned));
                 ensure!(
-                    !error.is_some_and(|error| FOR_A_PERSON.contains(&error.as_str())),
-                    "somebody would have been called: {line}"
+                    !error.is_some_and(|error| ALERTS_A_PERSON.contains(&error.as_str())),
+                    "a person would have been alerted: {line}"
                 );
             }
         }
         Ok(())
     }
 
-    /// Every function starts anew at its next call, and holds no key.
+    /// Makes every function start a new process at its next call, without cached keys.
     fn restart_functions(&self) -> Result<()> {
         for function in peer_process::running(&self.outputs.branch) {
             function.kill()?;

@@ -1,4 +1,4 @@
-//! One flow, played with a fault in one call or with none, and judged.
+//! Plays one flow, with a fault in one call or without a fault, and checks how it ended.
 
 use std::time::{Duration, Instant};
 
@@ -13,30 +13,30 @@ use payment3_harness::player::{Begun, Player, Shopper, Start};
 use crate::expected::{Expected, Injected};
 use crate::visible::{self, Seen};
 
-/// Which of the updates of ensure-kbank-user saves the customer; the first is the lease.
+/// The update of ensure-kbank-user that saves the customer. The first one is the lease.
 const NOTES_CUSTOMER: usize = 2;
 
-/// How a flow came out.
+/// The result of a played flow.
 #[derive(Debug)]
 pub struct Played {
     /// The calls that were made.
     pub steps: Vec<Step>,
-    /// Whether the planned fault struck.
+    /// Whether the planned fault was injected.
     pub struck: bool,
-    /// Whether the shopper saw errors only, and left.
+    /// Whether the shopper saw only errors, and left.
     pub left: bool,
-    /// What is not as it must be in the end.
+    /// What is wrong in the end.
     pub findings: Findings,
     /// The executions of all its payments.
     pub executions: Vec<Seen>,
-    /// From the fault, or the start where none was planned, until everything was at its end.
+    /// The time from the fault (from the start, if no fault was planned) until all payments had ended.
     pub took: Duration,
 }
 
-/// Plays a flow to its end, with one fault or none, and judges how it ended.
+/// Plays a flow to its end, with one fault or none, and checks how it ended.
 ///
 /// # Errors
-/// Something is wrong that is no finding: an environment that does not answer, an execution that does not end.
+/// The environment does not answer, or an execution does not end. Everything else that is wrong is a finding.
 pub async fn play(
     player: &Player,
     flow: Flow,
@@ -58,7 +58,7 @@ pub async fn play(
             begun.allow_orphan(injected.fault == Fault::Away);
         }
     }
-    // What is away comes back once nothing goes on any more: the next round of reconciliation must do.
+    // An unavailable service comes back once nothing is running. Then the next run of reconciliation must be enough.
     let shopper = player.pay_to_the_end(&begun, || plan.heal()).await?;
     let (steps, struck) = (plan.steps(), plan.struck());
     let took = struck.unwrap_or(started).elapsed();
@@ -80,7 +80,7 @@ pub async fn play(
     })
 }
 
-/// Judges how all payments of a flow ended; `expected` is the end of the one that is played.
+/// Checks how all payments of a flow ended. `expected` is for the payment that is played.
 pub fn judge(begun: &Begun, expected: &Expected, findings: &mut Findings) {
     let earlier = Expected::of(Flow::NewUser, None);
     let rival = Expected::of_rival();
@@ -102,8 +102,9 @@ pub fn judge(begun: &Begun, expected: &Expected, findings: &mut Findings) {
     }
 }
 
-/// The bank has no way to ask for a customer whose creation was not answered; nor has a process that dies between the
-/// answer and its note of it, or cannot write it. The last is told of by the owner's next payment: nothing took the lease over.
+/// Whether the fault may leave a customer at the bank that we do not know. That happens when the bank's answer is
+/// lost, or when the process dies, or cannot write, before it has saved the answer: the bank has no request to find
+/// the customer again. The owner's next payment reports it, because nobody has taken over the lease.
 fn may_orphan_a_customer(injected: Injected<'_>) -> bool {
     let Injected { step, fault, .. } = injected;
     let is = |operation, nth| {

@@ -1,5 +1,5 @@
-//! Whether a payment can be seen in Step Functions: each of its attempts under its name, at its end, and the last one with
-//! the result that its record was closed with.
+//! Checks that a payment is visible in Step Functions. Each of its attempts must be there under its name, and ended.
+//! The last one must have the result with which the record was closed.
 
 use std::collections::BTreeMap;
 
@@ -15,25 +15,25 @@ use payment3_harness::logs;
 use payment3_harness::outputs::Outputs;
 use serde_json::Value;
 
-/// What an attempt ends with that leaves the payment to the next one.
-const GOES_ON: [&str; 3] = ["awaitingBank", "handedOver", "alreadyProcessed"];
-/// What only a person can bring to an end is logged under these names.
-const CALLS_A_PERSON: [&str; 2] = ["PaymentStands", "OrphanCheckout"];
+/// The results of an attempt that leaves the payment to the next attempt.
+const CONTINUES: [&str; 3] = ["awaitingBank", "handedOver", "alreadyProcessed"];
+/// The errors in log lines about payments that only a person can resolve.
+const ALERTS_A_PERSON: [&str; 2] = ["PaymentStands", "OrphanCheckout"];
 
-/// An execution and how it stands.
+/// An execution and its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// Its name.
     pub name: String,
     /// Its status.
     pub status: ExecutionStatus,
-    /// The `result` that it put out.
+    /// The `result` in its output.
     result: Option<String>,
-    /// What it failed with.
+    /// The error with which it failed.
     error: Option<String>,
 }
 
-/// Looks at the executions of a payment that has come to its end, and notes what does not agree with that. Returns them.
+/// Checks the executions of a payment that has ended, adds a finding for everything that is wrong, and returns them.
 ///
 /// # Errors
 /// Step Functions does not answer.
@@ -63,21 +63,26 @@ pub async fn check(
 fn wrong(ended: &Ended, attempt: u32, execution: Option<&Seen>) -> Option<String> {
     let given_up = ended.end == Some(End::Abandoned);
     let Some(execution) = execution else {
-        // Reconciliation gives up without one.
+        // Reconciliation can abandon a payment without an execution.
         let needed = attempt <= ended.attempt && !given_up;
-        return needed.then(|| "there is none".to_owned());
+        return needed.then(|| "it does not exist".to_owned());
     };
     if attempt > ended.attempt {
-        return Some("the record does not count it".to_owned());
+        return Some("it is not counted in the record".to_owned());
     }
     let is_last = attempt == ended.attempt && !given_up;
     match (&execution.status, execution.result.as_deref()) {
         (ExecutionStatus::Succeeded, result) if is_last => (result != ended.closed_as.as_deref())
-            .then(|| format!("it says {result:?}, the record {:?}", ended.closed_as)),
-        (ExecutionStatus::Succeeded, Some(result)) if GOES_ON.contains(&result) => None,
+            .then(|| {
+                format!(
+                    "its result is {result:?}, the record has {:?}",
+                    ended.closed_as
+                )
+            }),
+        (ExecutionStatus::Succeeded, Some(result)) if CONTINUES.contains(&result) => None,
         (ExecutionStatus::Failed | ExecutionStatus::TimedOut, _) if !is_last => None,
         (status, result) => Some(format!(
-            "it stands as {status}, with {:?}",
+            "its status is {status}, its error {:?}",
             result.or(execution.error.as_deref())
         )),
     }
@@ -93,7 +98,7 @@ async fn find(aws: &Aws, outputs: &Outputs, name: &str) -> Result<Option<Seen>> 
         }
         Err(error) => {
             return Err(
-                anyhow::Error::new(error).context(format!("cannot look at the execution {name}"))
+                anyhow::Error::new(error).context(format!("cannot describe the execution {name}"))
             );
         }
     };
@@ -108,8 +113,8 @@ async fn find(aws: &Aws, outputs: &Outputs, name: &str) -> Result<Option<Seen>> 
     }))
 }
 
-/// What is wrong with the list of all executions, which must show each of these as it stands; and what calls a person,
-/// though nobody is needed.
+/// Returns what is wrong in the list of all executions, which must show the status of each of these, and the log
+/// lines that alert a person although nobody is needed.
 ///
 /// # Errors
 /// The local AWS does not answer.
@@ -122,12 +127,12 @@ pub async fn check_all(aws: &Aws, outputs: &Outputs, seen: &[Seen]) -> Result<Ve
         .map(|summary| (summary.name, summary.status))
         .collect();
     let mut findings = not_listed(&listed, seen);
-    for name in CALLS_A_PERSON {
+    for name in ALERTS_A_PERSON {
         let lines = logs::lines_with(outputs, "reconcile", name).await?;
         findings.extend(
             lines
                 .into_iter()
-                .map(|line| format!("a person is called: {line}")),
+                .map(|line| format!("a person is alerted: {line}")),
         );
     }
     Ok(findings)
@@ -140,7 +145,7 @@ fn not_listed(listed: &BTreeMap<String, String>, seen: &[Seen]) -> Vec<String> {
         })
         .map(|execution| {
             format!(
-                "the list of executions shows {} as {:?}, and it is {}",
+                "the list of executions shows {} as {:?}, but it is {}",
                 execution.name,
                 listed.get(&execution.name),
                 execution.status
@@ -175,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_attempt_says_what_its_record_says() {
+    fn the_last_attempt_must_have_the_result_of_the_record() {
         let paid = ended(End::Paid, "paid", 1);
         let says = |result| execution(ExecutionStatus::Succeeded, Some(result));
         assert_eq!(wrong(&paid, 1, Some(&says("paid"))), None);
@@ -188,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_before_the_last_one_went_on_and_none_comes_after() {
+    fn earlier_attempts_leave_the_payment_to_the_next_and_none_follows_the_last() {
         let paid = ended(End::Paid, "paid", 1);
         let waited = execution(ExecutionStatus::Succeeded, Some("awaitingBank"));
         let failed = execution(ExecutionStatus::Failed, None);
@@ -202,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_up_needs_no_execution() {
+    fn an_abandoned_payment_needs_no_execution() {
         let abandoned = ended(End::Abandoned, "abandoned", 0);
         assert_eq!(wrong(&abandoned, 0, None), None);
         let paid = execution(ExecutionStatus::Succeeded, Some("paid"));
@@ -210,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_execution_that_the_list_shows_otherwise_is_told() {
+    fn a_wrong_status_in_the_list_is_found() {
         let listed = BTreeMap::from([("chrg_test_1".to_owned(), "SUCCEEDED".to_owned())]);
         let paid = execution(ExecutionStatus::Succeeded, Some("paid"));
         let failed = execution(ExecutionStatus::Failed, None);

@@ -25,8 +25,8 @@ const SEEDED_ORDERS: [(&str, &str, &str); 2] = [
     ("482500007437", "usr_123", "249.50"),
 ];
 
-/// Stores the URL of the bank and its keys for the functions. First the keys from before a rotation are stored, then the
-/// current ones, because the bank may sign with either.
+/// Stores the URL of the bank and its keys for the functions. First the keys from before a rotation are stored, then
+/// the current ones, because the bank may sign with either.
 pub(crate) async fn put_gateway_secret(aws: &Aws, outputs: &Outputs, bank_url: &str) -> Result<()> {
     for key in [FORMER_SECRET_KEY, SECRET_KEY] {
         let value = json!({

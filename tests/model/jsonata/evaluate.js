@@ -1,5 +1,5 @@
-// Fills templates in as Step Functions does: reads {"template", "variables"} from each line of its input and answers with a
-// line of {"value"} or {"error"}. Its argument is the time that $now() and $millis() tell, in milliseconds.
+// Fills in templates as Step Functions does. Each line of its input is {"template", "variables"}; each line of its output
+// is {"value"} or {"error"}. Its argument is the time for $now() and $millis(), in milliseconds.
 "use strict";
 
 const { createInterface } = require("node:readline");

@@ -1,5 +1,5 @@
-//! The definition, read strictly: a field that the walk does not know is an error, so that nothing of the definition is passed
-//! over.
+//! Reads the definition strictly: a field that this reader does not know is an error. So the model check misses
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,20 +10,20 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Whose card is saved: what a deployment puts in for `${SaveCardPolicy}`.
+/// Which cards are saved: the value of `${SaveCardPolicy}` in a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
-    /// Of every order, the declined ones too.
+    /// Cards of every order, including declined ones.
     #[default]
     EveryOrder,
-    /// Of paid orders.
+    /// Cards of paid orders.
     PaidOnly,
-    /// Of paid orders whose shopper ticked the box.
+    /// Cards of paid orders, if the shopper ticked the box.
     Consented,
 }
 
 impl Policy {
-    /// All of them.
+    /// All policies.
     pub const ALL: [Self; 3] = [Self::EveryOrder, Self::PaidOnly, Self::Consented];
 }
 
@@ -44,17 +44,17 @@ pub struct Definition {
     /// What it is for.
     pub comment: String,
     query_language: String,
-    /// The policy that it was filled in with.
+    /// The policy that was filled in.
     #[serde(skip)]
     pub policy: Policy,
-    /// What it was read from, with its placeholders filled in.
+    /// Its text, with the placeholders filled in.
     #[serde(skip)]
     pub source: Value,
-    /// Where every execution begins.
+    /// The state where every execution begins.
     pub start_at: String,
     #[serde(rename = "TimeoutSeconds")]
     _timeout_seconds: u64,
-    /// The states by their names.
+    /// The states by name.
     pub states: BTreeMap<String, State>,
 }
 
@@ -64,9 +64,9 @@ pub struct Definition {
 pub enum State {
     /// Calls a function, or DynamoDB.
     Task(Box<Task>),
-    /// Goes one of several ways.
+    /// Takes one of several branches.
     Choice(Choice),
-    /// Ends the execution well.
+    /// Ends the execution successfully.
     Succeed(Succeed),
 }
 
@@ -76,22 +76,22 @@ pub enum State {
 pub struct Task {
     /// What it is for.
     pub comment: String,
-    /// What is called.
+    /// The resource that is called.
     pub resource: String,
     #[serde(rename = "TimeoutSeconds")]
     _timeout_seconds: u64,
-    /// What it is called with.
+    /// The arguments of the call.
     pub arguments: Value,
-    /// The variables that its result is kept in.
+    /// The variables that are set from its result.
     #[serde(default)]
     pub assign: Value,
-    /// Which errors are retried: the first one that matches counts.
+    /// Which errors are retried. The first rule that matches counts.
     #[serde(default)]
     pub retry: Vec<Retrier>,
-    /// Which errors are caught: the first one that matches counts.
+    /// Which errors are caught. The first rule that matches counts.
     #[serde(default)]
     pub catch: Vec<Catcher>,
-    /// What the next state gets; else the result.
+    /// The input of the next state. By default it is the result.
     pub output: Option<Value>,
     /// The next state.
     pub next: Option<String>,
@@ -101,7 +101,8 @@ pub struct Task {
 }
 
 impl Task {
-    /// The program of the function that is called: `record-outcome` for `RecordOutcomeFunction`. `None` where none is.
+    /// The program of the function that is called: `record-outcome` for `RecordOutcomeFunction`. `None` if the task
+    /// calls no function.
     #[must_use]
     pub fn function(&self) -> Option<String> {
         if self.resource != "arn:aws:states:::lambda:invoke" {
@@ -111,7 +112,7 @@ impl Task {
         Some(kebab(name.strip_suffix("Function")?))
     }
 
-    /// The function or table that is called; empty where it is neither.
+    /// The function or the table that is called. Empty if it is neither.
     #[must_use]
     pub fn callee(&self) -> String {
         self.function().unwrap_or_else(|| {
@@ -121,22 +122,22 @@ impl Task {
     }
 }
 
-/// A rule for retrying.
+/// A retry rule.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Retrier {
-    /// For which errors.
+    /// The errors that it matches.
     pub error_equals: Vec<String>,
-    /// How often; 0 is never.
+    /// The number of retries; 0 means none.
     #[serde(default = "Retrier::three")]
     pub max_attempts: u32,
     /// The wait before the first retry.
     pub interval_seconds: Option<f64>,
-    /// By what each wait is longer than the one before.
+    /// The factor from each wait to the next.
     pub backoff_rate: Option<f64>,
     /// The longest wait.
     pub max_delay_seconds: Option<f64>,
-    /// `FULL` where a wait is anything up to its length.
+    /// `FULL` if each wait is random, up to its full length.
     pub jitter_strategy: Option<String>,
 }
 
@@ -146,30 +147,30 @@ impl Retrier {
     }
 }
 
-/// A way out for errors.
+/// A catch rule.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Catcher {
-    /// Which errors.
+    /// The errors that it matches.
     pub error_equals: Vec<String>,
     /// The variables that are set.
     #[serde(default)]
     pub assign: Value,
-    /// What the next state gets; else the error.
+    /// The input of the next state. By default it is the error.
     pub output: Option<Value>,
     /// The next state.
     pub next: String,
 }
 
-/// A state that decides by conditions.
+/// A state that chooses a branch by conditions.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Choice {
     /// What it is for.
     pub comment: String,
-    /// The first one whose condition holds is taken.
+    /// The branches. The first one whose condition holds is taken.
     pub choices: Vec<Rule>,
-    /// The way when none holds.
+    /// The next state if no condition holds.
     pub default: String,
 }
 
@@ -177,17 +178,17 @@ pub struct Choice {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Rule {
-    /// What the branch is called in the README's picture.
+    /// The label of the branch in the README's diagram.
     pub comment: String,
-    /// When it is taken.
+    /// The condition under which it is taken.
     pub condition: Value,
-    /// What the next state gets; else what this one got.
+    /// The input of the next state. By default it is the input of this one.
     pub output: Option<Value>,
     /// The next state.
     pub next: String,
 }
 
-/// A state that ends an execution well, with what it got as its output.
+/// A state that ends an execution successfully. Its input becomes the output.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Succeed {
@@ -195,7 +196,7 @@ pub struct Succeed {
     pub comment: String,
 }
 
-/// `RecordOutcome` as `record-outcome`.
+/// Converts `RecordOutcome` to `record-outcome`.
 fn kebab(name: &str) -> String {
     let mut kebab = String::new();
     for letter in name.chars() {
@@ -207,14 +208,14 @@ fn kebab(name: &str) -> String {
     kebab
 }
 
-/// Where the definition stands.
+/// The file of the definition.
 #[must_use]
 pub fn file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../statemachine/payment.asl.json")
 }
 
 impl Definition {
-    /// Reads the repository's definition, as it is deployed where no policy is chosen.
+    /// Reads the repository's definition with the default policy.
     ///
     /// # Errors
     /// As [`Definition::read`], or there is no file.
@@ -223,7 +224,7 @@ impl Definition {
         Self::read(&text, Policy::default())
     }
 
-    /// The states that do something, by name.
+    /// The task states, by name.
     pub fn tasks(&self) -> impl Iterator<Item = (&str, &Task)> {
         self.states.iter().filter_map(|(name, state)| match state {
             State::Task(task) => Some((name.as_str(), &**task)),
@@ -231,8 +232,8 @@ impl Definition {
         })
     }
 
-    /// The variables that are only put out: every expression that names one is the whole value of a member of an end's output, and
-    /// that member is none of `read`. Their values decide nothing.
+    /// The variables that are only copied to an output, so their values decide nothing. Every expression with such a
+    /// variable is the complete value of a member of an end's output, and that member is not in `read`.
     pub(crate) fn carried(&self, read: &[&str]) -> BTreeSet<String> {
         let mut assigned = BTreeSet::new();
         let mut templates = Vec::new();
@@ -282,19 +283,19 @@ impl Definition {
         assigned
     }
 
-    /// The states on the way from the start to an end, by what is decided on it. Each decision is the comment of a choice's
-    /// branch or an error that a task catches, in the order in which they are met. A choice for which none is given goes its
-    /// default way, and a task goes on.
+    /// The states on the path from the start to an end. `decisions` selects the path: each decision is the comment of
+    /// a choice's branch, or an error that a task catches, in the order of the path. Without a decision, a choice
+    /// takes its default, and a task succeeds.
     ///
     /// # Errors
-    /// A decision is not met, or the way comes to a state again.
+    /// A decision does not occur on the path, or the path reaches a state twice.
     pub fn path(&self, decisions: &[&str]) -> Result<Vec<&str>> {
         let mut decisions = decisions;
         let mut path = Vec::new();
         let mut state = Some(self.start_at.as_str());
         while let Some(name) = state {
             if path.contains(&name) {
-                bail!("the way comes to {name} again");
+                bail!("the path reaches {name} twice");
             }
             path.push(name);
             let (decided, rest) = match decisions.split_first() {
@@ -329,16 +330,16 @@ impl Definition {
             state = turn.or(ahead);
         }
         if let Some(decision) = decisions.first() {
-            bail!("`{decision}` is not met on the way {path:?}");
+            bail!("`{decision}` does not occur on the path {path:?}");
         }
         Ok(path)
     }
 
-    /// Reads a definition's text as a deployment would fill it in. A function or a table stands for itself, as
-    /// `${PayOrderFunction}` does in the text.
+    /// Reads the text of a definition, with its placeholders filled in. A function or a table is replaced by its
+    /// placeholder's name: `${PayOrderFunction}` becomes `PayOrderFunction`.
     ///
     /// # Errors
-    /// It is not a definition, or has a field that is not known here.
+    /// The text is no definition, or has an unknown field.
     pub fn read(text: &str, policy: Policy) -> Result<Self> {
         let mut text = text.replace("${SaveCardPolicy}", &policy.to_string());
         while let Some((before, rest)) = text.split_once("${") {
@@ -354,7 +355,7 @@ impl Definition {
         for (name, state) in &definition.states {
             for next in state.leads_to() {
                 if !definition.states.contains_key(next) {
-                    bail!("{name} leads to `{next}`, which is no state");
+                    bail!("{name} leads to `{next}`, which does not exist");
                 }
             }
         }
@@ -362,15 +363,15 @@ impl Definition {
     }
 }
 
-/// The way of a new user's payment whose card is saved, for [`path`].
+/// For [`path`]: a new user pays, and the card is saved.
 pub const NEW_USER: &[&str] = &["paid", "the policy says yes"];
-/// The way of a known user's payment with a card that is new.
+/// For [`path`]: a known user pays with a new card.
 pub const KNOWN_USER: &[&str] = &["paid", "the policy says yes", "existed, not declined"];
 
-/// As [`Definition::path`], of the repository's definition.
+/// As [`Definition::path`], for the repository's definition.
 ///
 /// # Panics
-/// There is no such way, or no definition.
+/// There is no such path, or no definition.
 #[must_use]
 pub fn path(decisions: &[&str]) -> Vec<&'static str> {
     static DEFINITION: LazyLock<Definition> = LazyLock::new(|| {
@@ -380,7 +381,7 @@ pub fn path(decisions: &[&str]) -> Vec<&'static str> {
     path.unwrap_or_else(|error| panic!("statemachine/payment.asl.json: {error:#}"))
 }
 
-/// The functions that are called on a way, in order.
+/// The functions that are called on a path, in order.
 ///
 /// # Panics
 /// As [`path`].
@@ -432,21 +433,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_turns_where_it_is_decided_so_and_ends() {
+    fn decisions_select_the_path() {
         let definition = Definition::of_the_repository().unwrap();
         let refused = ["paid", "OrderNotFound", "NotificationRefused"];
         let path = definition.path(&refused).unwrap();
         assert_eq!(path.first(), Some(&"ParseCallback"));
         assert!(path.ends_with(&["ReverseCharge", "NotifyReversal", "CloseRecord"]));
-        let calm = definition.path(&["paid", "the policy says yes"]).unwrap();
-        assert!(calm.contains(&"EnsureKBankUser") && !calm.contains(&"AddCard"));
+        let plain = definition.path(&["paid", "the policy says yes"]).unwrap();
+        assert!(plain.contains(&"EnsureKBankUser") && !plain.contains(&"AddCard"));
         for never in [&["paid", "declined"][..], &["OrderNotFound"]] {
             assert!(definition.path(never).is_err(), "{never:?}");
         }
     }
 
     #[test]
-    fn what_is_only_put_out_decides_nothing() {
+    fn a_variable_that_is_only_in_outputs_decides_nothing() {
         let text = std::fs::read_to_string(file()).unwrap();
         let carried = |text: &str| {
             let definition = Definition::read(text, Policy::default()).unwrap();
@@ -469,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_not_known_is_an_error() {
+    fn an_unknown_field_is_an_error() {
         let text = std::fs::read_to_string(file()).unwrap();
         assert!(Definition::read(&text, Policy::PaidOnly).is_ok());
         for (from, to) in [

@@ -1,4 +1,5 @@
-//! DynamoDB's update of one item, for the expressions that are used on a payment's record. Anything else is an error.
+//! DynamoDB's update of one item. It supports only the expressions that are used on a payment's record; others are
+//! errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,9 +7,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use payment3_activities::clock;
 use serde_json::{Value, json};
 
-use crate::world::{Item, NOW, NOW_TEXT, n, s};
+use crate::system::{Item, NOW, NOW_TEXT, n, s};
 
-/// An update with its condition.
+/// An update and its condition.
 pub(crate) struct Update {
     set_and_remove: String,
     condition: String,
@@ -17,7 +18,7 @@ pub(crate) struct Update {
 }
 
 impl Update {
-    /// The arguments of a task that updates an item.
+    /// Reads the update from the arguments of a task.
     pub(crate) fn of_task(arguments: &Value) -> Result<Self, String> {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let needed = |name: &str| text(&arguments[name]).ok_or(format!("`{name}` is no text"));
@@ -53,8 +54,8 @@ impl Update {
         Ok(update)
     }
 
-    /// An activity's update of a record, as it stands in the activity's transaction. The activity's clock shows the time of
-    /// day; here it is the model's, for two records that differ in when the explorer came to them are one.
+    /// Reads the update of a record from an activity's transaction. It replaces the real time of the activity by the
+    /// model's time. Otherwise two records could differ only in when the explorer reached them.
     pub(crate) fn of_transaction(item: &TransactWriteItem) -> Result<Self, String> {
         let update = item.update().ok_or("the transaction's item is no update")?;
         let values = update.expression_attribute_values().into_iter().flatten();
@@ -84,7 +85,7 @@ impl Update {
         words.any(|word| self.names.get(word).map_or(word, String::as_str) == attribute)
     }
 
-    /// The item afterwards; `None` where the condition does not hold.
+    /// The item after the update; `None` if the condition does not hold.
     pub(crate) fn apply(&self, item: &Item) -> Result<Option<Item>, String> {
         let mut condition = self.reader(&self.condition, item);
         let holds = condition.any_of()?;
@@ -129,14 +130,14 @@ impl Update {
     }
 }
 
-/// Whether a number is a moment of these days, in seconds since 1970.
+/// Whether a number is a time close to now, in seconds since 1970.
 fn is_now(number: &str) -> bool {
     const DAY: u64 = 86_400;
     let seconds: Option<i64> = number.parse().ok();
     seconds.is_some_and(|seconds| seconds.abs_diff(clock::now_seconds()) < DAY)
 }
 
-/// The words and signs of an expression.
+/// The tokens of an expression: words and signs.
 fn words(text: &str) -> Vec<&str> {
     let part_of_word = |c: char| c.is_alphanumeric() || "_:#".contains(c);
     let mut words = Vec::new();
@@ -201,7 +202,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A value; `None` where the item has no such attribute.
+    /// A value; `None` if the item has no such attribute.
     fn operand(&mut self) -> Result<Option<Value>, String> {
         if self.take("if_not_exists") {
             self.expect("(")?;
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn whenever_an_activity_writes_it_is_the_models_time() {
+    fn an_activity_writes_the_time_of_the_model() {
         let at = |text: &str, seconds: i64| {
             let update = aws_sdk_dynamodb::types::Update::builder()
                 .table_name("records")
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_is_set_and_removed_from() {
+    fn an_update_sets_and_removes_attributes() {
         let item: Item = [("a".to_owned(), n(7)), ("token".to_owned(), s("t"))].into();
         let set =
             "SET a = if_not_exists(a, :one), b = if_not_exists(b, :one), c = :paid REMOVE #token";
@@ -350,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_dynamodb_would_refuse_is_an_error() {
+    fn an_update_that_dynamodb_would_refuse_is_an_error() {
         let item: Item = [("b".to_owned(), s("paid"))].into();
         for (set, condition) in [
             ("SET a = :one", "b = :paid"),

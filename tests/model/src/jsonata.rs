@@ -1,4 +1,4 @@
-//! The definition's expressions, evaluated by the reference implementation in a Node process beside this one.
+//! Evaluates the definition's expressions with the reference implementation, in a Node process.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -9,9 +9,9 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::world::NOW;
+use crate::system::NOW;
 
-/// The evaluator. Each template is filled in once for the same variables.
+/// The evaluator. It fills in each template only once for the same variables.
 pub(crate) struct Jsonata {
     node: Child,
     input: ChildStdin,
@@ -58,8 +58,8 @@ impl Jsonata {
         })
     }
 
-    /// A template with each of its `{% … %}` texts replaced by what the expression in it gives; the inner error says which
-    /// cannot be evaluated and why, an expression that gives nothing being one of them.
+    /// Fills in a template: replaces each of its `{% … %}` texts by the value of the expression. The inner error
+    /// names an expression that cannot be evaluated or has no value, and the reason.
     pub(crate) fn fill(
         &mut self,
         template: &Value,

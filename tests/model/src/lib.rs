@@ -1,24 +1,26 @@
-//! The model check of the state machine: walks `statemachine/payment.asl.json` over everything that its tasks may answer, and
-//! holds at every step that money is never lost.
+//! The model check of the state machine. It explores every path of `statemachine/payment.asl.json`, with every answer
+//! that the tasks may give, and checks at every step that no money is lost.
 //!
-//! The definition itself is walked: its expressions are evaluated by the reference implementation of JSONata ([`jsonata`]), what
-//! its tasks are given is read by the activities' own types, and what they may answer is made of those types, of the
-//! activities' own list of errors and of their own conditions on the payment's record ([`tasks`]). [`walk`] goes every way,
-//! [`properties`] says what must hold on it.
+//! It works on the real definition, not on a copy of its rules:
+//!
+//! * [`jsonata`] evaluates the expressions with the reference implementation of JSONata.
+//! * [`tasks`] reads the tasks' inputs with the activities' own types. It makes all possible answers from these
+//!   types, from the activities' lists of errors, and from their conditions on the payment's record.
+//! * [`explorer`] follows every path, and [`properties`] says what must hold on it.
 
 mod definition;
 mod dynamodb;
+mod explorer;
 mod jsonata;
 mod properties;
+mod system;
 mod tasks;
 mod treatment;
-mod walk;
-mod world;
 
 pub use definition::{
     Catcher, Definition, KNOWN_USER, NEW_USER, Policy, Retrier, State, Task, file, functions_on,
     path,
 };
+pub use explorer::{Explorer, Paths, Report, Violation};
 pub use properties::Property;
 pub use treatment::{Treatment, is_own, own_errors, snapshot};
-pub use walk::{Paths, Report, Violation, Walker};

@@ -1,4 +1,4 @@
-//! What must hold, whatever the tasks answer: at every step, and at every end.
+//! The properties that must hold for all answers of the tasks, at every step and at every end.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,47 +11,46 @@ use serde_json::{Map, Value};
 
 use crate::definition::Policy;
 use crate::dynamodb::Update;
+use crate::system::{Bank, Card, Item, NOW, SystemState, n, s};
 use crate::treatment::is_definite;
-use crate::world::{Bank, Card, Item, NOW, World, n, s};
 
-/// What may be broken.
+/// A property of the definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Property {
-    /// Every expression gives a value, and every condition a truth.
+    /// Every expression has a value, and every condition is true or false.
     Evaluates,
-    /// What a task is called with is of the activity's own type, and an update is one that DynamoDB takes.
+    /// The input of a task has the activity's type, and DynamoDB accepts every update.
     Understood,
-    /// Every error is retried, caught or left to fail in place as agreed, and nothing else is passed over.
+    /// Every error is retried, caught or left to fail in place as agreed, and no other error is ignored.
     Treatment,
-    /// Every path ends, and in a state that is meant to be an end.
+    /// Every path ends, in a state where a path may end.
     EndsWhereMeant,
-    /// No path pays and reverses, and none comes from a paid order to a reversal.
+    /// No path both pays the order and reverses the charge.
     PaysOrGoesBack,
-    /// Nothing is reversed or paid that the bank has not authorised, and what is for an order is never treated as a
-    /// verification.
+    /// Nothing is paid or reversed unless the bank has authorised it, and an order is never treated as a verification.
     MovesOnlyItsMoney,
-    /// No path succeeds with an authorised charge that has neither paid nor gone back.
+    /// No path succeeds with an authorised charge that has neither paid the order nor been reversed.
     SettledAtTheEnd,
-    /// CloseRecord's condition holds for records that may be closed, and for no other.
+    /// CloseRecord's condition holds for exactly the records that may be closed.
     ClosesWhatIsSettled,
-    /// The decision that is recorded is the bank's, and the output says what became of the payment.
+    /// The recorded decision is the bank's, and the output says how the payment ended.
     TellsTheTruth,
-    /// The shop is told of every decision, and nothing that is not so.
-    ShopIsTold,
-    /// A card is saved exactly where the deployment's policy says so.
+    /// The shop is notified of every decision, and never of anything wrong.
+    ShopIsNotified,
+    /// A card is saved exactly when the deployment's policy says so.
     SavesByPolicy,
-    /// Where the bank is awaited, the payment is looked at again at once.
+    /// A payment that waits for the bank is due again at once.
     ComesBack,
-    /// A path that ends failed is started again by itself, or it failed with a definite error.
+    /// A failed path is retried automatically, unless it failed with a definite error.
     GoesOnByItself,
-    /// Whatever stands failed and is not done stands in the index of open records.
+    /// A payment that failed and is not finished is in the index of open records.
     StandsInTheIndex,
-    /// Every state, branch, catcher and agreed error occurs.
+    /// Every state, branch, catcher and agreed error is reached.
     EverythingIsReached,
 }
 
 impl Property {
-    /// All of them.
+    /// All properties.
     pub const ALL: [Self; 15] = [
         Self::Evaluates,
         Self::Understood,
@@ -62,7 +61,7 @@ impl Property {
         Self::SettledAtTheEnd,
         Self::ClosesWhatIsSettled,
         Self::TellsTheTruth,
-        Self::ShopIsTold,
+        Self::ShopIsNotified,
         Self::SavesByPolicy,
         Self::ComesBack,
         Self::GoesOnByItself,
@@ -75,53 +74,53 @@ impl fmt::Display for Property {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Evaluates => "an expression cannot be evaluated",
-            Self::Understood => "a task is called with what it does not take",
+            Self::Understood => "a task is called with an invalid input",
             Self::Treatment => "an error is not treated as agreed",
-            Self::EndsWhereMeant => "a path does not end, or not where one may end",
-            Self::PaysOrGoesBack => "a path pays and reverses",
-            Self::MovesOnlyItsMoney => "money is moved that must not be",
+            Self::EndsWhereMeant => "a path does not end, or ends in a state where it must not",
+            Self::PaysOrGoesBack => "a path pays the order and reverses the charge",
+            Self::MovesOnlyItsMoney => "a path moves money that it must not move",
             Self::SettledAtTheEnd => {
-                "a path succeeds, and the money has neither paid nor gone back"
+                "a path succeeds, but the charge has neither paid the order nor been reversed"
             }
             Self::ClosesWhatIsSettled => {
-                "CloseRecord closes what must stay open, or not what may be closed"
+                "CloseRecord closes a record that must stay open, or refuses one that may be closed"
             }
-            Self::TellsTheTruth => "what is recorded or put out is not what is so",
-            Self::ShopIsTold => "the shop is not told, or something that is not so",
-            Self::SavesByPolicy => "a card is saved against the policy, or not saved with it",
-            Self::ComesBack => "the bank is awaited, and nobody comes back at once",
+            Self::TellsTheTruth => "the record or the output is wrong",
+            Self::ShopIsNotified => "the shop is not notified, or wrongly",
+            Self::SavesByPolicy => "a card is saved or not saved against the policy",
+            Self::ComesBack => "a payment waits for the bank, but is not due at once",
             Self::GoesOnByItself => {
-                "a path fails for an outage, and nobody starts it again; or a definite error is taken for an outage"
+                "a path failed in an outage and is not retried, or a definite error is treated as an outage"
             }
-            Self::StandsInTheIndex => "what stands failed cannot be found",
+            Self::StandsInTheIndex => "a failed payment is not in the index of open records",
             Self::EverythingIsReached => "a part of the definition is never reached",
         })
     }
 }
 
-/// A broken property, and the particulars.
+/// A broken property, and the details.
 pub(crate) type Broken = (Property, String);
 
-/// The property is broken.
-pub(crate) fn broken<T>(property: Property, particulars: impl Into<String>) -> Result<T, Broken> {
-    Err((property, particulars.into()))
+/// An error for a broken property.
+pub(crate) fn broken<T>(property: Property, details: impl Into<String>) -> Result<T, Broken> {
+    Err((property, details.into()))
 }
 
-fn hold(holds: bool, property: Property, particulars: impl Into<String>) -> Result<(), Broken> {
+fn hold(holds: bool, property: Property, details: impl Into<String>) -> Result<(), Broken> {
     if holds {
         Ok(())
     } else {
-        broken(property, particulars)
+        broken(property, details)
     }
 }
 
-/// An execution, as the properties look at it.
+/// An execution, as the properties see it.
 pub(crate) struct Scene<'a> {
     pub(crate) policy: Policy,
     pub(crate) variables: &'a Map<String, Value>,
-    /// The states that it has left with their answer, and those that it has left by a catcher as `X caught`.
+    /// The states that it has left: `X` after an answer, `X caught` after a caught error.
     pub(crate) course: &'a BTreeSet<String>,
-    pub(crate) world: &'a World,
+    pub(crate) system: &'a SystemState,
 }
 
 impl Scene<'_> {
@@ -141,15 +140,15 @@ impl Scene<'_> {
         self.has(state) || self.has(&format!("{state} caught"))
     }
 
-    /// Whether the deployment's policy has the card saved.
+    /// Whether the card must be saved under the deployment's policy.
     fn saves_card(&self) -> bool {
         let (held, refused) = (
-            self.world.bank == Bank::Held,
-            self.world.bank == Bank::Refused,
+            self.system.bank == Bank::Held,
+            self.system.bank == Bank::Refused,
         );
-        let paid = held && !self.world.reversed;
+        let paid = held && !self.system.reversed;
         match self.policy {
-            _ if self.is_verification() => held || self.world.bank == Bank::Back,
+            _ if self.is_verification() => held || self.system.bank == Bank::Back,
             Policy::EveryOrder => paid || refused,
             Policy::PaidOnly => paid,
             Policy::Consented => paid && self.payment()["saveCard"] == true,
@@ -157,21 +156,21 @@ impl Scene<'_> {
     }
 }
 
-/// What must hold when an execution comes to a state.
+/// What must hold when an execution enters a state.
 pub(crate) fn entering(state: &str, scene: &Scene<'_>) -> Result<(), Broken> {
-    let world = scene.world;
+    let system = scene.system;
     hold(
-        !(world.paid && world.reversed),
+        !(system.paid && system.reversed),
         Property::PaysOrGoesBack,
-        "the order is paid, and the charge was reversed",
+        "the order is paid, but the charge was reversed",
     )?;
-    let held = world.bank == Bank::Held;
-    // A verification's baht may have gone back before, here or by hand: its card is saved all the same.
-    let verified = scene.is_verification() && (held || world.bank == Bank::Back);
+    let held = system.bank == Bank::Held;
+    // The baht of a verification may already have been given back, here or by hand. Its card is saved even then.
+    let verified = scene.is_verification() && (held || system.bank == Bank::Back);
     let moves = |allowed: bool| {
-        let bank = world.bank;
+        let bank = system.bank;
         let problem = format!(
-            "it comes to {state} with a charge that is {bank:?}, for {}",
+            "it enters {state} with a charge that is {bank:?}, for {}",
             scene.payment()["purpose"]
         );
         hold(allowed, Property::MovesOnlyItsMoney, problem)
@@ -186,7 +185,7 @@ pub(crate) fn entering(state: &str, scene: &Scene<'_>) -> Result<(), Broken> {
             hold(
                 refused,
                 Property::PaysOrGoesBack,
-                "PayOrder has not refused, and it comes to ReverseCharge",
+                "it enters ReverseCharge, but PayOrder has not refused",
             )
         }
         "EnsureKBankUser" => hold(
@@ -194,23 +193,23 @@ pub(crate) fn entering(state: &str, scene: &Scene<'_>) -> Result<(), Broken> {
             Property::SavesByPolicy,
             format!(
                 "under {}, the card of a charge that is {:?} is saved",
-                scene.policy, world.bank
+                scene.policy, system.bank
             ),
         ),
         _ => Ok(()),
     }
 }
 
-/// The errors that say that nothing is left to do for this execution.
+/// The errors that mean that this execution has nothing left to do.
 const OVER: [(&str, &str); 3] = [
     ("LookupRecord", "RecordClosed"),
     ("LookupRecord", "HandledElsewhere"),
     ("RecordOutcome", "HandledElsewhere"),
 ];
-/// The error that says that another attempt is counted.
+/// The error that means that another attempt has been counted.
 const COUNTED: [(&str, &str); 1] = [("AwaitBank", "DynamoDB.ConditionalCheckFailedException")];
 
-/// What must hold when a state leads to an end without work, by its answer or by an error.
+/// What must hold when a state leads to an end without further work, by its answer or by an error.
 pub(crate) fn going_to(next: &str, state: &str, error: Option<&str>) -> Result<(), Broken> {
     let ends: &[_] = match next {
         "AlreadyProcessed" => &OVER,
@@ -220,100 +219,108 @@ pub(crate) fn going_to(next: &str, state: &str, error: Option<&str>) -> Result<(
     hold(
         error.is_some_and(|error| ends.contains(&(state, error))),
         Property::EndsWhereMeant,
-        format!("{state} leads to {next}, and nobody else has the payment"),
+        format!("{state} leads to {next}, but no other attempt has the payment"),
     )
 }
 
-/// How much later than now an open record of which an execution runs may be due, in seconds.
+/// How long from now an open record may be due at the latest while an execution runs, in seconds.
 const DUE_WITHIN: i64 = 5 * 60;
 
-/// What must hold where an execution fails in place. A payment of which there is no record yet is found by nobody, and was not
-/// asked for by this system.
-pub(crate) fn failing(state: &str, callee: &str, error: &str, world: &World) -> Result<(), Broken> {
+/// What must hold when an execution fails in place. A payment without a record is not checked: this system did not
+/// request its charge, and nobody can find it.
+pub(crate) fn failing(
+    state: &str,
+    callee: &str,
+    error: &str,
+    system: &SystemState,
+) -> Result<(), Broken> {
     let person = needs_person(error);
     hold(
         person == is_definite(callee, error),
         Property::GoesOnByItself,
         format!("{state}: {error} is for a person: {person}"),
     )?;
-    // The record was closed by the very update whose answer is lost.
-    let done = state == "CloseRecord" && world.has("closedAt");
-    if done || !world.has("tokenId") {
+    // The update whose answer is lost may have closed the record.
+    let done = state == "CloseRecord" && system.has("closedAt");
+    if done || !system.has("tokenId") {
         return Ok(());
     }
     hold(
-        world.is_listed(),
+        system.is_listed(),
         Property::StandsInTheIndex,
-        format!("{state} fails with {error}, and its record is not in the index"),
+        format!("{state} fails with {error}, but its record is not in the index"),
     )?;
-    let due = world.number("lookAgainAt");
+    let due = system.number("lookAgainAt");
     hold(
         person || due.is_some_and(|due| due <= NOW + DUE_WITHIN),
         Property::GoesOnByItself,
-        format!("{state} fails with {error}, and its record is due at {due:?}"),
+        format!("{state} fails with {error}, but its record is due at {due:?}"),
     )
 }
 
-/// What must hold of a decision that is acted on: it says when the bank was asked.
+/// What must hold for a decision that is used: it says when the bank was asked.
 pub(crate) fn dated(asked: Asked) -> Result<(), Broken> {
     hold(
         asked.asked_at == Some(NOW),
         Property::Understood,
-        format!("a decision is acted on, and it is of {:?}", asked.asked_at),
+        format!("a decision is used, but its time is {:?}", asked.asked_at),
     )
 }
 
-/// What must hold of a decision that is to be recorded.
-pub(crate) fn recording(decision: Bank, world: &World) -> Result<(), Broken> {
-    let bank = world.bank;
+/// What must hold for a decision that is recorded.
+pub(crate) fn recording(decision: Bank, system: &SystemState) -> Result<(), Broken> {
+    let bank = system.bank;
     hold(
         decision == bank,
         Property::TellsTheTruth,
-        format!("{decision:?} is recorded of a charge that is {bank:?}"),
+        format!("{decision:?} is recorded for a charge that is {bank:?}"),
     )
 }
 
-/// What must hold of an event for the shop.
-pub(crate) fn telling(
+/// What must hold for an event that is sent to the shop.
+pub(crate) fn notifying(
     input: &notify::Input,
     purpose: Purpose,
-    world: &World,
+    system: &SystemState,
 ) -> Result<(), Broken> {
     let order = purpose == Purpose::Order;
-    // A verification's baht goes back first.
-    let verified = !order && world.reversed;
+    // A verification must give its baht back first.
+    let verified = !order && system.reversed;
     let so = match input.event {
-        Event::PaymentSucceeded => order && world.paid,
-        Event::PaymentFailed => order && world.bank == Bank::Refused,
-        Event::PaymentReversed => order && (world.reversed || world.bank == Bank::Back),
-        Event::CardSaved => verified && world.card == Card::Saved,
-        Event::CardFailed if order => world.card == Card::Failed,
-        Event::CardFailed => (verified && world.card != Card::Saved) || world.bank == Bank::Refused,
+        Event::PaymentSucceeded => order && system.paid,
+        Event::PaymentFailed => order && system.bank == Bank::Refused,
+        Event::PaymentReversed => order && (system.reversed || system.bank == Bank::Back),
+        Event::CardSaved => verified && system.card == Card::Saved,
+        Event::CardFailed if order => system.card == Card::Failed,
+        Event::CardFailed => {
+            (verified && system.card != Card::Saved) || system.bank == Bank::Refused
+        }
     };
     let event = input.event.as_str();
     hold(
         so,
-        Property::ShopIsTold,
-        format!("the shop is told `{event}`, and {world:?}"),
+        Property::ShopIsNotified,
+        format!("the shop gets `{event}`, but {system:?}"),
     )?;
-    // It is what the failed cards are counted by.
-    let counted = (input.card == notify::Card::Failed) == (world.card == Card::Failed);
+    // Failed cards are counted by this field.
+    let counted = (input.card == notify::Card::Failed) == (system.card == Card::Failed);
     hold(
         counted,
         Property::TellsTheTruth,
-        format!("the card is {:?}, and {world:?}", input.card),
+        format!("the card is {:?}, but {system:?}", input.card),
     )
 }
 
-/// CloseRecord's condition, tried on every record that there may be: it is to hold exactly where the order is paid, the money went
-/// back, or the bank declined and has signed nothing else; and only for the attempt that this execution is.
-pub(crate) fn closing(update: &Update, world: &World) -> Result<(), Broken> {
-    let attempt = world.number("attempt").unwrap_or(0);
+/// Checks CloseRecord's condition with every possible record. It must hold exactly if the order is paid, the money
+/// was given back, or the bank declined and has not signed a later approval. And it must hold only for the attempt of
+/// this execution.
+pub(crate) fn closing(update: &Update, system: &SystemState) -> Result<(), Broken> {
+    let attempt = system.number("attempt").unwrap_or(0);
     for outcome in ["pending", "paid", "declined", "returned"] {
         for resolution in [None, Some("orderPaid"), Some("reversing"), Some("reversed")] {
             for signed in [false, true] {
                 for later in [0, 1] {
-                    let mut record: Item = world.record.clone();
+                    let mut record: Item = system.record.clone();
                     record.remove("resolution");
                     record.remove("paidNotifiedAt");
                     record.insert("outcome".into(), s(outcome));
@@ -341,7 +348,7 @@ pub(crate) fn closing(update: &Update, world: &World) -> Result<(), Broken> {
     Ok(())
 }
 
-/// The members of an end's output that the properties read.
+/// The members of an output that the properties read.
 pub(crate) const READ_OF_OUTPUTS: [&str; 6] = [
     "result",
     "orderId",
@@ -351,7 +358,7 @@ pub(crate) const READ_OF_OUTPUTS: [&str; 6] = [
     "waitingFor",
 ];
 
-/// What must hold when an execution has succeeded in a state, with what it puts out.
+/// What must hold when an execution succeeds in a state, with this output.
 pub(crate) fn success(state: &str, output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
     match state {
         "AlreadyProcessed" => hold(
@@ -367,23 +374,23 @@ pub(crate) fn success(state: &str, output: &Value, scene: &Scene<'_>) -> Result<
 }
 
 fn closed(output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
-    let world = scene.world;
+    let system = scene.system;
     hold(
-        !world.owes(),
+        !system.owes(),
         Property::SettledAtTheEnd,
-        "the record is closed, and the bank holds the money",
+        "the record is closed, but the bank still holds the money",
     )?;
     let record_is_closed = ["openShard", "lookAgainAt", "token"]
         .iter()
-        .all(|name| !world.has(name));
+        .all(|name| !system.has(name));
     hold(
         record_is_closed,
         Property::ClosesWhatIsSettled,
-        "the record is open, or keeps its token",
+        "the record is open, or still has its token",
     )?;
-    let result = match world.bank {
-        Bank::Held | Bank::Back if world.reversed && scene.is_verification() => "verified",
-        Bank::Held if world.reversed => "reversed",
+    let result = match system.bank {
+        Bank::Held | Bank::Back if system.reversed && scene.is_verification() => "verified",
+        Bank::Held if system.reversed => "reversed",
         Bank::Held => "paid",
         Bank::Refused => "declined",
         Bank::Back => "returned",
@@ -391,13 +398,13 @@ fn closed(output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
     };
     let same = output["result"] == result
         && output["orderId"] == scene.payment()["orderId"]
-        && output["notified"] == world.told
-        && output["card"] == world.card.word()
-        && world.text("closedAs") == Some(result);
+        && output["notified"] == system.notified
+        && output["card"] == system.card.word()
+        && system.text("closedAs") == Some(result);
     hold(
         same,
         Property::TellsTheTruth,
-        format!("the output is {output}, and {world:?}"),
+        format!("the output is {output}, but {system:?}"),
     )?;
     let of_the_payment: &[_] = if scene.is_verification() {
         &["NotifyFailure", "NotifyCard"]
@@ -407,36 +414,36 @@ fn closed(output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
     let mut refused = of_the_payment.iter();
     let refused = refused.any(|state| scene.has(&format!("{state} caught")));
     hold(
-        world.told || refused,
-        Property::ShopIsTold,
-        "the shop is not told",
+        system.notified || refused,
+        Property::ShopIsNotified,
+        "the shop is not notified",
     )?;
     hold(
-        world.card != Card::Failed || scene.left("NotifyCard"),
-        Property::ShopIsTold,
-        "the shop is not told that a card could not be saved",
+        system.card != Card::Failed || scene.left("NotifyCard"),
+        Property::ShopIsNotified,
+        "the shop is not notified that a card could not be saved",
     )?;
     let asked = scene.left("EnsureKBankUser");
-    let declined = world.bank == Bank::Refused;
-    let kept = !scene.saves_card() || declined || world.card != Card::NotSaved;
+    let declined = system.bank == Bank::Refused;
+    let kept = !scene.saves_card() || declined || system.card != Card::NotSaved;
     hold(
         asked == scene.saves_card() && kept,
         Property::SavesByPolicy,
         format!(
-            "under {}, the bank is asked: {asked}, the card is {:?}",
-            scene.policy, world.card
+            "under {}, the bank was asked: {asked}, the card is {:?}",
+            scene.policy, system.card
         ),
     )
 }
 
-/// Another attempt has the payment, or nothing is left to do for it.
+/// What must hold at a handover: another attempt has the payment, or it has nothing left to do.
 fn handed_over(output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
-    let (world, payment) = (scene.world, scene.payment());
-    let later = world.number("attempt") > payment["attempt"].as_i64();
+    let (system, payment) = (scene.system, scene.payment());
+    let later = system.number("attempt") > payment["attempt"].as_i64();
     hold(
-        (later && world.is_listed()) || !world.has("openShard"),
+        (later && system.is_listed()) || !system.has("openShard"),
         Property::ComesBack,
-        format!("the payment is handed over to nobody: {world:?}"),
+        format!("no other attempt has the payment: {system:?}"),
     )?;
     hold(
         output["result"] == "handedOver",
@@ -446,23 +453,23 @@ fn handed_over(output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
 }
 
 fn awaiting(output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
-    let (world, payment) = (scene.world, scene.payment());
+    let (system, payment) = (scene.system, scene.payment());
     let waiting_for = output["waitingFor"].as_str();
     hold(
-        world.bank == Bank::Undecided || waiting_for == Some("StaleDecision"),
+        system.bank == Bank::Undecided || waiting_for == Some("StaleDecision"),
         Property::SettledAtTheEnd,
-        "the bank is awaited, and has decided",
+        "the payment waits for the bank, but the bank has decided",
     )?;
-    let next = world.number("lookAgainAt");
+    let next = system.number("lookAgainAt");
     hold(
-        world.is_listed() && next == Some(NOW),
+        system.is_listed() && next == Some(NOW),
         Property::ComesBack,
-        format!("the next look is at {next:?} instead of {NOW}"),
+        format!("the next check is at {next:?} instead of {NOW}"),
     )?;
     let attempt = payment["attempt"].as_i64().unwrap_or(0) + 1;
     let same = output["result"] == "awaitingBank"
         && output["attempt"] == attempt
-        && world.number("attempt") == Some(attempt)
+        && system.number("attempt") == Some(attempt)
         && matches!(
             waiting_for,
             Some("ChargePending" | "ChargeUnknown" | "BankUnavailable" | "StaleDecision")
@@ -470,6 +477,6 @@ fn awaiting(output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
     hold(
         same,
         Property::TellsTheTruth,
-        format!("the output is {output}, and {world:?}"),
+        format!("the output is {output}, and {system:?}"),
     )
 }

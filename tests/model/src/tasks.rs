@@ -1,7 +1,7 @@
-//! What the definition's tasks may answer, and what each answer leaves behind.
+//! What the definition's tasks may answer, and how each answer changes the state of the system.
 //!
-//! Inputs are read and answers are made with the activities' own types. What the record allows is asked of the activities'
-//! own conditions on it, where the activity has it as an item of a transaction.
+//! Inputs and answers use the activities' own types. Whether the record allows an update is decided by the
+//! activities' own conditions, if the activity makes the update in a transaction.
 
 use std::rc::Rc;
 
@@ -33,54 +33,54 @@ use serde_json::{Value, json};
 
 use crate::dynamodb::Update;
 use crate::properties::{self, Broken, Property, broken};
+use crate::system::{Bank, Card, Item, NOW, SystemState, n, s};
 use crate::treatment::{CONDITION_FAILED, RECORDS, errors};
-use crate::world::{Bank, Card, Item, NOW, World, n, s};
 
-/// Whether a function saves cards, so that its failures hold nothing up.
+/// Whether a function saves cards. Its failures do not stop a payment.
 pub(crate) fn saves_cards(callee: &str) -> bool {
     matches!(callee, "ensure-kbank-user" | "add-card")
 }
 
-/// The bank's id of the charge that every walk is about, and its execution's name.
+/// The bank's id of the charge in the model. It is also the name of the execution.
 pub(crate) const CHARGE: &str = "chrg_test_model";
 
-/// A task's call.
+/// The call of a task.
 pub(crate) struct Call<'a> {
     pub(crate) state: &'a str,
-    /// The function's program, or what stands in the definition for the table.
+    /// The program of the function, or the name of the table in the definition.
     pub(crate) callee: &'a str,
     pub(crate) arguments: &'a Value,
 }
 
-/// What a call may lead to.
+/// All possible answers to a call.
 #[derive(Default)]
 pub(crate) struct Answers {
-    /// Its results and its definite errors.
+    /// The results and the definite errors.
     pub(crate) given: Vec<Given>,
-    /// What is left behind where it fails on the way, or its answer is lost.
-    pub(crate) half_done: Vec<Rc<World>>,
-    /// What is wrong with the call all the same.
+    /// The possible states of the system if the call fails halfway, or its answer is lost.
+    pub(crate) half_done: Vec<Rc<SystemState>>,
+    /// What is wrong with the call, although it can be answered.
     pub(crate) problem: Option<Broken>,
-    /// Definite errors that cannot be, as things are.
+    /// Definite errors that cannot occur in the current state.
     impossible: Vec<&'static str>,
 }
 
 /// One answer.
 pub(crate) struct Given {
     pub(crate) result: Result<Value, &'static str>,
-    pub(crate) world: Rc<World>,
-    /// What happened meanwhile, and what is answered, for people.
+    pub(crate) system: Rc<SystemState>,
+    /// What happened meanwhile and the answer, for messages.
     pub(crate) label: String,
 }
 
-/// Who answers.
+/// Answers the calls of tasks.
 pub(crate) struct Tasks {
     records: Records,
 }
 
 impl Tasks {
     pub(crate) fn new() -> Self {
-        // It is asked for its conditions only, and never connects.
+        // The client is only used to build conditions. It never connects.
         let version = BehaviorVersion::latest();
         let config = aws_sdk_dynamodb::Config::builder().behavior_version(version);
         let client = aws_sdk_dynamodb::Client::from_conf(config.build());
@@ -89,25 +89,25 @@ impl Tasks {
         }
     }
 
-    /// Everything that a call may be answered. The error says what is wrong with the call.
-    pub(crate) fn ask(&self, call: &Call<'_>, world: &World) -> Result<Answers, Broken> {
+    /// All possible answers to a call. The error says what is wrong with the call.
+    pub(crate) fn ask(&self, call: &Call<'_>, system: &SystemState) -> Result<Answers, Broken> {
         if call.callee == RECORDS {
-            return update_item(call, world);
+            return update_item(call, system);
         }
         let mut payload = call.arguments["Payload"].clone();
         traced(call, &mut payload)?;
         let mut answers = match call.callee {
-            "parse-callback" => parse_callback(typed(call, payload)?, world),
+            "parse-callback" => parse_callback(typed(call, payload)?, system),
             "lookup-record" => lookup_record(&typed(call, payload)?),
-            "inquire-charge" => inquire_charge(&typed(call, payload)?, world),
-            "record-outcome" => self.record_outcome(&typed(call, payload)?, world)?,
-            "pay-order" => self.pay_order(&typed(call, payload)?, world)?,
-            "reverse-charge" => self.reverse_charge(&typed(call, payload)?, world)?,
-            "notify" => notify(&typed(call, payload)?, world)?,
-            "ensure-kbank-user" => ensure_kbank_user(call, &typed(call, payload)?, world)?,
+            "inquire-charge" => inquire_charge(&typed(call, payload)?, system),
+            "record-outcome" => self.record_outcome(&typed(call, payload)?, system)?,
+            "pay-order" => self.pay_order(&typed(call, payload)?, system)?,
+            "reverse-charge" => self.reverse_charge(&typed(call, payload)?, system)?,
+            "notify" => notify(&typed(call, payload)?, system)?,
+            "ensure-kbank-user" => ensure_kbank_user(call, &typed(call, payload)?, system)?,
             "add-card" => {
                 typed::<add_card::Input>(call, payload)?;
-                add_card(world)
+                add_card(system)
             }
             other => {
                 let problem =
@@ -118,7 +118,7 @@ impl Tasks {
         for error in errors(call.callee).into_iter().flatten() {
             let given = error.definite && error.name != INVALID_INPUT;
             if given && !answers.impossible.contains(&error.name) {
-                answers.fail(error.name, world.clone());
+                answers.fail(error.name, system.clone());
             }
         }
         Ok(answers)
@@ -127,18 +127,18 @@ impl Tasks {
     fn record_outcome(
         &self,
         input: &record_outcome::Input,
-        world: &World,
+        system: &SystemState,
     ) -> Result<Answers, Broken> {
         let (payment, outcome) = (&input.payment, input.outcome);
         properties::dated(input.asked)?;
-        properties::recording(bank(outcome), world)?;
+        properties::recording(bank(outcome), system)?;
         let state = TransactionState::parse(&input.transaction_state);
         let update = self.records.outcome_update(payment, outcome, &state);
         let mut answers = Answers::default();
         if payment.origin == Origin::Own {
             answers.impossible.push("HandledElsewhere");
         }
-        match applied(&update, world)? {
+        match applied(&update, system)? {
             Some(after) if after.has("unknownSince") => {
                 return broken(
                     Property::TellsTheTruth,
@@ -154,11 +154,11 @@ impl Tasks {
         Ok(answers)
     }
 
-    fn pay_order(&self, input: &pay_order::Input, world: &World) -> Result<Answers, Broken> {
+    fn pay_order(&self, input: &pay_order::Input, system: &SystemState) -> Result<Answers, Broken> {
         let payment = &input.payment;
         properties::dated(input.asked)?;
         let mut answers = Answers::default();
-        match applied(&self.records.order_paid_update(payment), world)? {
+        match applied(&self.records.order_paid_update(payment), system)? {
             Some(mut after) => {
                 after.paid = true;
                 answers.impossible.push("ChargeReversing");
@@ -168,8 +168,8 @@ impl Tasks {
                 };
                 answers.done(&paid, after);
             }
-            // As the activity reads the record when it forbids paying.
-            None => answers.impossible.push(match world.text("resolution") {
+            // The same decision as in the activity, when the record forbids paying.
+            None => answers.impossible.push(match system.text("resolution") {
                 Some("reversing" | "reversed") => "OutcomeConflict",
                 _ => "ChargeReversing",
             }),
@@ -189,12 +189,12 @@ impl Tasks {
     fn reverse_charge(
         &self,
         input: &reverse_charge::Input,
-        world: &World,
+        system: &SystemState,
     ) -> Result<Answers, Broken> {
         let mut answers = Answers::default();
-        // `Records::begin_reversal`: the bank has said yes once, and the order is not paid.
-        let said_yes = matches!(world.text("outcome"), Some("paid" | "returned"));
-        if !said_yes || world.text("resolution") == Some("orderPaid") {
+        // As in `Records::begin_reversal`: the bank has approved at some time, and the order is not paid.
+        let said_yes = matches!(system.text("outcome"), Some("paid" | "returned"));
+        if !said_yes || system.text("resolution") == Some("orderPaid") {
             let only = errors("reverse-charge").into_iter().flatten();
             let only = only
                 .map(|error| error.name)
@@ -202,23 +202,23 @@ impl Tasks {
             answers.impossible.extend(only);
             return Ok(answers);
         }
-        let mut begun = world.clone();
+        let mut begun = system.clone();
         begun
             .record
             .entry("resolution".into())
             .or_insert(s("reversing"));
-        // `Records::note_refund`: before the request. A void needs none.
+        // As in `Records::note_refund`: noted before the request. A void needs no note.
         let mut asked = begun.clone();
         asked
             .record
             .entry("refundAskedAt".into())
             .or_insert(json!({"SS": ["a moment"]}));
-        let back = |world: &World| World {
+        let back = |system: &SystemState| SystemState {
             reversed: true,
-            ..world.clone()
+            ..system.clone()
         };
         let payment = &input.payment;
-        // A refund that nobody here asked for may be a part, given back by hand.
+        // A refund that this system did not request may be a partial one, made by hand.
         let unasked = begun.text("resolution") == Some("reversing") && !begun.has("refundAskedAt");
         let seen = self
             .records
@@ -226,12 +226,12 @@ impl Tasks {
         if unasked && applied(&seen, &back(&begun))?.is_some() {
             return broken(
                 Property::TellsTheTruth,
-                "a refund that nobody here asked for is recorded as ours",
+                "a refund that this system did not request is recorded as its own",
             );
         }
         answers.half_done = [&begun, &asked]
             .into_iter()
-            .flat_map(|world| [world.clone().into(), back(world).into()])
+            .flat_map(|system| [system.clone().into(), back(system).into()])
             .collect();
         for (reversal, how, refund_id, before) in [
             (Reversal::Voided, "voided", None, &begun),
@@ -265,44 +265,44 @@ impl Tasks {
 }
 
 impl Answers {
-    fn done(&mut self, result: &impl Serialize, world: World) {
+    fn done(&mut self, result: &impl Serialize, system: SystemState) {
         let payload = serde_json::to_value(result).unwrap_or_default();
         let label = match payload.to_string() {
             text if text.len() > 80 => String::new(),
             text => text,
         };
         let result = Ok(json!({"StatusCode": 200, "Payload": payload}));
-        let world = Rc::new(world);
-        if !self.half_done.contains(&world) {
-            self.half_done.push(Rc::clone(&world));
+        let system = Rc::new(system);
+        if !self.half_done.contains(&system) {
+            self.half_done.push(Rc::clone(&system));
         }
         self.given.push(Given {
             result,
-            world,
+            system,
             label,
         });
     }
 
-    fn fail(&mut self, error: &'static str, world: World) {
+    fn fail(&mut self, error: &'static str, system: SystemState) {
         let label = error.to_owned();
         let result = Err(error);
-        let world = Rc::new(world);
+        let system = Rc::new(system);
         self.given.push(Given {
             result,
-            world,
+            system,
             label,
         });
     }
 }
 
-/// The trace beside a function's input: it is read as the function's log reads it, and must be of this call.
+/// Checks the trace in a function's input and removes it. The trace must name this call.
 fn traced(call: &Call<'_>, payload: &mut Value) -> Result<(), Broken> {
-    let told = (
+    let seen = (
         payload["trace"]["execution"].clone(),
         payload["trace"]["state"].clone(),
     );
     let read = Trace::take_from(payload).is_some();
-    if read && told == (CHARGE.into(), call.state.into()) {
+    if read && seen == (CHARGE.into(), call.state.into()) {
         return Ok(());
     }
     broken(
@@ -316,33 +316,35 @@ fn typed<T: DeserializeOwned>(call: &Call<'_>, payload: Value) -> Result<T, Brok
     read.or_else(|error| broken(Property::Understood, format!("{}: {error}", call.state)))
 }
 
-/// How the money went back. No condition reads it, so that the ways back need not be told apart afterwards.
+/// Attributes that say how the money was given back. No condition reads them, so the model does not keep them.
 const UNREAD: [&str; 2] = ["reversal", "refundId"];
 
-/// The world after an item of an activity's transaction; `None` where its condition does not hold.
+/// The system after an update in an activity's transaction; `None` if its condition does not hold.
 fn applied(
     item: &aws_sdk_dynamodb::types::TransactWriteItem,
-    world: &World,
-) -> Result<Option<World>, Broken> {
+    system: &SystemState,
+) -> Result<Option<SystemState>, Broken> {
     let record = Update::of_transaction(item).and_then(|update| {
         if let Some(read) = UNREAD.iter().find(|name| update.reads(name)) {
-            return Err(format!("`{read}` is read: the model has to keep it"));
+            return Err(format!(
+                "a condition reads `{read}`, so the model must keep it"
+            ));
         }
-        update.apply(&world.record)
+        update.apply(&system.record)
     });
     match record {
         Ok(record) => Ok(record.map(|mut record| {
             record.retain(|name, _| !UNREAD.contains(&name.as_str()));
-            World {
+            SystemState {
                 record,
-                ..world.clone()
+                ..system.clone()
             }
         })),
         Err(problem) => broken(Property::Understood, problem),
     }
 }
 
-/// What an outcome says of the bank.
+/// The bank's decision for an outcome.
 fn bank(outcome: Outcome) -> Bank {
     match outcome {
         Outcome::Paid => Bank::Held,
@@ -351,26 +353,26 @@ fn bank(outcome: Outcome) -> Bank {
     }
 }
 
-fn parse_callback(input: parse_callback::Input, world: &World) -> Answers {
+fn parse_callback(input: parse_callback::Input, system: &SystemState) -> Answers {
     let mut answers = Answers::default();
     if let Ok(parsed) = parse_callback::parse(&input.input) {
         answers.impossible.push("InvalidCallback");
-        answers.done(&parsed, world.clone());
+        answers.done(&parsed, system.clone());
     }
     answers
 }
 
 fn lookup_record(_: &lookup_record::Input) -> Answers {
     let mut answers = Answers::default();
-    for (payment, world) in payments() {
-        answers.done(&payment, world);
+    for (payment, system) in payments() {
+        answers.done(&payment, system);
     }
-    // It only reads, as far as this stack's own record is concerned.
+    // The call only reads, at least for records of this stack.
     answers.half_done.clear();
     answers
 }
 
-fn inquire_charge(input: &inquire_charge::Input, world: &World) -> Answers {
+fn inquire_charge(input: &inquire_charge::Input, system: &SystemState) -> Answers {
     let mut answers = Answers::default();
     for (word, success, failure_code) in [
         ("Initialized", true, None),
@@ -400,17 +402,17 @@ fn inquire_charge(input: &inquire_charge::Input, world: &World) -> Answers {
             livemode: Some(false),
             failure_code: failure_code.clone(),
         };
-        // Pending and mismatching charges are errors, which come by themselves.
+        // Pending and mismatching charges are errors, which are covered by the list of errors.
         let Ok(Verdict::Decided(outcome)) = charge.judge(&payment.expected(false)) else {
             continue;
         };
-        // The bank does not hold what we gave back.
-        if world.reversed && outcome != Outcome::Returned {
+        // The bank no longer holds money that we gave back.
+        if system.reversed && outcome != Outcome::Returned {
             continue;
         }
-        let after = World {
+        let after = SystemState {
             bank: bank(outcome),
-            ..world.clone()
+            ..system.clone()
         };
         let transaction_state = word.to_owned();
         answers.done(
@@ -423,26 +425,26 @@ fn inquire_charge(input: &inquire_charge::Input, world: &World) -> Answers {
             after,
         );
     }
-    // Where its answer is lost, the next one counts.
+    // If the answer is lost, a later answer counts.
     answers.half_done.clear();
     answers
 }
 
-fn notify(input: &notify::Input, world: &World) -> Result<Answers, Broken> {
+fn notify(input: &notify::Input, system: &SystemState) -> Result<Answers, Broken> {
     let purpose = Purpose::of(&input.payment.order_id);
-    properties::telling(input, purpose, world)?;
-    // That an order's card could not be saved is told beside what became of the payment.
-    let beside = purpose == Purpose::Order && input.event == Event::CardFailed;
+    properties::notifying(input, purpose, system)?;
+    // For an order, a failed card is an additional event. It does not replace the event about the payment.
+    let is_additional = purpose == Purpose::Order && input.event == Event::CardFailed;
     let mut answers = Answers::default();
     let event_id = notify::event_id(input);
     answers.done(
         &Delivered { event_id },
-        World {
-            told: world.told || !beside,
-            ..world.clone()
+        SystemState {
+            notified: system.notified || !is_additional,
+            ..system.clone()
         },
     );
-    // Nobody knows that the shop was told where its answer is lost: it is told again, under the same id.
+    // If the shop's answer is lost, the event is sent again with the same id.
     answers.half_done.clear();
     Ok(answers)
 }
@@ -450,23 +452,23 @@ fn notify(input: &notify::Input, world: &World) -> Result<Answers, Broken> {
 fn ensure_kbank_user(
     call: &Call<'_>,
     input: &ensure_kbank_user::Input,
-    world: &World,
+    system: &SystemState,
 ) -> Result<Answers, Broken> {
     if input.execution.as_deref() != Some(CHARGE) {
         let problem = format!("{} does not say which execution asks", call.state);
         return broken(Property::Understood, problem);
     }
     let mut answers = Answers::default();
-    for (existed, card) in [(true, world.card), (false, Card::Saved)] {
+    for (existed, card) in [(true, system.card), (false, Card::Saved)] {
         let ensured = Ensured {
             existed,
             kbank_customer_id: customer(),
         };
         answers.done(
             &ensured,
-            World {
+            SystemState {
                 card,
-                ..world.clone()
+                ..system.clone()
             },
         );
     }
@@ -474,14 +476,14 @@ fn ensure_kbank_user(
     Ok(answers)
 }
 
-fn add_card(world: &World) -> Answers {
+fn add_card(system: &SystemState) -> Answers {
     let mut answers = Answers::default();
     for was_there in [true, false] {
         answers.done(
             &Added { was_there },
-            World {
+            SystemState {
                 card: Card::Saved,
-                ..world.clone()
+                ..system.clone()
             },
         );
     }
@@ -489,8 +491,8 @@ fn add_card(world: &World) -> Answers {
     answers
 }
 
-/// DynamoDB's update of the record, with whatever others may have done to it a moment before.
-fn update_item(call: &Call<'_>, world: &World) -> Result<Answers, Broken> {
+/// DynamoDB's update of the record, after every change that others may have made just before.
+fn update_item(call: &Call<'_>, system: &SystemState) -> Result<Answers, Broken> {
     let said = |problem: String| broken(Property::Understood, format!("{}: {problem}", call.state));
     let key = &call.arguments["Key"];
     if *key != json!({"tokenId": s(record_key().as_str())}) {
@@ -501,33 +503,33 @@ fn update_item(call: &Call<'_>, world: &World) -> Result<Answers, Broken> {
         Err(problem) => return said(problem),
     };
     let mut answers = Answers::default();
-    for (label, before) in world.meanwhile() {
+    for (label, before) in system.meanwhile() {
         let label = label.to_owned();
         match update.apply(&before.record) {
             Ok(Some(record)) => {
-                let world = Rc::new(World { record, ..before });
-                answers.half_done.push(Rc::clone(&world));
+                let system = Rc::new(SystemState { record, ..before });
+                answers.half_done.push(Rc::clone(&system));
                 answers.given.push(Given {
                     result: Ok(json!({})),
-                    world,
+                    system,
                     label,
                 });
             }
             Ok(None) => answers.given.push(Given {
                 result: Err(CONDITION_FAILED),
-                world: before.into(),
+                system: before.into(),
                 label: format!("{CONDITION_FAILED}{label}"),
             }),
             Err(problem) => return said(problem),
         }
     }
     if call.state == "CloseRecord" {
-        answers.problem = properties::closing(&update, world).err();
+        answers.problem = properties::closing(&update, system).err();
     }
     Ok(answers)
 }
 
-/// What executions are started with: what the callers write, and what a person types. The last one cannot be used.
+/// The inputs of executions: those from the callers, and those that a person types. The last one is invalid.
 pub(crate) fn inputs() -> Vec<Value> {
     let (charge_id, key) = (charge(), record_key());
     let mut inputs = Vec::new();
@@ -552,9 +554,9 @@ pub(crate) fn inputs() -> Vec<Value> {
     inputs
 }
 
-/// Every payment that LookupRecord may find, and the world with its record: new; decided by an execution before this one; or
-/// partly done by one that failed.
-fn payments() -> Vec<(Payment, World)> {
+/// Every payment that LookupRecord may find, with the state of the system: the payment is new, or an earlier
+/// execution has decided it, or an earlier execution failed halfway.
+fn payments() -> Vec<(Payment, SystemState)> {
     let mut all = Vec::new();
     for purpose in [Purpose::Order, Purpose::Verification] {
         for (origin, save_card) in [
@@ -577,19 +579,19 @@ fn payments() -> Vec<(Payment, World)> {
                 if resolution == Some("orderPaid") && purpose == Purpose::Verification {
                     continue;
                 }
-                let mut world = World {
+                let mut system = SystemState {
                     paid: resolution == Some("orderPaid"),
                     reversed: resolution == Some("reversed"),
                     record: record(&payment, outcome),
-                    ..World::default()
+                    ..SystemState::default()
                 };
                 if let Some(resolution) = resolution {
-                    world.record.insert("resolution".into(), s(resolution));
+                    system.record.insert("resolution".into(), s(resolution));
                 }
                 if signed {
-                    world.record.insert("paidNotifiedAt".into(), n(NOW));
+                    system.record.insert("paidNotifiedAt".into(), n(NOW));
                 }
-                all.push((payment.clone(), world));
+                all.push((payment.clone(), system));
             }
         }
     }
@@ -660,7 +662,7 @@ mod tests {
                 callee: activity.program,
                 arguments: &arguments,
             };
-            let asked = Tasks::new().ask(&call, &World::default());
+            let asked = Tasks::new().ask(&call, &SystemState::default());
             let problem = asked.err().map(|(_, problem)| problem).unwrap_or_default();
             assert!(!problem.contains("does not say"), "{problem}");
         }

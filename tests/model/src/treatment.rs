@@ -1,4 +1,4 @@
-//! Errors: who has which, how the definition treats each, and how it was agreed that it must.
+//! The errors of each task, how the definition treats them, and how it must treat them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,12 +10,13 @@ use payment3_activities::lambda::INVALID_INPUT;
 
 use crate::definition::{Catcher, Definition, KNOWN_USER, NEW_USER, Task};
 
-/// What stands in the definition for the table of records.
+/// The name of the records table in the definition.
 pub(crate) const RECORDS: &str = "CardPaymentRecordTable";
-/// What DynamoDB says, through the state machine's own integration, when a condition does not hold.
+/// The error of the state machine's DynamoDB integration when a condition does not hold.
 pub(crate) const CONDITION_FAILED: &str = "DynamoDB.ConditionalCheckFailedException";
 
-/// What may befall every task: its function or table died, hung, was throttled, was not there, or answered too much.
+/// The errors that every task that calls a function may get: it died, hung, was throttled or unavailable, or answered
+/// too much.
 const OF_LAMBDA: [&str; 10] = [
     "Runtime.ExitError",
     "Sandbox.Timedout",
@@ -38,7 +39,7 @@ const OF_DYNAMODB: [&str; 8] = [
     "States.Permissions",
     "States.Timeout",
 ];
-/// The errors that no wildcard takes, so that nothing can retry them.
+/// The errors that no wildcard matches, so nothing can retry them.
 const UNSTOPPABLE: [&str; 2] = ["States.DataLimitExceeded", "States.Runtime"];
 
 /// How an error is treated at a state.
@@ -46,7 +47,7 @@ const UNSTOPPABLE: [&str; 2] = ["States.DataLimitExceeded", "States.Runtime"];
 pub struct Treatment {
     /// Whether it is retried.
     pub retried: bool,
-    /// The state that it is caught to; else it fails in place.
+    /// The state that catches it. Without one, the execution fails in place.
     pub caught_to: Option<String>,
 }
 
@@ -60,21 +61,21 @@ impl fmt::Display for Treatment {
     }
 }
 
-/// Whether an error is an answer to a task's call, or says that its definition is wrong: trying again would come to the same.
+/// Whether an error is definite: a retry would give the same. It is an answer to the call, or the definition is wrong.
 pub(crate) fn is_definite(callee: &str, error: &str) -> bool {
     let mut all = errors(callee).into_iter().flatten();
     UNSTOPPABLE.contains(&error) || all.any(|known| known.name == error && known.definite)
 }
 
-/// An error that a task may meet.
+/// An error that a task may get.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Error {
     pub(crate) name: &'static str,
-    /// An answer, which is given instead of any effect. Any other error may come before the effect or after it.
+    /// Whether it is an answer, so the call had no effect. Any other error may come before or after the effect.
     pub(crate) definite: bool,
 }
 
-/// A function's or a table's own errors; `None` where it is not known.
+/// The own errors of a function or a table; `None` if it is unknown.
 #[must_use]
 pub fn own_errors(callee: &str) -> Option<&'static [Name]> {
     if callee == RECORDS {
@@ -85,7 +86,7 @@ pub fn own_errors(callee: &str) -> Option<&'static [Name]> {
     activity.map(|activity| activity.errors)
 }
 
-/// Every error of what a task calls: a function's own, or DynamoDB's; that it cannot read its input; the platform's.
+/// All errors that a task may get: the function's own or DynamoDB's, invalid input, and errors of the platform.
 pub(crate) fn errors(callee: &str) -> Option<Vec<Error>> {
     let own = own_errors(callee)?;
     let own = own.iter().map(|(name, kind)| Error {
@@ -109,7 +110,7 @@ pub(crate) fn errors(callee: &str) -> Option<Vec<Error>> {
     Some(own.chain(input).chain(platform).collect())
 }
 
-/// Whether an error is a callee's own, not one that every task may meet.
+/// Whether an error belongs to one function or table. All others may occur in every task.
 #[must_use]
 pub fn is_own(error: &str) -> bool {
     !OF_LAMBDA.contains(&error)
@@ -118,7 +119,7 @@ pub fn is_own(error: &str) -> bool {
         && error != INVALID_INPUT
 }
 
-/// How a task treats an error, and the catcher that does. The first rule that takes an error is the only one that counts.
+/// How a task treats an error, and the catcher for it. Only the first rule that matches counts.
 pub(crate) fn treatment<'t>(task: &'t Task, error: &str) -> (Treatment, Option<&'t Catcher>) {
     let mut retriers = task.retry.iter();
     let mut catchers = task.catch.iter();
@@ -168,7 +169,7 @@ fn error_table(definition: &Definition) -> Vec<String> {
     lines.collect()
 }
 
-/// Whether a list of error names, as in `ErrorEquals`, takes an error.
+/// Whether a list of error names, as in `ErrorEquals`, matches an error.
 fn takes(error_equals: &[String], error: &str) -> bool {
     error_equals.iter().any(|name| match name.as_str() {
         "States.ALL" => !UNSTOPPABLE.contains(&error),
@@ -177,7 +178,7 @@ fn takes(error_equals: &[String], error: &str) -> bool {
     })
 }
 
-/// How errors are to be treated: by the activities' own table, and by rule for the others.
+/// How errors must be treated: a table for the activities' own errors, and rules for the others.
 pub(crate) struct Agreed(BTreeMap<(String, String), String>);
 
 impl Agreed {
@@ -191,13 +192,14 @@ impl Agreed {
             Some(((state.to_owned(), error.to_owned()), treatment.to_owned()))
         });
         let agreed: Option<_> = lines.collect();
-        Ok(Self(
-            agreed.context("a line of snapshot.txt has not four cells")?,
-        ))
+        Ok(Self(agreed.context(
+            "a line of snapshot.txt does not have four cells",
+        )?))
     }
 
-    /// The agreed treatment, as [`Treatment`] prints it. Whatever runs a task may fail for a while: that is retried, and then
-    /// fails in place. What no rule can retry, and input that cannot be read, fails in place at once. A card holds nothing up.
+    /// The agreed treatment, as [`Treatment`] prints it. An error of the platform may be temporary: it is retried,
+    /// and then fails in place. An error that no rule can retry, and an invalid input, fail in place at once. An
+    /// error with a card does not stop the payment.
     pub(crate) fn on(&self, state: &str, error: &str) -> &str {
         let key = (state.to_owned(), error.to_owned());
         let is_card = matches!(state, "EnsureKBankUser" | "AddCard");

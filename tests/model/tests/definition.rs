@@ -1,5 +1,5 @@
-//! Holds the activities' error names against the state machine: a name that one side has and the other does not know
-//! would turn a business answer into hours of retries, or an outage into a business answer.
+//! Checks the activities' error names against the state machine. If the two sides use different names, a business
+//! answer is retried for hours, or an outage is treated as a business answer.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +8,16 @@ use payment3_activities::failure::{Name, Treatment};
 use payment3_activities::lambda::INVALID_INPUT;
 use payment3_model::{Definition, Retrier, Task, own_errors, snapshot};
 
-/// What takes every error that can be taken.
+/// The wildcard that matches every error that can be matched.
 const ALL: &str = "States.ALL";
-/// The states that hold nothing up: the payment is settled, and a card is saved later or never.
+/// The states that save a card. The payment is settled before them, so their errors do not stop it.
 const SAVES_CARDS: [&str; 2] = ["EnsureKBankUser", "AddCard"];
 
 fn definition() -> Definition {
     Definition::of_the_repository().expect("the definition")
 }
 
-/// The task's own errors.
+/// The own errors of a task.
 fn errors_of(task: &Task) -> &'static [Name] {
     own_errors(&task.callee()).unwrap_or_else(|| {
         let callee = task.callee();
@@ -59,13 +59,14 @@ fn everything_else_is_retried_with_backoff_and_full_jitter() {
         assert_eq!(names(&last.error_equals), BTreeSet::from([ALL]), "{name}");
         for retrier in &task.retry[1..] {
             let of = names(&retrier.error_equals);
-            // Nothing is down then: the bank's day has to pass, at an even pace.
+            // No outage: the bank refuses until its day has ended. Retries come at a constant interval.
             if of == BTreeSet::from(["NotReversibleYet"]) {
                 let pace = (retrier.interval_seconds, retrier.max_attempts);
                 assert_eq!(pace, (Some(1800.0), 144));
                 continue;
             }
-            // One owner's payments wait for each other alone, and for as long as a lease may hold.
+            // Only payments of the same owner wait for each other, for as long as a lease may last. No jitter is
+            // needed.
             if of == BTreeSet::from(["CustomerBeingCreated"]) {
                 assert_eq!(retrier.jitter_strategy, None, "{name}");
                 continue;
@@ -120,7 +121,7 @@ fn once_the_order_is_paid_only_definite_answers_are_passed_over_and_what_cannot_
     }
 }
 
-/// The longest that a retrier waits in all, in seconds.
+/// The longest total wait of a retrier, in seconds.
 fn longest_wait(retrier: &Retrier) -> f64 {
     let most = retrier.max_delay_seconds.unwrap_or(f64::INFINITY);
     let mut next = retrier.interval_seconds.expect("IntervalSeconds");
@@ -143,7 +144,7 @@ fn a_card_is_tried_for_longer_than_its_token_lives_and_for_an_hour_at_most() {
     for retrier in retriers {
         let wait = longest_wait(retrier);
         in_all += wait;
-        // The jitter takes half of it on average.
+        // On average, jitter halves each wait.
         assert!(retrier.error_equals != [ALL] || wait / 2.0 > 600.0);
     }
     assert!(in_all <= 3600.0, "{in_all} s");
@@ -153,7 +154,7 @@ fn a_card_is_tried_for_longer_than_its_token_lives_and_for_an_hour_at_most() {
 fn what_fails_in_place_is_a_persons_where_it_is_definite_and_is_started_again_otherwise() {
     for (name, task) in definition().tasks() {
         for (error, treatment) in errors_of(task) {
-            // Always caught. A definition that does not know it is followed by an attempt that asks the bank again.
+            // Always caught. With an older definition that does not catch it, the next attempt asks the bank again.
             if *error == "StaleDecision" {
                 assert!(!needs_person(error));
                 continue;
@@ -183,12 +184,12 @@ fn every_state_says_what_it_is_for() {
     }
 }
 
-/// The whole contract as a table: a change of how any error is treated shows up here and is made on purpose.
+/// The complete table of how errors are treated. It makes every change visible, so that no change is made by accident.
 #[test]
 fn what_becomes_of_each_error_and_which_states_each_flow_enters() {
     assert_eq!(
         snapshot(&definition()).unwrap().join("\n"),
         include_str!("../snapshot.txt").trim_end(),
-        "tests/model/snapshot.txt is stale: run `cargo local renew`, and read the difference: it is what becomes of payments"
+        "tests/model/snapshot.txt is stale: run `cargo local renew` and check the difference, because it changes how payments end"
     );
 }

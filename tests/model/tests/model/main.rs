@@ -1,10 +1,11 @@
-//! The model check (`cargo local test model`): that the definition holds, and that the check would notice if it did not.
+//! The model check (`cargo local test model`): the definition keeps all properties, and the check finds broken
+//! definitions.
 
 mod mutations;
 
 use std::collections::BTreeMap;
 
-use payment3_model::{Definition, Policy, Property, Report, Treatment, Walker, file, is_own};
+use payment3_model::{Definition, Explorer, Policy, Property, Report, Treatment, file, is_own};
 use serde_json::{Value, json};
 
 fn text() -> String {
@@ -17,14 +18,14 @@ fn definition() -> Value {
 
 #[test]
 #[ignore = "needs the JSONata package: cargo local test model"]
-fn the_definition_holds_under_every_policy() {
-    let mut walker = Walker::new().expect("a walker");
+fn the_definition_keeps_all_properties_under_every_policy() {
+    let mut explorer = Explorer::new().expect("a explorer");
     let mut violations = Vec::new();
     let mut treatments = BTreeMap::new();
     println!();
     for policy in Policy::ALL {
         let definition = Definition::read(&text(), policy).expect("a definition");
-        let report = walker.walk(&definition, None).expect("walked");
+        let report = explorer.explore(&definition, None).expect("explored");
         print_size(policy, &report);
         treatments.extend(report.treatments);
         violations.extend(
@@ -42,13 +43,13 @@ fn print_size(policy: Policy, report: &Report) {
     println!(
         "{policy:11} {} paths, {} of them without a retry: {} nodes, {:.1} s",
         report.paths.all,
-        report.paths.calm,
+        report.paths.first_try,
         report.nodes,
         report.took.as_secs_f64(),
     );
 }
 
-/// Each task's own errors, a line each; those that every task may meet together, where they are treated alike.
+/// Prints the own errors of each task, one per line. The errors that every task may get are grouped by treatment.
 fn print_treatments(treatments: &BTreeMap<(String, String), Treatment>) {
     println!("\nstate | error | tries | end");
     let mut others: BTreeMap<&Treatment, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
@@ -71,17 +72,17 @@ fn print_treatments(treatments: &BTreeMap<(String, String), Treatment>) {
 
 #[test]
 #[ignore = "needs the JSONata package: cargo local test model"]
-fn every_broken_definition_is_found_out() {
-    let mut walker = Walker::new().expect("a walker");
-    let unnoticed = mutations::unnoticed(&mut walker, &definition());
+fn every_broken_definition_is_found() {
+    let mut explorer = Explorer::new().expect("a explorer");
+    let unnoticed = mutations::unnoticed(&mut explorer, &definition());
     assert!(unnoticed.is_empty(), "{}", unnoticed.join("\n"));
 }
 
 #[test]
-fn every_property_has_something_that_breaks_it() {
+fn every_property_is_broken_by_a_mutation() {
     for property in Property::ALL {
         let broken = mutations::properties().any(|broken| broken == property);
-        // What is never reached is a test of its own.
+        // Unreached parts have a separate test.
         let expected = property != Property::EverythingIsReached;
         assert_eq!(broken, expected, "{property:?}");
     }
@@ -89,7 +90,7 @@ fn every_property_has_something_that_breaks_it() {
 
 #[test]
 #[ignore = "needs the JSONata package: cargo local test model"]
-fn what_is_never_reached_is_named() {
+fn unreached_parts_are_named() {
     let mut broken = definition();
     let states = &mut broken["States"];
     states["Nowhere"] = states["AlreadyProcessed"].clone();
@@ -98,8 +99,8 @@ fn what_is_never_reached_is_named() {
     choices.expect("choices").push(never);
     states["AddCard"]["Catch"][0]["ErrorEquals"] = json!(["CardNotSaved", "CardLost"]);
     let definition = Definition::read(&broken.to_string(), Policy::EveryOrder).expect("valid");
-    let mut walker = Walker::new().expect("a walker");
-    let report = walker.walk(&definition, None).expect("walked");
+    let mut explorer = Explorer::new().expect("a explorer");
+    let report = explorer.explore(&definition, None).expect("explored");
     let missing: Vec<_> = report.violations.iter().map(ToString::to_string).collect();
     assert_eq!(
         missing,

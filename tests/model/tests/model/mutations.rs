@@ -1,15 +1,15 @@
-//! Definitions that are broken on purpose, and the property that each of them breaks.
+//! Deliberately broken definitions, and the property that each of them breaks.
 
 use Policy::{Consented, EveryOrder, PaidOnly};
-use payment3_model::{Definition, Policy, Property, Walker};
+use payment3_model::{Definition, Explorer, Policy, Property};
 use serde_json::{Value, json};
 
-/// What is done, what breaks by it under which policy, and how it is done to the states.
+/// The name of a mutation, the property that it breaks, under which policy, and the change to the states.
 type Mutation = (&'static str, Property, Policy, fn(&mut Value));
 
 /// The condition of the update that closes a record.
 const CLOSE_IF: &str = "/CloseRecord/Arguments/ConditionExpression";
-/// The time of the next look.
+/// The time of the next check.
 const NOW: &str = "/AwaitBank/Arguments/ExpressionAttributeValues/:now/N";
 
 const MUTATIONS: [Mutation; 53] = [
@@ -39,7 +39,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "an outage is passed over once the order is paid",
+        "an outage is ignored once the order is paid",
         Property::Treatment,
         EveryOrder,
         |s| {
@@ -51,7 +51,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "CloseRecord's refusal is passed over",
+        "CloseRecord's refusal is ignored",
         Property::EndsWhereMeant,
         EveryOrder,
         |s| {
@@ -61,7 +61,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "an outage of the bank is passed over as done",
+        "an outage of the bank is treated as success",
         Property::EndsWhereMeant,
         EveryOrder,
         |s| {
@@ -69,7 +69,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "the end of a path is the start of another",
+        "a path has a loop",
         Property::EndsWhereMeant,
         EveryOrder,
         |s| {
@@ -78,7 +78,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "a path ends on the way",
+        "a path ends too early",
         Property::EndsWhereMeant,
         EveryOrder,
         |s| {
@@ -86,10 +86,10 @@ const MUTATIONS: [Mutation; 53] = [
             s["NotifyFailure"]["End"] = true.into();
         },
     ),
-    // The way of the money.
+    // Money.
     (
         "the reversal is skipped",
-        Property::ShopIsTold,
+        Property::ShopIsNotified,
         EveryOrder,
         |s| {
             set(s, "/PayOrder/Catch/0/Next", "NotifyReversal".into());
@@ -114,7 +114,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "the bank is awaited after it has decided",
+        "the payment waits for the bank after the bank has decided",
         Property::SettledAtTheEnd,
         EveryOrder,
         |s| {
@@ -131,7 +131,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "the record of a paid order forgets that, and the charge is reversed",
+        "the record loses that the order is paid, and the charge is reversed",
         Property::PaysOrGoesBack,
         EveryOrder,
         |s| {
@@ -140,7 +140,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "a paid order is given back like a verification",
+        "the charge of a paid order is reversed like a verification",
         Property::MovesOnlyItsMoney,
         EveryOrder,
         |s| {
@@ -148,8 +148,8 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "the verified card is told before the baht goes back",
-        Property::ShopIsTold,
+        "the shop is notified of the verified card before the baht is given back",
+        Property::ShopIsNotified,
         EveryOrder,
         |s| {
             set(s, "/CardHandled/Choices/0/Next", "NotifyCard".into());
@@ -188,7 +188,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "a verification pays",
+        "a verification pays an order",
         Property::MovesOnlyItsMoney,
         EveryOrder,
         |s| {
@@ -224,7 +224,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "consent is not asked for",
+        "the shopper's consent is ignored",
         Property::SavesByPolicy,
         Consented,
         |s| {
@@ -254,7 +254,7 @@ const MUTATIONS: [Mutation; 53] = [
     ),
     // Variables, outputs and conditions.
     (
-        "the time of the decision is not kept",
+        "the time of the decision is lost",
         Property::Evaluates,
         EveryOrder,
         |s| {
@@ -262,7 +262,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "what is waited for is not kept",
+        "the reason for waiting is lost",
         Property::Evaluates,
         EveryOrder,
         |s| {
@@ -270,7 +270,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "a condition gives no truth",
+        "a condition is neither true nor false",
         Property::Evaluates,
         EveryOrder,
         |s| {
@@ -283,7 +283,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "a state's output lacks what the next one reads",
+        "a state's output lacks a field that the next state reads",
         Property::Evaluates,
         EveryOrder,
         |s| {
@@ -303,7 +303,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "a reversal is not kept as the outcome",
+        "the result of a reversal is lost",
         Property::TellsTheTruth,
         EveryOrder,
         |s| {
@@ -311,7 +311,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "that the shop was told is not kept",
+        "the confirmation of the shop is lost",
         Property::TellsTheTruth,
         EveryOrder,
         |s| {
@@ -319,7 +319,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "that the card was refused is not kept",
+        "the refusal of the card is lost",
         Property::TellsTheTruth,
         EveryOrder,
         |s| {
@@ -327,7 +327,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "that the card could not be saved is not kept",
+        "the failure to save the card is lost",
         Property::TellsTheTruth,
         EveryOrder,
         |s| {
@@ -335,7 +335,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "a verification whose baht went back ends as paid",
+        "a verification whose baht was given back ends as paid",
         Property::TellsTheTruth,
         EveryOrder,
         |s| {
@@ -343,7 +343,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "a card that failed is not counted",
+        "a failed card is not counted",
         Property::TellsTheTruth,
         EveryOrder,
         |s| {
@@ -351,7 +351,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "the event of a card is taken for that of the payment",
+        "the event about a card is treated as the event about the payment",
         Property::TellsTheTruth,
         EveryOrder,
         |s| {
@@ -359,7 +359,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "an attempt that was handed over says that nothing is left",
+        "an attempt that was handed over says that it was already processed",
         Property::TellsTheTruth,
         EveryOrder,
         |s| {
@@ -367,7 +367,7 @@ const MUTATIONS: [Mutation; 53] = [
             set(s, result, "alreadyProcessed".into());
         },
     ),
-    // What tasks are called with.
+    // Inputs of tasks.
     (
         "an input lacks a field",
         Property::Understood,
@@ -385,7 +385,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "who claims a customer is not said",
+        "the execution that claims a customer is missing",
         Property::Understood,
         EveryOrder,
         |s| {
@@ -393,7 +393,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "when the bank was asked is not said to who pays",
+        "PayOrder does not get the time when the bank was asked",
         Property::Understood,
         EveryOrder,
         |s| {
@@ -401,7 +401,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "an event is none of the events",
+        "an event is unknown",
         Property::Understood,
         EveryOrder,
         |s| {
@@ -413,7 +413,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "a number is no text in an update",
+        "a number in an update is not a text",
         Property::Understood,
         EveryOrder,
         |s| {
@@ -428,24 +428,24 @@ const MUTATIONS: [Mutation; 53] = [
     ),
     // The shop, waiting and closing.
     (
-        "the shop is not told of a paid order",
-        Property::ShopIsTold,
+        "the shop is not notified of a paid order",
+        Property::ShopIsNotified,
         EveryOrder,
         |s| {
             set(s, "/PayOrder/Next", "SaveCardPolicy".into());
         },
     ),
     (
-        "the shop is not told of a card that could not be saved",
-        Property::ShopIsTold,
+        "the shop is not notified of a card that could not be saved",
+        Property::ShopIsNotified,
         EveryOrder,
         |s| {
             set(s, "/CardHandled/Choices/1/Condition", false.into());
         },
     ),
     (
-        "the shop is told that a declined order is paid",
-        Property::ShopIsTold,
+        "the shop is notified that a declined order is paid",
+        Property::ShopIsNotified,
         EveryOrder,
         |s| {
             set(
@@ -456,7 +456,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "the next look is an hour away",
+        "the next check is in an hour",
         Property::ComesBack,
         EveryOrder,
         |s| {
@@ -464,7 +464,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "an attempt is handed over that nobody counted",
+        "an attempt is handed over, but no other one was counted",
         Property::ComesBack,
         EveryOrder,
         |s| {
@@ -474,11 +474,11 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "an outage's payment is due in an hour",
+        "a payment is due only an hour after an outage",
         Property::GoesOnByItself,
         EveryOrder,
         |s| {
-            // AwaitBank's answer is lost, and so are those to its retries.
+            // AwaitBank's answer is lost, and so are the answers to its retries.
             replace(s, NOW, "$millis() / 1000", "$millis() / 1000 + 3600");
         },
     ),
@@ -493,7 +493,7 @@ const MUTATIONS: [Mutation; 53] = [
         },
     ),
     (
-        "a decline is closed though the bank has signed",
+        "a declined payment is closed although the bank has signed an approval",
         Property::ClosesWhatIsSettled,
         EveryOrder,
         |s| {
@@ -515,7 +515,7 @@ const MUTATIONS: [Mutation; 53] = [
     ),
 ];
 
-/// A state on the way that removes attributes of the record.
+/// An additional state that removes attributes from the record.
 fn forgets(states: &Value, attributes: &str, next: &str) -> Value {
     let mut forgets = states["AwaitBank"].clone();
     forgets["Arguments"]["UpdateExpression"] =
@@ -528,7 +528,7 @@ fn forgets(states: &Value, attributes: &str, next: &str) -> Value {
     forgets
 }
 
-/// CloseRecord closes every record of its attempt.
+/// Makes CloseRecord close every record of its attempt.
 fn close_anything(states: &mut Value) {
     set(states, CLOSE_IF, "#attempt = :attempt".into());
     for unused in [":orderPaid", ":reversed", ":declined", ":returned"] {
@@ -555,24 +555,24 @@ fn replace(states: &mut Value, pointer: &str, from: &str, to: &str) {
     set(states, pointer, text.replace(from, to).into());
 }
 
-/// What the mutations break.
+/// The properties that the mutations break.
 pub(crate) fn properties() -> impl Iterator<Item = Property> {
     MUTATIONS.iter().map(|(_, property, ..)| *property)
 }
 
-/// Prints which property each mutation breaks, and gives those mutations that do not break theirs.
-pub(crate) fn unnoticed(walker: &mut Walker, definition: &Value) -> Vec<String> {
+/// Prints which property each mutation breaks, and returns the mutations that break nothing.
+pub(crate) fn unnoticed(explorer: &mut Explorer, definition: &Value) -> Vec<String> {
     let mut unnoticed = Vec::new();
-    println!("\nBroken on purpose:");
+    println!("\nDeliberately broken definitions:");
     for (name, property, policy, breaks) in &MUTATIONS {
         let mut broken = definition.clone();
         breaks(&mut broken["States"]);
         let broken = Definition::read(&broken.to_string(), *policy).expect(name);
-        let report = walker.walk(&broken, Some(*property)).expect(name);
+        let report = explorer.explore(&broken, Some(*property)).expect(name);
         let mut found = report.violations.iter();
         match found.find(|violation| violation.property == *property) {
             Some(found) => println!("  {name}: {property}, after {} steps", found.path.len()),
-            None => unnoticed.push(format!("{name}: nothing says that {property}")),
+            None => unnoticed.push(format!("{name}: not found that {property}")),
         }
     }
     println!();

@@ -1,40 +1,40 @@
-//! What a payment's execution may change, as far as money, card and shop are concerned.
+//! The state of the system that a payment's execution may change: money, card, shop and record.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-/// The time that the model's clock shows, in seconds since 1970: 2100-01-01.
+/// The time in the model, in seconds since 1970: 2100-01-01.
 pub(crate) const NOW: i64 = 4_102_444_800;
-/// The same for people.
+/// The same time as text.
 pub(crate) const NOW_TEXT: &str = "2100-01-01T00:00:00.000Z";
 
-/// A record's attributes, each as DynamoDB writes it in JSON: `{"S": "paid"}`.
+/// The attributes of a record, each in DynamoDB's JSON: `{"S": "paid"}`.
 pub(crate) type Item = BTreeMap<String, Value>;
 
-/// What the bank said of the charge in this execution.
+/// What the bank answered about the charge in this execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) enum Bank {
     /// Nothing yet.
     #[default]
     Undecided,
-    /// It holds the money for us.
+    /// It approved the charge, and holds the money for us.
     Held,
-    /// It declined.
+    /// It declined the charge.
     Refused,
-    /// The money went back before.
+    /// The money was given back earlier.
     Back,
 }
 
-/// What became of the card.
+/// Whether the card is saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) enum Card {
-    /// Nobody asked the bank to keep it.
+    /// Nobody asked the bank to save it.
     #[default]
     NotSaved,
-    /// The bank keeps it.
+    /// The bank has saved it.
     Saved,
-    /// The bank will not keep it.
+    /// The bank refused to save it.
     Refused,
     /// It could not be saved in time.
     Failed,
@@ -52,30 +52,30 @@ impl Card {
     }
 }
 
-/// All that matters of the world outside the execution.
+/// The state of everything outside the execution that matters for the properties.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(crate) struct World {
-    /// The charge, as this execution was told.
+pub(crate) struct SystemState {
+    /// The bank's answer about the charge, as this execution knows it.
     pub(crate) bank: Bank,
-    /// The order is paid with the charge.
+    /// Whether the order is paid with the charge.
     pub(crate) paid: bool,
-    /// We gave the money back.
+    /// Whether we gave the money back.
     pub(crate) reversed: bool,
-    /// As the bank's answers say.
+    /// The card, according to the bank's answers.
     pub(crate) card: Card,
-    /// The shop's answer says that it has this execution's event about the payment, or the verified card.
-    pub(crate) told: bool,
+    /// Whether the shop has confirmed this execution's event about the payment or the verified card.
+    pub(crate) notified: bool,
     /// The payment's record.
     pub(crate) record: Item,
 }
 
-impl World {
-    /// A text of the record.
+impl SystemState {
+    /// A text attribute of the record.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.record.get(name)?["S"].as_str()
     }
 
-    /// A number of the record.
+    /// A number attribute of the record.
     pub(crate) fn number(&self, name: &str) -> Option<i64> {
         self.record.get(name)?["N"].as_str()?.parse().ok()
     }
@@ -85,18 +85,18 @@ impl World {
         self.record.contains_key(name)
     }
 
-    /// The record stands in the index of open records, where reconciliation and the runbook's search find it.
+    /// Whether the record is in the index of open records, where reconciliation and the runbook's query find it.
     pub(crate) fn is_listed(&self) -> bool {
         self.has("openShard") && self.has("lookAgainAt")
     }
 
-    /// The bank holds money that has neither paid the order nor gone back.
+    /// Whether the bank holds money that has neither paid the order nor been given back.
     pub(crate) fn owes(&self) -> bool {
         self.bank == Bank::Held && !self.paid && !self.reversed
     }
 
-    /// Everything that others may do to the record while the execution runs. The functions that do so have the same
-    /// conditions: only what is pending is woken, only what is declined is opened again.
+    /// All changes that others may make to the record while the execution runs. The conditions are those of the
+    /// functions that make them: only a pending record is woken, only a declined one is opened again.
     pub(crate) fn meanwhile(&self) -> Vec<(&'static str, Self)> {
         let mut all = vec![("", self.clone())];
         let open = self.has("openShard");
@@ -158,12 +158,12 @@ fn close(record: &mut Item) {
     }
 }
 
-/// A text as DynamoDB writes it.
+/// A text in DynamoDB's JSON.
 pub(crate) fn s(text: &str) -> Value {
     json!({ "S": text })
 }
 
-/// A number as DynamoDB writes it.
+/// A number in DynamoDB's JSON.
 pub(crate) fn n(number: i64) -> Value {
     json!({ "N": number.to_string() })
 }

@@ -1,7 +1,8 @@
-//! The walk: from every input of an execution, through every answer and every error of every task, to every end.
+//! Explores all paths: from every input of an execution, through every answer and every error of every task, to every
+//! end.
 //!
-//! An execution at a state, with all that it carries and the world around it, is a node. Nodes that are alike are one, so that
-//! paths are counted without going each of them.
+//! A node is an execution at a state, with its variables and the state of the system. Equal nodes are visited only
+//! once, so paths are counted without following each of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -15,9 +16,9 @@ use serde_json::{Map, Value, json};
 use crate::definition::{Choice, Definition, State, Task};
 use crate::jsonata::Jsonata;
 use crate::properties::{self, Broken, Property, Scene, broken};
+use crate::system::{Card, NOW_TEXT, SystemState};
 use crate::tasks::{self, CHARGE, Call, Tasks};
 use crate::treatment::{Agreed, Error, Treatment, errors, treatment};
-use crate::world::{Card, NOW_TEXT, World};
 
 /// How many violations of one property are reported.
 const SHOWN: usize = 3;
@@ -25,66 +26,66 @@ const SHOWN: usize = 3;
 /// A number of paths.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Paths {
-    /// All of them.
+    /// All paths.
     pub all: u128,
-    /// Those on which every task answers at its first try.
-    pub calm: u128,
+    /// The paths on which every task answers at its first try.
+    pub first_try: u128,
 }
 
 impl AddAssign for Paths {
     fn add_assign(&mut self, other: Self) {
         self.all += other.all;
-        self.calm += other.calm;
+        self.first_try += other.first_try;
     }
 }
 
-/// A property that does not hold, and the path to where it was found broken.
+/// A broken property, and the path on which it broke.
 #[derive(Debug, Clone)]
 pub struct Violation {
-    /// Which.
+    /// The property.
     pub property: Property,
-    /// What exactly.
-    pub particulars: String,
-    /// What each state answered.
+    /// What exactly is wrong.
+    pub details: String,
+    /// The answer of each state on the path.
     pub path: Vec<String>,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.property, self.particulars)?;
+        write!(f, "{}: {}", self.property, self.details)?;
         self.path
             .iter()
             .try_for_each(|step| write!(f, "\n    {step}"))
     }
 }
 
-/// What a walk found.
+/// The result of an exploration.
 #[derive(Debug, Default)]
 pub struct Report {
     /// The paths from a start to an end.
     pub paths: Paths,
-    /// Executions at a state that were found different.
+    /// The number of different nodes.
     pub nodes: usize,
     /// How every error of every task is treated.
     pub treatments: BTreeMap<(String, String), Treatment>,
-    /// What does not hold.
+    /// The broken properties.
     pub violations: Vec<Violation>,
     /// How long it took.
     pub took: Duration,
 }
 
-/// What to walk with. What was once evaluated is remembered from walk to walk.
-pub struct Walker {
+/// Explores definitions. It keeps the results of expressions for the next exploration.
+pub struct Explorer {
     jsonata: Jsonata,
     tasks: Tasks,
     agreed: Agreed,
 }
 
-impl Walker {
-    /// Starts the evaluator.
+impl Explorer {
+    /// Starts the evaluator of expressions.
     ///
     /// # Errors
-    /// What is missing.
+    /// Something that it needs is missing.
     pub fn new() -> Result<Self> {
         Ok(Self {
             jsonata: Jsonata::start()?,
@@ -93,14 +94,14 @@ impl Walker {
         })
     }
 
-    /// Walks a definition; where `until` is given, only until that is found broken.
+    /// Explores a definition. With `until`, it stops when that property breaks.
     ///
     /// # Errors
-    /// The evaluator has died. What the definition breaks is in the report.
-    pub fn walk(&mut self, definition: &Definition, until: Option<Property>) -> Result<Report> {
+    /// The evaluator has died. Broken properties are in the report.
+    pub fn explore(&mut self, definition: &Definition, until: Option<Property>) -> Result<Report> {
         let start = Instant::now();
-        let mut walk = Walk {
-            walker: self,
+        let mut exploration = Exploration {
+            explorer: self,
             definition,
             until,
             carried: definition.carried(&properties::READ_OF_OUTPUTS),
@@ -116,18 +117,18 @@ impl Walker {
                 input: input.clone().into(),
                 variables: Rc::default(),
                 course: Rc::default(),
-                world: Rc::default(),
+                system: Rc::default(),
                 again: false,
             };
-            let paths = walk.go(|| format!("started with {input}"), node, 1, true)?;
-            walk.report.paths += paths;
+            let paths = exploration.go(|| format!("started with {input}"), node, 1, true)?;
+            exploration.report.paths += paths;
         }
-        if !walk.is_over() {
-            walk.check_coverage();
+        if !exploration.is_over() {
+            exploration.check_coverage();
         }
-        walk.report.nodes = walk.known.len();
-        walk.report.took = start.elapsed();
-        Ok(walk.report)
+        exploration.report.nodes = exploration.known.len();
+        exploration.report.took = start.elapsed();
+        Ok(exploration.report)
     }
 }
 
@@ -137,14 +138,14 @@ struct Node {
     state: Rc<str>,
     input: Rc<Value>,
     variables: Rc<Map<String, Value>>,
-    /// The states that it has left: see [`Scene::course`].
+    /// The states that it has left, see [`Scene::course`].
     course: Rc<BTreeSet<String>>,
-    world: Rc<World>,
-    /// Its task is tried again, after an error. One try more stands for all of them.
+    system: Rc<SystemState>,
+    /// Whether its task is retried after an error. One retry represents all of them.
     again: bool,
 }
 
-/// Why a path goes no further.
+/// Why a path stops.
 enum Stop {
     Broken(Broken),
     EvaluatorDied(anyhow::Error),
@@ -162,19 +163,19 @@ impl From<anyhow::Error> for Stop {
     }
 }
 
-/// How a state is left.
+/// How an execution leaves a state.
 struct Leaving<'l> {
-    /// What `$states` shows beside the input.
+    /// What `$states` has in addition to the input.
     shown: Option<(&'static str, Value)>,
     assign: &'l Value,
-    /// What the next state gets; else what is shown, or the input.
+    /// The input of the next state. By default it is the value in `shown`, or the input of this state.
     output: Option<&'l Value>,
-    /// How it stands in the course.
+    /// Its entry in the course.
     step: String,
-    world: Rc<World>,
+    system: Rc<SystemState>,
 }
 
-/// A template, the input and the variables of the execution, and what `$states` shows beside.
+/// A template, the input and the variables of the execution, and what `$states` has in addition.
 type Question = (
     usize,
     Rc<Value>,
@@ -182,35 +183,35 @@ type Question = (
     Option<(&'static str, Value)>,
 );
 
-struct Walk<'w> {
-    walker: &'w mut Walker,
+struct Exploration<'w> {
+    explorer: &'w mut Explorer,
     definition: &'w Definition,
     until: Option<Property>,
-    /// Variables whose values decide nothing: nodes that differ in them alone are one.
+    /// Variables whose values decide nothing. Nodes that differ only in these are equal.
     carried: BTreeSet<String>,
-    /// The paths from each node; none where its walk is not done.
+    /// The paths from each node; `None` while it is being explored.
     known: HashMap<Node, Option<Paths>>,
-    /// What each template gave for each execution.
+    /// The value of each template for each execution.
     filled: HashMap<Question, Result<Value, Broken>>,
     path: Vec<String>,
     seen: BTreeSet<String>,
     report: Report,
 }
 
-impl<'w> Walk<'w> {
+impl<'w> Exploration<'w> {
     fn is_over(&self) -> bool {
         let mut found = self.report.violations.iter();
         self.until
             .is_some_and(|property| found.any(|violation| violation.property == property))
     }
 
-    /// The paths from a node, which is come to in a number of ways.
+    /// The paths from a node that is reached in a number of ways.
     fn go(
         &mut self,
         label: impl FnOnce() -> String,
         node: Node,
         ways: usize,
-        calm: bool,
+        first_try: bool,
     ) -> Result<Paths> {
         if self.is_over() {
             return Ok(Paths::default());
@@ -218,7 +219,7 @@ impl<'w> Walk<'w> {
         let paths = match self.known.get(&node) {
             Some(Some(paths)) => *paths,
             Some(None) => {
-                let problem = format!("it comes to {} again", node.state);
+                let problem = format!("it reaches {} twice", node.state);
                 self.note((Property::EndsWhereMeant, problem));
                 Paths::default()
             }
@@ -231,7 +232,7 @@ impl<'w> Walk<'w> {
                 paths
             }
         };
-        Ok(counted(paths, ways, calm))
+        Ok(counted(paths, ways, first_try))
     }
 
     fn from(&mut self, node: &Node) -> Result<Paths> {
@@ -263,7 +264,7 @@ impl<'w> Walk<'w> {
             callee: &callee,
             arguments: &arguments,
         };
-        let answers = self.walker.tasks.ask(&call, &node.world)?;
+        let answers = self.explorer.tasks.ask(&call, &node.system)?;
         if let Some(problem) = answers.problem {
             self.note(problem);
         }
@@ -276,26 +277,32 @@ impl<'w> Walk<'w> {
                         assign: &task.assign,
                         output: task.output.as_ref(),
                         step: state.to_string(),
-                        world: given.world,
+                        system: given.system,
                     };
                     let label = || format!("{state} {}", given.label);
                     paths += self.leave(node, leaving, task.next.as_deref(), 1, true, &label)?;
                 }
                 Err(error) => {
                     let treatment = self.treated(state, task, error);
-                    paths +=
-                        self.fail(node, task, &treatment, &[error], &given.world, &given.label)?;
+                    paths += self.fail(
+                        node,
+                        task,
+                        &treatment,
+                        &[error],
+                        &given.system,
+                        &given.label,
+                    )?;
                 }
             }
         }
-        // What is tried again may fail again; that is where it was when it failed at first.
+        // A retry may fail again. That is the same as its first failure, which is covered already.
         if node.again {
             return Ok(paths);
         }
-        for (treatment, half_done, names) in self.alike(state, task, &errors) {
-            let worlds =
-                std::iter::once(&node.world).chain(answers.half_done.iter().filter(|_| half_done));
-            for (done, world) in worlds.enumerate() {
+        for (treatment, half_done, names) in self.grouped(state, task, &errors) {
+            let systems =
+                std::iter::once(&node.system).chain(answers.half_done.iter().filter(|_| half_done));
+            for (done, system) in systems.enumerate() {
                 let when = if done > 0 {
                     ", half done or unanswered"
                 } else {
@@ -303,16 +310,16 @@ impl<'w> Walk<'w> {
                 };
                 let label = match names.as_slice() {
                     [name] => format!("{name}{when}"),
-                    names => format!("{} or {} like it{when}", names[0], names.len() - 1),
+                    names => format!("{} or {} similar{when}", names[0], names.len() - 1),
                 };
-                paths += self.fail(node, task, &treatment, &names, world, &label)?;
+                paths += self.fail(node, task, &treatment, &names, system, &label)?;
             }
         }
         Ok(paths)
     }
 
-    /// The errors that are no answers, those together that are treated alike and seen by nobody.
-    fn alike(
+    /// Groups the errors that are no answers. Errors in a group are treated alike, and no state sees which one it was.
+    fn grouped(
         &mut self,
         state: &str,
         task: &Task,
@@ -335,14 +342,14 @@ impl<'w> Walk<'w> {
         alike
     }
 
-    /// How an error is treated, held against what was agreed.
+    /// How an error is treated. Notes a violation if that is not as agreed.
     fn treated(&mut self, state: &str, task: &Task, error: &str) -> Treatment {
         let key = (state.to_owned(), error.to_owned());
         if let Some(known) = self.report.treatments.get(&key) {
             return known.clone();
         }
         let (treatment, _) = treatment(task, error);
-        let agreed = self.walker.agreed.on(state, error).to_owned();
+        let agreed = self.explorer.agreed.on(state, error).to_owned();
         if treatment.to_string() != agreed {
             let problem = format!("{state} | {error} | {treatment}; agreed: {agreed}");
             self.note((Property::Treatment, problem));
@@ -351,15 +358,15 @@ impl<'w> Walk<'w> {
         treatment
     }
 
-    /// Errors: the task is tried again, where they are retried and this is the first try; and, in case the tries are used up,
-    /// they are caught or the execution fails in place.
+    /// The paths after errors. If the errors are retried and this is the first try, the task is tried again. For the
+    /// case that all retries fail, the errors are also caught, or the execution fails in place.
     fn fail(
         &mut self,
         node: &Node,
         task: &Task,
         treated: &Treatment,
         names: &[&'static str],
-        world: &Rc<World>,
+        system: &Rc<SystemState>,
         label: &str,
     ) -> Result<Paths, Stop> {
         let state = &node.state;
@@ -369,7 +376,7 @@ impl<'w> Walk<'w> {
         if treated.retried && !node.again {
             let again = Node {
                 again: true,
-                world: Rc::clone(world),
+                system: Rc::clone(system),
                 ..node.clone()
             };
             let label = || format!("{state} {label}, tried again");
@@ -379,11 +386,18 @@ impl<'w> Walk<'w> {
             let callee = task.callee();
             let failing = names
                 .iter()
-                .map(|name| properties::failing(state, &callee, name, world));
+                .map(|name| properties::failing(state, &callee, name, system));
             failing
                 .filter_map(Result::err)
                 .for_each(|problem| self.note_at(label, problem));
-            paths += counted(Paths { all: 1, calm: 1 }, names.len(), !treated.retried);
+            paths += counted(
+                Paths {
+                    all: 1,
+                    first_try: 1,
+                },
+                names.len(),
+                !treated.retried,
+            );
             return Ok(paths);
         };
         for name in names {
@@ -401,7 +415,7 @@ impl<'w> Walk<'w> {
                 assign: &catcher.assign,
                 output: catcher.output.as_ref(),
                 step: format!("{state} caught"),
-                world: caught(task, name, world),
+                system: caught(task, name, system),
             };
             let label = || format!("{state} {label}, caught");
             paths += self.leave(node, leaving, Some(next), 1, !treated.retried, &label)?;
@@ -434,21 +448,21 @@ impl<'w> Walk<'w> {
             assign: &Value::Null,
             output,
             step: state.to_string(),
-            world: Rc::clone(&node.world),
+            system: Rc::clone(&node.system),
         };
         self.leave(node, leaving, Some(next), 1, true, &|| {
             format!("{state} {branch}")
         })
     }
 
-    /// The paths from where a state leads to. Variables and output are both made from what the state began with.
+    /// The paths from the next state. Variables and output are both computed with the variables from before the state.
     fn leave(
         &mut self,
         node: &Node,
         leaving: Leaving<'_>,
         next: Option<&str>,
         ways: usize,
-        calm: bool,
+        first_try: bool,
         label: &dyn Fn() -> String,
     ) -> Result<Paths, Stop> {
         let mut after = node.clone();
@@ -469,36 +483,39 @@ impl<'w> Walk<'w> {
             (None, None) => {}
         }
         Rc::make_mut(&mut after.course).insert(leaving.step);
-        after.world = leaving.world;
+        after.system = leaving.system;
         after.again = false;
         match next {
             Some(next) => {
                 after.state = next.into();
-                Ok(self.go(label, after, ways, calm)?)
+                Ok(self.go(label, after, ways, first_try)?)
             }
             None => {
                 self.path.push(label());
                 let ended = self.succeed(&after, &after.input);
                 let ended = self.unless_broken(ended);
                 self.path.pop();
-                Ok(counted(ended?, ways, calm))
+                Ok(counted(ended?, ways, first_try))
             }
         }
     }
 
     fn succeed(&self, node: &Node, output: &Value) -> Result<Paths, Stop> {
         properties::success(&node.state, output, &self.scene(node))?;
-        Ok(Paths { all: 1, calm: 1 })
+        Ok(Paths {
+            all: 1,
+            first_try: 1,
+        })
     }
 
-    /// A template of the definition, filled in for an execution at a state.
+    /// Fills in a template of the definition for an execution at a state.
     fn fill(
         &mut self,
         node: &Node,
         shown: Option<&(&'static str, Value)>,
         template: &Value,
     ) -> Result<Value, Stop> {
-        // The definition stands where it is as long as it is walked: a template's place tells which it is.
+        // The definition does not move in memory while it is explored, so an address identifies a template.
         let question = (
             std::ptr::from_ref(template) as usize,
             Rc::clone(&node.input),
@@ -520,7 +537,7 @@ impl<'w> Walk<'w> {
         }
         let mut variables = Map::clone(&node.variables);
         variables.insert("states".to_owned(), states);
-        let filled = self.walker.jsonata.fill(template, &variables)?;
+        let filled = self.explorer.jsonata.fill(template, &variables)?;
         let filled =
             filled.map_err(|problem| (Property::Evaluates, format!("{}: {problem}", node.state)));
         self.filled.insert(question, filled.clone());
@@ -532,7 +549,7 @@ impl<'w> Walk<'w> {
             policy: self.definition.policy,
             variables: &node.variables,
             course: &node.course,
-            world: &node.world,
+            system: &node.system,
         }
     }
 
@@ -547,27 +564,25 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// Notes what breaks by an error that ends the execution.
+    /// Notes a property that breaks when an error ends the execution.
     fn note_at(&mut self, error: &str, problem: Broken) {
         self.path.push(error.to_owned());
         self.note(problem);
         self.path.pop();
     }
 
-    fn note(&mut self, (property, particulars): Broken) {
+    fn note(&mut self, (property, details): Broken) {
         let like_it = self
             .report
             .violations
             .iter()
             .filter(|other| other.property == property);
-        let known = like_it
-            .clone()
-            .any(|other| other.particulars == particulars);
+        let known = like_it.clone().any(|other| other.details == details);
         if !known && like_it.count() < SHOWN {
             let path = self.path.clone();
             self.report.violations.push(Violation {
                 property,
-                particulars,
+                details,
                 path,
             });
         }
@@ -575,7 +590,7 @@ impl<'w> Walk<'w> {
 
     fn check_coverage(&mut self) {
         let mut expected: BTreeSet<String> = self
-            .walker
+            .explorer
             .agreed
             .listed()
             .map(|(state, error)| format!("{state}: {error}"))
@@ -585,7 +600,7 @@ impl<'w> Walk<'w> {
             match state {
                 State::Task(task) => {
                     let caught = task.catch.iter().flat_map(|rule| &rule.error_equals);
-                    // What takes every error is reached where any is.
+                    // A wildcard is reached if any error is.
                     let named = caught.filter(|error| *error != "States.ALL");
                     expected.extend(named.map(|error| format!("{name}: {error}")));
                 }
@@ -608,22 +623,26 @@ impl<'w> Walk<'w> {
     }
 }
 
-/// The world after an error that is caught: a card that was refused, or tried for long enough, is not saved.
-fn caught(task: &Task, error: &str, world: &Rc<World>) -> Rc<World> {
+/// The system after a caught error: a card that was refused, or retried for long enough, is not saved.
+fn caught(task: &Task, error: &str, system: &Rc<SystemState>) -> Rc<SystemState> {
     if !tasks::saves_cards(&task.callee()) {
-        return Rc::clone(world);
+        return Rc::clone(system);
     }
     let card = match error {
         "CardNotSaved" => Card::Refused,
         _ => Card::Failed,
     };
-    let world = World::clone(world);
-    Rc::new(World { card, ..world })
+    let system = SystemState::clone(system);
+    Rc::new(SystemState { card, ..system })
 }
 
-fn counted(paths: Paths, ways: usize, calm: bool) -> Paths {
+fn counted(paths: Paths, ways: usize, first_try: bool) -> Paths {
     Paths {
         all: paths.all * ways as u128,
-        calm: if calm { paths.calm * ways as u128 } else { 0 },
+        first_try: if first_try {
+            paths.first_try * ways as u128
+        } else {
+            0
+        },
     }
 }

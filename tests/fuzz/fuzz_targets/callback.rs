@@ -1,4 +1,4 @@
-//! The fuzzer's way into [`payment3_fuzz::callback`].
+//! The fuzzer program for [`payment3_fuzz::callback`].
 #![cfg_attr(fuzzing, no_main)]
 
 payment3_fuzz::fuzz!(callback);

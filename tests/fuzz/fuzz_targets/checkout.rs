@@ -1,4 +1,4 @@
-//! The fuzzer's way into [`payment3_fuzz::checkout`].
+//! The fuzzer program for [`payment3_fuzz::checkout`].
 #![cfg_attr(fuzzing, no_main)]
 
 payment3_fuzz::fuzz!(checkout);

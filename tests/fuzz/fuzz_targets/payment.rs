@@ -1,4 +1,4 @@
-//! The fuzzer's way into [`payment3_fuzz::payment`].
+//! The fuzzer program for [`payment3_fuzz::payment`].
 #![cfg_attr(fuzzing, no_main)]
 
 payment3_fuzz::fuzz!(payment);

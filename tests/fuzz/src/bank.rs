@@ -1,4 +1,4 @@
-//! The bank's answers: what is read of them, what they refuse, and when a charge counts as paid.
+//! The bank's answers: what is read from them, what counts as a refusal, and when a charge counts as paid.
 
 use arbitrary::{Result, Unstructured};
 use payment3_activities::bank::{BankError, wire};
@@ -31,7 +31,7 @@ const STATES: [&str; 14] = [
     TOKEN,
 ];
 
-/// Checks a charge object made of parts, against what was stored at checkout; then the rest of the bytes as an answer.
+/// Checks a generated charge object against what checkout stored. Then checks the rest of the bytes as an answer.
 pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     let stored = Stored::any(u)?;
     let answer = answer(u, &stored)?;
@@ -78,7 +78,7 @@ impl Stored {
     }
 }
 
-/// A charge object, mostly of the stored charge, with any field strange.
+/// A charge object. Most fields match the stored charge; any of them may be strange.
 fn answer(u: &mut Unstructured<'_>, stored: &Stored) -> Result<String> {
     let amount = match u.int_in_range(0..=7)? {
         0 => word(
@@ -150,7 +150,7 @@ fn strange(u: &mut Unstructured<'_>, usual: &str, others: &[&str]) -> Result<Val
     })
 }
 
-/// The fields again, in the plainest words.
+/// The same fields, read in the simplest way.
 #[derive(Deserialize)]
 struct Plain<'a> {
     object: Value,
@@ -170,21 +170,21 @@ fn read(stored: &Stored, answer: &[u8]) {
         Err(error) => {
             assert!(
                 matches!(error, BankError::Unavailable(_)),
-                "an answer that cannot be read says nothing"
+                "an unreadable answer proves nothing"
             );
             return assert_none_in("an unreadable answer", &error.to_string());
         }
     };
     assert!(
         answer.trim_ascii_start().starts_with(b"{"),
-        "a list is no charge"
+        "only an object is a charge"
     );
     let plain: Plain<'_> = serde_json::from_slice(answer).expect("a charge object");
     assert_eq!(plain.object, "charge");
     assert_eq!(plain.id, charge.id.as_str());
     assert!(
         ![".", ".."].contains(&charge.id.as_str()),
-        "a path would lead elsewhere"
+        "such an id would change the path of a URL"
     );
     assert_eq!(plain.currency, charge.currency.as_str());
     let amount = plain.amount.get();
@@ -204,7 +204,7 @@ fn read(stored: &Stored, answer: &[u8]) {
     }
 }
 
-/// A reversal is proven by this charge in that state alone, beside `success` or no status; `fail` is a refusal.
+/// A reversal is proven only by this charge in the wanted state, with status `success` or none. `fail` is a refusal.
 fn reversed(charge: &Charge, answer: &[u8], plain: &Plain<'_>) {
     let other = ChargeId::new("chrg_test_other").expect("an id");
     let status = plain.status.as_ref().and_then(Value::as_str).map(str::trim);
@@ -228,7 +228,8 @@ fn reversed(charge: &Charge, answer: &[u8], plain: &Plain<'_>) {
     }
 }
 
-/// Paid, exactly when the bank says so of this very charge; and the opposite of paid only by the bank's word for it.
+/// A charge is paid exactly when the bank says so for this charge. It is declined or returned only when the bank says
+/// so.
 fn judged(stored: &Stored, charge: &Charge, plain: &Plain<'_>) {
     let is = |value: &Option<Value>, text: &str| value.as_ref().is_some_and(|value| value == text);
     let blank = |value: &Option<Value>| match value {
@@ -263,7 +264,8 @@ fn judged(stored: &Stored, charge: &Charge, plain: &Plain<'_>) {
     }
 }
 
-/// The bank's own words enter an execution's history: they are short there, and hold no token that it may have echoed.
+/// The bank's words appear in the history of an execution. They must be short, and without a token that the bank
+/// echoed.
 fn shown(charge: &Charge) {
     for text in [Some(charge.state.as_str()), charge.failure_code.as_deref()]
         .into_iter()
@@ -277,7 +279,7 @@ fn shown(charge: &Charge) {
     }
 }
 
-/// A refusal is definite only by the bank's own word; an outage says nothing; and nothing of the answer but a code shows.
+/// A refusal is definite only if the bank itself says so. An outage proves nothing. Only a code of the answer is shown.
 fn refusal(status: u16, answer: &[u8]) {
     let status = StatusCode::from_u16(status).expect("within the bounds");
     let object = read_object(answer);
@@ -288,10 +290,10 @@ fn refusal(status: u16, answer: &[u8]) {
         assert_none_debugged("a refusal of the bank", error);
     }
     match (&refusal, status.as_u16()) {
-        // Done, then: never on the word of a page that stands in the way.
+        // The bank says that it was done. A page of a proxy must never count as that.
         (None, code) => assert!((200..300).contains(&code) && object.is_some() && !error_object),
-        (Some(BankError::Refused { status: told, code }), by) => {
-            assert_eq!(*told, by);
+        (Some(BankError::Refused { status: found, code }), by) => {
+            assert_eq!(*found, by);
             assert!(
                 code.len() <= 40 && code.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
                 "{code}"
@@ -300,12 +302,12 @@ fn refusal(status: u16, answer: &[u8]) {
                 ((400..500).contains(&by) && ![401, 403, 408, 425, 429].contains(&by))
                     || (200..300).contains(&by)
             );
-            // Of these alone it would follow that there is no such charge, or that nothing was charged.
+            // These would prove that there is no such charge, or that nothing was charged: only the bank may say so.
             if by == 404 || (200..300).contains(&by) {
                 assert!(error_object);
             }
         }
-        // It turned the request away before it looked at it.
+        // The bank rejected the request before it processed it.
         (Some(BankError::NotTaken(_)), by) => assert!([401, 403, 429].contains(&by)),
         (Some(BankError::Unavailable(_)), by) => {
             assert!(!(200..300).contains(&by) || object.is_none());
@@ -314,7 +316,7 @@ fn refusal(status: u16, answer: &[u8]) {
     }
 }
 
-/// The answer's `object`, or nothing where the answer is no object, or not one that every reader takes for the same.
+/// The answer's `object`. `None` if the answer is no object, or if readers may disagree about it.
 fn read_object(answer: &[u8]) -> Option<Value> {
     #[derive(Deserialize)]
     struct Plain {

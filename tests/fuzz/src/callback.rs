@@ -1,4 +1,4 @@
-//! The bodies that strangers post to `/callback`, as far as the execution that they start.
+//! The bodies that anyone can post to `/callback`, up to the execution that they start.
 
 use std::collections::HashMap;
 
@@ -14,16 +14,16 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::generate::rest;
-use crate::secrets::{assert_none_debugged, assert_none_in, stand_in};
+use crate::secrets::{assert_none_debugged, assert_none_in, contains_secret};
 
 const SHOP: &str = "https://shop.example";
-/// The fields that are read, and some that the bank sends besides.
+/// The fields that are read, and some others that the bank sends.
 const NAMES: [&str; 8] = [
     "objectId", "id", "status", "token", "message", "saveCard", "callback", "orderId",
 ];
 
-/// Checks one body. The first byte says how API Gateway hands it over: `0` as text, `1` as base64, `2` as what is said
-/// to be base64 and may not be.
+/// Checks one body. The first byte says how API Gateway passes it: `0` as text, `1` as base64, `2` as declared base64
+/// that may be invalid.
 pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     let how = u.arbitrary::<u8>()? % 3;
     let bytes = rest(u)?;
@@ -47,12 +47,12 @@ pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     match body(&request) {
         Ok(body) => {
             if how < 2 {
-                assert_eq!(body, bytes, "the body is what the client sent");
+                assert_eq!(body, bytes, "the body differs from what the client sent");
             }
             read(&body);
         }
         Err(error) => {
-            assert_eq!(how, 2, "what API Gateway encoded can be decoded");
+            assert_eq!(how, 2, "valid base64 cannot be decoded");
             refused(error);
         }
     }
@@ -62,24 +62,24 @@ pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What the body says is what other readers of forms and JSON see, and nothing that a return does not read changes it.
+/// The body means the same to other readers of forms and JSON.
 fn read(body: &[u8]) {
     match BrowserReturn::read("", body) {
         Ok(back) => {
             assert!(body.len() <= MAX_BODY);
-            told_on(&back);
+            check_execution(&back);
             for id in others_ids(body) {
                 assert_eq!(id, back.charge_id.as_str(), "two different charges");
             }
         }
         Err(error) => {
-            // A form without line breaks is what the library takes for one.
+            // The library reads every text without line breaks as a form.
             if error.field != "body"
                 && !body.trim_ascii().iter().any(|byte| b"\r\n{".contains(byte))
             {
                 let mut ids = others_ids(body);
                 ids.dedup();
-                assert_ne!(ids.len(), 1, "one charge can be read");
+                assert_ne!(ids.len(), 1, "other readers find exactly one charge");
             }
             refused(error);
         }
@@ -90,7 +90,7 @@ fn read(body: &[u8]) {
     no_unread_field_changes_a_return(body);
 }
 
-/// The charges that the libraries see named.
+/// The charges that other libraries read from the body.
 fn others_ids(body: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(body.trim_ascii());
     let pairs: Vec<(String, String)> =
@@ -100,7 +100,7 @@ fn others_ids(body: &[u8]) -> Vec<String> {
                 .filter_map(|(name, value)| match serde_json::from_str(value.get()) {
                     Ok(Value::String(text)) => Some((name, text)),
                     Ok(Value::Null | Value::Array(_) | Value::Object(_)) | Err(_) => None,
-                    // To the digit, as a form would bring it.
+                    // With the same digits as in a form.
                     Ok(_) => Some((name, value.get().to_owned())),
                 })
                 .collect(),
@@ -115,14 +115,14 @@ fn others_ids(body: &[u8]) -> Vec<String> {
         .filter(|id| {
             (1..=100).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         })
-        // A path would lead elsewhere.
+        // Such an id would change the path of a URL.
         .filter(|id| id != "." && id != "..")
         .collect();
     ids.sort();
     ids
 }
 
-/// Whatever stands beside the fields that a return reads: the return is the same.
+/// Fields that a return does not read must not change it.
 fn no_unread_field_changes_a_return(junk: &[u8]) {
     let known = [
         ("objectId", "chrg_1"),
@@ -139,8 +139,8 @@ fn no_unread_field_changes_a_return(junk: &[u8]) {
     }
 }
 
-/// Messages of `known` fields with one more, made of `junk`: in a form and in JSON, before, between and behind them. None
-/// where the junk happens to name one of the fields that are `read`.
+/// Bodies with the `known` fields and an additional one made of `junk`: as a form and as JSON, in every position.
+/// There are none if the junk happens to be the name of a field in `read`.
 pub(crate) fn with_unread(known: &[(&str, &str)], read: &[&str], junk: &[u8]) -> Vec<Vec<u8>> {
     let one: Vec<u8> = junk
         .iter()
@@ -182,7 +182,7 @@ pub(crate) fn with_unread(known: &[(&str, &str)], read: &[&str], junk: &[u8]) ->
             let mut pairs = known.clone();
             pairs.insert(at, unread.clone());
             bodies.push(if std::ptr::eq(known, &form) {
-                // A form never begins with what makes it look like something else.
+                // Begins with a normal field, so that the body still looks like a form.
                 [b"a=b&".to_vec(), pairs.join(&b'&')].concat()
             } else {
                 [b"{".to_vec(), pairs.join(&b','), b"}".to_vec()].concat()
@@ -193,7 +193,7 @@ pub(crate) fn with_unread(known: &[(&str, &str)], read: &[&str], junk: &[u8]) ->
     bodies
 }
 
-/// `Debug` shows which fields there are, and nothing that they hold.
+/// `Debug` shows the names of the fields, but no values.
 fn names_only(fields: &Fields, body: &str) {
     assert_none_debugged("a request's fields", fields);
     let debugged = format!("{fields:?}");
@@ -203,8 +203,8 @@ fn names_only(fields: &Fields, body: &str) {
     }
 }
 
-/// The id of a return is an id, and its token goes nowhere but into the record's key.
-fn told_on(back: &BrowserReturn) {
+/// The id of a return is valid, and its token is only used for the record's key.
+fn check_execution(back: &BrowserReturn) {
     let id = back.charge_id.as_str();
     assert!((1..=100).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));
     let record_key = back.token.as_ref().map(|token| token.record_key());
@@ -217,13 +217,13 @@ fn told_on(back: &BrowserReturn) {
             request_id: Some("r-1"),
         };
         let json = serde_json::to_value(&input).expect("an execution's input is JSON");
-        if !stand_in(id) {
+        if !contains_secret(id) {
             assert_none_in("an execution's input", &json.to_string());
             assert_none_debugged("a return", back);
             assert_none_debugged("an execution's input", &input);
         }
         let parsed = parse_callback::parse(json.as_object().expect("an object"))
-            .expect("what the callback writes, the state machine reads");
+            .expect("the state machine reads the input from the callback");
         assert_eq!(parsed.charge_id, back.charge_id);
         assert_eq!(parsed.reported_status, Some(back.status));
         assert_eq!(parsed.source, source);
@@ -231,7 +231,7 @@ fn told_on(back: &BrowserReturn) {
     }
 }
 
-/// What a person may type as an execution's input.
+/// An execution's input that a person typed.
 fn typed(input: &serde_json::Map<String, Value>) {
     match parse_callback::parse(input) {
         Ok(parsed) => {
@@ -244,7 +244,7 @@ fn typed(input: &serde_json::Map<String, Value>) {
     }
 }
 
-/// A refusal names a field, shows nothing of the request but that name, and cannot bring a script into a page.
+/// A refusal shows only the name of a field from the request, and cannot bring a script into a page.
 pub(crate) fn refused(error: FieldError) {
     assert!((1..=40).contains(&error.field.len()), "{}", error.field);
     assert!(error.field.bytes().all(|byte| byte.is_ascii_graphic()));

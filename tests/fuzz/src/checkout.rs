@@ -1,4 +1,4 @@
-//! The checkout form: one meaning in both of its spellings, told from every other form by its fingerprint.
+//! The checkout form: all encodings mean the same, and the fingerprint distinguishes it from every other form.
 
 use arbitrary::{Result, Unstructured};
 use payment3_activities::domain::callback_base::CallbackBases;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::callback::{refused, with_unread};
 use crate::generate::{rest, word};
 use crate::money;
-use crate::secrets::{TOKEN, assert_none_debugged, stand_in};
+use crate::secrets::{TOKEN, assert_none_debugged, contains_secret};
 
 type Pairs = Vec<(String, String)>;
 
@@ -29,7 +29,7 @@ const READ: [&str; 12] = [
     "dcc_currency",
 ];
 
-/// Each field with values that nearly mean something.
+/// Each field, with values that are valid or almost valid.
 const FIELDS: [(&str, &[&str]); 12] = [
     (
         "orderId",
@@ -84,15 +84,15 @@ const FIELDS: [(&str, &[&str]); 12] = [
     ("dcc_currency", &["THB", "", "thb", "USD"]),
 ];
 
-/// Checks a pair of forms that may differ in one place, in every spelling; then the rest of the bytes as a body.
+/// Checks two forms that may differ in one place, in every encoding. Then checks the rest of the bytes as a body.
 pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     let pairs = form(u)?;
     let other = changed(u, &pairs)?;
-    if let (Some(one), Some(two)) = (spelt(&pairs), spelt(&other)) {
+    if let (Some(one), Some(two)) = (encoded(&pairs), encoded(&other)) {
         assert_eq!(
             one.fingerprint() == two.fingerprint(),
             meaning(&one, &pairs) == meaning(&two, &other),
-            "equal forms have equal fingerprints, and others have others"
+            "fingerprints must be equal exactly for equal forms"
         );
     }
     let body = rest(u)?;
@@ -113,7 +113,7 @@ fn bases() -> CallbackBases {
         .expect("usable bases")
 }
 
-/// Whatever stands beside the fields that a checkout reads: it is the same checkout.
+/// Fields that a checkout does not read must not change it.
 fn no_unread_field_changes_a_checkout(junk: &[u8]) {
     let known: Vec<_> = FIELDS
         .iter()
@@ -132,7 +132,7 @@ fn no_unread_field_changes_a_checkout(junk: &[u8]) {
 fn form(u: &mut Unstructured<'_>) -> Result<Pairs> {
     let mut pairs = Pairs::new();
     for (name, words) in FIELDS {
-        // Mostly a form that can be accepted.
+        // Usually a valid form.
         let value = if u.ratio(7, 8)? {
             words[0].to_owned()
         } else {
@@ -168,7 +168,7 @@ fn changed(u: &mut Unstructured<'_>, pairs: &Pairs) -> Result<Pairs> {
             pairs[at].1 = word(u, words)?;
         }
         2 => pairs.rotate_left(at),
-        // What one field ends with, the next one begins with.
+        // Move the end of one field to the beginning of the next one.
         3 if at > 0 => {
             if let Some(c) = pairs[at - 1].1.pop() {
                 pairs[at].1.insert(0, c);
@@ -179,9 +179,9 @@ fn changed(u: &mut Unstructured<'_>, pairs: &Pairs) -> Result<Pairs> {
     Ok(pairs)
 }
 
-/// Reads the pairs as a form, as JSON of strings, and as JSON with numbers and booleans where their text allows it: all
-/// three say the same.
-fn spelt(pairs: &Pairs) -> Option<CheckoutForm> {
+/// Reads the pairs as a form, as JSON strings, and as JSON with numbers and booleans where possible. All three must
+/// mean the same.
+fn encoded(pairs: &Pairs) -> Option<CheckoutForm> {
     if pairs.is_empty() {
         return None;
     }
@@ -219,7 +219,7 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// The text itself where it is a JSON number or boolean.
+/// The text without quotes if it is a JSON number or boolean.
 fn bare(text: &str) -> String {
     match serde_json::from_str(text) {
         Ok(Value::Number(_) | Value::Bool(_)) if text.trim() == text => text.to_owned(),
@@ -244,11 +244,13 @@ fn same(
             assert_eq!(one.save_card, two.save_card);
         }
         (Err(one), Err(two)) => assert_eq!(one, two),
-        (Ok(_), Err(error)) | (Err(error), Ok(_)) => panic!("one spelling is refused: {error}"),
+        (Ok(_), Err(error)) | (Err(error), Ok(_)) => {
+            panic!("only one encoding is refused: {error}")
+        }
     }
 }
 
-/// An accepted form holds ids where ids belong, and its token stays inside.
+/// An accepted form has valid ids, and `Debug` does not show its token.
 fn sound(form: &CheckoutForm) {
     for id in [
         form.order_id.as_str(),
@@ -267,13 +269,13 @@ fn sound(form: &CheckoutForm) {
     .into_iter()
     .chain(form.callback.as_deref())
     .chain(form.basket_id.as_deref())
-    .any(stand_in);
+    .any(contains_secret);
     if !elsewhere {
         assert_none_debugged("a checkout form", form);
     }
 }
 
-/// What two forms must have in common to be the same form, from the pairs as they were written.
+/// The meaning of a form, computed from the pairs. Two forms are equal exactly if their meanings are equal.
 fn meaning(form: &CheckoutForm, pairs: &Pairs) -> (Vec<String>, Option<u128>, bool) {
     let written = |name: &str| -> Vec<&str> {
         pairs
@@ -291,7 +293,7 @@ fn meaning(form: &CheckoutForm, pairs: &Pairs) -> (Vec<String>, Option<u128>, bo
     let total = u128::try_from(form.grand_total.satang()).ok();
     assert!(
         !totals.is_empty() && totals.iter().all(|written| *written == total),
-        "the amount is the written one"
+        "the amount differs from the written one"
     );
     let ticks = written("saveCard");
     let save = !ticks.is_empty()
@@ -304,7 +306,7 @@ fn meaning(form: &CheckoutForm, pairs: &Pairs) -> (Vec<String>, Option<u128>, bo
         let said = written(name);
         assert!(
             said.iter().all(|one| *one == said[0]),
-            "{name} contradicts itself"
+            "{name} has two different values"
         );
     }
     let callback = written("callback")

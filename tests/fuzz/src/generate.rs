@@ -1,10 +1,10 @@
-//! Makes inputs from bytes: mostly such that nearly mean something.
+//! Makes inputs from bytes. Most of them are valid or almost valid.
 
 use arbitrary::{Error, Result, Unstructured};
 
-use crate::secrets::stand_in;
+use crate::secrets::contains_secret;
 
-/// One of the words, or one of them with something changed, or any short text.
+/// One of the words, one of them with a small change, or any short text.
 pub(crate) fn word(u: &mut Unstructured<'_>, words: &[&str]) -> Result<String> {
     Ok(match u.int_in_range(0..=7)? {
         0..=4 => (*u.choose(words)?).to_owned(),
@@ -32,7 +32,7 @@ pub(crate) fn short(u: &mut Unstructured<'_>) -> Result<String> {
     harmless(String::from_utf8_lossy(u.bytes(length)?).into_owned())
 }
 
-/// Visible ASCII, as identifiers are, of the given lengths.
+/// Visible ASCII, as in ids, with a length in the given range.
 pub(crate) fn visible(u: &mut Unstructured<'_>, from: usize, to: usize) -> Result<String> {
     let length = u.int_in_range(from..=to)?;
     let text: Result<String> = (0..length)
@@ -41,15 +41,15 @@ pub(crate) fn visible(u: &mut Unstructured<'_>, from: usize, to: usize) -> Resul
     harmless(text?)
 }
 
-/// Not the token or the key: they stand only where a target puts them.
+/// Rejects a text with the token or the key. They may occur only where a target puts them.
 fn harmless(text: String) -> Result<String> {
-    if stand_in(&text) {
+    if contains_secret(&text) {
         return Err(Error::IncorrectFormat);
     }
     Ok(text)
 }
 
-/// The nearest place at or before `at` that is between two characters.
+/// The nearest character boundary at or before `at`.
 fn boundary(text: &str, at: usize) -> usize {
     (0..=at)
         .rev()
@@ -57,7 +57,7 @@ fn boundary(text: &str, at: usize) -> usize {
         .unwrap_or(0)
 }
 
-/// All that is left of the bytes.
+/// The rest of the bytes.
 pub(crate) fn rest<'a>(u: &mut Unstructured<'a>) -> Result<&'a [u8]> {
     u.bytes(u.len())
 }

@@ -1,14 +1,14 @@
-//! What must hold of everything that reads the outside world: money, callbacks, notifications, the checkout form, the
-//! bank's answers, items of the former system, redirects, names, and the payment itself between two states.
+//! Property tests for all code that reads outside input: money, callbacks, notifications, the checkout form, the bank's
+//! answers, items of the former system, redirects, names, and the payment between two states.
 //!
-//! Each module is one **target**: a `check` that makes an input from bytes and panics when a property does not hold. The
-//! same `check` runs three ways:
+//! Each module is a **target**: a `check` that makes an input from bytes and panics when a property does not hold. The
+//! same `check` runs in three ways:
 //!
-//! * `tests/corpus.rs`: over the committed inputs in `corpus/<target>/`, every time,
-//! * `tests/properties.rs`: over random bytes, for a moment,
-//! * `fuzz_targets/<target>.rs`: by libFuzzer, guided by coverage, for as long as one likes (`cargo local fuzz`).
+//! * `tests/corpus.rs`: with the committed inputs in `corpus/<target>/`, in every run of the tests,
+//! * `tests/properties.rs`: with random bytes, for a moment,
+//! * `fuzz_targets/<target>.rs`: with libFuzzer, guided by coverage, for any length of time (`cargo local fuzz`).
 //!
-//! The expectations are written here a second time, in other words than the product's, wherever that is possible.
+//! Where possible, the expected results are computed here in a different way than in the product.
 
 use arbitrary::{Result, Unstructured};
 
@@ -24,11 +24,10 @@ pub mod payment;
 pub mod redirect;
 mod secrets;
 
-/// Makes an input from the bytes and checks what must hold of it. An error means that the bytes make no input.
+/// Makes an input from the bytes and checks its properties. An error means that the bytes make no input.
 pub type Check = fn(&mut Unstructured<'_>) -> Result<()>;
 
-/// Every target under its name: that of its module and of its directory in `corpus/`. Its program has `fuzz_` before it, as the
-/// functions have a program named `callback`, too.
+/// All targets by name. A module and a directory in `corpus/` have the same name.
 pub const TARGETS: &[(&str, Check)] = &[
     ("bank", bank::check),
     ("callback", callback::check),
@@ -41,7 +40,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("redirect", redirect::check),
 ];
 
-/// The body of a target's binary.
+/// The body of a target's program.
 #[macro_export]
 macro_rules! fuzz {
     ($target:ident) => {

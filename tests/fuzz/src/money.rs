@@ -1,4 +1,4 @@
-//! Amounts: what is read is exactly what was written, to the satang, or it is refused.
+//! Amounts: what is read is exact to the satang, or it is refused.
 
 use arbitrary::{Result, Unstructured};
 use payment3_activities::domain::money::{MoneyError, Satang};
@@ -7,11 +7,11 @@ use crate::generate::rest;
 
 const MAX: u128 = 999_999_999_999;
 
-/// What numbers are written with. Digits at either end of a rounding come more often.
+/// The characters of numbers. Digits next to a rounding boundary are more frequent.
 const ALPHABET: &[u8; 16] = b"0001234599.eE+-,";
 
-/// Checks a number as an amount, then the rest of the bytes as the text of one: as they are, and each as a sign that
-/// numbers are written with.
+/// Checks a number as an amount. Then checks the rest of the bytes as the text of an amount: unchanged, and with each
+/// byte mapped to a character of numbers.
 pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     number(u.arbitrary()?);
     let bytes = rest(u)?;
@@ -23,13 +23,13 @@ pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
         .map(|byte| char::from(ALPHABET[usize::from(byte % 16)]))
         .collect();
     text(&numbers);
-    // Close to an amount, whatever follows.
+    // A valid amount, followed by anything.
     text(&format!("1500.00{numbers}"));
     text(&format!("1499.99{numbers}"));
     Ok(())
 }
 
-/// Of a number: it is an amount within the bounds and nowhere else, and every way to write it reads back as itself.
+/// A number is an amount exactly if it is within the bounds, and every way of writing it reads back as the same amount.
 fn number(satang: i64) {
     let amount = Satang::new(satang);
     if !(0..=MAX as i64).contains(&satang) {
@@ -45,7 +45,7 @@ fn number(satang: i64) {
             &written[written.len() - 3..=written.len() - 3]
         ),
         (written.len().max(4), "."),
-        "two decimals, and a digit before them"
+        "an amount needs two decimals, and a digit before them"
     );
     let (baht, decimals) = written.split_at(written.len() - 3);
     for text in [
@@ -63,7 +63,7 @@ fn number(satang: i64) {
     }
     let grouped = grouped(baht) + decimals;
     assert_eq!(Satang::parse_shop(&grouped), Ok(amount), "{grouped}");
-    // What a sum of binary numbers leaves of it. Above a million baht a double cannot tell it from a satang any more.
+    // Rounding errors of sums of binary numbers. Above a million baht, a double is not precise enough for this.
     if satang < 100_000_000 {
         let baht = satang as f64 / 100.0;
         for sum in [
@@ -91,7 +91,7 @@ fn grouped(digits: &str) -> String {
     out
 }
 
-/// Of a text: each reader reads exactly what the grammar says, and the value of its digits.
+/// For a text, each reader accepts exactly the grammar, and reads the value of its digits.
 fn text(text: &str) {
     assert_eq!(read(Satang::parse_json(text)), bank_value(text), "{text:?}");
     assert_eq!(read(Satang::parse_shop(text)), shop_value(text), "{text:?}");
@@ -103,7 +103,7 @@ fn read(amount: std::result::Result<Satang, MoneyError>) -> Option<u128> {
         .map(|amount| u128::try_from(amount.satang()).expect("no amount is negative"))
 }
 
-/// The satang that the bank's JSON text says: a number or a string with one, of nothing but whole satang.
+/// The satang in the bank's JSON: a number, or a string with a number, without a fraction of a satang.
 pub(crate) fn bank_value(json: &str) -> Option<u128> {
     let text = match json.starts_with('"') {
         true => serde_json::from_str(json).ok()?,
@@ -114,8 +114,8 @@ pub(crate) fn bank_value(json: &str) -> Option<u128> {
     exact.then(|| amount(parts.negative, parts.of_satang / UNIT))?
 }
 
-/// The satang that the shop's text says: a number, whose thousands may be grouped, less than a hundredth of a satang from
-/// whole satang.
+/// The satang in the shop's text: a number, possibly with thousands separators. It must be less than a hundredth of a
+/// satang from an integer number of satang.
 pub(crate) fn shop_value(text: &str) -> Option<u128> {
     let plain = match text.contains(',') {
         true if separated(text) => text.replace(',', ""),
@@ -134,24 +134,24 @@ pub(crate) fn shop_value(text: &str) -> Option<u128> {
     amount(parts.negative, nearest)
 }
 
-/// The satang, if they are an amount.
+/// The satang, if they are a valid amount.
 fn amount(negative: bool, satang: u128) -> Option<u128> {
     (satang <= MAX && !(negative && satang > 0)).then_some(satang)
 }
 
-/// How many parts a satang is counted in here.
+/// The number of parts of a satang in the computations here.
 const UNIT: u128 = 10_u128.pow(20);
 
-/// A number in parts of a satang, cut off.
+/// A number in parts of a satang, truncated.
 struct Parts {
     negative: bool,
     of_satang: u128,
-    /// Whether nothing was cut off.
+    /// Whether no digits were truncated.
     is_exact: bool,
 }
 
-/// Reads `digits`, `digits.digits` and either with an exponent, by moving the point in the text. None for anything else,
-/// and for more than any amount.
+/// Reads `digits` and `digits.digits`, each with an optional exponent, by moving the point in the text. `None` for
+/// anything else, and for more than any amount.
 fn parts(text: &str) -> Option<Parts> {
     let negative = text.starts_with('-');
     let text = text.strip_prefix('-').unwrap_or(text);
@@ -167,12 +167,12 @@ fn parts(text: &str) -> Option<Parts> {
     let places: usize = match power.len() {
         0 => 0,
         1..=6 => power.parse().expect("digits"),
-        // Further than any text here is long.
+        // More places than any text here has.
         _ => 10_000_000,
     };
     let moved = format!("{whole}{decimals}");
     let all_zero = moved.bytes().all(|byte| byte == b'0');
-    // Where the point stands in `moved`, once in satang.
+    // The position of the point in `moved`, for a value in satang.
     let point = match sign {
         Some("-") => whole.len() as i64 + 2 - places as i64,
         _ => whole.len() as i64 + 2 + places as i64,
@@ -198,7 +198,7 @@ fn parts(text: &str) -> Option<Parts> {
     })
 }
 
-/// Whether separators stand between groups of three digits of the baht, and nowhere else.
+/// Whether the baht are correctly grouped: a separator between groups of three digits, and nowhere else.
 fn separated(text: &str) -> bool {
     let baht = text.split('.').next().unwrap_or_default();
     let decimals = &text[baht.len()..];

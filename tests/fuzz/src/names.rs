@@ -1,4 +1,4 @@
-//! Ids and the names made of them: of executions, of events, of records, and in the bank's paths.
+//! Ids, and what is named after them: executions, events, records, and the bank's URL paths.
 
 use arbitrary::{Result, Unstructured};
 use payment3_activities::activity::notify::{self, Event, Told, event_id};
@@ -32,7 +32,7 @@ const EVENTS: [Event; 5] = [
     Event::CardFailed,
 ];
 
-/// Checks two texts as ids, and everything that is named after either.
+/// Checks two texts as ids, and everything that is named after them.
 pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     let one = word(u, &IDS)?;
     let two = match u.int_in_range(0..=3)? {
@@ -57,8 +57,8 @@ pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Every kind of id takes visible ASCII of 1 to 100 characters but for what leads elsewhere in a path, and nothing else, also
-/// from JSON, and keeps it.
+/// Every kind of id accepts exactly 1 to 100 characters of visible ASCII, except `.` and `..`, which would change a
+/// URL path. It keeps them unchanged. The same holds for ids from JSON.
 fn ids(text: &str) {
     let valid = (1..=100).contains(&text.len())
         && text.bytes().all(|b| (b'!'..=b'~').contains(&b))
@@ -98,7 +98,8 @@ fn token(text: &str) {
     }
 }
 
-/// A name that Step Functions takes, and one for each charge and attempt: a name that is taken must mean the same work.
+/// Step Functions accepts the name of an execution, and each charge and attempt has a different name. So an existing
+/// name always means the same work.
 fn executions(one: &ChargeId, two: &ChargeId, (first, second): (u32, u32)) {
     let names = [execution_name(one, first), execution_name(two, second)];
     for name in &names {
@@ -116,7 +117,7 @@ fn executions(one: &ChargeId, two: &ChargeId, (first, second): (u32, u32)) {
     );
 }
 
-/// An event's id is the same however often it is sent, and no other event's.
+/// An event has the same id each time it is sent, and no other event has this id.
 fn events(u: &mut Unstructured<'_>, one: &ChargeId, two: &ChargeId) -> Result<()> {
     let mut input = |charge: &ChargeId| -> Result<notify::Input> {
         let payment = payment::any(u)?;
@@ -139,7 +140,7 @@ fn events(u: &mut Unstructured<'_>, one: &ChargeId, two: &ChargeId) -> Result<()
     Ok(())
 }
 
-/// In the bank's paths an id is one segment, whatever it holds.
+/// In the bank's URL paths, an id is always exactly one segment.
 fn path(id: &ChargeId) {
     let mut url = Url::parse("https://gateway.example/").expect("a URL");
     url.set_path(&format!(

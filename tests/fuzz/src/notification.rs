@@ -1,4 +1,4 @@
-//! The bank's signed notifications: believed exactly when the bank signed them, and the key never shows.
+//! The bank's signed notifications: they are accepted exactly if the bank signed them, and the key never shows.
 
 use arbitrary::{Result, Unstructured};
 use payment3_activities::bank::GatewaySecret;
@@ -26,12 +26,12 @@ const STATES: [&str; 8] = [
 ];
 const CODES: [&str; 5] = ["", "05", "51", "N7", "600"];
 
-/// Checks one of three things, by the first byte: a notification made of parts, one that a forger made of a genuine one,
-/// or the rest of the bytes as a notification's body and as the gateway's secret.
+/// Checks one of three things, chosen by the first byte: a generated notification, a forgery made from a genuine
+/// notification, or the rest of the bytes as a notification's body and as the gateway's secret.
 pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     match u.arbitrary::<u8>()? % 4 {
         0 => signed(u),
-        1 => divided_otherwise(u),
+        1 => split_differently(u),
         2 => {
             body(rest(u)?);
             Ok(())
@@ -52,7 +52,7 @@ fn digest(parts: &[&str]) -> String {
     hex::encode(Sha256::digest(parts.concat()))
 }
 
-/// What the bank says of a charge, and signs.
+/// What the bank says about a charge, and signs.
 struct Said {
     id: String,
     amount: Satang,
@@ -94,7 +94,7 @@ impl Said {
     }
 }
 
-/// The bank's two words for an authorised charge, whatever their capitals and the blanks around them.
+/// Whether a state is one of the bank's two words for an authorised charge. Case and surrounding blanks do not matter.
 fn is_authorised(state: &str) -> bool {
     let state = state.trim();
     ["Authorized", "Settled"]
@@ -102,7 +102,7 @@ fn is_authorised(state: &str) -> bool {
         .any(|word| state.eq_ignore_ascii_case(word))
 }
 
-/// A checksum is accepted if and only if it is one of the two that the bank may have written, to the letter.
+/// A checksum is accepted exactly if it equals one of the two that the bank may have written.
 fn signed(u: &mut Unstructured<'_>) -> Result<()> {
     let said = Said::any(u)?;
     let text = said.text();
@@ -138,9 +138,10 @@ fn signed(u: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A forger has a genuine notification that says nothing of paid, and divides what was signed otherwise: it may verify,
-/// since the bank signs the fields without anything between them, but it must not say paid.
-fn divided_otherwise(u: &mut Unstructured<'_>) -> Result<()> {
+/// A forger takes a genuine notification of a charge that is not paid, and splits the signed text differently into
+/// fields. The signature may still be valid, because the bank signs the fields without separators. But it must not
+/// say paid.
+fn split_differently(u: &mut Unstructured<'_>) -> Result<()> {
     let genuine = Said {
         id: (*u.choose(&IDS)?).to_owned(),
         amount: Satang::new(u.int_in_range(0..=200_000)?).expect("within the bounds"),
@@ -167,19 +168,19 @@ fn divided_otherwise(u: &mut Unstructured<'_>) -> Result<()> {
     if let Ok(notification) = Notification::parse(forged.to_string().as_bytes()) {
         assert!(
             !(gateway().signed(&notification) && notification.says_paid()),
-            "a notification that was not of a paid charge has become one"
+            "a forged notification says paid"
         );
     }
     Ok(())
 }
 
-/// Whatever the body, what is read of it is what other readers of JSON see.
+/// What is read from a body is the same as what other JSON readers see.
 fn body(body: &[u8]) {
     let notification = match Notification::parse(body) {
         Ok(notification) => notification,
         Err(error) => return refused(error),
     };
-    // What is not read may hold what another reader refuses, such as half of a character.
+    // Fields that are not read may contain what another reader refuses, such as half of a surrogate pair.
     let Ok(json) = serde_json::from_slice::<Value>(body) else {
         return;
     };
@@ -209,17 +210,17 @@ fn body(body: &[u8]) {
         .expect("the id comes first");
     let amount = rest
         .strip_suffix(&format!("{currency}{word}{state}"))
-        .expect("the amount stands between");
+        .expect("the amount is between them");
     let (baht, decimals) = amount.split_once('.').expect("four decimals");
     assert!(
         !baht.is_empty() && decimals.len() == 4 && decimals.ends_with("00"),
         "{amount}"
     );
-    // Nobody but the bank has the key.
+    // Only the bank has the key.
     assert!(!gateway().signed(&notification));
 }
 
-/// Whatever the secret's value: nothing of it shows, and a key that is not the sandbox's moves real money.
+/// No value of the secret shows, and every key except a sandbox key counts as live.
 fn secret(value: &[u8]) {
     let Ok(text) = std::str::from_utf8(value) else {
         return;
@@ -227,7 +228,7 @@ fn secret(value: &[u8]) {
     match GatewaySecret::parse(text) {
         Ok(secret) => {
             assert_none_debugged("a gateway secret", &secret);
-            // What is not read may hold what another reader refuses, such as a number beyond all bounds.
+            // Fields that are not read may contain what another reader refuses, such as a number that is too large.
             let Ok(json) = serde_json::from_str::<Value>(text) else {
                 return;
             };

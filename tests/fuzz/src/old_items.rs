@@ -1,5 +1,5 @@
-//! Items of the tables, those of the former system above all: one strange attribute hides no payment, decides none, and
-//! what is not understood is kept.
+//! Items of the tables, especially those of the former system. A strange attribute must neither hide nor decide a
+//! payment, and unknown attributes are kept.
 
 use arbitrary::{Result, Unstructured};
 use aws_sdk_dynamodb::primitives::Blob;
@@ -24,7 +24,8 @@ const CHARGE: &str = "chrg_1";
 const ORDER: &str = "482500007436";
 const OWNER: &str = "usr_123";
 
-/// What records of this system hold besides their keys. An old item may use a word of these for something else.
+/// The attributes of this system's records, apart from their keys. An old item may use one of these names for something
+/// else.
 const WORDS: [&str; 43] = [
     "token",
     "redirectUrl",
@@ -70,7 +71,7 @@ const WORDS: [&str; 43] = [
     "refundId",
     "amount",
 ];
-/// What the former system's items hold besides, and what nobody knows.
+/// Other attributes of the former system's items, and unknown ones.
 const OTHER_WORDS: [&str; 6] = [
     "grandTotal",
     "promotion",
@@ -101,7 +102,8 @@ const TEXTS: [&str; 19] = [
     "PAID",
 ];
 
-/// Checks an item of the former system or of master with strange attributes, one of ours, an order and a mapping.
+/// Checks an item of the former system or of master with strange attributes, a record of this system, an order and a
+/// mapping.
 pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     old(u)?;
     borrowed(u)?;
@@ -132,7 +134,7 @@ fn attribute(u: &mut Unstructured<'_>) -> Result<AttributeValue> {
     })
 }
 
-/// Up to three strange attributes go into the item, under names that mean something or nothing.
+/// Adds up to three strange attributes to the item, under known or unknown names.
 fn strange(u: &mut Unstructured<'_>, item: &mut Item, words: &[&str]) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for _ in 0..u.int_in_range(0..=3)? {
@@ -149,7 +151,7 @@ fn strange(u: &mut Unstructured<'_>, item: &mut Item, words: &[&str]) -> Result<
     Ok(names)
 }
 
-/// The text of an id where one may stand: the former system wrote some as numbers.
+/// The text of an id. The former system wrote some ids as numbers.
 fn id_in(item: &Item, name: &str) -> Option<String> {
     match item.get(name)? {
         AttributeValue::S(text) | AttributeValue::N(text) => {
@@ -166,7 +168,7 @@ fn number_in(item: &Item, name: &str) -> Option<String> {
     }
 }
 
-/// The amount in satang, from the first attribute that holds one.
+/// The amount in satang, from the first attribute that has one.
 fn amount_in(item: &Item, baht: &[&str]) -> Option<u128> {
     let max = u128::try_from(Satang::MAX.satang()).expect("positive");
     let satang = number_in(item, "amountSatang")
@@ -212,7 +214,7 @@ fn old(u: &mut Unstructured<'_>) -> Result<()> {
     assert_eq!(
         foreign.is_done(),
         is_true(item.get("status")),
-        "done is what the record says is paid"
+        "a record counts as done exactly if it says paid"
     );
     taken_over(&item, &foreign, origin);
     Ok(())
@@ -240,7 +242,7 @@ fn borrowed(u: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Only a record whose order nobody can name is refused, and the error names the attribute.
+/// Only a record without a readable order id is refused, and the error names the attribute.
 fn hidden(error: &TableError, item: &Item) -> Result<()> {
     assert_none_in("an unreadable item", &error.to_string());
     let named = matches!(
@@ -267,7 +269,7 @@ fn taken_over(item: &Item, foreign: &Foreign, origin: Origin) -> Item {
     assert_eq!(
         amount,
         amount_in(item, &["amount", "grandTotal"]),
-        "the amount is the record's, or none"
+        "the amount must be the record's, or none"
     );
     let owner = OwnerId::new(OWNER).expect("an id");
     let total = foreign
@@ -290,26 +292,26 @@ fn taken_over(item: &Item, foreign: &Foreign, origin: Origin) -> Item {
     if !Record::is_current(item) {
         assert_eq!(
             record.reference_order, None,
-            "the former system gave the bank no reference"
+            "records of the former system have no reference"
         );
     }
     let payment = record.payment().expect("it has a charge");
     assert_eq!(payment.purpose, Purpose::of(&foreign.order_id));
     assert_eq!(payment.attempt, 0);
-    // The open index takes numbers only, and so do its readers.
+    // The index of open records accepts only numbers, and so do its readers.
     for name in ["openShard", "lookAgainAt"] {
         assert!(matches!(&copy[name], AttributeValue::N(_)), "{name}");
     }
     assert!(matches!(&copy["orderId"], AttributeValue::S(_)));
     for (name, value) in item {
         if !WORDS.contains(&name.as_str()) && name != "tokenId" {
-            assert_eq!(copy.get(name), Some(value), "{name} is kept");
+            assert_eq!(copy.get(name), Some(value), "{name} must be kept");
         }
     }
     copy
 }
 
-/// A record of this layout, open and pending.
+/// An open, pending record of this system.
 fn current() -> Item {
     let key = CardToken::new(TOKEN).expect("a token").record_key();
     Item::from([
@@ -332,7 +334,7 @@ fn current() -> Item {
     ])
 }
 
-/// A record of ours is read as what it says, or refused by the attribute that does not say it: never guessed at.
+/// A record of this system is read exactly, or the error names the attribute that is wrong. Nothing is guessed.
 fn own(u: &mut Unstructured<'_>) -> Result<()> {
     let mut item = current();
     let strange = strange(u, &mut item, &WORDS)?;
@@ -365,14 +367,14 @@ fn own(u: &mut Unstructured<'_>) -> Result<()> {
             };
             assert!(
                 strange.iter().any(|name| name == attribute),
-                "{attribute} is as it should be"
+                "{attribute} was refused but is valid"
             );
         }
     }
     Ok(())
 }
 
-/// An order counts as unpaid only where it says so, and paying it keeps what stood there.
+/// An order counts as unpaid only if it says so, and paying it keeps its other attributes.
 fn order(u: &mut Unstructured<'_>) -> Result<()> {
     const PAYMENT: [&str; 9] = [
         "isPaid",
@@ -431,20 +433,20 @@ fn order(u: &mut Unstructured<'_>) -> Result<()> {
             ) || payment.get("grandTotal") == Some(&s(""));
             match attribute {
                 "data.payment.grandTotal" => assert!(!none && total(&payment).is_none()),
-                // The order's own total counts only where the payment has none.
+                // The order's own total counts only if the payment has none.
                 "data.grandTotal" => assert!(none && total(&data).is_none()),
                 "data.payment.isPaid" => {
                     assert!(!is_true(payment.get("isPaid")) && !says_unpaid(&payment))
                 }
                 "data.payment" => assert!(!readable),
-                other => panic!("{other} is as it should be"),
+                other => panic!("{other} was refused but is valid"),
             }
             return Ok(());
         }
     };
-    assert!(readable, "nothing is paid twice");
+    assert!(readable, "the order could be paid twice");
     match &stored.order.paid {
-        Paid::No => assert!(says_unpaid(&payment), "nothing is paid twice"),
+        Paid::No => assert!(says_unpaid(&payment), "the order could be paid twice"),
         Paid::By(_) => assert!(is_true(payment.get("isPaid"))),
     }
     let amount = stored.order.grand_total;
@@ -458,17 +460,20 @@ fn order(u: &mut Unstructured<'_>) -> Result<()> {
     let at = |seconds| jiff::Timestamp::from_second(seconds).expect("a time");
     let paid = stored.payment_by(&charge, amount, at(1_767_225_600));
     if stored.order.is_paid_by(&charge) {
-        assert_eq!(paid, payment, "paying twice is paying once");
+        assert_eq!(
+            paid, payment,
+            "paying twice must be the same as paying once"
+        );
         return Ok(());
     }
     kept(&payment, &paid, amount);
     data.insert("payment".into(), AttributeValue::M(paid.clone()));
-    let again = StoredOrder::read(&id, &item(&data)).expect("what was written is read");
+    let again = StoredOrder::read(&id, &item(&data)).expect("a written order is readable");
     assert!(again.order.is_paid_by(&charge));
     assert_eq!(
         again.payment_by(&charge, amount, at(1_800_000_000)),
         paid,
-        "paying twice is paying once"
+        "paying twice must be the same as paying once"
     );
     Ok(())
 }
@@ -483,7 +488,7 @@ fn says_unpaid(payment: &Item) -> bool {
     }
 }
 
-/// Nothing that paying does not set is lost, and the log grows by one entry.
+/// Paying keeps every attribute that it does not set, and adds one entry to the log.
 fn kept(before: &Item, after: &Item, amount: Satang) {
     let set = [
         "isPaid",
@@ -497,7 +502,7 @@ fn kept(before: &Item, after: &Item, amount: Satang) {
     ];
     for (name, value) in before {
         if !set.contains(&name.as_str()) {
-            assert_eq!(after.get(name), Some(value), "{name} is kept");
+            assert_eq!(after.get(name), Some(value), "{name} must be kept");
         }
     }
     assert_eq!(after["isPaid"], AttributeValue::Bool(true));

@@ -1,4 +1,4 @@
-//! What travels from state to state: the same when it arrives, and nothing secret in it.
+//! The data that is passed from state to state: it arrives unchanged, and contains no secret.
 
 use arbitrary::{Result, Unstructured};
 use jiff::Timestamp;
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use crate::generate::visible;
 use crate::secrets::{TOKEN, assert_none_debugged, assert_none_in};
 
-/// The largest whole number that JSON's numbers hold exactly in every reader, JSONata's too.
+/// The largest integer that every JSON reader keeps exact, including JSONata.
 const EXACT: i64 = 1 << 53;
 
-/// Checks a payment, a decision of the bank, and two moments.
+/// Checks a payment, a decision of the bank, and two times.
 pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     travels(&any(u)?);
     decision(u)?;
@@ -25,7 +25,7 @@ pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Any payment, of the recognisable token.
+/// Any payment with the recognisable token.
 pub(crate) fn any(u: &mut Unstructured<'_>) -> Result<Payment> {
     let malformed = |_| arbitrary::Error::IncorrectFormat;
     let order_id = if u.ratio(1, 4)? {
@@ -74,7 +74,7 @@ fn travels(payment: &Payment) {
             .as_ref(),
         Some(payment)
     );
-    // Once more through text, as the state machine hands it on.
+    // Once more as text, as the state machine passes it on.
     assert_eq!(
         serde_json::from_str::<Payment>(&json.to_string())
             .ok()
@@ -114,7 +114,7 @@ fn travels(payment: &Payment) {
     );
 }
 
-/// What InquireCharge answers is what RecordOutcome reads.
+/// RecordOutcome reads what InquireCharge answers.
 fn decision(u: &mut Unstructured<'_>) -> Result<()> {
     let payment = any(u)?;
     let outcome = *u.choose(&[Outcome::Paid, Outcome::Declined, Outcome::Returned])?;
@@ -143,7 +143,7 @@ fn decision(u: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A moment is written to the millisecond, reads back as itself, and sorts as text as it does in time.
+/// A time is written with milliseconds and reads back unchanged. Its text sorts like the time.
 fn moments(one: i64, two: i64) {
     // Between the years 1970 and 9999.
     let [one, two] = [one, two].map(|millis| {

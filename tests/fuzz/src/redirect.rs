@@ -1,4 +1,4 @@
-//! Where browsers are sent: never anywhere but where the deployment allows, and never through a script.
+//! Redirects of browsers: only to URLs that the deployment allows, and never to a script.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +16,7 @@ use url::Url;
 use crate::generate::{rest, short, visible};
 
 const DEFAULT: &str = "https://shop.example";
-/// What the deployment allows besides the default.
+/// The URLs that the deployment allows in addition to the default.
 const ALLOWED: [&str; 5] = [
     "https://pages.example/shop-a",
     "yourapp://payments",
@@ -26,7 +26,8 @@ const ALLOWED: [&str; 5] = [
 ];
 const BANK: [&str; 2] = ["https://bank.example", "http://127.0.0.1:4600"];
 
-/// Checks a base that a form asks for, and the 3-D Secure page that the bank names. The rest of the bytes is either.
+/// Checks a base URL from a form, and the 3-D Secure page that the bank names. Then checks the rest of the bytes as
+/// both.
 pub fn check(u: &mut Unstructured<'_>) -> Result<()> {
     let order = match u.ratio(1, 2)? {
         true => "482500007436".to_owned(),
@@ -101,7 +102,7 @@ fn thank_you(requested: Option<&str>, order: &OrderId, status: ReportedStatus, a
     );
 }
 
-/// Whether a browser that reads the URL is at the base, or below it.
+/// Whether a browser reads the URL as the base or as a URL below it.
 fn lies_under(url: &Url, base: &str) -> bool {
     if let Some(scheme) = base.strip_suffix("://") {
         return url.scheme() == scheme;
@@ -132,7 +133,7 @@ fn three_d_secure(url: &str) {
     let url = Url::parse(&location).expect("a URL");
     assert!(
         matches!(url.scheme(), "https" | "http"),
-        "{location} is no page of the bank"
+        "{location} is not a page of the bank"
     );
     assert!(BANK.iter().any(|bank| {
         let bank = Url::parse(bank).expect("a URL");
@@ -141,8 +142,8 @@ fn three_d_secure(url: &str) {
     }));
 }
 
-/// Whatever a URL holds, a page that sends to it is read alike by everybody. (A deployment allows the hosts, so that none holds what
-/// only a host can.)
+/// All clients read the same URL from a page that redirects to it. (Strange hosts are skipped, because the deployment
+/// allows only known hosts.)
 fn any_url(text: &str) {
     let Some(url) = Url::parse(text)
         .ok()
@@ -155,21 +156,22 @@ fn any_url(text: &str) {
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"[]:.-".contains(&byte))
     {
-        sends_everybody_to(url.as_str());
+        sends_every_client_to(url.as_str());
     }
 }
 
-/// Nothing of the URL acts in a header, and nothing of it but the address in a page.
+/// The URL is harmless: nothing in it is active in a header, and in a page it is only an address.
 fn harmless(location: &str) {
     assert!(
         location.bytes().all(|byte| byte.is_ascii_graphic()),
         "{location:?}"
     );
-    sends_everybody_to(location);
+    sends_every_client_to(location);
 }
 
-/// What clients search the page with. The merchant's SDK wants the refresh with `content` behind `http-equiv` and takes what follows
-/// the last `url=`; where there is none, it takes the script. Others are looser.
+/// The expressions with which clients search the page. The merchant's SDK requires a refresh with `content` after
+/// `http-equiv`, and takes the text after the last `url=`. Without a refresh, it takes the script. Others are less
+/// strict.
 const EXPRESSIONS: [&str; 8] = [
     r#"(?i)window\.location(?:\.href)?\s*=\s*["']([^"']+)["']"#,
     r#"location\.href="(.*)""#,
@@ -181,12 +183,13 @@ const EXPRESSIONS: [&str; 8] = [
     r#"<a [^>]*href=["'](.+)["']"#,
 ];
 const SDK_REFRESH: &str = r#"(?i)<meta[^>]+http-equiv=["']refresh["'][^>]+content="#;
-/// What HTML takes for another character: `&` and a name, or `&#` and a number. A name is none where a `=` follows.
+/// What HTML reads as a character reference: `&` and a name, or `&#` and a number. A name before `=` is not a
+/// reference.
 const REFERENCE: &str = "&(#[0-9A-Za-z]|[0-9A-Za-z]+(?:[^0-9A-Za-z=]|$))";
-/// The code of a letter or digit.
+/// A percent-encoded letter or digit.
 const LETTER: &str = "%(3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])";
 
-/// An expression, made once.
+/// A compiled expression. Each is compiled only once.
 fn expression(text: &'static str) -> Regex {
     static MADE: Mutex<BTreeMap<&str, Regex>> = Mutex::new(BTreeMap::new());
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -194,8 +197,8 @@ fn expression(text: &'static str) -> Regex {
     made.entry(text).or_insert_with(new).clone()
 }
 
-/// Asserts that every client and a browser read this address in the page, and that nothing else acts in it.
-fn sends_everybody_to(location: &str) {
+/// Asserts that every client and a browser read this address from the page, and that nothing else in it is active.
+fn sends_every_client_to(location: &str) {
     let page = redirect_page(location);
     let plain = redirect_page("https://shop.example");
     let count = |page: &str, c| page.matches(c).count();
@@ -213,31 +216,35 @@ fn sends_everybody_to(location: &str) {
     for text in EXPRESSIONS {
         let found = expression(text).captures(&page);
         let found = found.unwrap_or_else(|| panic!("{text} finds nothing in {page}"));
-        assert_eq!(spelt_out(&found[1]), spelt_out(location), "{text}: {page}");
+        assert_eq!(
+            normalised(&found[1]),
+            normalised(location),
+            "{text}: {page}"
+        );
     }
     let between = |before, after| {
         let (_, rest) = page.split_once(before).expect("the address");
         rest.split_once(after).expect("its end").0
     };
-    // A JavaScript string without an escape reads as it stands.
+    // Without an escape, a JavaScript string is read unchanged.
     let script = between("location.href=\"", "\"</script>");
     assert!(!script.contains('\\'), "{script}");
-    assert_eq!(spelt_out(script), spelt_out(location), "{page}");
+    assert_eq!(normalised(script), normalised(location), "{page}");
     for before in ["content=\"0;url=", "<a href=\""] {
         let address = between(before, "\"");
         assert!(holds_no_reference(address), "{address}");
-        assert_eq!(spelt_out(address), spelt_out(location), "{page}");
+        assert_eq!(normalised(address), normalised(location), "{page}");
     }
 }
 
-/// Whether a browser reads an attribute's value as it stands.
+/// Whether a browser reads an attribute's value unchanged.
 fn holds_no_reference(value: &str) -> bool {
     !expression(REFERENCE).is_match(value)
 }
 
-/// An address in one spelling: letters and digits plain, and what no address needs percent-encoded. Two addresses with the same one
-/// are the same to a server.
-fn spelt_out(address: &str) -> String {
+/// Normalises an address: letters and digits plain, and special characters percent-encoded. A server treats two
+/// addresses with the same normal form alike.
+fn normalised(address: &str) -> String {
     let plain = expression(LETTER).replace_all(address, |code: &Captures<'_>| {
         let code = u8::from_str_radix(&code[1], 16).expect("a code");
         char::from(code).to_string()
@@ -256,18 +263,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_spelling_stands_for_all_that_a_server_reads_alike() {
+    fn addresses_that_a_server_reads_alike_have_the_same_normal_form() {
         assert_eq!(
-            spelt_out("?%72eturn%55rl=%31'"),
-            spelt_out("?returnUrl=1%27")
+            normalised("?%72eturn%55rl=%31'"),
+            normalised("?returnUrl=1%27")
         );
         for other in ["?a%26b", "?a&c", "?A&b", "?a%2Fb"] {
-            assert_ne!(spelt_out("?a&b"), spelt_out(other));
+            assert_ne!(normalised("?a&b"), normalised(other));
         }
     }
 
     #[test]
-    fn a_reference_is_one_by_what_follows_its_name() {
+    fn the_character_after_a_name_decides_whether_it_is_a_reference() {
         for value in ["?a&copy=1", "?a&&%63opy;", "?a&_copy&#%3665"] {
             assert!(holds_no_reference(value), "{value}");
         }
@@ -283,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_clients_stumble_over_are_read_by_all() {
+    fn all_clients_read_difficult_addresses() {
         for location in [
             "https://bank.example/3ds?a=1&b=2&returnUrl=https://x.example/?c=3&d=%274%22",
             "https://bank.example/?url=1&URL=2&Url==;url=",
@@ -293,7 +300,7 @@ mod tests {
             "yourapp://payments/it's?a&b",
         ] {
             let location = Url::parse(location).expect("a URL").to_string();
-            sends_everybody_to(&location);
+            sends_every_client_to(&location);
         }
     }
 }

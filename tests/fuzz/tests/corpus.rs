@@ -1,4 +1,4 @@
-//! Every target over its committed inputs: what the fuzzer found its way by, and what it once found wrong.
+//! Runs every target with its committed inputs: those that reach different code, and those that once broke a property.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn inputs(directory: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Runs a target over its inputs. One that the bytes make no input of, or that fails, is named.
+/// Runs a target with its inputs. The error names a file that fails, or that makes no input.
 fn run(name: &str, check: Check) {
     let paths = inputs(&corpus().join(name));
     assert!(!paths.is_empty(), "{name} has no inputs");
@@ -33,7 +33,7 @@ fn run(name: &str, check: Check) {
     }
 }
 
-/// Says which input it was when the check panics.
+/// Prints the input's file when the check panics.
 struct Named<'a>(&'a Path);
 
 impl Drop for Named<'_> {

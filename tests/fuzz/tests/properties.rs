@@ -1,6 +1,6 @@
-//! Every target over random bytes, for a moment each: a property that is plainly wrong need not wait for the fuzzer.
+//! Runs every target with random bytes for a moment. This finds simple failures without the fuzzer.
 //!
-//! A failure prints its seed; `ARBTEST_SEED=<seed>` runs it again, and `ARBTEST_BUDGET_MS` searches for longer.
+//! A failure prints its seed. `ARBTEST_SEED=<seed>` runs it again; `ARBTEST_BUDGET_MS` searches for longer.
 
 use arbtest::arbtest;
 use payment3_fuzz::TARGETS;

@@ -292,7 +292,13 @@ fn refusal(status: u16, answer: &[u8]) {
     match (&refusal, status.as_u16()) {
         // The bank says that it was done. A page of a proxy must never count as that.
         (None, code) => assert!((200..300).contains(&code) && object.is_some() && !error_object),
-        (Some(BankError::Refused { status: found, code }), by) => {
+        (
+            Some(BankError::Refused {
+                status: found,
+                code,
+            }),
+            by,
+        ) => {
             assert_eq!(*found, by);
             assert!(
                 code.len() <= 40 && code.bytes().all(|byte| (b' '..=b'~').contains(&byte)),

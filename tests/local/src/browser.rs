@@ -1,4 +1,4 @@
-//! The pages in a real browser: the tests of `tests/e2e/browser`, run by Node against a running environment.
+//! The browser tests in `tests/e2e/browser`: Node runs them in a real browser, against a running environment.
 
 use std::path::{Path, PathBuf};
 
@@ -8,29 +8,30 @@ use payment3_stack::node::BROWSER_TESTS;
 use payment3_stack::process::Tool;
 use payment3_stack::progress;
 
-/// Tells the tests which browser to start.
+/// The environment variable with the browser to start.
 const BROWSER_VARIABLE: &str = "PAYMENT3_CHROMIUM";
-/// Tells them where to write pictures of the pages; absent, they write none.
+/// The environment variable with the directory for screenshots. Without it, the tests take none.
 const PICTURES_VARIABLE: &str = "PAYMENT3_SCREENSHOTS";
-/// The files, in this order: the pages are looked at while their lists are short.
+/// The test files, in order. The pages come first, while their lists are short.
 const TESTS: [&str; 4] = [
     "pages.test.js",
     "day.test.js",
     "flows.test.js",
     "redirect.test.js",
 ];
-/// How long a test may take, in milliseconds: far more than it should, as the machine may be busy.
-const NEVER: &str = "1200000";
+/// The time limit of a test, in milliseconds. It is much longer than a test needs, because the machine may be busy.
+const TEST_TIMEOUT: &str = "1200000";
 
-/// Where the pictures are that the README and the documents show.
+/// The directory of the screenshots for the README and the documents.
 pub fn pictures() -> PathBuf {
     workspace::root().join("docs/screenshots")
 }
 
-/// Runs every browser test, each file also after one that failed, with `chromium`, against the environment whose outputs are in `outputs_file`.
+/// Runs all browser tests with `chromium`, against the environment whose outputs are in `outputs_file`. A file that
+/// fails does not stop the next one.
 ///
 /// # Errors
-/// npm fails, or a test.
+/// npm or a test fails.
 pub async fn run(
     chromium: &str,
     outputs_file: &Path,
@@ -45,7 +46,7 @@ pub async fn run(
                 "--test",
                 "--test-reporter=spec",
                 "--test-timeout",
-                NEVER,
+                TEST_TIMEOUT,
                 file,
             ])
             .current_dir(BROWSER_TESTS.directory())

@@ -1,14 +1,14 @@
-//! cargo-deny: the licences and sources of all crates, and those that must not be among them. What is allowed is decided in
+//! cargo-deny: checks the licences and sources of all crates, and that forbidden crates are absent. The rules are in
 //! `deny.toml`.
 
 use anyhow::Result;
 use payment3_stack::cargo_programs::CARGO_DENY;
 use payment3_stack::process::Tool;
 
-/// Checks everything but the advisories, whose database is not in a package registry.
+/// Checks everything except the advisories, because their database is not in a package registry.
 ///
 /// # Errors
-/// A dependency is not as `deny.toml` wants it.
+/// A dependency breaks a rule in `deny.toml`.
 pub async fn run() -> Result<()> {
     Tool::new(CARGO_DENY.path())
         .args(["check", "licenses", "bans", "sources"])

@@ -1,5 +1,5 @@
-//! cfn-lint: holds a template against what CloudFormation documents of every resource. What it looks at is
-//! decided in `tests/stack/cfn/cfnlintrc.yaml`.
+//! cfn-lint: checks a template against CloudFormation's specification of every resource. Its configuration is
+//! `tests/stack/cfn/cfnlintrc.yaml`.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use payment3_stack::prerequisites;
 use payment3_stack::process::Tool;
 use payment3_stack::python::CFN_LINT;
 
-/// Installs it, if it is not there.
+/// Installs cfn-lint, unless it is installed already.
 ///
 /// # Errors
 /// Python is missing, or the packages cannot be installed.
@@ -20,10 +20,10 @@ pub async fn install(logs: &Path) -> Result<()> {
     CFN_LINT.install(&programs.python, logs).await
 }
 
-/// Lints a template, or all that a pattern names.
+/// Lints a template, or all templates that match a pattern.
 ///
 /// # Errors
-/// It finds something.
+/// It has a finding.
 pub async fn run(templates: &Path) -> Result<()> {
     Tool::new(CFN_LINT.program("cfn-lint"))
         .args(["--config-file"])

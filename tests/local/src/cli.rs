@@ -11,11 +11,11 @@ use payment3_harness::flow::Flow;
 use payment3_harness::shopper::CARD_APPROVED;
 use serde::{Deserialize, Serialize};
 
-/// Runs the whole payment system on this machine, pays with it, and tests it.
+/// Runs the payment system on this machine, makes payments, and tests it.
 #[derive(Debug, Parser)]
 #[command(name = "cargo local", bin_name = "cargo local", version)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -23,19 +23,19 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Builds, installs, starts and deploys everything, and runs until Ctrl-C
+    /// Builds and installs everything, starts and deploys the system, and runs it until Ctrl-C
     Up(Up),
     /// Runs everything that CI checks, or one part of it
     Test(Test),
-    /// Pays an order as a shopper with a browser would, and shows what came of it
+    /// Pays an order like a shopper with a browser, and shows the result
     Pay(Pay),
-    /// Lists the executions, or shows one state by state
+    /// Lists the executions, or shows the states of one
     Executions(Executions),
-    /// Searches for inputs that break a property of what reads the outside world
+    /// Fuzzes the code that reads outside input: searches for inputs that break a property
     Fuzz(Fuzz),
-    /// Measures what the functions cost, by themselves and in whole payments, beside the same work in Python
+    /// Measures what the functions cost, alone and in complete payments, next to the same work in Python
     Bench(Bench),
-    /// Writes anew what is computed: the README's picture and table of the states, how errors are treated, grants and costs
+    /// Updates all generated files: the README's diagram and table of states, the table of errors, grants and costs
     Renew,
 }
 
@@ -51,7 +51,7 @@ pub struct Up {
     /// The port of the demo shop
     #[arg(long, default_value_t = 4601)]
     pub shop_port: u16,
-    /// Forgets every payment, order and deployment of earlier runs
+    /// Starts empty: deletes all payments, orders and deployments of earlier runs
     #[arg(long)]
     pub fresh: bool,
 }
@@ -59,82 +59,82 @@ pub struct Up {
 /// Arguments of `cargo local test`.
 #[derive(Debug, Args)]
 pub struct Test {
-    /// The parts to run, one after the other; all of them when absent
+    /// The parts to run, one after the other; without any, all parts that run by default
     pub parts: Vec<Part>,
-    /// Of the races, how many rounds of each: 100, or 3 where all parts run
+    /// races: how many rounds of each; by default 100, or 3 if all parts run
     #[arg(long)]
     pub rounds: Option<u32>,
-    /// Of the races, those alone whose name contains this, such as "two tabs"
+    /// races: only those whose name contains this text, such as "two tabs"
     #[arg(long)]
     pub race: Option<String>,
-    /// Of the bank's dialects, these alone
+    /// dialects: only these dialects of the bank
     #[arg(long, value_delimiter = ',', value_parser = dialect())]
     pub dialect: Vec<Dialect>,
-    /// Of the fault matrix, these flows alone
+    /// faults: only these flows
     #[arg(long, value_delimiter = ',')]
     pub flow: Vec<Flow>,
-    /// Of the fault matrix, these faults alone
+    /// faults: only these faults
     #[arg(long, value_delimiter = ',')]
     pub fault: Vec<Fault>,
-    /// Of the fault matrix, the calls alone whose name contains this, such as "pay-order"
+    /// faults: only calls whose name contains this text, such as "pay-order"
     #[arg(long)]
     pub call: Option<String>,
-    /// Has the browser tests take the pictures in docs/screenshots anew
+    /// browser: takes the screenshots in docs/screenshots again
     #[arg(long)]
     pub screenshots: bool,
-    /// Where to write what came of each part, for the command that runs several of these
+    /// The file for the result of each part, for the command that started this one
     #[arg(long, hide = true)]
     pub verdicts: Option<PathBuf>,
 }
 
-/// The parts of the tests, quick ones first.
+/// The parts of the tests, fast ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Part {
-    /// The Rust sources are formatted
+    /// Checks the formatting of the Rust sources
     Format,
-    /// The state machine's definition is valid
+    /// Validates the state machine's definition
     Asl,
-    /// The Rust sources have no lints
+    /// Lints the Rust sources
     Clippy,
-    /// The Rust tests that need nothing else running
+    /// Runs the Rust tests that need no environment
     Unit,
-    /// The state machine, walked over everything that can happen to a payment
+    /// Explores the state machine with every answer and error of every task
     Model,
-    /// The licences and sources of all crates, and those that must not be among them
+    /// Checks the licences and sources of all crates, and that forbidden crates are absent
     Deps,
-    /// The CDK app's types and tests, and its synthesis with the real functions, held against cdk-nag and cfn-lint
+    /// Checks the CDK app: types, tests, and its templates with cdk-nag and cfn-lint
     Cdk,
-    /// The payments, end to end, in an environment of their own
+    /// Pays end to end, in a separate environment
     E2e,
-    /// The table of flows in the bank's dialects: every dialect with some flows, every flow with some dialects
+    /// Plays every dialect of the bank with some flows, and every flow with some dialects
     DialectsShort,
-    /// Forged returns, notifications and inputs, each tried and none believed
+    /// Sends forged returns, notifications and inputs; none may be accepted
     Hostile,
-    /// What may happen at once, made to happen at once: the world must be whole after every round
+    /// Lets payments run at the same moment, and checks the money invariants after every round
     Races,
-    /// A fault at every call of the flows 1, 2 and 4: the answer lost, the process killed
+    /// Injects two faults into every call of the flows 1, 2 and 4: a lost answer and a killed process
     FaultsShort,
-    /// The local AWS is stopped in the middle of twenty payments, and started again
+    /// Makes each service unavailable in the middle of twenty payments, and then restarts the local AWS
     Outage,
-    /// The API against docs/openapi.yaml, in the same environment
+    /// Checks the API against docs/openapi.yaml
     Api,
-    /// The merchant's published SDK and the reference verifier of webhooks, in the same environment
+    /// Plays every flow with the merchant's published SDK, and verifies webhooks with the reference verifier
     Clients,
-    /// What docs/runbook.md says, done as written, in an environment of its own; and two more branches beside it
+    /// Runs docs/runbook.md as written, in a separate environment, and deploys two more branches next to it
     Runbook,
-    /// The pages of the shop, the bank and the executions in a real browser, in an environment of their own
+    /// Tests the pages of the shop, the bank and the executions in a real browser, in a separate environment
     Browser,
-    /// What a payment takes against its limits: calls one after the other, states entered, connections opened
+    /// Checks what a payment takes against its limits: consecutive calls, states entered, connections opened
     Counts,
-    /// The same with the functions as they are released, and their memory and archives; not among the parts that run by default
+    /// As `counts`, but with the released functions, and checks their memory and archives too; does not run by default
     Sizes,
-    /// Of the end-to-end tests, the table of flows alone
+    /// Runs only the table of flows, which is a part of `e2e`
     Flows,
-    /// Every flow in every dialect of the bank; not among the parts that run by default
+    /// Plays every flow in every dialect of the bank; does not run by default
     Dialects,
-    /// Every fault at every call of every flow; not among the parts that run by default
+    /// Injects every fault into every call of every flow; does not run by default
     Faults,
-    /// The same matrix, and the table of dialects, against deliberately broken functions: they must find each; not by default
+    /// Breaks the functions on purpose; `faults` and `dialects` must find each bug; does not run by default
     Mutants,
 }
 
@@ -145,7 +145,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// The names of some parts, one after the other.
+/// The names of some parts, separated by commas.
 pub fn names(parts: &[Part]) -> String {
     let names: Vec<_> = parts.iter().map(Part::to_string).collect();
     names.join(", ")
@@ -154,14 +154,14 @@ pub fn names(parts: &[Part]) -> String {
 /// Arguments of `cargo local pay`.
 #[derive(Debug, Args)]
 pub struct Pay {
-    /// The card: what it does (approved, declined, approved-at-once, declined-at-once, slow, callback-lost), or the number of
-    /// one of the bank's sandbox cards
+    /// The card: its behaviour (approved, declined, approved-at-once, declined-at-once, slow, callback-lost), or the
+    /// number of one of the bank's sandbox cards
     #[arg(long, default_value = CARD_APPROVED, value_parser = card_number)]
     pub card: String,
-    /// An order to pay; a new one when absent
+    /// The order to pay; by default a new one
     #[arg(long)]
     pub order: Option<String>,
-    /// The customer of the new order; a new one when absent
+    /// The customer of the new order; by default a new one
     #[arg(long, conflicts_with = "order")]
     pub user: Option<String>,
     /// The total of the new order, in baht
@@ -173,25 +173,25 @@ pub struct Pay {
     /// Does not tick "save card"
     #[arg(long)]
     pub no_save_card: bool,
-    /// How the bank speaks of this payment
+    /// The bank's dialect for this payment
     #[arg(long, default_value = Dialect::Usual.name(), value_parser = dialect())]
     pub dialect: Dialect,
     /// What the shopper does on the bank's page
     #[arg(long, value_enum, default_value_t = ThreeDs::Approve)]
     pub three_ds: ThreeDs,
-    /// What the browser's return claims, instead of what the bank's page says
+    /// The status that the browser's return claims, instead of the one from the bank's page
     #[arg(long)]
     pub status: Option<bool>,
-    /// How often the browser returns to the shop, all at once; 0 loses the callback
+    /// How often the browser returns to the shop, all at the same time; 0 means that the callback is lost
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=10))]
     pub callbacks: u32,
     /// How many seconds after 3-D Secure the browser returns
     #[arg(long, default_value_t = 0)]
     pub late: u64,
-    /// Spoils the checkout form, which the API must then refuse
+    /// Makes the checkout form invalid; the API must refuse it
     #[arg(long, value_enum)]
     pub spoil: Option<Spoil>,
-    /// Prints one JSON document instead of lines
+    /// Prints one JSON document instead of text
     #[arg(long)]
     pub json: bool,
 }
@@ -199,7 +199,7 @@ pub struct Pay {
 /// What the shopper does on the bank's 3-D Secure page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ThreeDs {
-    /// Types the right password
+    /// Enters the right password
     Approve,
     /// Fails the authentication
     Fail,
@@ -208,7 +208,7 @@ pub enum ThreeDs {
 }
 
 impl ThreeDs {
-    /// The bank's word for it.
+    /// The bank's name for it.
     pub fn action(self) -> &'static str {
         match self {
             Self::Approve => "approve",
@@ -221,15 +221,15 @@ impl ThreeDs {
 /// What is wrong with a checkout form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Spoil {
-    /// Another total than the order's
+    /// A wrong total
     Total,
-    /// Somebody else's order
+    /// Another user's order
     User,
-    /// A merchant account that is not the shop's
+    /// Another merchant account
     Merchant,
 }
 
-/// A card by what it does, or by its number.
+/// The number of a card, given by its behaviour or by its number.
 fn card_number(text: &str) -> Result<String, String> {
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         return Ok(text.to_owned());
@@ -238,13 +238,13 @@ fn card_number(text: &str) -> Result<String, String> {
     match CARDS.iter().find(wanted) {
         Some(card) => Ok(card.number.to_owned()),
         None => Err(format!(
-            "no card does this: give a number, or one of {}",
+            "there is no such card: give a number, or one of {}",
             MANNERS.map(manner_name).join(", ")
         )),
     }
 }
 
-/// A dialect by its name; the help lists them all.
+/// Parses a dialect by its name. The help lists all names.
 fn dialect() -> impl TypedValueParser<Value = Dialect> {
     let listed = Dialect::ALL
         .iter()
@@ -277,16 +277,16 @@ fn manner_name(manner: Manner) -> &'static str {
 pub struct Executions {
     /// The execution to show: the charge id, with -2 and so on from the second attempt on
     pub name: Option<String>,
-    /// Lists only executions of this order or charge; a part of its id will do
+    /// Lists only executions of this order or charge; a part of its id is enough
     #[arg(long, value_name = "ID", conflicts_with_all = ["name", "watch"])]
     pub find: Option<String>,
-    /// Lists only executions that ended so: running, failed, or what the definition puts out, such as paid or awaitingBank
+    /// Lists only executions with this status: running, failed, or a result of the definition, such as paid
     #[arg(long, conflicts_with_all = ["name", "watch"])]
     pub outcome: Option<String>,
     /// How many to list, newest first
     #[arg(long, default_value_t = 20, conflicts_with = "name")]
     pub limit: usize,
-    /// Goes on and prints a line for every change: of the one execution until it is over, of all until Ctrl-C
+    /// Keeps running and prints a line for every change: of one execution until it ends, or of all until Ctrl-C
     #[arg(long)]
     pub watch: bool,
     /// Prints JSON instead of a table; with --watch, one object per line
@@ -297,12 +297,12 @@ pub struct Executions {
 /// Arguments of `cargo local fuzz`.
 #[derive(Debug, Args)]
 pub struct Fuzz {
-    /// The target, a directory of tests/fuzz/corpus; each in turn when absent
+    /// The target, a directory of tests/fuzz/corpus; by default all targets in turn
     pub target: Option<String>,
-    /// For how long to search each target
+    /// How many minutes to fuzz each target
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub minutes: u32,
-    /// Adds inputs that reach new code to those in tests/fuzz/corpus
+    /// Adds inputs that reach new code to tests/fuzz/corpus
     #[arg(long)]
     pub keep: bool,
 }
@@ -310,20 +310,20 @@ pub struct Fuzz {
 /// Arguments of `cargo local bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// What to measure; everything but the load when absent
+    /// What to measure; by default everything except the load
     pub part: Option<BenchPart>,
 }
 
-/// The parts of the measurement that can be run alone.
+/// The parts of the benchmark that can run alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BenchPart {
-    /// Counts alone, of functions that are built for tests, as `cargo local test counts` does
+    /// Only counts, with functions built for tests, like `cargo local test counts`
     Counts,
-    /// Counts and sizes alone, of the functions as they are released, as `cargo local test sizes` does
+    /// Only counts and sizes, with the released functions, like `cargo local test sizes`
     Sizes,
-    /// Two thousand payments on the local AWS, and one callback two hundred thousand times through one process
+    /// Two thousand payments on the local AWS, and two hundred thousand callbacks through one process
     Load,
-    /// Two thousand due payments, with a bank that is slow and with one that hangs
+    /// Two thousand due payments, with a slow bank and with a bank that hangs
     Due,
 }
 
@@ -359,24 +359,24 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_says_what_each_part_of_the_tests_does() {
+    fn the_readme_lists_every_part_of_the_tests() {
         let readme = payment3_harness::workspace::root().join("README.md");
         let readme = std::fs::read_to_string(readme).expect("README.md");
         let rows = readme.lines().filter_map(|line| {
             let (name, _) = line.strip_prefix("| `")?.split_once("` | ")?;
             Some(name.to_owned())
         });
-        // The map of the folders is another table.
-        let told: BTreeSet<_> = rows.filter(|name| !name.contains('/')).collect();
+        // Names with a slash are from the table of the folders.
+        let listed: BTreeSet<_> = rows.filter(|name| !name.contains('/')).collect();
         let parts = Part::value_variants().iter();
         let parts: BTreeSet<_> = parts
             .filter_map(|part| Some(part.to_possible_value()?.get_name().to_owned()))
             .collect();
-        assert_eq!(told, parts);
+        assert_eq!(listed, parts);
     }
 
     #[test]
-    fn a_dialect_is_named_and_an_unknown_one_is_answered_with_all_names() {
+    fn the_error_for_an_unknown_dialect_lists_all_dialects() {
         let pay = |name: &str| Cli::try_parse_from(["cargo local", "pay", "--dialect", name]);
         for wanted in Dialect::ALL {
             match pay(wanted.name()).expect("it is listed").command {
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_is_named_by_what_it_does() {
+    fn a_card_is_given_by_its_behaviour_or_its_number() {
         assert_eq!(card_number("approved").as_deref(), Ok(CARD_APPROVED));
         assert_eq!(
             card_number("4877300371267473").as_deref(),

@@ -1,4 +1,5 @@
-//! The merchant's published SDK and the reference verifier of webhooks, against a running environment: `tests/e2e/clients`.
+//! Runs `tests/e2e/clients` against a running environment: the merchant's published SDK, and the reference verifier of
+//! webhooks.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use payment3_stack::prerequisites;
 use payment3_stack::process::Tool;
 use payment3_stack::python::CLIENTS;
 
-/// Installs them, if they are not there.
+/// Installs their packages, unless they are installed already.
 ///
 /// # Errors
 /// Python is missing, or the packages cannot be installed.
@@ -20,17 +21,17 @@ pub async fn install(logs: &Path) -> Result<()> {
     CLIENTS.install(&programs.python, logs).await
 }
 
-/// Plays every flow with them in the environment of this `outputs.json`.
+/// Plays every flow in the environment of this `outputs.json`.
 ///
 /// # Errors
-/// A step fails.
+/// A test fails.
 pub async fn run(outputs_file: &Path) -> Result<()> {
     Tool::new(CLIENTS.program("python"))
         .args(["-m", "unittest", "--verbose"])
         .current_dir(workspace::root().join("tests/e2e/clients"))
         .env(FILE_VARIABLE, outputs_file)
         .env("NO_PROXY", "127.0.0.1,localhost")
-        // The sources stay as they are checked out.
+        // Write no files into the sources.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .shown()
         .await

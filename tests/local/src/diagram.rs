@@ -1,4 +1,4 @@
-//! Draws the state machine from its definition, as the README shows it: a Mermaid chart, and a table of what its tasks do.
+//! Draws the state machine for the README from its definition: a Mermaid diagram, and a table of what its tasks do.
 
 use std::fmt::Write as _;
 
@@ -6,12 +6,13 @@ use anyhow::{Context, Result};
 use payment3_harness::graph::{DONE, Edge, Graph};
 use payment3_model::Definition;
 
-/// The line of the README under which the chart stands.
+/// The line of the README before the diagram.
 const BEGIN: &str = "<!-- drawn from statemachine/payment.asl.json by `cargo local renew` -->";
-/// The line that ends it.
+/// The line of the README after the table.
 const END: &str = "<!-- end of the drawing -->";
 
-/// The definition as a Mermaid flowchart: the happy path in solid lines, caught errors dotted with their names.
+/// The definition as a Mermaid flowchart: the happy path with solid lines, caught errors with dotted lines and their
+/// names.
 fn mermaid(graph: &Graph) -> Result<String> {
     let mut chart = String::from("flowchart TD\n");
     writeln!(chart, "  start((start)) --> {}", graph.start)?;
@@ -46,10 +47,10 @@ fn table(graph: &Graph, definition: &Definition) -> String {
     table
 }
 
-/// A README with its chart and its table drawn anew.
+/// The text of a README with an updated diagram and table.
 ///
 /// # Errors
-/// The README lacks the two lines between which they stand.
+/// The README lacks the line before or after them.
 pub fn redraw(readme: &str, definition: &Definition) -> Result<String> {
     let (before, rest) = readme
         .split_once(BEGIN)
@@ -88,7 +89,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_way_out_of_a_state_is_drawn() {
+    fn every_transition_is_drawn() {
         let definition = json!({"StartAt": "Ask", "States": {
             "Ask": {"Type": "Task", "Next": "Answer",
                 "Catch": [{"ErrorEquals": ["DynamoDB.Busy", "Late"], "Next": "Stop"}]},
@@ -112,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_shows_the_state_machine_as_it_is() {
+    fn the_readme_shows_the_current_state_machine() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         let readme = std::fs::read_to_string(format!("{root}/README.md")).unwrap();
         let definition = payment3_model::Definition::of_the_repository().unwrap();
         assert!(
             redraw(&readme, &definition).unwrap() == readme,
-            "README.md shows another state machine, or its table is stale: run `cargo local renew`"
+            "README.md has a stale diagram or table of the state machine: run `cargo local renew`"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! The fuzzer: cargo-fuzz with libFuzzer over the targets of `tests/fuzz`, on the stable toolchain. The code has nothing
-//! unsafe for a sanitizer to look at, and the sanitizers alone would need another toolchain.
+//! The fuzzer: cargo-fuzz with libFuzzer, for the targets of `tests/fuzz`, on the stable toolchain. It uses no
+//! sanitizers: the code has nothing unsafe, and sanitizers would need the nightly toolchain.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,17 +9,17 @@ use payment3_harness::workspace;
 use payment3_stack::cargo_programs::CARGO_FUZZ;
 use payment3_stack::process::Tool;
 
-/// The longest input, in bytes: more than the longest body that is read.
+/// The longest input, in bytes. It is longer than the longest body that is accepted.
 const MAX_LENGTH: &str = "-max_len=9000";
 
-/// For how long to search.
+/// How long to fuzz a target.
 #[derive(Debug, Clone, Copy)]
 pub struct Minutes(pub u32);
 
-/// The targets to run: the named one, or all of them.
+/// The targets to run: the named one, or all targets.
 ///
 /// # Errors
-/// There is no such target; the error names those that are.
+/// There is no such target. The error lists all targets.
 pub fn targets(named: Option<&str>) -> Result<Vec<String>> {
     let inputs = directory().join("corpus");
     let entries = fs::read_dir(&inputs)
@@ -39,11 +39,12 @@ pub fn targets(named: Option<&str>) -> Result<Vec<String>> {
     }
 }
 
-/// Searches for an input that breaks a property of the target. Begins with the committed inputs and with what earlier
-/// searches found.
+/// Searches for an input that breaks a property of the target. It begins with the committed inputs and those that
+/// earlier searches found.
 ///
 /// # Errors
-/// It cannot be built, or it found one: then its output above says which, and where the input is.
+/// The fuzzer cannot be built, or it found such an input. Then its output says which property broke, and where the
+/// input is.
 pub async fn search(target: &str, Minutes(minutes): Minutes) -> Result<()> {
     fs::create_dir_all(found(target)).context("cannot make a directory for what is found")?;
     fuzzer(target)
@@ -55,7 +56,7 @@ pub async fn search(target: &str, Minutes(minutes): Minutes) -> Result<()> {
         .await
 }
 
-/// Adds to the committed inputs what reaches code that none of them reached: the smallest ones that do.
+/// Adds inputs to the committed ones: the smallest inputs that reach code which no committed input reaches.
 ///
 /// # Errors
 /// An input cannot be run.
@@ -63,7 +64,7 @@ pub async fn keep(target: &str) -> Result<()> {
     fuzzer(target)
         .args([committed(target), found(target)])
         .args(["--"])
-        // Which code is reached, not how often.
+        // Compare only which code is reached, not how often.
         .args([MAX_LENGTH, "-set_cover_merge=1", "-use_counters=0"])
         .shown()
         .await
@@ -78,8 +79,8 @@ fn fuzzer(target: &str) -> Tool {
         .args([program(target)])
 }
 
-/// The target's program. Without the prefix it could have the name of a function's program: in a build of the whole workspace the
-/// one would replace the other.
+/// The program of a target. The prefix avoids a name clash with a function's program: in a build of all packages, one
+/// would replace the other.
 fn program(target: &str) -> String {
     format!("fuzz_{target}")
 }
@@ -101,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_that_does_not_exist_is_answered_with_those_that_do() {
+    fn the_error_for_an_unknown_target_lists_all_targets() {
         let all = targets(None).expect("the committed inputs");
         assert_eq!(targets(Some(&all[0])).expect("it exists"), [all[0].clone()]);
         let error = targets(Some("moneys"))

@@ -1,7 +1,7 @@
-//! `cargo local`: runs the whole payment system on this machine, pays with it, and tests it.
+//! `cargo local`: runs the payment system on this machine, makes payments, and tests it.
 //!
-//! The commands are thin ([`commands`]). What they do stands in the crates below: `payment3-stack` starts everything,
-//! `payment3-harness` pays as a browser would and looks at what a payment left behind, `payment3-faults` injects faults.
+//! The [`commands`] are thin. The work is done in other crates: `payment3-stack` starts the system,
+//! `payment3-harness` pays like a browser and checks the results of a payment, `payment3-faults` injects faults.
 
 pub mod browser;
 pub mod cargo_deny;

@@ -1,23 +1,23 @@
-//! How much of the processors this process and everything that it started has used.
+//! The processor time of this process and everything that it started.
 
 use std::fs;
 use std::time::Duration;
 
-/// How many ticks of `/proc` a second has: the same on every Linux.
+/// How many ticks of `/proc` a second has. It is the same on every Linux.
 const TICKS: u64 = 100;
 
-/// A process, as `/proc/<pid>/stat` tells of it.
+/// A process, as `/proc/<pid>/stat` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stat {
     pid: u32,
     parent: u32,
-    /// What it used, with its children that ended and that it waited for, in ticks.
+    /// The processor time in ticks, including children that have ended and that it waited for.
     ticks: u64,
 }
 
-/// The processor time of this process and of all its descendants so far: of those that run, and of those that ended.
+/// The processor time of this process and all its descendants so far, running and ended.
 ///
-/// Nothing where there is no `/proc`.
+/// It is zero if there is no `/proc`.
 pub(crate) fn time() -> Duration {
     let all: Vec<Stat> = fs::read_dir("/proc")
         .into_iter()
@@ -48,7 +48,7 @@ fn tree(all: &[Stat], root: u32) -> u64 {
 
 impl Stat {
     fn parse(line: &str) -> Option<Self> {
-        // The program's name stands in parentheses, and may have any character in it.
+        // The name of the program is in parentheses, and may contain any character.
         let (pid, _) = line.split_once(' ')?;
         let (_, rest) = line.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_read_whatever_its_name() {
+    fn a_process_with_any_name_is_read() {
         let line = "7 (a) b) S 3 7 7 0 -1 4194560 9 9 0 0 10 20 300 4000 20 0 1 0 5 6 7";
         let stat = Stat {
             pid: 7,

@@ -1,5 +1,5 @@
-//! schemathesis: sends the API what docs/openapi.yaml allows and what it forbids, and holds every answer against it.
-//! What is sent and looked at is decided in `tests/e2e/api/schemathesis.toml`.
+//! schemathesis: sends requests to the API that docs/openapi.yaml allows or forbids, and checks every answer against
+//! it. Its configuration is `tests/e2e/api/schemathesis.toml`.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use payment3_stack::prerequisites;
 use payment3_stack::process::Tool;
 use payment3_stack::python::SCHEMATHESIS;
 
-/// Installs it, if it is not there.
+/// Installs schemathesis, unless it is installed already.
 ///
 /// # Errors
 /// Python is missing, or the packages cannot be installed.
@@ -24,7 +24,7 @@ pub async fn install(logs: &Path) -> Result<()> {
     SCHEMATHESIS.install(&programs.python, logs).await
 }
 
-/// Runs it against the API of these outputs. `directory` takes what it is told and what it leaves behind.
+/// Runs it against the API of these outputs. `directory` is for its input and output files.
 ///
 /// # Errors
 /// An answer is not as documented, or the run cannot be prepared.
@@ -46,7 +46,7 @@ pub async fn run(outputs: &Outputs, directory: &Path) -> Result<()> {
         .await
 }
 
-/// An order that is being paid, and its charge.
+/// Starts a payment. Returns its order and its charge.
 async fn start_payment(outputs: &Outputs) -> Result<(String, String)> {
     let new = NewOrder::of(random::id("usr_"));
     let order = shopper::order(outputs, &new).await?;
@@ -55,7 +55,7 @@ async fn start_payment(outputs: &Outputs) -> Result<(String, String)> {
     Ok((order.order_id, form.charge_id()?.to_owned()))
 }
 
-/// Writes a list of one word, in the form that fuzzers read.
+/// Writes a dictionary of one word, in the format of fuzzers.
 fn write_dictionary(file: &Path, word: &str) -> Result<()> {
     fs::write(file, format!("\"{word}\"\n"))
         .with_context(|| format!("cannot write {}", workspace::shown(file)))

@@ -6,7 +6,7 @@ use payment3_stack::process::Tool;
 
 use crate::cli::{Bench, BenchPart};
 
-/// Measures, in a package of its own: its release builds and its load are nobody else's business.
+/// Runs the benchmark, which is a separate package because of its release builds and its load.
 ///
 /// # Errors
 /// A count or a size is over its limit, something is lost, or nothing can be measured.
@@ -14,7 +14,7 @@ pub async fn run(arguments: Bench) -> Result<()> {
     part(arguments.part).await
 }
 
-/// One part of it, or all but the load.
+/// Runs one part of the benchmark, or everything except the load.
 ///
 /// # Errors
 /// As [`run`].
@@ -23,7 +23,7 @@ pub async fn part(part: Option<BenchPart>) -> Result<()> {
         .and_then(|part| part.to_possible_value())
         .map(|value| value.get_name().to_owned());
     let profile = match part {
-        // They tell no times, and with this everything is compiled already.
+        // These measure no times, and in this profile everything is compiled already.
         Some(BenchPart::Counts | BenchPart::Sizes) => "dev",
         Some(BenchPart::Load | BenchPart::Due) | None => "measuring",
     };

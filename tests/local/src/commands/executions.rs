@@ -13,7 +13,7 @@ use crate::cli;
 /// Lists the executions, or shows one.
 ///
 /// # Errors
-/// Nothing runs here, or there is no such execution.
+/// No environment is running, or there is no such execution.
 pub async fn run(arguments: cli::Executions) -> Result<()> {
     let outputs = Outputs::of_running(&Outputs::file()).await?;
     let aws = Aws::at(&outputs.aws_endpoint);
@@ -27,7 +27,7 @@ pub async fn run(arguments: cli::Executions) -> Result<()> {
 
 async fn show(executions: &Executions, name: &str, json: bool) -> Result<()> {
     let report = executions.find(name).await?.ok_or_else(|| {
-        anyhow!("there is no execution {name}: `cargo local executions` lists those there are")
+        anyhow!("there is no execution {name}: `cargo local executions` lists all executions")
     })?;
     if json {
         return print_json(&report);
@@ -73,7 +73,7 @@ async fn list(overview: &Overview, arguments: &cli::Executions) -> Result<()> {
     }
     if listed.is_empty() {
         if wish == Wish::default() {
-            println!("No executions. `cargo local pay` makes one.");
+            println!("No executions. `cargo local pay` starts one.");
         } else {
             println!("No such executions.");
         }
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_a_table_of_how_payments_ended() {
+    fn the_list_is_a_table() {
         let paid = Line {
             name: "chrg_test_1".into(),
             arn: "arn".into(),

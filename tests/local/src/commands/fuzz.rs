@@ -8,10 +8,10 @@ use payment3_stack::interrupt::Interrupt;
 use crate::cli::Fuzz;
 use crate::fuzz::{self, Minutes};
 
-/// Fuzzes one target or each in turn, until something is found or the time is over.
+/// Fuzzes one target, or all in turn, until it finds a failure or the time is over.
 ///
 /// # Errors
-/// There is no such target, the fuzzer cannot be installed or built, or it found something.
+/// There is no such target, the fuzzer cannot be installed or built, or it found a failure.
 pub async fn run(arguments: Fuzz) -> Result<()> {
     let targets = fuzz::targets(arguments.target.as_deref())?;
     let mut interrupted = Interrupt::new()?;

@@ -1,4 +1,4 @@
-//! The commands: what each prints, and in what order it does things.
+//! The commands: their steps and their output.
 
 pub mod bench;
 pub mod executions;

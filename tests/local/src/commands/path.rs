@@ -4,12 +4,12 @@ use payment3_harness::executions::{ExecutionReport, seconds};
 use payment3_harness::history::Visit;
 use serde_json::Value;
 
-/// The path as a table: state, time of entry, duration, and what went wrong.
+/// The path as a table: state, time of entry, duration, and errors.
 pub(super) fn lines(report: &ExecutionReport) -> Vec<String> {
     lines_of(report, &report.path)
 }
 
-/// The same of a part of the path.
+/// As [`lines`], for a part of the path.
 pub(super) fn lines_of(report: &ExecutionReport, visits: &[Visit]) -> Vec<String> {
     let width = report
         .path
@@ -44,7 +44,7 @@ pub(super) fn lines_of(report: &ExecutionReport, visits: &[Visit]) -> Vec<String
     lines
 }
 
-/// What a cause says: a function's error comes as JSON around its message.
+/// The message of a cause. The cause of a function's error is JSON that contains the message.
 pub(super) fn explained(cause: &str) -> String {
     serde_json::from_str::<Value>(cause)
         .ok()
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_functions_message_is_taken_out_of_its_json() {
+    fn the_message_of_a_function_is_taken_from_its_json() {
         assert_eq!(
             explained(r#"{"errorType":"A","errorMessage":"no order"}"#),
             "no order"

@@ -23,10 +23,10 @@ use crate::cli::{Pay, Spoil, ThreeDs};
 /// How long to wait for the execution.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Pays an order, or verifies a card, and prints what came of it.
+/// Pays an order, or verifies a card, and prints the result.
 ///
 /// # Errors
-/// Nothing runs here, or a step of the payment is refused that should not be.
+/// No environment is running, or a step of the payment is refused unexpectedly.
 pub async fn run(arguments: Pay) -> Result<()> {
     let outputs = Outputs::of_running(&Outputs::file()).await?;
     let aws = Aws::at(&outputs.aws_endpoint);
@@ -45,17 +45,17 @@ pub async fn run(arguments: Pay) -> Result<()> {
         journal: &journal,
     };
     let (charge_id, landing) = match shopper.pay(&order).await? {
-        Paid::Refused(answer) => return told(&arguments, "refused", &answer),
+        Paid::Refused(answer) => return print_end(&arguments, "refused", &answer),
         Paid::Left => {
-            return told(
+            return print_end(
                 &arguments,
                 "left",
-                "the payment waits at the bank, nothing was decided",
+                "the payment waits at the bank, which has not decided",
             );
         }
         Paid::Returned(charge_id, landing) => (charge_id, Some(landing)),
         Paid::Lost(charge_id) => {
-            journal.line("the callback is lost: reconciliation comes back to the payment");
+            journal.line("the callback is lost: reconciliation will find the payment");
             let operator = Operator::of(&aws, &outputs);
             operator.come_back_to(&charge_id).await?;
             (charge_id, None)
@@ -84,8 +84,8 @@ pub async fn run(arguments: Pay) -> Result<()> {
     succeeded(&execution)
 }
 
-/// Tells how a payment ended that has no execution.
-fn told(arguments: &Pay, end: &str, why: &str) -> Result<()> {
+/// Prints how a payment without an execution ended.
+fn print_end(arguments: &Pay, end: &str, why: &str) -> Result<()> {
     if arguments.json {
         println!("{}", serde_json::json!({"ended": end, "answer": why}));
     } else {
@@ -105,13 +105,13 @@ fn succeeded(execution: &ExecutionReport) -> Result<()> {
     )
 }
 
-/// Everything, for `--json`.
+/// The result for `--json`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
     order: Order,
     charge_id: String,
-    /// Where the browser ended up; nowhere, if its callback was lost.
+    /// The URL where the browser ended up; `None` if its callback was lost.
     landing: Option<String>,
     execution: ExecutionReport,
     aftermath: Aftermath,
@@ -132,19 +132,19 @@ async fn order(outputs: &Outputs, arguments: &Pay) -> Result<Order> {
     }
 }
 
-/// How far a payment came.
+/// How far a payment got.
 enum Paid {
     /// The API refused the form, with this answer.
     Refused(String),
     /// The shopper left the bank's page.
     Left,
-    /// The charge, and where the browser ended up.
+    /// The charge, and the URL where the browser ended up.
     Returned(String, String),
-    /// The charge of a browser that never came back.
+    /// The charge, when the browser never returned.
     Lost(String),
 }
 
-/// Somebody who pays as the command line says.
+/// A shopper who pays as the command line says.
 struct Shopper<'a> {
     outputs: &'a Outputs,
     inspector: &'a Inspector,
@@ -153,7 +153,7 @@ struct Shopper<'a> {
 }
 
 impl Shopper<'_> {
-    /// Checkout, 3DS, return.
+    /// Checkout, 3-D Secure, return.
     async fn pay(&self, order: &Order) -> Result<Paid> {
         let (card, dialect) = (&self.arguments.card, self.arguments.dialect);
         let token = shopper::card_token_in(self.outputs, card, dialect).await?;
@@ -167,7 +167,7 @@ impl Shopper<'_> {
             let answer = shopper::post_checkout(self.outputs, &form).await?;
             if answer.status < 400 {
                 bail!(
-                    "POST /cardpayment accepted a form that it must refuse ({})",
+                    "POST /cardpayment accepted a form that it should refuse ({})",
                     answer.status
                 );
             }
@@ -212,7 +212,7 @@ impl Shopper<'_> {
         form
     }
 
-    /// The browser's return: once, more often, late, or never.
+    /// The return of the browser: once, several times, late, or never.
     async fn come_back(&self, form: &ReturnForm) -> Result<Paid> {
         let charge_id = form.charge_id()?.to_owned();
         let is_lost = CARDS
@@ -234,7 +234,7 @@ impl Shopper<'_> {
             .collect();
         let mut landing = None;
         for answer in returns {
-            let answer = answer.await.context("a return broke off")??;
+            let answer = answer.await.context("a return panicked")??;
             let location = answer.location.with_context(|| {
                 format!(
                     "POST /callback answered {} and no redirect: {}",
@@ -248,7 +248,7 @@ impl Shopper<'_> {
             ));
             landing = Some(location);
         }
-        let landing = landing.context("the browser came back at least once")?;
+        let landing = landing.context("the browser returned at least once")?;
         Ok(Paid::Returned(charge_id, landing))
     }
 }
@@ -264,7 +264,7 @@ async fn charge_of(inspector: &Inspector, token: &str) -> Result<String> {
     Ok(charge.to_owned())
 }
 
-/// What the payment left behind.
+/// The effects of the payment.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Aftermath {
@@ -358,7 +358,7 @@ fn print(execution: &ExecutionReport, aftermath: &Aftermath) -> Result<()> {
     Ok(())
 }
 
-/// The steps with their times, if anybody is to see them.
+/// Prints the steps with their times, unless the output is JSON.
 struct Journal {
     start: Instant,
     shown: bool,

@@ -11,10 +11,10 @@ use payment3_harness::workspace;
 use payment3_stack::process::Tool;
 use payment3_stack::{node, prerequisites, progress};
 
-/// Writes every file, or part of one, that is computed from the sources. The tests hold each against its computation.
+/// Updates every file, or part of a file, that is generated from the sources. Tests fail if one of them is stale.
 ///
 /// # Errors
-/// A file cannot be read or written, the README has no place for the states, or the CDK app does not synthesise.
+/// A file cannot be read or written, the README lacks the markers for the states, or the CDK app cannot be synthesised.
 pub async fn run() -> Result<()> {
     let definition = Definition::of_the_repository()?;
     let root = workspace::root();

@@ -14,7 +14,7 @@ use crate::cli::Up;
 /// Starts the environment, and runs it until Ctrl-C or SIGTERM.
 ///
 /// # Errors
-/// A step of the start fails, or a part of the environment ends by itself.
+/// A step of the start fails, or a service of the environment ends unexpectedly.
 pub async fn run(arguments: Up) -> Result<()> {
     let mut interrupted = Interrupt::new()?;
     let start = Instant::now();
@@ -58,9 +58,9 @@ fn print_urls(environment: &Environment, seconds: f64) {
     println!(
         "\nReady after {seconds:.1} s.\n\
          \n  API            {}\n  Sandbox bank   {}\n  Demo shop      {}\n  Local AWS      {} (region {}, any credentials)\n  All addresses  {}\n\
-         \nOpen the demo shop in a browser: pay by clicking, and watch what the state machine does. Or in another terminal:\n\
-         \n  cargo local pay                  pays an order, from checkout to saved card\n  cargo local executions --watch   tells what the state machine does\n\
-         \nCtrl-C stops everything; what happened is kept for the next start.",
+         \nOpen the demo shop in a browser: pay by clicking, and watch the state machine. Or use another terminal:\n\
+         \n  cargo local pay                  pays an order, from checkout to saved card\n  cargo local executions --watch   shows what the state machine does\n\
+         \nCtrl-C stops everything and saves the state for the next start.",
         outputs.api_url,
         outputs.bank_url,
         outputs.shop_url,

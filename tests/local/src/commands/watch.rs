@@ -12,13 +12,13 @@ use tokio::time::sleep;
 use super::path;
 use crate::cli;
 
-/// How long to wait between two looks.
+/// The time between two polls.
 const POLL: Duration = Duration::from_millis(500);
 
-/// Prints a line for every change: of one execution until it is over, of all until the process is stopped.
+/// Prints a line for every change: of one execution until it ends, or of all until the process is stopped.
 ///
 /// # Errors
-/// Step Functions does not answer; or the one execution ended otherwise than well.
+/// Step Functions does not answer, or the one execution did not succeed.
 pub(super) async fn run(executions: &Executions, arguments: &cli::Executions) -> Result<()> {
     match &arguments.name {
         Some(name) => one(executions, name, arguments.json).await,
@@ -49,7 +49,7 @@ impl Change {
 }
 
 async fn all(executions: &Executions, arguments: &cli::Executions) -> Result<()> {
-    // What was over before is not news, and its last state is not asked for.
+    // Executions that had ended before are not shown, and their last state is not requested.
     let mut known: HashMap<String, (String, Option<String>)> = HashMap::new();
     let mut first = true;
     loop {
@@ -100,7 +100,7 @@ async fn one(executions: &Executions, name: &str, json: bool) -> Result<()> {
             continue;
         };
         let over = report.is_over();
-        // The last state may change yet, unless it was left.
+        // The last state can still change, unless the execution has left it.
         let certain = report
             .path
             .iter()
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_reads_as_a_line() {
+    fn a_change_is_printed_as_a_line() {
         let change = Change {
             at: Timestamp::UNIX_EPOCH,
             name: "chrg_test_1".into(),

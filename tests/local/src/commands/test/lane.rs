@@ -1,4 +1,4 @@
-//! Parts of the tests that run beside others, in a command of their own.
+//! Parts of the tests that run in the background, in a separate process.
 
 use std::path::{Path, PathBuf};
 
@@ -10,28 +10,28 @@ use tokio::task::JoinHandle;
 use super::verdicts::Verdicts;
 use crate::cli::{Part, names};
 
-/// Parts that run one after the other, beside whatever else runs.
+/// Parts that run one after the other in a background process.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lane {
     /// The parts.
     pub(super) parts: &'static [Part],
-    /// Whether what they print is shown at once, and not in the end.
+    /// Whether their output is shown at once, and not only at the end.
     pub(super) shown: bool,
-    /// Whether they give way to everything else that wants a processor.
+    /// Whether they run with low priority.
     pub(super) gently: bool,
 }
 
-/// A lane that runs. When it is dropped, its command is ended; what that had started finishes its step.
+/// A running background process. Dropping it ends the process; programs that the process started finish their step.
 pub(super) struct Running {
     lane: Lane,
     task: JoinHandle<Result<()>>,
 }
 
 impl Lane {
-    /// Starts it: another process of `program`, which is this one, with more arguments. (`cargo local` would wait for every
-    /// compilation that is going on.)
+    /// Starts the background process: `program` is this program. (`cargo local` would wait for every compilation that
+    /// is running.)
     pub(super) fn start(self, program: &Path, arguments: &[String]) -> Running {
-        // Of an earlier run.
+        // Remove the results of an earlier run.
         let _ = std::fs::remove_file(self.verdicts());
         let mut command = Tool::new(program).args(["test"]);
         command = command.args(self.parts.iter().map(Part::to_string));
@@ -66,23 +66,25 @@ impl Lane {
 }
 
 impl Running {
-    /// Waits for its end, prints what was not shown, and tells what came of it.
+    /// Waits for its end, prints the output that was not shown yet, and returns the results.
     ///
     /// # Errors
-    /// It did not run to its end.
+    /// It did not finish.
     pub(super) async fn end(mut self) -> Result<Verdicts> {
         let parts = names(self.lane.parts);
         if !self.lane.shown && !self.task.is_finished() {
             println!("\nWaiting for {parts}");
         }
-        let ended = (&mut self.task).await.context("a lane broke")?;
+        let ended = (&mut self.task)
+            .await
+            .context("a background task panicked")?;
         if !self.lane.shown {
             let printed = std::fs::read_to_string(self.lane.log()).unwrap_or_default();
             print!("{printed}");
         }
         let verdicts = Verdicts::read(&self.lane.verdicts());
         match (verdicts, ended) {
-            // What failed is told by the verdicts.
+            // The verdicts explain the failure.
             (Ok(verdicts), Err(_)) if verdicts.all_passed(self.lane.parts).is_err() => Ok(verdicts),
             (Ok(verdicts), Ok(())) => Ok(verdicts),
             (_, Err(error)) | (Err(error), Ok(())) => Err(error.context(parts)),
@@ -102,15 +104,16 @@ mod tests {
 
     use super::*;
 
-    /// What is told of a lane, of parts that no true lane has, for which a shell script runs in place of this program. `$file` is where it must write.
-    async fn told(script: &str, parts: &'static [Part]) -> Result<()> {
+    /// Runs a shell script in place of the background process, and returns whether all parts passed. The script must
+    /// write to `$file`. No real background process has the parts of these tests.
+    async fn outcome(script: &str, parts: &'static [Part]) -> Result<()> {
         let name = format!("payment3-lane-{}", payment3_harness::random::digits(12));
         let program = std::env::temp_dir().join(name);
         let text = format!(
             "#!/bin/sh\nwhile [ \"$1\" != --verdicts ]; do shift; done\nfile=$2\n{script}\n"
         );
-        // By another process: while this one has a file open for writing, a child that another test starts has it, too, and
-        // nobody can run it.
+        // Let another process write the program. While this process has a file open for writing, a child of another
+        // test may inherit it, and then the file cannot be executed.
         let write = "printf '%s' \"$1\" > \"$2\" && chmod 700 \"$2\"";
         let written = Command::new("sh")
             .args(["-c", write, "sh", &text])
@@ -127,7 +130,7 @@ mod tests {
         ended?.all_passed(parts)
     }
 
-    /// What a process writes of one part.
+    /// A script that writes the result of one part.
     fn verdict(part: &str, passed: bool, besides: &str) -> String {
         format!(
             r#"echo '{{"done":[{{"part":"{part}","passed":{passed},"took":{{"secs":2,"nanos":0}},"processor":{{"secs":1,"nanos":0}}}}],"besides":[{besides}],"interrupted":false}}' > "$file""#
@@ -135,15 +138,15 @@ mod tests {
     }
 
     async fn error(script: &str, parts: &'static [Part]) -> String {
-        let error = told(script, parts).await.expect_err("it failed");
+        let error = outcome(script, parts).await.expect_err("it failed");
         format!("{error:#}")
     }
 
     #[tokio::test]
-    async fn a_lane_tells_what_its_process_wrote() {
+    async fn the_results_are_those_that_the_process_wrote() {
         let script = verdict("Format", true, "");
-        assert!(told(&script, &[Part::Format]).await.is_ok());
-        // It ended well, but one part did not run.
+        assert!(outcome(&script, &[Part::Format]).await.is_ok());
+        // The process succeeded, but one part did not run.
         let one_of_two = error(&script, &[Part::Format, Part::Unit]).await;
         assert!(one_of_two.contains("unit did not finish"), "{one_of_two}");
 
@@ -160,10 +163,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lane_that_breaks_off_did_not_pass_whatever_was_written() {
+    async fn a_process_that_breaks_off_did_not_pass() {
         let script = verdict("Clippy", true, "");
-        assert!(told(&script, &[Part::Clippy]).await.is_ok());
-        // Nothing of an earlier run counts.
+        assert!(outcome(&script, &[Part::Clippy]).await.is_ok());
+        // Results of an earlier run do not count.
         let nothing = error("exit 3", &[Part::Clippy]).await;
         assert!(nothing.contains("clippy"), "{nothing}");
         let script = format!("{script}; exit 3");

@@ -1,4 +1,4 @@
-//! What came of each part of the tests. A part that fails keeps no other from running; only an interruption does.
+//! The result of each part of the tests. A failed part does not stop the other parts; only an interruption does.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,30 +11,31 @@ use crate::cli::Part;
 use crate::processor;
 use payment3_harness::workspace;
 
-/// What came of one part.
+/// The result of one part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Verdict {
     /// The part.
     pub(super) part: Part,
-    /// It found nothing wrong.
+    /// Whether it passed.
     pub(super) passed: bool,
     /// How long it took.
     pub(super) took: Duration,
-    /// What it used of the processors. An environment that outlives its part counts as long as the part runs.
+    /// The processor time that it used. An environment that several parts use counts for the part that is running.
     pub(super) processor: Duration,
 }
 
-/// What came of all of them so far.
+/// The results of all parts so far.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Verdicts {
     done: Vec<Verdict>,
-    /// What went wrong outside of a part.
+    /// Errors outside of a part.
     besides: Vec<String>,
     interrupted: bool,
 }
 
 impl Verdicts {
-    /// Runs one part after the other, also after one that failed, and prints its error. An interruption ends this early.
+    /// Runs the parts one after the other, and prints their errors. A failed part does not stop the next one; an
+    /// interruption does.
     pub(super) async fn run(
         &mut self,
         parts: &[Part],
@@ -62,7 +63,7 @@ impl Verdicts {
         self.interrupted
     }
 
-    /// Adds what came of parts that ran elsewhere, or what kept them from being over.
+    /// Adds the results of parts that ran in another process, or the error of that process.
     pub(super) fn add(&mut self, others: Result<Self>) {
         match others {
             Ok(others) => {
@@ -74,7 +75,7 @@ impl Verdicts {
         }
     }
 
-    /// Adds what is no part, but must not fail either.
+    /// Adds the result of something that is not a part, but must not fail either.
     pub(super) fn besides(&mut self, result: Result<()>) {
         if let Err(error) = &result {
             self.besides.push(format!("{error:#}"));
@@ -89,7 +90,7 @@ impl Verdicts {
         }
     }
 
-    /// Writes them for whoever started this command.
+    /// Writes the results to a file, for the command that started this one.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -99,10 +100,10 @@ impl Verdicts {
             .with_context(|| format!("cannot write {}", workspace::shown(file)))
     }
 
-    /// Reads what another command has written.
+    /// Reads the results that another command has written.
     ///
     /// # Errors
-    /// There is no such file, or it holds something else.
+    /// There is no such file, or it contains something else.
     pub(super) fn read(file: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("cannot read {}", workspace::shown(file)))?;
@@ -110,7 +111,7 @@ impl Verdicts {
             .with_context(|| format!("{} is not as expected", workspace::shown(file)))
     }
 
-    /// One line for each of these parts: how it ended, how long it took, and what it used of the processors.
+    /// One line for each of these parts: its result, its duration, and its processor time.
     pub(super) fn table(&self, parts: &[Part]) -> String {
         let names: Vec<String> = parts.iter().map(Part::to_string).collect();
         let width = names.iter().map(String::len).max().unwrap_or_default();
@@ -136,7 +137,8 @@ impl Verdicts {
     /// Whether each of these parts ran and passed.
     ///
     /// # Errors
-    /// One failed or did not run, or something besides them failed. Each is named, with the command that runs it alone.
+    /// A part failed or did not run, or there was an error outside of a part. The error names each part, with the
+    /// command that runs it alone.
     pub(super) fn all_passed(&self, parts: &[Part]) -> Result<()> {
         let alone = |what: &str, part: &Part| {
             let name = part.to_string();
@@ -147,7 +149,7 @@ impl Verdicts {
             .filter_map(|part| match self.of(*part) {
                 Some(verdict) if verdict.passed => None,
                 Some(_) => Some(alone("failed", part)),
-                // Everybody knows why.
+                // It did not run because of the interruption, which is reported once.
                 None if self.interrupted => None,
                 None => Some(alone("did not finish", part)),
             })
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_part_that_fails_keeps_no_other_from_running() {
+    async fn a_failed_part_does_not_stop_the_others() {
         let (verdicts, ran) = run(failing(&[Part::Format])).await;
         assert_eq!(ran, PARTS);
         let passed: Vec<_> = verdicts.done.iter().map(|verdict| verdict.passed).collect();
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_interruption_keeps_the_others_from_running() {
+    async fn an_interruption_stops_the_others() {
         let interrupted = |_| Err(anyhow::Error::new(Interrupted).context("a test failed"));
         let (verdicts, ran) = run(interrupted).await;
         assert_eq!(ran, [Part::Format]);
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_names_every_part_that_failed_and_how_to_run_it_alone() {
+    async fn the_error_names_every_failed_part_and_how_to_run_it_alone() {
         let (verdicts, _) = run(failing(&[Part::Format, Part::FaultsShort])).await;
         let error = verdicts.all_passed(&PARTS).expect_err("two failed");
         assert_eq!(
@@ -245,10 +247,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_passed_in_part_did_not_pass() {
+    async fn the_tests_pass_only_if_everything_passed() {
         let (mut verdicts, _) = run(failing(&[])).await;
         assert!(verdicts.all_passed(&PARTS).is_ok());
-        // One that runs elsewhere and never said how it ended.
+        // A part in another process that did not write its result.
         let error = verdicts
             .all_passed(&[Part::Unit, Part::Model])
             .expect_err("the model did not finish");

@@ -1,4 +1,4 @@
-//! The rooms of `tests/`: a crate uses those below it, and no file of a crate uses one that uses it.
+//! Checks dependencies: a crate only uses crates in lower layers, and the files of a crate have no dependency cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,8 +8,8 @@ use payment3_harness::workspace;
 use regex_lite::Regex;
 use serde_json::Value;
 
-/// From the top down. What stands beside each other on a line does not use each other.
-const ROOMS: [&[&str]; 10] = [
+/// The layers, from top to bottom. Crates of the same layer do not use each other.
+const LAYERS: [&[&str]; 10] = [
     &["payment3-local"],
     &["payment3-e2e"],
     &["payment3-faults"],
@@ -21,12 +21,13 @@ const ROOMS: [&[&str]; 10] = [
     &["payment3-activities"],
     &["payment3-noop"],
 ];
-/// The sandbox bank tries the product's client in its own tests, and the product's tests call the sandbox bank.
-const IN_TESTS_ALONE: [(&str, &str); 1] = [("payment3-activities", "payment3-bank")];
+/// Dependencies that are allowed only in tests. The sandbox bank tests the product's client, and the product's tests
+/// call the sandbox bank.
+const ONLY_IN_TESTS: [(&str, &str); 1] = [("payment3-activities", "payment3-bank")];
 
-fn floor(package: &str) -> usize {
-    let place = ROOMS.iter().position(|room| room.contains(&package));
-    place.unwrap_or_else(|| panic!("{package} is new: say in {} where it belongs", file!()))
+fn layer(package: &str) -> usize {
+    let place = LAYERS.iter().position(|layer| layer.contains(&package));
+    place.unwrap_or_else(|| panic!("{package} is new: add it to a layer in {}", file!()))
 }
 
 #[test]
@@ -51,21 +52,21 @@ fn dependencies_between_crates_run_downwards() {
         for dependency in list(&package["dependencies"]) {
             let on = dependency["name"].as_str().expect("a name");
             if !on.starts_with("payment3-")
-                || IN_TESTS_ALONE.contains(&(name, on)) && dependency["kind"] == "dev"
+                || ONLY_IN_TESTS.contains(&(name, on)) && dependency["kind"] == "dev"
             {
                 continue;
             }
             used += 1;
             assert!(
-                floor(name) < floor(on),
-                "{name} may not use {on}, which stands above or beside it"
+                layer(name) < layer(on),
+                "{name} must not use {on}, which is in the same layer or a higher one"
             );
         }
     }
     assert!(used > 10, "{used}");
 }
 
-/// The files of a crate's library by their modules, such as `["commands", "test"]`.
+/// The sources of a crate's library, by module path, such as `["commands", "test"]`.
 fn modules(source: &Path) -> BTreeMap<Vec<String>, String> {
     let mut found = BTreeMap::new();
     let mut directories = vec![(source.to_path_buf(), Vec::new())];
@@ -95,7 +96,7 @@ fn modules(source: &Path) -> BTreeMap<Vec<String>, String> {
     found
 }
 
-/// The modules that a module's source names, but for those of its own tests.
+/// The modules that a module's source uses, except in its unit tests.
 fn uses(
     module: &[String],
     source: &str,
@@ -134,7 +135,7 @@ fn uses(
         for end in ends.chain([Vec::new()]) {
             let mut named = [stem.clone(), end].concat();
             while !all.contains_key(&named) && named.pop().is_some() {}
-            // What the root of a crate re-exports is no use of the root.
+            // Using a re-export of the crate's root does not count as using the root.
             if named != module && !named.is_empty() {
                 found.insert(named);
             }
@@ -143,8 +144,8 @@ fn uses(
     found
 }
 
-/// A circle among these, if there is one.
-fn circle(graph: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>) -> Option<Vec<String>> {
+/// A cycle in the graph, if there is one.
+fn cycle(graph: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>) -> Option<Vec<String>> {
     let mut left = graph.clone();
     loop {
         let ends: Vec<_> = left
@@ -157,20 +158,20 @@ fn circle(graph: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>) -> Option<Vec<St
         }
         left.retain(|module, _| !ends.contains(module));
     }
-    // Whoever is left uses a circle or is in one.
+    // Each remaining module is in a cycle or uses one.
     let mut module = left.keys().next()?.clone();
-    let mut way = Vec::new();
-    while !way.contains(&module) {
+    let mut trail = Vec::new();
+    while !trail.contains(&module) {
         let next = left[&module].iter().find(|used| left.contains_key(*used));
-        way.push(module);
+        trail.push(module);
         module = next.expect("it is left").clone();
     }
-    let start = way
+    let start = trail
         .iter()
         .position(|passed| *passed == module)
         .unwrap_or_default();
     Some(
-        way[start..]
+        trail[start..]
             .iter()
             .map(|module| module.join("::"))
             .collect(),
@@ -178,13 +179,13 @@ fn circle(graph: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>) -> Option<Vec<St
 }
 
 #[test]
-fn no_file_of_a_library_uses_one_that_uses_it() {
+fn the_files_of_a_library_have_no_cycle() {
     let root = workspace::root();
-    let rooms = fs::read_dir(root.join("tests")).expect("tests/");
-    let rooms = rooms.map(|room| room.expect("a room").path());
-    let sources: Vec<PathBuf> = rooms
+    let folders = fs::read_dir(root.join("tests")).expect("tests/");
+    let folders = folders.map(|folder| folder.expect("a folder").path());
+    let sources: Vec<PathBuf> = folders
         .chain([root.join("activities")])
-        .map(|room| room.join("src"))
+        .map(|folder| folder.join("src"))
         .filter(|source| source.join("lib.rs").exists())
         .collect();
     assert!(sources.len() >= 9, "{sources:?}");
@@ -194,12 +195,12 @@ fn no_file_of_a_library_uses_one_that_uses_it() {
             .iter()
             .map(|(module, text)| (module.clone(), uses(module, text, &modules)))
             .collect();
-        assert_eq!(circle(&graph), None, "{}", workspace::shown(&source));
+        assert_eq!(cycle(&graph), None, "{}", workspace::shown(&source));
     }
 }
 
 #[test]
-fn a_circle_is_found() {
+fn a_cycle_is_found() {
     let text = |text: &str| text.to_owned();
     let modules = BTreeMap::from([
         (vec![text("a")], text("use crate::b::B;")),
@@ -215,11 +216,11 @@ fn a_circle_is_found() {
             |(module, text): (&Vec<String>, &String)| (module.clone(), uses(module, text, modules));
         modules.iter().map(of).collect()
     };
-    assert_eq!(circle(&graph(&modules)), None);
+    assert_eq!(cycle(&graph(&modules)), None);
     let mut closed = modules;
     closed.insert(vec![text("d")], text("fn d() { crate::a::a() }"));
     assert_eq!(
-        circle(&graph(&closed)),
+        cycle(&graph(&closed)),
         Some(["a", "b", "c", "d"].map(text).into())
     );
 }

@@ -284,7 +284,7 @@ impl Scene {
     async fn begin(&self) -> Result<InProgress> {
         let flows = FLOWS.iter().map(|(flow, _)| *flow).cycle().take(PAYMENTS);
         let mut begun = self.begin_flows(flows).await?;
-        // Flows without 3-D Secure start their execution at checkout, so they begin last.
+        // If the bank decides at checkout, the execution starts there. These payments begin last.
         begun.sort_by_key(|payment| payment.flow() == Flow::WithoutThreeDs);
         let mut tasks = JoinSet::new();
         for (place, payment) in begun.into_iter().enumerate() {

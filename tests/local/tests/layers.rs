@@ -115,6 +115,10 @@ fn uses(
         .collect();
     let mut found = BTreeSet::new();
     for captures in path.captures_iter(&code) {
+        // `pub(super)` says who sees something, and uses nothing.
+        if captures[2].is_empty() && captures.get(3).is_none() {
+            continue;
+        }
         let ups = captures[1].matches("super").count();
         let base = match &captures[1] {
             "crate" => &[][..],

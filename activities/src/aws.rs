@@ -19,8 +19,8 @@ use tokio::task::JoinSet;
 use crate::http_client;
 use crate::settings::{SettingError, millis, of_lambda, text};
 
-/// The part of `AWS_TIMEOUT_MS` that connecting may take before the first event: hundreds of milliseconds for what takes ten.
-/// The CDK app's time limits reckon with it.
+/// The part of `AWS_TIMEOUT_MS` that connecting may take before the first event: hundreds of milliseconds for what
+/// takes ten. The CDK app's time limits reckon with it.
 const CONNECTING: u32 = 8;
 
 /// AWS, as a function knows it.
@@ -37,8 +37,8 @@ impl Sdk {
     /// Reads the function's AWS configuration. `AWS_TIMEOUT_MS` bounds an operation with all its retries, half of it a
     /// single attempt, so that one lost packet does not cost the call.
     ///
-    /// `AWS_ENDPOINT_URL`, and `AWS_ENDPOINT_URL_DYNAMODB`, `_SFN` and `_SECRETS_MANAGER` before it, send requests elsewhere
-    /// than to the region's endpoints.
+    /// `AWS_ENDPOINT_URL`, and `AWS_ENDPOINT_URL_DYNAMODB`, `_SFN` and `_SECRETS_MANAGER` before it, send requests
+    /// elsewhere than to the region's endpoints.
     ///
     /// # Errors
     /// [`SettingError`] when a variable is missing or wrong.

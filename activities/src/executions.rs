@@ -48,8 +48,8 @@ pub struct ExecutionInput<'a> {
     pub request_id: Option<&'a str>,
 }
 
-/// The name of a charge's execution: the charge id itself, so that every caller names the same one, plus the number
-/// of executions that ended at `AwaitBank` before. No two charges and attempts have the same name: an id that reads like
+/// The name of a charge's execution: the charge id itself, so that every caller names the same one, plus the number of
+/// executions that ended at `AwaitBank` before. No two charges and attempts have the same name: an id that reads like
 /// another one's name is hashed, as one is that cannot be a name.
 #[must_use]
 pub fn execution_name(charge_id: &ChargeId, attempt: u32) -> String {

@@ -44,8 +44,8 @@ pub(crate) const fn joined<const N: usize>(
     all
 }
 
-/// Makes a [`Failure`] of an enum: each variant is the name of an error, with its treatment. A variant that passes another
-/// failure on, given behind `or`, has the names of that one.
+/// Makes a [`Failure`] of an enum: each variant is the name of an error, with its treatment. A variant that passes
+/// another failure on, given behind `or`, has the names of that one.
 macro_rules! failure {
     ($error:ty { $($name:ident: $treatment:ident),+ $(,)? } $(or $passed:ident($inner:ty))?) => {
         impl $crate::failure::Failure for $error {

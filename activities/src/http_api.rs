@@ -33,8 +33,8 @@ pub fn body(request: &Request) -> Result<Vec<u8>, FieldError> {
     }
 }
 
-/// Whether the client asked for a web page before anything else: a browser does. A program that takes pages, too, names JSON
-/// first, as the merchant's SDK does (`application/json, text/html, */*`).
+/// Whether the client asked for a web page before anything else: a browser does. A program that takes pages, too, names
+/// JSON first, as the merchant's SDK does (`application/json, text/html, */*`).
 #[must_use]
 pub fn wants_html(request: &Request) -> bool {
     let accept = request

@@ -8,8 +8,8 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::settings::{SettingError, invalid, text};
 
-/// Servers whose TLS sessions are kept for a shorter handshake: three of AWS, the bank and the shop; and for each of them
-/// rustls keeps eight tickets.
+/// Servers whose TLS sessions are kept for a shorter handshake: three of AWS, the bank and the shop; and for each of
+/// them rustls keeps eight tickets.
 const SESSIONS: usize = 5 * 8;
 
 /// An HTTP client with a time-out on every call.
@@ -20,8 +20,8 @@ pub fn http_client(timeout: Duration) -> Result<reqwest::Client, SettingError> {
     build(with_timeouts(timeout)?)
 }
 
-/// As [`http_client`], but every request has a connection of its own. One that was kept may be dead after a freeze, and a
-/// request that is written to it leaves open whether it arrived.
+/// As [`http_client`], but every request has a connection of its own. One that was kept may be dead after a freeze, and
+/// a request that is written to it leaves open whether it arrived.
 ///
 /// # Errors
 /// As [`http_client`].
@@ -35,8 +35,8 @@ fn with_timeouts(timeout: Duration) -> Result<reqwest::ClientBuilder, SettingErr
         .connect_timeout(timeout.min(Duration::from_secs(3))))
 }
 
-/// What all HTTP clients have in common: rustls with ring, HTTP/1.1, and no redirects, for nobody that we call may send a
-/// signed or keyed request elsewhere.
+/// What all HTTP clients have in common: rustls with ring, HTTP/1.1, and no redirects, for nobody that we call may send
+/// a signed or keyed request elsewhere.
 pub(crate) fn client() -> Result<reqwest::ClientBuilder, SettingError> {
     Ok(reqwest::Client::builder()
         .tls_backend_preconfigured(tls()?)
@@ -67,8 +67,8 @@ fn tls() -> Result<ClientConfig, SettingError> {
     Ok(TLS.get_or_init(|| tls).clone())
 }
 
-/// The roots that are compiled in (Mozilla's); or, where `SSL_CERT_FILE` or `SSL_CERT_DIR` is set as OpenSSL knows them,
-/// those certificates instead.
+/// The roots that are compiled in (Mozilla's); or, where `SSL_CERT_FILE` or `SSL_CERT_DIR` is set as OpenSSL knows
+/// them, those certificates instead.
 fn roots() -> Result<RootCertStore, SettingError> {
     let Some(name) = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
         .into_iter()

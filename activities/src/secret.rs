@@ -1,7 +1,7 @@
 //! Secrets of Secrets Manager: the version that counts now and, for a day after a rotation, the one before it.
 //!
-//! Two sides that share a key never change it at the same moment. What one of them signed with the former key, before it
-//! knew the new one, must still be good for a while.
+//! Two sides that share a key never change it at the same moment. What one of them signed with the former key, before
+//! it knew the new one, must still be good for a while.
 
 use std::future::Future;
 use std::pin::Pin;

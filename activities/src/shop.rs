@@ -62,8 +62,8 @@ impl SigningKey {
     }
 }
 
-/// The keys that sign an event: the current one and, for a day after a rotation, the one before it. Whichever of the two the shop
-/// verifies with, it finds its signature.
+/// The keys that sign an event: the current one and, for a day after a rotation, the one before it. Whichever of the
+/// two the shop verifies with, it finds its signature.
 pub struct SigningKeys {
     current: SigningKey,
     former: Option<SigningKey>,
@@ -101,8 +101,8 @@ pub enum DeliveryError {
     /// The endpoint is gone for good (410): the one answer by which it asks for no more of this.
     #[error("the shop's endpoint answered 410 Gone")]
     Gone,
-    /// No connection, no answer in time, or any other answer but 2xx. A wrong key, a wrong path and a broken deployment of the
-    /// shop answer with a 4xx, too, and all of them pass.
+    /// No connection, no answer in time, or any other answer but 2xx. A wrong key, a wrong path and a broken deployment
+    /// of the shop answer with a 4xx, too, and all of them pass.
     #[error("the shop's endpoint did not take the event: {0}")]
     Failed(String),
 }

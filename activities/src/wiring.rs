@@ -130,7 +130,8 @@ impl Aws {
     }
 }
 
-/// Whether the bank answers inquiries by reference (`BANK_FINDS_BY_REFERENCE`, which is set where somebody has seen it).
+/// Whether the bank answers inquiries by reference (`BANK_FINDS_BY_REFERENCE`, which is set where somebody has seen
+/// it).
 #[must_use]
 pub fn bank_finds_by_reference() -> bool {
     text("BANK_FINDS_BY_REFERENCE").is_ok()

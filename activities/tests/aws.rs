@@ -1,5 +1,5 @@
-//! Runs the built `check-status` as AWS Lambda would, against an AWS on loopback: where its calls go, whose certificates it
-//! believes, how long it waits, and what it says when its environment is wrong.
+//! Runs the built `check-status` as AWS Lambda would, against an AWS on loopback: where its calls go, whose
+//! certificates it believes, how long it waits, and what it says when its environment is wrong.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,5 @@
-//! What the shop's endpoint receives, over HTTP: signed with each key that counts, and repeated after every answer but one.
+//! What the shop's endpoint receives, over HTTP: signed with each key that counts, and repeated after every answer but
+//! one.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::mpsc::{Receiver, channel};

@@ -514,8 +514,8 @@ impl RefundNotes for Notes {
     }
 }
 
-/// A bank whose charge says `Settled` whenever it is asked for, and which answers every other request as told; `None` is no
-/// answer. How many of those there were.
+/// A bank whose charge says `Settled` whenever it is asked for, and which answers every other request as told; `None`
+/// is no answer. How many of those there were.
 fn settled_for_good(answer: Option<(u16, &'static str)>) -> (Bank, Arc<AtomicUsize>) {
     const CHARGE: &str = r#"{"id":"chrg_test_1","object":"charge","amount":1500.50,"currency":"THB",
         "transaction_state":"Settled","status":"success"}"#;
@@ -695,8 +695,8 @@ async fn a_reversal_goes_on_with_what_the_charge_has_become_meanwhile() {
     );
     assert!(refunded.refund_id.is_some());
     assert_eq!(notes.count(), 1);
-    // Whoever saw it settled before finds the money returned, and returns it no second time: its own request is refused, and
-    // the note of the first one stands.
+    // Whoever saw it settled before finds the money returned, and returns it no second time: its own request is
+    // refused, and the note of the first one stands.
     for before in [&seen, &settled] {
         let (again, proof) = give_back(&setup.bank, &notes, &payment, before)
             .await

@@ -7,8 +7,8 @@ use crate::http_api::{ApiError, Request, Response, json_response};
 use crate::log;
 use crate::tables::check_status::CheckStatus;
 
-/// Answers with the order's status: `pending`, `paid`, `declined` or `reversed`, with amount and time. `shop` is where a
-/// refusal's page leads back to.
+/// Answers with the order's status: `pending`, `paid`, `declined` or `reversed`, with amount and time. `shop` is where
+/// a refusal's page leads back to.
 pub async fn answer(table: &CheckStatus, shop: &str, request: &Request) -> Response {
     status(table, request)
         .await

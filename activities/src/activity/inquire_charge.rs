@@ -8,9 +8,10 @@ use crate::domain::charge::{Mismatch, Outcome, Verdict};
 use crate::domain::payment::Payment;
 use crate::failure::failure;
 
-/// How long a bank that does not know a charge is asked again, in seconds since it was first seen not to know it. Its copies
-/// may lag behind by seconds, and a wrong or rotated key may stand for hours; after a day it is a person's matter. The age
-/// of the payment does not count: else a wrong key would fail every old payment that is looked at meanwhile.
+/// How long a bank that does not know a charge is asked again, in seconds since it was first seen not to know it. Its
+/// copies may lag behind by seconds, and a wrong or rotated key may stand for hours; after a day it is a person's
+/// matter. The age of the payment does not count: else a wrong key would fail every old payment that is looked at
+/// meanwhile.
 pub(super) const MAY_BE_UNKNOWN_FOR: i64 = 24 * 60 * 60;
 /// From this age of the payment on, in seconds, an unknown charge is told: no copy lags behind for so long.
 pub(super) const UNKNOWN_IS_TOLD_AFTER: i64 = 10 * 60;
@@ -32,7 +33,8 @@ pub struct Decision {
     pub transaction_state: String,
     /// ISO 8583 code of a decline, where the bank gives one.
     pub failure_code: Option<String>,
-    /// When the bank was asked, in seconds since 1970: taken before, so that the decision is never taken for younger than it is.
+    /// When the bank was asked, in seconds since 1970: taken before, so that the decision is never taken for younger
+    /// than it is.
     pub asked_at: i64,
 }
 
@@ -82,8 +84,8 @@ impl From<BankError> for InquiryError {
 }
 
 impl InquiryError {
-    /// The same, said of a charge that the bank has not known for so many seconds: what it has not known for a day, asking
-    /// again does not mend. `None` is the first time.
+    /// The same, said of a charge that the bank has not known for so many seconds: what it has not known for a day,
+    /// asking again does not mend. `None` is the first time.
     fn unknown_for(self, seconds: Option<i64>) -> Self {
         match self {
             Self::ChargeUnknown(reason)

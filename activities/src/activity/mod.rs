@@ -19,8 +19,8 @@ use crate::failure::{Failure, Name};
 /// A function that the state machine calls.
 #[derive(Debug, Clone, Copy)]
 pub struct Activity {
-    /// Its program in `src/bin`, and the middle part of the function's name. The file in `src/activity` has this name, too,
-    /// and so has the placeholder for its ARN in `statemachine/payment.asl.json`: `${RecordOutcomeFunction}`.
+    /// Its program in `src/bin`, and the middle part of the function's name. The file in `src/activity` has this name,
+    /// too, and so has the placeholder for its ARN in `statemachine/payment.asl.json`: `${RecordOutcomeFunction}`.
     pub program: &'static str,
     /// Its own errors. That its input cannot be read may befall each of them.
     pub errors: &'static [Name],

@@ -73,7 +73,8 @@ pub enum Card {
     Failed,
 }
 
-/// What the shop is told of a payment. A record has all of it, also when it is closed, so that a person can send its event again.
+/// What the shop is told of a payment. A record has all of it, also when it is closed, so that a person can send its
+/// event again.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Told {

@@ -44,9 +44,9 @@ impl Failure for InvalidCallback {
     }
 }
 
-/// Reads the execution's input: what the callback and checkout functions write, or what a person types, who may use
-/// the bank's field names (`objectId`, `id`) and leave everything else out. The charge's id decides; what cannot be read
-/// of the rest is dropped.
+/// Reads the execution's input: what the callback and checkout functions write, or what a person types, who may use the
+/// bank's field names (`objectId`, `id`) and leave everything else out. The charge's id decides; what cannot be read of
+/// the rest is dropped.
 ///
 /// # Errors
 /// [`InvalidCallback`].

@@ -164,9 +164,9 @@ pub enum Proof {
     Inquiry,
 }
 
-/// Where requests for a refund are noted. A refund that is seen at the bank may be a part, given back by hand: it counts as
-/// ours only while a note stands. So the note is written before the request, and taken back only when this very request
-/// surely took no effect. Any other note stays: its request may still be on its way.
+/// Where requests for a refund are noted. A refund that is seen at the bank may be a part, given back by hand: it
+/// counts as ours only while a note stands. So the note is written before the request, and taken back only when this
+/// very request surely took no effect. Any other note stays: its request may still be on its way.
 pub trait RefundNotes {
     /// Notes a request under a mark of its own. `false` when the reversal is not in progress.
     fn note(
@@ -196,8 +196,8 @@ impl RefundNotes for Records {
 /// room for the tables as well.
 const AT_THE_BANK: Duration = Duration::from_secs(45);
 
-/// Asks for the charge and gives its money back, as [`give_back`], in a limited time. A request that the end of the time cuts
-/// off counts as one whose answer was lost: its note stays.
+/// Asks for the charge and gives its money back, as [`give_back`], in a limited time. A request that the end of the
+/// time cuts off counts as one whose answer was lost: its note stays.
 ///
 /// # Errors
 /// [`ReverseError`]; `BankUnavailable` at the end of the time.
@@ -222,10 +222,10 @@ pub async fn give_back_within(
 /// How often the bank is asked for a reversal, before the state machine waits.
 const REQUESTS: usize = 2;
 
-/// Gives the money of a charge back that looked like this a moment ago. A refusal says that it is something else by now,
-/// as when the bank has settled it or another execution has given it back: the bank is asked what the charge is now, and for
-/// the reversal once more. An answer that does not prove the reversal says nothing: the bank is asked what the charge is, and
-/// no second request is sent beside one that may still be on its way.
+/// Gives the money of a charge back that looked like this a moment ago. A refusal says that it is something else by
+/// now, as when the bank has settled it or another execution has given it back: the bank is asked what the charge is
+/// now, and for the reversal once more. An answer that does not prove the reversal says nothing: the bank is asked what
+/// the charge is, and no second request is sent beside one that may still be on its way.
 ///
 /// # Errors
 /// [`ReverseError`].

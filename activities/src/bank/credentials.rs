@@ -1,5 +1,5 @@
-//! The gateway's address and key, from Secrets Manager. They are cached, and fetched again when the bank refuses the key or a
-//! checksum does not fit, so that a rotated key needs no deployment.
+//! The gateway's address and key, from Secrets Manager. They are cached, and fetched again when the bank refuses the
+//! key or a checksum does not fit, so that a rotated key needs no deployment.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,8 +14,9 @@ use crate::secret::{Former, SecretSource, Version};
 
 /// How long a fetched secret is used without asking again.
 const CACHED_FOR: Duration = Duration::from_secs(5 * 60);
-/// How often refused keys and checksums that do not fit may have the secret fetched anew, before it is too old: so many times at
-/// once, and then once in so long. A rotated key is there at once, and a flood of refusals is no flood of fetches.
+/// How often refused keys and checksums that do not fit may have the secret fetched anew, before it is too old: so many
+/// times at once, and then once in so long. A rotated key is there at once, and a flood of refusals is no flood of
+/// fetches.
 const REFRESHES_AT_ONCE: u32 = 5;
 const REFRESH_EVERY: Duration = Duration::from_secs(10);
 
@@ -113,8 +114,8 @@ impl Credentials {
     }
 
     /// Whether the bank signed this notification, with its key or, for a day after a rotation, with the one before. A
-    /// checksum that fits neither has both fetched anew: the key may have been rotated this very moment. A flood of forged
-    /// ones does not become a flood of fetches.
+    /// checksum that fits neither has both fetched anew: the key may have been rotated this very moment. A flood of
+    /// forged ones does not become a flood of fetches.
     ///
     /// # Errors
     /// [`SecretUnavailable`].
@@ -180,8 +181,8 @@ impl Credentials {
     }
 }
 
-/// How many fetches are left: so many at once, and one more after each [`REFRESH_EVERY`]. Kept as the moment at which all are
-/// there again.
+/// How many fetches are left: so many at once, and one more after each [`REFRESH_EVERY`]. Kept as the moment at which
+/// all are there again.
 struct RateLimit {
     full_at: Instant,
 }

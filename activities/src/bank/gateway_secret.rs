@@ -71,8 +71,8 @@ impl GatewaySecret {
         !self.key.expose_secret().starts_with("skey_test_")
     }
 
-    /// Which key this is, without telling it: the first 16 hex digits of a hash of it. Another key of the same account has
-    /// another one.
+    /// Which key this is, without telling it: the first 16 hex digits of a hash of it. Another key of the same account
+    /// has another one.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new_with_prefix(FINGERPRINT_OF);

@@ -184,7 +184,8 @@ impl Bank {
         self.get_charge(id.as_str()).await
     }
 
-    /// Asks for a payment's own charge, and judges it by what checkout stored. A state that is not known here is logged.
+    /// Asks for a payment's own charge, and judges it by what checkout stored. A state that is not known here is
+    /// logged.
     ///
     /// # Errors
     /// As [`Bank::inquire`].
@@ -201,9 +202,9 @@ impl Bank {
         Ok((charge, judged))
     }
 
-    /// Asks for the charge that was created with a reference, `None` when the bank knows none. That the inquiry takes
-    /// a `reference_order` in place of an id is told by one public integration only: verify it in the bank's sandbox before
-    /// `None` is relied upon. Only the bank's own error object with a 404 counts as `None`.
+    /// Asks for the charge that was created with a reference, `None` when the bank knows none. That the inquiry takes a
+    /// `reference_order` in place of an id is told by one public integration only: verify it in the bank's sandbox
+    /// before `None` is relied upon. Only the bank's own error object with a 404 counts as `None`.
     ///
     /// # Errors
     /// [`BankError`].
@@ -225,8 +226,9 @@ impl Bank {
         }
     }
 
-    /// Cancels a charge in full (`POST /card/v2/charge/{id}/void`): only while it is `Authorized`. Sent twice, the second
-    /// is refused. Whether the answer proves it: it must be this charge, voided. Otherwise the charge has to be asked for.
+    /// Cancels a charge in full (`POST /card/v2/charge/{id}/void`): only while it is `Authorized`. Sent twice, the
+    /// second is refused. Whether the answer proves it: it must be this charge, voided. Otherwise the charge has to be
+    /// asked for.
     ///
     /// # Errors
     /// [`BankError`]; `Refused` when the charge is not voidable, or not any more.
@@ -237,9 +239,9 @@ impl Bank {
         wire::reversal(&answer, id, &TransactionState::Voided)
     }
 
-    /// Gives the whole amount of a charge back (`POST /card/v2/charge/{id}/refund`): only once it is `Settled`. The bank
-    /// allows no more than the charged amount in sum, so that a second one in full is refused. `None` where the answer does
-    /// not prove it: it must be this charge, with its refund sent. Then the charge has to be asked for.
+    /// Gives the whole amount of a charge back (`POST /card/v2/charge/{id}/refund`): only once it is `Settled`. The
+    /// bank allows no more than the charged amount in sum, so that a second one in full is refused. `None` where the
+    /// answer does not prove it: it must be this charge, with its refund sent. Then the charge has to be asked for.
     ///
     /// # Errors
     /// [`BankError`]; `Refused` when the charge is not refundable.
@@ -303,8 +305,8 @@ impl Bank {
     }
 
     /// Sends one request, with a fresh key once more where the key was refused: a request refused for its key took no
-    /// effect. Both together take no longer than one may; where little time is left the refusal stands, since the answer to
-    /// a charge would only be lost.
+    /// effect. Both together take no longer than one may; where little time is left the refusal stands, since the
+    /// answer to a charge would only be lost.
     async fn send(
         &self,
         method: Method,
@@ -367,9 +369,9 @@ impl Bank {
     }
 }
 
-/// A transport error in words without the URL: the path names a charge or a customer. Only a failure to connect says that
-/// nothing was sent; its own time-out is one, so it is asked for first. A kept connection that breaks is none: the request
-/// may have been on it.
+/// A transport error in words without the URL: the path names a charge or a customer. Only a failure to connect says
+/// that nothing was sent; its own time-out is one, so it is asked for first. A kept connection that breaks is none: the
+/// request may have been on it.
 fn no_answer(error: reqwest::Error) -> BankError {
     if error.is_connect() {
         return BankError::NotTaken("no connection".into());

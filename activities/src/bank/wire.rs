@@ -92,9 +92,9 @@ pub fn customer_id(answer: &[u8]) -> Result<CustomerId, BankError> {
         .ok_or_else(|| unreadable("customer's `id`"))
 }
 
-/// Whether the answer to a void or a refund proves it: an object of this charge in the state that was asked for, beside the
-/// status `success` or none. A 2xx alone proves nothing, and neither does an empty object or any other status. Capitals and
-/// blanks around the status do not matter.
+/// Whether the answer to a void or a refund proves it: an object of this charge in the state that was asked for, beside
+/// the status `success` or none. A 2xx alone proves nothing, and neither does an empty object or any other status.
+/// Capitals and blanks around the status do not matter.
 ///
 /// # Errors
 /// [`BankError::Refused`] where the object says `fail`: a declined operation is an ordinary object with HTTP 200.
@@ -152,8 +152,8 @@ pub fn refund_id(answer: &[u8]) -> Option<String> {
         .filter(|id| id.len() <= MAX_ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
-/// What the answer refuses, if anything: an error object is a refusal even with a 2xx, and a 2xx without an object is no
-/// answer of the bank.
+/// What the answer refuses, if anything: an error object is a refusal even with a 2xx, and a 2xx without an object is
+/// no answer of the bank.
 #[must_use]
 pub fn refusal(status: StatusCode, answer: &[u8]) -> Option<BankError> {
     #[derive(Deserialize)]
@@ -177,7 +177,8 @@ pub fn refusal(status: StatusCode, answer: &[u8]) -> Option<BankError> {
     }
     // These speak of the moment, not of the request.
     let passing = matches!(status.as_u16(), 408 | 425);
-    // A bare 404 is some server on the way that does not know the path: only the bank's own says that there is no charge.
+    // A bare 404 is some server on the way that does not know the path: only the bank's own says that there is no
+    // charge.
     let bare_404 = status == StatusCode::NOT_FOUND && !is_error_object;
     let definite = (status.is_client_error() && !passing && !bare_404)
         || (status.is_success() && is_error_object);
@@ -216,7 +217,8 @@ fn unreadable(what: &str) -> BankError {
 /// How much of the bank's own words is kept, in characters: they enter an execution's history.
 const SHOWN: usize = 40;
 
-/// A word of the bank as it may be shown: short, in printable ASCII, and without a token or key that it may have echoed.
+/// A word of the bank as it may be shown: short, in printable ASCII, and without a token or key that it may have
+/// echoed.
 fn shown(word: &str) -> String {
     // Replaced, not left out: nothing may turn into a word that we know.
     let printable: String = word
@@ -239,8 +241,8 @@ fn shown(word: &str) -> String {
     format!("{}?", &printable[..SHOWN - 1])
 }
 
-/// A string, with `""`, blanks, null and absent alike. A value of any other kind (`{}`, `[]`, a number) counts as absent: the
-/// fields that matter are then missed by name.
+/// A string, with `""`, blanks, null and absent alike. A value of any other kind (`{}`, `[]`, a number) counts as
+/// absent: the fields that matter are then missed by name.
 fn blank<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match serde_json::Value::deserialize(deserializer)? {
         serde_json::Value::String(text) if !text.trim().is_empty() => Some(text),

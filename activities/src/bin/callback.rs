@@ -1,4 +1,5 @@
-//! `payment3-callback`: serves `/callback` and `POST /notify`, also with a slash at the end, and what no other route takes.
+//! `payment3-callback`: serves `/callback` and `POST /notify`, also with a slash at the end, and what no other route
+//! takes.
 
 use payment3_activities::activity::callback::{Parts, answer};
 use payment3_activities::aws::Service;

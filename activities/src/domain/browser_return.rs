@@ -1,12 +1,13 @@
-//! The bank's browser return, read. It is not signed, and anybody can post it: it points at a charge, and proves nothing.
+//! The bank's browser return, read. It is not signed, and anybody can post it: it points at a charge, and proves
+//! nothing.
 
 use serde::{Deserialize, Serialize};
 
 use super::fields::{FieldError, Fields};
 use super::ids::{CardToken, ChargeId};
 
-/// What the shopper's browser brought back from 3-D Secure. All of it but the charge's id is a hint: used where it can be
-/// read, dropped where it cannot.
+/// What the shopper's browser brought back from 3-D Secure. All of it but the charge's id is a hint: used where it can
+/// be read, dropped where it cannot.
 #[derive(Debug)]
 pub struct BrowserReturn {
     /// The charge that the return speaks of (`objectId` or `id`).

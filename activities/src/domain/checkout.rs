@@ -36,9 +36,9 @@ pub struct CheckoutForm {
 }
 
 impl CheckoutForm {
-    /// Reads a form's fields. Strict where money is bound: the order, the payer, the total, the merchant account and the
-    /// token. Of several tokens the last counts, since the bank's script leaves an earlier try's in the form. What nobody
-    /// reads refuses nothing; what the shopper chose and the bank would not be told does.
+    /// Reads a form's fields. Strict where money is bound: the order, the payer, the total, the merchant account and
+    /// the token. Of several tokens the last counts, since the bank's script leaves an earlier try's in the form. What
+    /// nobody reads refuses nothing; what the shopper chose and the bank would not be told does.
     ///
     /// # Errors
     /// [`FieldError`] naming the first field that is absent, wrong, or contradicts itself.

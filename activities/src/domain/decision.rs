@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-/// How long the bank's word is acted on, in seconds. An execution may be restarted in its middle days later, or wake up late:
-/// meanwhile the money may have gone back.
+/// How long the bank's word is acted on, in seconds. An execution may be restarted in its middle days later, or wake up
+/// late: meanwhile the money may have gone back.
 const HOLDS_FOR: i64 = 60 * 60;
 
 /// When the bank gave its decision, as the input of an activity that acts on it says.

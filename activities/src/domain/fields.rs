@@ -2,8 +2,8 @@
 //!
 //! Reading is tolerant, because nobody knows what browsers, frameworks and the bank's script put beside the fields that
 //! count: whatever cannot be read stands here as unreadable, and refuses nothing. What is done with a field is its
-//! reader's policy: a return takes what it can read ([`Fields::readable`]), and a checkout is strict where money is bound
-//! ([`Fields::agreed`]).
+//! reader's policy: a return takes what it can read ([`Fields::readable`]), and a checkout is strict where money is
+//! bound ([`Fields::agreed`]).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -134,8 +134,8 @@ impl Fields {
         self.values(name).next().is_some()
     }
 
-    /// What all values of a field say, read by `read`. The policy where money is bound: each value must be readable, and
-    /// all must say the same.
+    /// What all values of a field say, read by `read`. The policy where money is bound: each value must be readable,
+    /// and all must say the same.
     ///
     /// # Errors
     /// [`FieldError::missing`] when it is absent or blank; [`FieldError`] when a value cannot be read, or two differ.
@@ -250,7 +250,8 @@ impl<'de> serde::Deserialize<'de> for JsonObject {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject, A::Error> {
                 let mut pairs = Vec::new();
-                // As they are written, since a name or a text with half a surrogate pair can be read over, but not decoded.
+                // As they are written, since a name or a text with half a surrogate pair can be read over, but not
+                // decoded.
                 while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
                     if let Ok(name) = serde_json::from_str(name.get()) {
                         pairs.push((name, text_of(value.get())));

@@ -1,5 +1,5 @@
-//! The bank's server-to-server notification, read. Signed with a checksum over some of its fields; what the checksum does
-//! not cover (`reference_order`, `source`) is not read at all, but for `ref_1`, which is a hint.
+//! The bank's server-to-server notification, read. Signed with a checksum over some of its fields; what the checksum
+//! does not cover (`reference_order`, `source`) is not read at all, but for `ref_1`, which is a hint.
 
 use serde::Deserialize;
 use serde_json::Value;

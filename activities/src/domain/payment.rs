@@ -33,13 +33,14 @@ pub struct Payment {
     pub save_card: bool,
     /// How many executions have ended at `AwaitBank` so far.
     pub attempt: u32,
-    /// When reconciliation will look at the record next, in seconds since 1970. Executions of older definitions read it.
+    /// When reconciliation will look at the record next, in seconds since 1970. Executions of older definitions read
+    /// it.
     pub look_again_at: i64,
     /// Since when the record is open, in seconds since 1970.
     #[serde(default)]
     pub open_since: i64,
-    /// Since when the bank has answered that it does not know the charge, at every attempt, in seconds since 1970. `None`
-    /// where its last answer was another one, or there was none yet.
+    /// Since when the bank has answered that it does not know the charge, at every attempt, in seconds since 1970.
+    /// `None` where its last answer was another one, or there was none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_since: Option<i64>,
 }

@@ -84,8 +84,8 @@ impl Row {
                 .is_some_and(|at| now - at <= seconds)
     }
 
-    /// What an app may show at this time (seconds since 1970): while the bank is being asked that is `pending`, unless the
-    /// order is paid.
+    /// What an app may show at this time (seconds since 1970): while the bank is being asked that is `pending`, unless
+    /// the order is paid.
     fn shown(self, now: i64) -> Option<Status> {
         let asked = self.asked.filter(|asked| now < asked.ends());
         match (self.status, asked) {
@@ -141,8 +141,8 @@ impl CheckStatus {
         Ok(item.as_ref().map(Row::read).unwrap_or_default())
     }
 
-    /// For a transaction with a new record: the bank is being asked for it. Holds unless it is being asked for another one
-    /// since `expired` (seconds since 1970), or that question is `void`: a new one for the same record is another.
+    /// For a transaction with a new record: the bank is being asked for it. Holds unless it is being asked for another
+    /// one since `expired` (seconds since 1970), or that question is `void`: a new one for the same record is another.
     #[must_use]
     pub fn asked(
         &self,
@@ -173,8 +173,8 @@ impl CheckStatus {
         transact_update(update)
     }
 
-    /// For a transaction with the record: the bank's answer is there, and the new charge is pending. Holds unless another
-    /// payment is being asked for, or the order is paid, or this charge is decided.
+    /// For a transaction with the record: the bank's answer is there, and the new charge is pending. Holds unless
+    /// another payment is being asked for, or the order is paid, or this charge is decided.
     #[must_use]
     pub fn answered(
         &self,

@@ -1,9 +1,9 @@
 //! What a checkout writes: the payment's record, and in the order's row of check-status for which payment the bank is
 //! being asked. Both are written together or not at all: a process that dies leaves neither alone.
 //!
-//! `askedFor` (the record's key), `askedAt` (seconds since 1970) and `askedAmountSatang` stand in the row from before the
-//! bank is called until its answer is stored, or is known to be none. While they stand, no other card is charged for the
-//! order. A card verification has no order, and asks for none.
+//! `askedFor` (the record's key), `askedAt` (seconds since 1970) and `askedAmountSatang` stand in the row from before
+//! the bank is called until its answer is stored, or is known to be none. While they stand, no other card is charged
+//! for the order. A card verification has no order, and asks for none.
 
 use std::time::Duration;
 
@@ -62,8 +62,8 @@ pub struct Checkouts {
 }
 
 impl Checkouts {
-    /// Stores the record of a new payment before the bank is called, and that it is being asked for. `bank_key` says with
-    /// which key, where it is at hand.
+    /// Stores the record of a new payment before the bank is called, and that it is being asked for. `bank_key` says
+    /// with which key, where it is at hand.
     ///
     /// # Errors
     /// [`NotBegun`].

@@ -102,7 +102,8 @@ pub fn map<'a>(item: &'a Item, name: &str) -> Option<&'a Item> {
     item.get(name)?.as_m().ok()
 }
 
-/// An attribute as JSON text, for people who read where only text may stand. Numbers keep every digit; names are in order.
+/// An attribute as JSON text, for people who read where only text may stand. Numbers keep every digit; names are in
+/// order.
 #[must_use]
 pub fn json_text(value: &AttributeValue) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();

@@ -1,7 +1,7 @@
 //! kbank-user-mapping: which customer at the bank holds the saved cards of an owner. Hash key `ownerId`.
 //!
-//! The bank makes another customer at each request, so an execution takes a lease before it asks for one: `claimedBy` and
-//! `claimedAt`, until the customer is saved as `kbank_id`.
+//! The bank makes another customer at each request, so an execution takes a lease before it asks for one: `claimedBy`
+//! and `claimedAt`, until the customer is saved as `kbank_id`.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -13,9 +13,9 @@ use super::write::condition_held;
 use crate::clock;
 use crate::domain::ids::{ChargeId, CustomerId, OwnerId};
 
-/// How long a lease keeps others from creating the owner's customer, in seconds. Longer than its holder's function can run,
-/// so that a lease ends by itself only when that function is dead. And shorter than EnsureKBankUser waits for another's
-/// lease. A test of the CDK app compares it with both.
+/// How long a lease keeps others from creating the owner's customer, in seconds. Longer than its holder's function can
+/// run, so that a lease ends by itself only when that function is dead. And shorter than EnsureKBankUser waits for
+/// another's lease. A test of the CDK app compares it with both.
 const LEASE_HOLDS_FOR: i64 = 60;
 
 /// An owner's customer at the bank.
@@ -67,8 +67,8 @@ impl Mapping {
         Ok(item.as_ref().and_then(Mapped::read))
     }
 
-    /// Gives one execution the right to create the owner's customer. The same one may ask again, as after a crash. No other
-    /// gets it meanwhile, not even one of the same charge.
+    /// Gives one execution the right to create the owner's customer. The same one may ask again, as after a crash. No
+    /// other gets it meanwhile, not even one of the same charge.
     ///
     /// # Errors
     /// [`TableError`].
@@ -97,8 +97,8 @@ impl Mapping {
         })
     }
 
-    /// Saves the customer that was created under the lease. `false` when another execution has the lease by now: then the
-    /// mapping holds, or will hold, another customer.
+    /// Saves the customer that was created under the lease. `false` when another execution has the lease by now: then
+    /// the mapping holds, or will hold, another customer.
     ///
     /// # Errors
     /// [`TableError`].

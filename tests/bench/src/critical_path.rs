@@ -28,8 +28,8 @@ impl CriticalPath {
         functions
     }
 
-    /// How many calls may follow each other: one for each function, and one more for the callback, which finds the record and
-    /// starts the execution.
+    /// How many calls may follow each other: one for each function, and one more for the callback, which finds the
+    /// record and starts the execution.
     pub fn at_most(self) -> usize {
         self.functions().len() + 1
     }

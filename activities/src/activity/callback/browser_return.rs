@@ -13,9 +13,9 @@ use crate::tables::TableError;
 use crate::tables::records::{Hint, Record};
 use crate::tables::sources::{Found, Sources};
 
-/// The browser's return: starts the saga and sends the browser to the shop's thank-you page. The `status` there is success
-/// where the return says so or the order is paid; apps believe their own check of the order. A saga that cannot be started
-/// now is left to reconciliation, and the browser goes on.
+/// The browser's return: starts the saga and sends the browser to the shop's thank-you page. The `status` there is
+/// success where the return says so or the order is paid; apps believe their own check of the order. A saga that cannot
+/// be started now is left to reconciliation, and the browser goes on.
 pub(super) async fn answer(parts: &Parts, request: &Request) -> Result<Response, ApiError> {
     if is_prefetch(request) {
         return Err(ApiError::new(

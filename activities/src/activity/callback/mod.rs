@@ -50,8 +50,9 @@ pub enum Route {
 }
 
 impl Route {
-    /// Reads it from the key of the route that API Gateway took. An HTTP API has no route for an address with a slash at its
-    /// end. Such a request comes by the default route, and is served as the route without the slash. `None` for any other.
+    /// Reads it from the key of the route that API Gateway took. An HTTP API has no route for an address with a slash
+    /// at its end. Such a request comes by the default route, and is served as the route without the slash. `None` for
+    /// any other.
     #[must_use]
     pub fn of(request: &Request) -> Option<Self> {
         let without_slash = || {
@@ -114,8 +115,8 @@ fn unknown(field: &str) -> ApiError {
     .about(field)
 }
 
-/// Nothing is lost where the record is in our table: it is open, and reconciliation comes back to it. To a foreign one that is
-/// not copied only another return or notification comes back. One that cannot be read is told to the shop.
+/// Nothing is lost where the record is in our table: it is open, and reconciliation comes back to it. To a foreign one
+/// that is not copied only another return or notification comes back. One that cannot be read is told to the shop.
 fn unavailable(error: TableError) -> ApiError {
     if !error.log_is_definite() {
         return cannot_now();

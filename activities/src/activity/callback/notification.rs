@@ -20,8 +20,8 @@ use crate::tables::sources::Found;
 /// How long it is waited before a record is read and written again that others keep changing.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(40);
 
-/// The bank's notification. It is answered 200 once the saga is started or an authorisation is in the record. Otherwise the
-/// bank sends it again.
+/// The bank's notification. It is answered 200 once the saga is started or an authorisation is in the record. Otherwise
+/// the bank sends it again.
 pub(super) async fn answer(parts: &Parts, request: &Request) -> Result<Response, ApiError> {
     let notification = believed(parts, request).await?;
     log::charge(&notification.charge_id);
@@ -189,8 +189,8 @@ async fn start_signed(
     start_attempt(parts, message, &record).await.map(|_| ())
 }
 
-/// The bank notified before checkout had stored the charge, or its checkout died: what is kept is looked at soon, and by the
-/// time the bank sends its notification again the charge is known.
+/// The bank notified before checkout had stored the charge, or its checkout died: what is kept is looked at soon, and
+/// by the time the bank sends its notification again the charge is known.
 fn not_stored_yet() -> ApiError {
     tracing::info!("the charge may be a checkout's that has none stored: kept there");
     ApiError::new(

@@ -116,7 +116,8 @@ pub(super) async fn ask(
         return Ok(());
     };
     tracing::warn!(attempt, "a payment that was given up is opened again");
-    // Of a state that is not known here, reconciliation tells a person as long as it lasts: an execution would just wait.
+    // Of a state that is not known here, reconciliation tells a person as long as it lasts: an execution would just
+    // wait.
     if decided {
         let input = message.input(Some(&record.key));
         log_start(parts.executions.start(&input, attempt).await?, attempt);

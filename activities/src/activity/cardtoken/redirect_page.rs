@@ -24,10 +24,10 @@ const ENDS_SOMETHING: &AsciiSet = &CONTROLS
     .add(b'\\')
     .add(b'`');
 
-/// The page that sends the browser on. Existing clients search it with expressions, and take the characters that they find as they
-/// stand. The script holds the address for them, each character as it is. The refresh holds it so that an expression finds all of
-/// it and a browser reads the same: `content` comes first, as an expression that wants it behind `http-equiv` takes what follows
-/// the last `url=`; each expression's match ends with its line.
+/// The page that sends the browser on. Existing clients search it with expressions, and take the characters that they
+/// find as they stand. The script holds the address for them, each character as it is. The refresh holds it so that an
+/// expression finds all of it and a browser reads the same: `content` comes first, as an expression that wants it
+/// behind `http-equiv` takes what follows the last `url=`; each expression's match ends with its line.
 #[must_use]
 pub fn redirect_page(location: &str) -> String {
     let address = utf8_percent_encode(location, ENDS_SOMETHING).to_string();
@@ -40,8 +40,9 @@ pub fn redirect_page(location: &str) -> String {
     )
 }
 
-/// An address in an attribute. A client that does not know HTML must read it as a browser does, so that nothing is escaped as
-/// HTML would have it. What either of them would take for something else is percent-encoded: a server reads the same.
+/// An address in an attribute. A client that does not know HTML must read it as a browser does, so that nothing is
+/// escaped as HTML would have it. What either of them would take for something else is percent-encoded: a server reads
+/// the same.
 fn attribute(address: &str) -> String {
     // Some expressions take what follows the last `url=`, which may be the end of `returnUrl=`.
     let one_url = encoded_where(address, |_, rest| {
@@ -56,8 +57,8 @@ fn attribute(address: &str) -> String {
     })
 }
 
-/// Percent-encodes the characters for which `wrong` says so, told what stands before each and from it on. Only letters and
-/// digits mean the same to everybody afterwards.
+/// Percent-encodes the characters for which `wrong` says so, told what stands before each and from it on. Only letters
+/// and digits mean the same to everybody afterwards.
 fn encoded_where(address: &str, wrong: impl Fn(&str, &str) -> bool) -> String {
     let mut out = String::with_capacity(address.len());
     for (at, character) in address.char_indices() {

@@ -1,8 +1,9 @@
-//! A payment for which there is something to do: the execution of its attempt is started, or what became of it is looked at.
+//! A payment for which there is something to do: the execution of its attempt is started, or what became of it is
+//! looked at.
 //!
-//! An execution's name is good for one attempt. One that failed for a technical reason has used it up: so the attempt is
-//! counted, by condition, and the next one has a name of its own. Whatever else runs beside it (an execution that a person
-//! redrives, or starts by hand) meets the same record, which decides once.
+//! An execution's name is good for one attempt. One that failed for a technical reason has used it up: so the attempt
+//! is counted, by condition, and the next one has a name of its own. Whatever else runs beside it (an execution that a
+//! person redrives, or starts by hand) meets the same record, which decides once.
 
 use super::turn::{self, Turn};
 use super::{DAY, Done, HOUR, Kind, Run, as_long_as_since, stands_again_after, text};
@@ -13,8 +14,8 @@ use crate::tables::records::{Noted, Record, Resolution};
 
 /// After how long trouble is told to a person, who may know what is in the way.
 const TROUBLE_IS_TOLD_AFTER: i64 = HOUR;
-/// After how long it is told that a reversal is not done: between authorisation and the night's settlement the bank allows
-/// none.
+/// After how long it is told that a reversal is not done: between authorisation and the night's settlement the bank
+/// allows none.
 const REVERSAL_IS_TOLD_AFTER: i64 = DAY;
 /// For how long the shop's endpoint may be away before a person is told.
 const SHOP_IS_TOLD_AFTER: i64 = 3 * DAY;
@@ -98,7 +99,8 @@ impl Run<'_> {
         self.bank.inquire(charge_id).await.map(drop).map_err(text)
     }
 
-    /// The bank does not answer, or does not know the charge by this key: whatever has failed, another attempt would fail, too.
+    /// The bank does not answer, or does not know the charge by this key: whatever has failed, another attempt would
+    /// fail, too.
     async fn without_bank(&self, record: &Record, reason: String) -> Result<Done, String> {
         let since = trouble_since(record, self.now);
         if let Some(kind) = told(record, "BankUnavailable", since, self.now) {
@@ -151,8 +153,8 @@ impl Run<'_> {
         Ok(Done::Stands)
     }
 
-    /// Counts the attempt that ended with this error, and starts the next one. Whoever dies between the two leaves a record
-    /// that is due again.
+    /// Counts the attempt that ended with this error, and starts the next one. Whoever dies between the two leaves a
+    /// record that is due again.
     async fn next_attempt(
         &self,
         record: &Record,
@@ -176,15 +178,15 @@ impl Run<'_> {
     }
 }
 
-/// Since when there is the trouble that keeps the payment from going on: what was in the way of the bank's decision does not
-/// count for what comes after it. Trouble that is seen for the first time begins now.
+/// Since when there is the trouble that keeps the payment from going on: what was in the way of the bank's decision
+/// does not count for what comes after it. Trouble that is seen for the first time begins now.
 fn trouble_since(record: &Record, now: i64) -> i64 {
     let since = record.trouble_since.unwrap_or(now);
     since.max(record.decided_at.unwrap_or(since))
 }
 
-/// Whether a person is told of an attempt that failed for a technical reason, though the system goes on by itself; and as
-/// what. `since` when there has been trouble, in seconds since 1970.
+/// Whether a person is told of an attempt that failed for a technical reason, though the system goes on by itself; and
+/// as what. `since` when there has been trouble, in seconds since 1970.
 fn told(record: &Record, error: &str, since: i64, now: i64) -> Option<Kind> {
     if error == SHOP_IS_AWAY && record.is_settled() {
         let decided_at = record.decided_at.unwrap_or(since);
@@ -193,8 +195,8 @@ fn told(record: &Record, error: &str, since: i64, now: i64) -> Option<Kind> {
     (now - since >= TROUBLE_IS_TOLD_AFTER).then_some(Kind::Technical)
 }
 
-/// Since when a payment should have been settled whose execution runs, where that is told to a person: it retries, and has
-/// not come through.
+/// Since when a payment should have been settled whose execution runs, where that is told to a person: it retries, and
+/// has not come through.
 fn overdue_since(record: &Record, now: i64) -> Option<i64> {
     let since = match (record.outcome, record.resolution) {
         (Some(Outcome::Paid), None) => record.decided_at? + TROUBLE_IS_TOLD_AFTER,

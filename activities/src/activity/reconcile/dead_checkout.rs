@@ -1,7 +1,7 @@
 //! A checkout that died before it stored the bank's answer: did the bank charge?
 //!
-//! Whatever charge is found counts only if the bank itself says that it is over this record's reference, amount, currency and
-//! mode.
+//! Whatever charge is found counts only if the bank itself says that it is over this record's reference, amount,
+//! currency and mode.
 
 use futures_util::future::join_all;
 
@@ -17,7 +17,8 @@ use crate::tables::records::{Noted, Record, Unreadable};
 /// for what becomes of it ([`crate::tables::checkouts::ASKED_FOR_AT_MOST`]).
 const SECOND_LOOK_AT: i64 = 20 * MINUTE;
 /// At this age a checkout that no charge was found for comes to its end: the bank must know of none once more before it
-/// counts as never charged, and where that proves nothing a person has to look. For as long the bank may give no answer.
+/// counts as never charged, and where that proves nothing a person has to look. For as long the bank may give no
+/// answer.
 const CERTAIN_AFTER: i64 = DAY;
 /// When a checkout is looked at again for which somebody has named a charge that was not found.
 const HINTED_AGAIN_AFTER: i64 = HOUR;

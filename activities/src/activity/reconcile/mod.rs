@@ -31,15 +31,15 @@ use crate::tables::records::{Noted, Record, Unreadable};
 
 /// How long one run takes up records. The rest is due at the next run.
 const FOR_AT_MOST: Duration = Duration::from_secs(30);
-/// How long one record may take. Together with [`FOR_AT_MOST`] less than the function may run, and than the time between two
-/// runs of one shard.
+/// How long one record may take. Together with [`FOR_AT_MOST`] less than the function may run, and than the time
+/// between two runs of one shard.
 const RECORD_WITHIN: Duration = Duration::from_secs(18);
 /// The bound of one inquiry. One that takes longer is due again: a bank that hangs must not hold up the others.
 const INQUIRY_WITHIN: Duration = Duration::from_secs(6);
 /// How many records one run of a shard takes up.
 const RECORDS_AT_MOST: usize = 10_000;
-/// How many records that need the bank are looked at side by side: with a bank that takes half a second, all shards together
-/// ask it some 2,000 times a second.
+/// How many records that need the bank are looked at side by side: with a bank that takes half a second, all shards
+/// together ask it some 2,000 times a second.
 const ASKING_AT_ONCE: usize = 128;
 /// How many others are looked at side by side: those that the bank has decided.
 const OTHERS_AT_ONCE: usize = 32;
@@ -124,8 +124,8 @@ struct Key {
 }
 
 impl Key {
-    /// Whether the record's charge was asked for with this key; `None` where the record does not say. What another key does
-    /// not know proves nothing.
+    /// Whether the record's charge was asked for with this key; `None` where the record does not say. What another key
+    /// does not know proves nothing.
     fn made(&self, record: &Record) -> Option<bool> {
         let of_record = record.bank_key.as_ref()?;
         Some(*of_record == self.fingerprint)
@@ -167,8 +167,8 @@ pub async fn reconcile(parts: &Parts, input: &Input) -> Report {
 }
 
 impl Run<'_> {
-    /// The key with which the bank is asked; or why it cannot be asked now. Fetched once for all records, and only where one
-    /// needs the bank: most runs find nothing to do.
+    /// The key with which the bank is asked; or why it cannot be asked now. Fetched once for all records, and only
+    /// where one needs the bank: most runs find nothing to do.
     async fn key(&self) -> Result<&Key, String> {
         let key = self.key.get_or_init(async || {
             Ok(Key {

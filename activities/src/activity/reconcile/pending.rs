@@ -64,8 +64,8 @@ impl Run<'_> {
         }
     }
 
-    /// The bank's copies may lag behind right after checkout, and a wrong key is repaired: it is asked again for a day. After
-    /// that the execution says so where a person sees it.
+    /// The bank's copies may lag behind right after checkout, and a wrong key is repaired: it is asked again for a day.
+    /// After that the execution says so where a person sees it.
     async fn unknown(
         &self,
         record: &Record,
@@ -80,8 +80,8 @@ impl Run<'_> {
         self.put_off(record, pause, Noted::Unknown).await
     }
 
-    /// Another key made the charge: that this one does not know it says something of the keys alone. The right one is waited
-    /// for; for a payment that would be given up by now, a person has to look.
+    /// Another key made the charge: that this one does not know it says something of the keys alone. The right one is
+    /// waited for; for a payment that would be given up by now, a person has to look.
     async fn unknown_to_another_key(&self, record: &Record, age: i64) -> Result<Done, String> {
         if age > ABANDONED_AFTER {
             self.tell(Kind::Definite, None, "ChargeUnknown", age - ABANDONED_AFTER);
@@ -135,8 +135,8 @@ impl Run<'_> {
     }
 }
 
-/// In how many seconds a payment of this age is looked at again that the bank has not decided. Its age decides, and not how
-/// often it was looked at: anybody's return may have it looked at.
+/// In how many seconds a payment of this age is looked at again that the bank has not decided. Its age decides, and not
+/// how often it was looked at: anybody's return may have it looked at.
 pub(super) fn look_again_after(age: i64) -> i64 {
     match age {
         ..300 => MINUTE,

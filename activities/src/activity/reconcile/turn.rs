@@ -1,8 +1,8 @@
 //! Whose turn it is when an execution has ended and its payment is still open: the system's, or a person's.
 //!
 //! The activities' own lists of errors ([`ACTIVITIES`]) decide: a definite answer that is not caught is for a person,
-//! and so is what Step Functions itself says is wrong with the definition. Whatever else may go wrong is an outage, however
-//! it is called, and is tried again.
+//! and so is what Step Functions itself says is wrong with the definition. Whatever else may go wrong is an outage,
+//! however it is called, and is tried again.
 
 use crate::activity::ACTIVITIES;
 use crate::executions::Standing;
@@ -18,8 +18,9 @@ const OF_THE_DEFINITION: [&str; 5] = [
     "States.Runtime",
 ];
 
-/// Whether an execution that failed with this error waits for a person: trying again would come to the same. A decision that
-/// was too old is none of them, for the next attempt asks the bank again: only definitions that do not know it fail with it.
+/// Whether an execution that failed with this error waits for a person: trying again would come to the same. A decision
+/// that was too old is none of them, for the next attempt asks the bank again: only definitions that do not know it
+/// fail with it.
 #[must_use]
 pub fn needs_person(error: &str) -> bool {
     let definite = (error, Treatment::Definite);

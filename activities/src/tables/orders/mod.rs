@@ -62,8 +62,9 @@ impl Orders {
         get_item(&self.client, &self.table, key, "read the order").await
     }
 
-    /// For a transaction: the order is paid by `charge`. Holds only if all that paying reads of the order is still exactly
-    /// as it was read, so that no other payment, no change of the total and no cancellation in between is overwritten.
+    /// For a transaction: the order is paid by `charge`. Holds only if all that paying reads of the order is still
+    /// exactly as it was read, so that no other payment, no change of the total and no cancellation in between is
+    /// overwritten.
     #[must_use]
     pub fn paid_by(
         &self,

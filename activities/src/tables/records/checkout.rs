@@ -89,8 +89,8 @@ impl Records {
         }
     }
 
-    /// For a transaction: the bank's answer to checkout. The first answer stands: holds unless another charge is stored, or
-    /// the record is closed.
+    /// For a transaction: the bank's answer to checkout. The first answer stands: holds unless another charge is
+    /// stored, or the record is closed.
     #[must_use]
     pub fn charge_stored(
         &self,
@@ -115,8 +115,8 @@ impl Records {
         transact_update(update)
     }
 
-    /// For a transaction: the record is closed, and no charge came of its checkout. Holds unless it has one, or is another
-    /// try's: a write that comes late must not close that.
+    /// For a transaction: the record is closed, and no charge came of its checkout. Holds unless it has one, or is
+    /// another try's: a write that comes late must not close that.
     #[must_use]
     pub fn closed_without_charge(
         &self,
@@ -128,8 +128,8 @@ impl Records {
     }
 
     /// For a transaction: the record is closed because the bank knows no charge of its checkout. Holds as
-    /// [`Records::closed_without_charge`], and only while the record is open and nobody has named a charge for it since it
-    /// was read: that one was not asked for.
+    /// [`Records::closed_without_charge`], and only while the record is open and nobody has named a charge for it since
+    /// it was read: that one was not asked for.
     #[must_use]
     pub fn closed_as_never_charged(
         &self,
@@ -137,7 +137,8 @@ impl Records {
         reference: &ReferenceOrder,
     ) -> TransactWriteItem {
         let mut as_read = " AND attribute_exists(openShard) AND lookAgainAt = :read".to_owned();
-        // Nothing takes one away, so that the number tells; and whoever finds no more room sets `lookAgainAt` all the same.
+        // Nothing takes one away, so that the number tells; and whoever finds no more room sets `lookAgainAt` all the
+        // same.
         let mut values = vec![(":read".to_owned(), n(record.look_again_at))];
         for (hint, stored) in record.hints_stored {
             let named = hint.attribute();

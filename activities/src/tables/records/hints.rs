@@ -1,4 +1,5 @@
-//! Charges that somebody has named for a record that has none stored. Hints only: reconciliation asks the bank for them.
+//! Charges that somebody has named for a record that has none stored. Hints only: reconciliation asks the bank for
+//! them.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -48,8 +49,8 @@ impl Record {
 }
 
 impl Records {
-    /// Notes a charge that may be the one of a checkout that has none stored, and has reconciliation look for it. Of each
-    /// kind the first few are kept. `false` when the record is closed or has a charge.
+    /// Notes a charge that may be the one of a checkout that has none stored, and has reconciliation look for it. Of
+    /// each kind the first few are kept. `false` when the record is closed or has a charge.
     ///
     /// # Errors
     /// [`TableError`].

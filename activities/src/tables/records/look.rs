@@ -1,11 +1,12 @@
-//! When reconciliation looks at a record next, set by whoever starts an execution of it or sees that there is something to do.
+//! When reconciliation looks at a record next, set by whoever starts an execution of it or sees that there is something
+//! to do.
 
 use super::super::TableError;
 use super::super::item::{n, s};
 use super::{Record, Records};
 
-/// When reconciliation first looks at a payment that nobody called back for, in seconds after checkout. No open payment is
-/// looked at later than this after an execution of it was started.
+/// When reconciliation first looks at a payment that nobody called back for, in seconds after checkout. No open payment
+/// is looked at later than this after an execution of it was started.
 pub const FIRST_LOOK_AFTER: i64 = 5 * 60;
 /// A look that is due within so many seconds is soon enough.
 pub(super) const SOON: i64 = 15;
@@ -39,10 +40,10 @@ impl Records {
         .await
     }
 
-    /// Once an execution of an open record was started: the next look is in five minutes at most. One that is due already is
-    /// set, too, and not left: a reconciliation that has just read the record, and asked the bank before this start, would put
-    /// the record off for up to a day. Its write loses then. Whether it wrote: not where another attempt was counted, or
-    /// somebody else has set another look that comes in time.
+    /// Once an execution of an open record was started: the next look is in five minutes at most. One that is due
+    /// already is set, too, and not left: a reconciliation that has just read the record, and asked the bank before
+    /// this start, would put the record off for up to a day. Its write loses then. Whether it wrote: not where another
+    /// attempt was counted, or somebody else has set another look that comes in time.
     ///
     /// # Errors
     /// [`TableError`].

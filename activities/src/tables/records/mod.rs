@@ -1,8 +1,8 @@
 //! card-payment-record: one record per card token, the single place where a payment's course is decided.
 //!
-//! What a record is, and how it is read, stands here. What is written has a file for each reason: `checkout`, `hints` and
-//! `returns` (browsers and notifications), `outcome`, `resolution` and `card` (executions), `look` and `reopen` (whoever starts
-//! one), and `reconcile`.
+//! What a record is, and how it is read, stands here. What is written has a file for each reason: `checkout`, `hints`
+//! and `returns` (browsers and notifications), `outcome`, `resolution` and `card` (executions), `look` and `reopen`
+//! (whoever starts one), and `reconcile`.
 //!
 //! | attribute | meaning |
 //! |---|---|
@@ -148,8 +148,8 @@ impl Record {
         }
     }
 
-    /// Whether the payment was given up because the bank would not decide: should it decide after all, there is something
-    /// left to do.
+    /// Whether the payment was given up because the bank would not decide: should it decide after all, there is
+    /// something left to do.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         self.closed_as.as_deref() == Some(ABANDONED)
@@ -319,8 +319,8 @@ impl Records {
         }
     }
 
-    /// Takes over a record that was first the former system's or master's. A record that stands stays, unless it is that
-    /// of a checkout that the bank refused.
+    /// Takes over a record that was first the former system's or master's. A record that stands stays, unless it is
+    /// that of a checkout that the bank refused.
     ///
     /// # Errors
     /// [`TableError`].
@@ -384,7 +384,8 @@ impl Records {
             .key("tokenId", s(key.as_str()))
     }
 
-    /// For a transaction: a record that no money came of is closed, and its token forgotten. Still without its condition.
+    /// For a transaction: a record that no money came of is closed, and its token forgotten. Still without its
+    /// condition.
     fn closed_as(&self, key: &RecordKey, closed_as: &str) -> UpdateBuilder {
         self.update(key)
             .update_expression(

@@ -1,4 +1,5 @@
-//! What reconciliation reads and writes: which records are due, when each is looked at next, and those that are given up.
+//! What reconciliation reads and writes: which records are due, when each is looked at next, and those that are given
+//! up.
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 
@@ -156,9 +157,9 @@ impl Records {
         .map(|_| ())
     }
 
-    /// Counts an attempt that ended without settling the payment, so that there is a name for another execution. It is looked
-    /// at again `at` that moment, in seconds since 1970; `trouble_since` is kept as the begin of the trouble. `None` when the
-    /// record is not what was read: another attempt is counted, or nothing is left to do.
+    /// Counts an attempt that ended without settling the payment, so that there is a name for another execution. It is
+    /// looked at again `at` that moment, in seconds since 1970; `trouble_since` is kept as the begin of the trouble.
+    /// `None` when the record is not what was read: another attempt is counted, or nothing is left to do.
     ///
     /// # Errors
     /// [`TableError`].
@@ -186,8 +187,8 @@ impl Records {
         Ok(counted.then_some(next))
     }
 
-    /// For a transaction: the shopper never finished. Holds only while the record is as it was read and pending, and the bank
-    /// has signed nothing else.
+    /// For a transaction: the shopper never finished. Holds only while the record is as it was read and pending, and
+    /// the bank has signed nothing else.
     #[must_use]
     pub fn abandoned_update(&self, payment: &Payment) -> TransactWriteItem {
         transact_update(

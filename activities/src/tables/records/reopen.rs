@@ -10,8 +10,9 @@ use crate::domain::ids::RecordKey;
 use crate::domain::payment::Payment;
 
 impl Records {
-    /// Notes that the bank has signed that the charge of an open, pending record is authorised, and has reconciliation look at
-    /// it at its next run: from then on no decline closes the record. `false` when the record is not open or not pending.
+    /// Notes that the bank has signed that the charge of an open, pending record is authorised, and has reconciliation
+    /// look at it at its next run: from then on no decline closes the record. `false` when the record is not open or
+    /// not pending.
     ///
     /// # Errors
     /// [`TableError`].
@@ -29,9 +30,9 @@ impl Records {
         .await
     }
 
-    /// Opens a declined record again, closed or not, because the bank has authorised its charge after all. It is pending, as
-    /// for any other callback, and an attempt is counted, so that there is a name for another execution. `None` when the
-    /// record is not what was read: somebody else was first, or the bank's yes is recorded by now.
+    /// Opens a declined record again, closed or not, because the bank has authorised its charge after all. It is
+    /// pending, as for any other callback, and an attempt is counted, so that there is a name for another execution.
+    /// `None` when the record is not what was read: somebody else was first, or the bank's yes is recorded by now.
     ///
     /// # Errors
     /// [`TableError`].
@@ -46,8 +47,8 @@ impl Records {
         .await
     }
 
-    /// Opens a record again that was given up, since the bank may have decided after all. An attempt is counted, so that there
-    /// is a name for another execution. `None` when the record is not what was read.
+    /// Opens a record again that was given up, since the bank may have decided after all. An attempt is counted, so
+    /// that there is a name for another execution. `None` when the record is not what was read.
     ///
     /// # Errors
     /// [`TableError`].
@@ -62,8 +63,8 @@ impl Records {
         .await
     }
 
-    /// Opens a record again that was closed as declined, or given up, while an execution was about to record that the bank has
-    /// authorised its charge. The attempt stays: that execution goes on. `false` when it is not closed so.
+    /// Opens a record again that was closed as declined, or given up, while an execution was about to record that the
+    /// bank has authorised its charge. The attempt stays: that execution goes on. `false` when it is not closed so.
     ///
     /// # Errors
     /// [`TableError`].
@@ -81,8 +82,8 @@ impl Records {
         .await
     }
 
-    /// Opens a record again for the next attempt: its number, where the record still is what was read and `condition` holds.
-    /// There, `:was` is `was`.
+    /// Opens a record again for the next attempt: its number, where the record still is what was read and `condition`
+    /// holds. There, `:was` is `was`.
     async fn reopen_counted(
         &self,
         operation: &'static str,
@@ -108,8 +109,8 @@ impl Records {
         Ok(opened.then_some(next))
     }
 
-    /// Opens a record again where `condition` holds: pending, due, and in the index of open ones. What is decided next is
-    /// dated anew.
+    /// Opens a record again where `condition` holds: pending, due, and in the index of open ones. What is decided next
+    /// is dated anew.
     async fn reopen<const N: usize>(
         &self,
         operation: &'static str,

@@ -1,4 +1,5 @@
-//! What was done about the bank's yes: the order is paid, or the money goes back. Each excludes the other, by condition.
+//! What was done about the bank's yes: the order is paid, or the money goes back. Each excludes the other, by
+//! condition.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 
@@ -64,8 +65,8 @@ impl Records {
         .await
     }
 
-    /// Notes that the bank is about to be asked for a refund, as `mark`: one of its own for each request. `false` when the
-    /// reversal is not in progress.
+    /// Notes that the bank is about to be asked for a refund, as `mark`: one of its own for each request. `false` when
+    /// the reversal is not in progress.
     ///
     /// # Errors
     /// [`TableError`].

@@ -44,7 +44,8 @@ pub(super) fn return_starts(item: &Item) -> Vec<i64> {
 
 impl Records {
     /// Counts a browser's return that starts the execution of the attempt that was read, and sees to the next look as
-    /// [`Records::look_after_a_start`]. `false` when the record is not what was read: another return may have been counted.
+    /// [`Records::look_after_a_start`]. `false` when the record is not what was read: another return may have been
+    /// counted.
     ///
     /// # Errors
     /// [`TableError`].

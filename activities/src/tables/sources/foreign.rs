@@ -186,8 +186,8 @@ impl Foreign {
                 "sourceLayout".into(),
                 s(if self.old_layout { "old" } else { "current" }),
             ),
-            // Closing removes `token`, and a copy that is opened again has to find its original. An old one has the token for
-            // its key, in clear, in a table that the same functions read: no new secret stays here.
+            // Closing removes `token`, and a copy that is opened again has to find its original. An old one has the
+            // token for its key, in clear, in a table that the same functions read: no new secret stays here.
             ("sourceKey".into(), s(&self.source_key)),
         ]);
         if let Some(token) = &self.token {
@@ -198,8 +198,8 @@ impl Foreign {
     }
 }
 
-/// Where the original of a copy is: its table, its key there, and whether it has the old layout. `None` for a record that is no
-/// copy.
+/// Where the original of a copy is: its table, its key there, and whether it has the old layout. `None` for a record
+/// that is no copy.
 pub(super) fn original<'a>(
     copy: &'a Item,
     key: &'a RecordKey,

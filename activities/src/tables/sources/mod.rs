@@ -118,8 +118,8 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The tables of a branch. `master_table` where it borrows from master. `lends` is said of master itself: it claims its
-    /// own records before it works on them, so that no branch takes one of those.
+    /// The tables of a branch. `master_table` where it borrows from master. `lends` is said of master itself: it claims
+    /// its own records before it works on them, so that no branch takes one of those.
     #[must_use]
     pub fn new(own: Records, master_table: Option<String>, lends: bool, branch: String) -> Self {
         let master = master_table.map(|table| Records::new(own.client().clone(), table));
@@ -161,8 +161,8 @@ impl Sources {
             .transpose()
     }
 
-    /// Copies a foreign record into our layout, unclaimed; what an old one lacks is taken from its order. Repeated, it changes
-    /// nothing, and finds the copy.
+    /// Copies a foreign record into our layout, unclaimed; what an old one lacks is taken from its order. Repeated, it
+    /// changes nothing, and finds the copy.
     ///
     /// # Errors
     /// [`TakeOverError`].
@@ -209,8 +209,8 @@ impl Sources {
         })
     }
 
-    /// On master: claims one of its own records before working on it. From other branches nobody borrows, and nothing is
-    /// written.
+    /// On master: claims one of its own records before working on it. From other branches nobody borrows, and nothing
+    /// is written.
     ///
     /// # Errors
     /// [`TakeOverError::HandledElsewhere`] when a branch was first.
@@ -239,8 +239,8 @@ impl Sources {
     /// unless another stack was first. `None` for a record of our own, and where the original is gone.
     ///
     /// # Errors
-    /// [`TableError`]; [`TableError::Unreadable`] for a copy that does not say where its original is: without the claim two
-    /// stacks would work on one payment.
+    /// [`TableError`]; [`TableError::Unreadable`] for a copy that does not say where its original is: without the claim
+    /// two stacks would work on one payment.
     pub async fn source_update(
         &self,
         key: &RecordKey,

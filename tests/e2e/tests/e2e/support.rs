@@ -294,7 +294,8 @@ impl TestApp {
         self.run_reconciliation().await
     }
 
-    /// As long as this lives, no test is [`Undisturbed`]. Rounds of one race hold it together, and reconcile only after it.
+    /// As long as this lives, no test is [`Undisturbed`]. Rounds of one race hold it together, and reconcile only after
+    /// it.
     pub(crate) async fn before_reconciliation(&self) -> RwLockReadGuard<'static, ()> {
         RECONCILIATION.read().await
     }

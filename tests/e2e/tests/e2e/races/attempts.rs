@@ -160,8 +160,8 @@ pub(super) async fn giving_up_waiting(app: Arc<TestApp>, _: usize) -> Ended {
         charge,
         key,
     } = app.at_the_bank().await;
-    // What the return makes due, the other rounds' reconciliation would take up. They wait for each other only afterwards: to
-    // wait here would miss the moment.
+    // What the return makes due, the other rounds' reconciliation would take up. They wait for each other only
+    // afterwards: to wait here would miss the moment.
     let watching = app.before_reconciliation().await;
     let early = format!("objectId={charge}&status=true");
     app.post_callback(FORM, early).await;

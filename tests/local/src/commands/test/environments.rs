@@ -56,7 +56,8 @@ impl Default for Environments {
     }
 }
 
-/// The environment of the parts that need one: the first of them starts it, and it is stopped in the end, or when a part fails in it.
+/// The environment of the parts that need one: the first of them starts it, and it is stopped in the end, or when a
+/// part fails in it.
 pub(super) struct Shared {
     name: &'static str,
     pub(super) running: Option<Environment>,
@@ -93,8 +94,8 @@ impl Shared {
         if result.is_err()
             && let Some(environment) = self.running.take()
         {
-            // What failed may have left something behind or have broken it. The next part starts another one. The first error is
-            // the one to tell.
+            // What failed may have left something behind or have broken it. The next part starts another one. The first
+            // error is the one to tell.
             let _ = progress::step("Stopping", environment.stop()).await;
         }
         result.with_context(|| format!("a test failed (logs are in {logs})"))

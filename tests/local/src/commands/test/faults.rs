@@ -125,8 +125,8 @@ pub(super) async fn mutant_in_dialects(
     Ok(())
 }
 
-/// Takes one service after the other away in the middle of payments, and all of AWS, in an environment of its own that saves its
-/// state.
+/// Takes one service after the other away in the middle of payments, and all of AWS, in an environment of its own that
+/// saves its state.
 pub(super) async fn outage(interrupt: &mut Interrupt) -> Result<()> {
     let options = Options {
         state: State::Renewed,

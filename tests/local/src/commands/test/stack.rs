@@ -78,8 +78,8 @@ pub(super) async fn real_clients(running: Running) -> Result<()> {
     clients::run(&running.outputs_file).await
 }
 
-/// One after the other: they stop and starve what the others need. In an environment of their own: what other tests left open
-/// or broken, the runbook's commands would find, too.
+/// One after the other: they stop and starve what the others need. In an environment of their own: what other tests
+/// left open or broken, the runbook's commands would find, too.
 pub(super) async fn runbook(interrupt: &mut Interrupt) -> Result<()> {
     // First whether every promise and every command of the page has its test: that needs no environment.
     let page = [

@@ -177,6 +177,17 @@ fn what_fails_in_place_is_a_persons_where_it_is_definite_and_is_started_again_ot
     }
 }
 
+/// What each function logs of where it was called.
+#[test]
+fn every_function_gets_the_same_trace() {
+    let trace = "{% {'execution': $states.context.Execution.Name, 'state': $states.context.State.Name, 'startedAt': $states.context.Execution.StartTime} %}";
+    for (name, task) in definition().tasks() {
+        if task.function().is_some() {
+            assert_eq!(task.arguments["Payload"]["trace"], trace, "{name}");
+        }
+    }
+}
+
 #[test]
 fn every_state_says_what_it_is_for() {
     for (name, state) in &definition().states {

@@ -7,7 +7,7 @@ use payment3_harness::shopper::{CARD_APPROVED, OTHER_CARD_APPROVED};
 use payment3_harness::{logs, random};
 use serde_json::json;
 
-use crate::support::{Authenticated, TestApp, assert_closed};
+use crate::support::{Authenticated, TestApp, assert_closed, assert_output};
 
 impl TestApp {
     /// Runs a payment on the definition with shortened waits, and without the function of one state.
@@ -49,11 +49,10 @@ async fn an_order_is_paid_and_closed_though_its_card_cannot_be_saved() {
         let charge = paid.charge_id();
         let execution = app.run_without(state, &paid).await;
         assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
-        let output = execution.output.as_ref().expect("an output");
         let expected = json!({
             "result": "paid", "orderId": paid.order.order_id, "notified": true, "card": "failed",
         });
-        assert_eq!(*output, expected);
+        assert_output(&execution, &expected);
         let tried = execution.path.iter().find(|visit| visit.state == state);
         let tries = tried.expect("tried").errors.len();
         assert_eq!(tries, 31, "{state}: {execution:?}");
@@ -101,10 +100,9 @@ async fn the_next_attempt_tells_the_shop_of_a_verified_card_if_the_first_could_n
 
     let next = app.start_by_hand(charge).await;
     assert_eq!(next.status, "SUCCEEDED", "{next:?}");
-    let output = next.output.as_ref().expect("an output");
     let expected =
         json!({"result": "verified", "orderId": "ADDCARD", "notified": true, "card": "saved"});
-    assert_eq!(*output, expected);
+    assert_output(&next, &expected);
     assert_eq!(app.record(charge).await["closedAs"], "verified");
     assert_eq!(app.event_kinds_of(charge).await, ["card.saved"]);
     assert_eq!(app.saved_cards(&verified.order.owner_id).await, Some(1));

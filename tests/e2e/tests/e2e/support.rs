@@ -611,6 +611,14 @@ impl TestApp {
     }
 }
 
+/// Asserts what an execution puts out in these fields. [`crate::flows`] has all of them for every flow.
+pub(crate) fn assert_output(execution: &ExecutionReport, expected: &Value) {
+    let output = execution.output.as_ref().expect("an output");
+    for (field, value) in expected.as_object().expect("fields") {
+        assert_eq!(output[field], *value, "{field}: {output}");
+    }
+}
+
 /// Asserts that a record is closed and left the index of open ones.
 pub(crate) fn assert_closed(record: &Value) {
     assert!(record["closedAt"].is_string(), "{record}");

@@ -12,8 +12,6 @@ use crate::testbed::logs;
 
 /// How many later events are given, to compute what one of them takes.
 const LATER: u32 = 10;
-/// The time-out of a call to AWS, in milliseconds.
-const PATIENT_MS: &str = "400000";
 
 /// Millions of instructions.
 #[derive(Debug, Clone)]
@@ -78,9 +76,7 @@ async fn count(proxy: &RecordingProxy, case: &Case, events: u32) -> Result<f64> 
     let wrapper = ["valgrind", "--quiet", "--tool=callgrind", &output];
     let mut program = case.program.clone();
     // Under valgrind everything takes fifty times as long. A call that times out and is repeated would be other work.
-    if let Some(timeout) = program.settings.get_mut("AWS_TIMEOUT_MS") {
-        PATIENT_MS.clone_into(timeout);
-    }
+    program.wait_for_aws();
     proxy.take_unanswered();
     let mut sandbox = Sandbox::start_as(&program, &wrapper, &logs()).await?;
     for _ in 0..events {

@@ -89,6 +89,12 @@ impl Lambda {
         lock(&self.0.programs).insert(program.name.clone(), program);
     }
 
+    /// Lets every function wait for AWS as long as it takes, so that a busy machine changes no count.
+    pub fn wait_for_aws(&self) {
+        let mut programs = lock(&self.0.programs);
+        programs.values_mut().for_each(Program::wait_for_aws);
+    }
+
     /// The program of a function.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ pub async fn everything(interrupt: &mut Interrupt) -> Result<Verdict> {
 pub async fn counts(interrupt: &mut Interrupt) -> Result<Verdict> {
     let programs = interrupt.or(Programs::for_tests(&logs())).await?;
     let testbed = Testbed::start(&programs, interrupt).await?;
+    testbed.lambda.wait_for_aws();
     let work = async {
         let (counts, _) = count(&testbed, &programs, &Shopfront::saga(&testbed)).await?;
         tables::print_counts(&counts)?;
@@ -72,6 +73,7 @@ pub async fn counts(interrupt: &mut Interrupt) -> Result<Verdict> {
 pub async fn sizes(interrupt: &mut Interrupt) -> Result<Verdict> {
     let programs = interrupt.or(Programs::released(&logs())).await?;
     let testbed = Testbed::start(&programs, interrupt).await?;
+    testbed.lambda.wait_for_aws();
     let work = async {
         let (counts, peaks_kib) = count(&testbed, &programs, &Shopfront::saga(&testbed)).await?;
         let sizes = Sizes::of(&programs, peaks_kib)?;

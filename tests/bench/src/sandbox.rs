@@ -49,6 +49,17 @@ pub struct Program {
     pub settings: BTreeMap<String, String>,
 }
 
+impl Program {
+    /// Gives its calls of AWS all the time that they take. One that times out and is repeated would be other work, and a
+    /// connection that is given up at the start is opened by the event.
+    pub fn wait_for_aws(&mut self) {
+        const PATIENT_MS: &str = "400000";
+        if let Some(timeout) = self.settings.get_mut("AWS_TIMEOUT_MS") {
+            PATIENT_MS.clone_into(timeout);
+        }
+    }
+}
+
 /// The time that something took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cost {

@@ -265,6 +265,11 @@ mod tests {
         notification("", &checksum)
     }
 
+    /// Whether a notification that this key signed is believed.
+    async fn believes(credentials: &Credentials, key: &str) -> bool {
+        credentials.signed(&signed_with(key)).await.unwrap()
+    }
+
     const DAY: i64 = 24 * 60 * 60;
 
     #[tokio::test]
@@ -274,17 +279,9 @@ mod tests {
         secret.put("skey_test_new", DAY - 60);
         let credentials = secret.credentials();
         for key in ["skey_test_former", "skey_test_new", "skey_test_former"] {
-            assert!(
-                credentials.signed(&signed_with(key)).await.unwrap(),
-                "{key}"
-            );
+            assert!(believes(&credentials, key).await, "{key}");
         }
-        assert!(
-            !credentials
-                .signed(&signed_with("skey_test_x"))
-                .await
-                .unwrap()
-        );
+        assert!(!believes(&credentials, "skey_test_x").await);
         // Requests to the bank go with the new key alone.
         let current = credentials.current().await.unwrap();
         assert_eq!(current.api_key(), "skey_test_new");
@@ -296,18 +293,8 @@ mod tests {
         secret.put("skey_test_former", 100 * DAY);
         secret.put("skey_test_new", DAY);
         let credentials = secret.credentials();
-        assert!(
-            !credentials
-                .signed(&signed_with("skey_test_former"))
-                .await
-                .unwrap()
-        );
-        assert!(
-            credentials
-                .signed(&signed_with("skey_test_new"))
-                .await
-                .unwrap()
-        );
+        assert!(!believes(&credentials, "skey_test_former").await);
+        assert!(believes(&credentials, "skey_test_new").await);
         assert_eq!(secret.fetches(), 2, "the current one, twice");
     }
 
@@ -328,45 +315,15 @@ mod tests {
         let secret = Rotated::default();
         secret.put("skey_test_1", 100 * DAY);
         let credentials = secret.credentials();
-        assert!(
-            credentials
-                .signed(&signed_with("skey_test_1"))
-                .await
-                .unwrap()
-        );
+        assert!(believes(&credentials, "skey_test_1").await);
         secret.put("skey_test_2", 0);
-        assert!(
-            credentials
-                .signed(&signed_with("skey_test_2"))
-                .await
-                .unwrap()
-        );
-        assert!(
-            credentials
-                .signed(&signed_with("skey_test_1"))
-                .await
-                .unwrap()
-        );
+        assert!(believes(&credentials, "skey_test_2").await);
+        assert!(believes(&credentials, "skey_test_1").await);
         // A second rotation in the same minute is known at once, too, and only one former key counts.
         secret.put("skey_test_3", -1);
-        assert!(
-            credentials
-                .signed(&signed_with("skey_test_3"))
-                .await
-                .unwrap()
-        );
-        assert!(
-            credentials
-                .signed(&signed_with("skey_test_2"))
-                .await
-                .unwrap()
-        );
-        assert!(
-            !credentials
-                .signed(&signed_with("skey_test_1"))
-                .await
-                .unwrap()
-        );
+        assert!(believes(&credentials, "skey_test_3").await);
+        assert!(believes(&credentials, "skey_test_2").await);
+        assert!(!believes(&credentials, "skey_test_1").await);
     }
 
     #[tokio::test]
@@ -377,30 +334,15 @@ mod tests {
         // Within one second.
         let just_now = 60;
         secret.put("skey_test_new", just_now);
-        assert!(
-            credentials
-                .signed(&signed_with("skey_test_stolen"))
-                .await
-                .unwrap()
-        );
+        assert!(believes(&credentials, "skey_test_stolen").await);
         secret.put("skey_test_new", just_now);
         // A process that is warm reads the secret again within five minutes, one that starts at once.
         let mut state = credentials.state.lock().await;
         credentials.fetch(&mut state).await.unwrap();
         drop(state);
         for credentials in [credentials, secret.credentials()] {
-            assert!(
-                !credentials
-                    .signed(&signed_with("skey_test_stolen"))
-                    .await
-                    .unwrap()
-            );
-            assert!(
-                credentials
-                    .signed(&signed_with("skey_test_new"))
-                    .await
-                    .unwrap()
-            );
+            assert!(!believes(&credentials, "skey_test_stolen").await);
+            assert!(believes(&credentials, "skey_test_new").await);
         }
     }
 
@@ -412,23 +354,13 @@ mod tests {
             secret.put("skey_test_new", rotated_ago);
             let credentials = secret.credentials();
             for _ in 0..1000 {
-                assert!(
-                    !credentials
-                        .signed(&signed_with("skey_test_x"))
-                        .await
-                        .unwrap()
-                );
+                assert!(!believes(&credentials, "skey_test_x").await);
             }
             assert!(secret.fetches() <= 1 + 2 * REFRESHES_AT_ONCE);
             // And the genuine ones are believed in the middle of it.
-            assert!(
-                credentials
-                    .signed(&signed_with("skey_test_new"))
-                    .await
-                    .unwrap()
-            );
-            let former = credentials.signed(&signed_with("skey_test_former")).await;
-            assert_eq!(former.unwrap(), rotated_ago < DAY);
+            assert!(believes(&credentials, "skey_test_new").await);
+            let former = believes(&credentials, "skey_test_former").await;
+            assert_eq!(former, rotated_ago < DAY);
         }
     }
 
@@ -454,28 +386,13 @@ mod tests {
         let secret = Rotated::default();
         secret.put("skey_test_new", 0);
         let credentials = secret.credentials();
-        assert!(
-            !credentials
-                .signed(&signed_with("skey_test_x"))
-                .await
-                .unwrap()
-        );
+        assert!(!believes(&credentials, "skey_test_x").await);
         let secret = Rotated::default();
         secret.put_text("to be filled in", 10);
         secret.put("skey_test_new", 0);
         let credentials = secret.credentials();
-        assert!(
-            !credentials
-                .signed(&signed_with("skey_test_x"))
-                .await
-                .unwrap()
-        );
-        assert!(
-            credentials
-                .signed(&signed_with("skey_test_new"))
-                .await
-                .unwrap()
-        );
+        assert!(!believes(&credentials, "skey_test_x").await);
+        assert!(believes(&credentials, "skey_test_new").await);
     }
 
     #[tokio::test]

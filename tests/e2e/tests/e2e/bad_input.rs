@@ -188,7 +188,7 @@ async fn a_return_may_come_by_get_and_with_a_slash_at_the_end_of_the_address() {
         (Method::POST, "/", false),
     ] {
         let pending = app.authenticated(&owner, CARD_APPROVED).await;
-        let fields = format!("objectId={}&status=true", pending.charge_id());
+        let fields = shopper::bare_return(pending.charge_id());
         let (query, body) = if in_query {
             (format!("?{fields}"), String::new())
         } else {
@@ -270,7 +270,7 @@ async fn a_callback_for_an_unknown_charge_is_not_found_and_starts_nothing() {
     let unknown = random::id("chrg_test_");
     // Not even the token of another charge's record helps.
     for form in [
-        format!("objectId={unknown}&status=true"),
+        shopper::bare_return(&unknown),
         format!(
             "objectId={unknown}&status=true&token={}",
             pending.form.field("token").expect("token")

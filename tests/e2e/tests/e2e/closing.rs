@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use payment3_harness::{items, random, workspace};
+use payment3_harness::{items, random, shopper, workspace};
 use serde_json::{Value, json};
 
 use crate::hostile::sign;
@@ -120,7 +120,7 @@ async fn a_signed_authorisation_that_comes_second_is_noted_in_the_record() {
         ..
     } = app.at_the_bank().await;
     // The execution waits for the bank, which has not decided.
-    let early = format!("objectId={charge}&status=true");
+    let early = shopper::bare_return(&charge);
     app.post_callback(payment3_harness::http::FORM, early).await;
     // The notification comes before the bank's inquiry says the same, so nothing is decided yet.
     let mut signed = json!({

@@ -228,7 +228,7 @@ async fn an_old_record_is_copied_before_its_execution_is_started_and_found_by_re
     let old = app.old_payment().await;
     let item = old.item(json!({}));
     app.put(&table, &item).await;
-    let returned = format!("objectId={}&status=true", old.charge());
+    let returned = shopper::bare_return(old.charge());
     let answer = app.post_at(&fails, "POST /callback", returned).await;
     assert_eq!(answer.status_code, 303, "{answer:?}");
     assert_eq!(app.executions_of(old.charge()).await, [""; 0]);
@@ -418,7 +418,7 @@ async fn an_old_record_that_is_copied_by_many_at_once_is_one_payment() {
     let table = app.table("card-payment-record");
     let old = app.old_payment().await;
     app.put(&table, &old.item(json!({}))).await;
-    let returned = format!("objectId={}&status=true", old.charge());
+    let returned = shopper::bare_return(old.charge());
     let mut posts = JoinSet::new();
     for number in 0..10 {
         let (app, returned, signed) = (app.clone(), returned.clone(), signed(old.charge()));
@@ -456,7 +456,7 @@ async fn the_copy_of_an_old_record_that_is_opened_again_still_claims_the_origina
         let old = app.old_payment().await;
         let item = old.item(json!({"amount": TOTAL}));
         app.put(&table, &item).await;
-        let returned = format!("objectId={}&status=true", old.charge());
+        let returned = shopper::bare_return(old.charge());
         app.post_at(&fails, "POST /callback", returned.clone())
             .await;
         let key = app.copy_of(&old).await["tokenId"].clone();

@@ -73,7 +73,7 @@ async fn a_callback_before_the_bank_decided_costs_an_inquiry_and_the_next_attemp
         charge,
         ..
     } = app.at_the_bank().await;
-    let forged = format!("objectId={charge}&status=true");
+    let forged = shopper::bare_return(&charge);
     let answer = app
         .post_callback(payment3_harness::http::FORM, forged)
         .await;
@@ -246,7 +246,7 @@ async fn a_payment_that_was_given_up_pays_when_the_bank_decides_after_all() {
 
         if how == "a notification" {
             // A return before the bank has decided asks the bank, at most once in ten seconds, and changes nothing.
-            let early = format!("objectId={charge}&status=true");
+            let early = shopper::bare_return(&charge);
             for _ in 0..2 {
                 app.post_callback(payment3_harness::http::FORM, early.clone())
                     .await;

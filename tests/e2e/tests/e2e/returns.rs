@@ -18,10 +18,6 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-fn returns(charge: &str) -> String {
-    format!("objectId={charge}&status=true")
-}
-
 /// In how many seconds a record is due.
 fn due_in(record: &Value) -> i64 {
     record["lookAgainAt"].as_i64().expect("open") - now()
@@ -42,7 +38,7 @@ async fn a_payment_whose_return_could_start_no_execution_is_due_soon() {
         .await;
         // The browser is still sent on.
         let answer = app
-            .post_at(&fails, "POST /callback", returns(&charge))
+            .post_at(&fails, "POST /callback", shopper::bare_return(&charge))
             .await;
         assert_eq!(answer.status_code, 303, "{attempt}: {answer:?}");
         let record = app.read_record(&key).await;
@@ -56,7 +52,7 @@ async fn a_payment_whose_return_could_start_no_execution_is_due_soon() {
         let values = [(":earlier", json!(earlier))];
         app.change_record(&key, "SET lookAgainAt = :earlier", &values)
             .await;
-        app.post_at(&fails, "POST /callback", returns(&charge))
+        app.post_at(&fails, "POST /callback", shopper::bare_return(&charge))
             .await;
         assert_eq!(app.read_record(&key).await["lookAgainAt"], earlier);
     }
@@ -79,14 +75,14 @@ async fn a_due_payment_is_put_off_once_its_return_has_started_an_execution_and_n
         .await;
         if attempt == 0 {
             // Anyone can post many of these. None puts the payment off.
-            app.post_at(&fails, "POST /callback", returns(&charge))
+            app.post_at(&fails, "POST /callback", shopper::bare_return(&charge))
                 .await;
             assert_eq!(app.read_record(&key).await["lookAgainAt"], due);
         }
         // This AWS starts no execution, so only the return writes to the record.
         let starts = starts_in_vain(&app.outputs.aws_endpoint);
         let answer = app
-            .post_at(&starts, "POST /callback", returns(&charge))
+            .post_at(&starts, "POST /callback", shopper::bare_return(&charge))
             .await;
         assert_eq!(answer.status_code, 303, "{attempt}: {answer:?}");
         let record = app.read_record(&key).await;
@@ -179,7 +175,7 @@ async fn a_return_beyond_the_third_asks_the_bank_and_goes_on_when_it_has_decided
 
         // The bank has not decided: many returns make one inquiry, and only mark the record as asked and due.
         for _ in 0..3 {
-            let answer = app.post_callback(FORM, returns(&charge)).await;
+            let answer = app.post_callback(FORM, shopper::bare_return(&charge)).await;
             assert_eq!(answer.status, 303, "{answer:?}");
         }
         assert_eq!(app.inquiries_of(&charge).await, 1, "{given_up}");
@@ -225,7 +221,7 @@ async fn returns_that_come_at_once_start_one_execution() {
         .await;
     let mut posts = JoinSet::new();
     for _ in 0..20 {
-        let (app, form) = (app.clone(), returns(&charge));
+        let (app, form) = (app.clone(), shopper::bare_return(&charge));
         posts.spawn(async move { app.post_callback(FORM, form).await.status });
     }
     assert!(posts.join_all().await.iter().all(|status| *status == 303));

@@ -134,7 +134,7 @@ async fn an_outcome_conflict_is_repaired_in_the_copy_of_an_old_record() {
     app.settle(&charge).await;
     let refund = json!({"amount": TOTAL, "reason": "by hand"});
     app.in_the_portal(&charge, "refund", refund).await;
-    let form = format!("objectId={charge}&status=true");
+    let form = shopper::bare_return(&charge);
     app.post_callback(payment3_harness::http::FORM, form).await;
     assert_failed(&app.execution(&charge).await, "OutcomeConflict");
 

@@ -27,7 +27,7 @@ async fn pay(outputs: &Outputs) -> (String, String) {
     let charge = form.charge_id().expect("charge").to_owned();
     // The bank's one merchant account calls back to one branch; this is that call for the others.
     let url = format!("{}/callback", outputs.api_url);
-    let body = format!("objectId={charge}&status=true");
+    let body = shopper::bare_return(&charge);
     let answer = shopper::post_callback(&url, FORM, body)
         .await
         .expect("a callback");

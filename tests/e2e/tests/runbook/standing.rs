@@ -3,7 +3,7 @@
 use payment3_bank::Dialect;
 use payment3_harness::http::FORM;
 use payment3_harness::random;
-use payment3_harness::shopper::CARD_APPROVED;
+use payment3_harness::shopper::{self, CARD_APPROVED};
 use serde_json::{Value, json};
 
 use crate::conditions::Alarm;
@@ -354,7 +354,7 @@ async fn refusal_needs_person() {
         counterparties["isPaid"] = json!(true);
         app.change_order(&order.order_id, "payment", &counterparties)
             .await;
-        let form = format!("objectId={charge}&status=true");
+        let form = shopper::bare_return(&charge);
         app.post_callback(FORM, form).await;
         assert_failed(&app.execution(&charge).await, "RefusalNeedsPerson");
         alarm.assert_met_in_the_logs().await;
@@ -426,7 +426,7 @@ async fn charge_unknown() {
     assert!(alarm.value_in_the_logs().await < 1.0, "it rings at once");
     for (key, id) in &unknown {
         app.make_older(key, 15 * 60).await;
-        let form = format!("objectId={id}&status=true");
+        let form = shopper::bare_return(id);
         app.post_callback(FORM, form).await;
         let execution = app.execution(id).await;
         assert_eq!(

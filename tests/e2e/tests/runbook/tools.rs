@@ -122,7 +122,7 @@ async fn reversing_by_hand_gives_back_all_and_nothing_of_what_paid_its_order() {
     ] {
         let (order, _, charge) = app.old_payment().await;
         app.remove_order(&order.order_id).await;
-        let form = format!("objectId={charge}&status=true");
+        let form = shopper::bare_return(&charge);
         app.post_callback(payment3_harness::http::FORM, form).await;
         app.execution(&charge).await;
         if settled {

@@ -163,7 +163,7 @@ pub(super) async fn giving_up_waiting(app: Arc<TestApp>, _: usize) -> Ended {
     // What the return makes due, the other rounds' reconciliation would take up. They wait for each other only
     // afterwards: to wait here would miss the moment.
     let watching = app.before_reconciliation().await;
-    let early = format!("objectId={charge}&status=true");
+    let early = shopper::bare_return(&charge);
     app.post_callback(FORM, early).await;
     until_asked(&app, &charge).await;
     sleep(random_part_of(Duration::from_millis(1500))).await;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { describe, test } from "node:test";
 import { APP_DIRECTORY, temporaryDirectory } from "./support";
 
@@ -39,6 +40,17 @@ function changed(file: string, change: (text: string) => string): string {
   writeFileSync(join(root, file), after);
   return root;
 }
+
+test("the path of each flow is the one that the model reads from the definition", async () => {
+  const { pathOf } = await import(pathToFileURL(join(ROOT, "statemachine", "path.mjs")).href);
+  const definition = JSON.parse(readFileSync(join(ROOT, "statemachine", "payment.asl.json"), "utf8"));
+  const snapshot = readFileSync(join(ROOT, "tests", "model", "snapshot.txt"), "utf8");
+  const ways = [...snapshot.matchAll(/^way (.*): (.*)$/gm)];
+  assert.ok(ways.length > 2);
+  for (const [, decided = "", path] of ways) {
+    assert.equal(pathOf(definition, decided.split(" / ")).join(" "), path, decided);
+  }
+});
 
 test("the tables of docs/scale.md are up to date", () => {
   const { status, stderr } = check(ROOT);

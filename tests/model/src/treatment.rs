@@ -152,7 +152,7 @@ pub fn snapshot(definition: &Definition) -> Result<Vec<String>> {
     let mut lines = error_table(definition);
     for way in WAYS {
         let path = definition.path(way)?;
-        lines.push(format!("{WAY}{}: {}", way.join(", "), path.join(" ")));
+        lines.push(format!("{WAY}{}: {}", way.join(" / "), path.join(" ")));
     }
     Ok(lines)
 }

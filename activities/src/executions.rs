@@ -1,4 +1,5 @@
-//! The saga's executions: one of the state machine per charge and attempt.
+//! The sagas' executions: one of the payment machine per charge and attempt, and those of the refund machine that a
+//! notification starts.
 
 use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionError;
@@ -9,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::browser_return::ReportedStatus;
 use crate::domain::ids::{ChargeId, RecordKey};
+use crate::domain::refund::ELSEWHERE;
 use crate::tables::TableError;
 
 /// Who started an execution.
@@ -140,7 +142,7 @@ impl NotStarted {
     }
 }
 
-/// The state machine.
+/// A state machine: that of payments, or that of refunds.
 #[derive(Clone)]
 pub struct Executions {
     client: aws_sdk_sfn::Client,
@@ -169,12 +171,17 @@ impl Executions {
         let json = serde_json::to_string(input).map_err(|error| NotStarted {
             code: error.to_string(),
         })?;
+        self.start_as(execution_name(input.charge_id, attempt), json)
+            .await
+    }
+
+    async fn start_as(&self, name: String, input: String) -> Result<Started, NotStarted> {
         let result = self
             .client
             .start_execution()
             .state_machine_arn(&self.state_machine_arn)
-            .name(execution_name(input.charge_id, attempt))
-            .input(json)
+            .name(name)
+            .input(input)
             .send()
             .await;
         match result {
@@ -184,6 +191,17 @@ impl Executions {
                 _ => Err(NotStarted { code: code(&error) }),
             },
         }
+    }
+
+    /// Starts the execution of the refund machine that finds out whether money of this charge was given back by hand,
+    /// unless it was started before.
+    ///
+    /// # Errors
+    /// [`NotStarted`] when Step Functions did not answer or refused.
+    pub async fn start_elsewhere(&self, charge_id: &ChargeId) -> Result<Started, NotStarted> {
+        let name = format!("{ELSEWHERE}-{}", execution_name(charge_id, 0));
+        let input = serde_json::json!({ "chargeId": charge_id }).to_string();
+        self.start_as(name, input).await
     }
 
     /// The execution of a charge's attempt; `None` where there is none, or AWS keeps it no longer.

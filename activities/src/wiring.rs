@@ -19,6 +19,7 @@ use crate::tables::mapping::Mapping;
 use crate::tables::orders::Orders;
 use crate::tables::outcomes::Outcomes;
 use crate::tables::records::Records;
+use crate::tables::refunds::RefundTables;
 use crate::tables::sources::Sources;
 
 type Setting<T> = Result<T, SettingError>;
@@ -110,12 +111,28 @@ impl Aws {
         ))
     }
 
-    /// The state machine.
+    /// The state machine of payments.
     pub fn executions(&self) -> Setting<Executions> {
-        Ok(Executions::new(
-            aws_sdk_sfn::Client::new(&self.sdk.config),
-            text("STATE_MACHINE_ARN")?,
-        ))
+        self.executions_of("STATE_MACHINE_ARN")
+    }
+
+    /// The state machine of refunds.
+    pub fn refund_executions(&self) -> Setting<Executions> {
+        self.executions_of("REFUND_STATE_MACHINE_ARN")
+    }
+
+    fn executions_of(&self, variable: &'static str) -> Setting<Executions> {
+        let client = aws_sdk_sfn::Client::new(&self.sdk.config);
+        Ok(Executions::new(client, text(variable)?))
+    }
+
+    /// What a refund tells, in one transaction each.
+    pub fn refund_tables(&self) -> Setting<RefundTables> {
+        Ok(RefundTables {
+            records: self.records()?,
+            orders: self.orders()?,
+            check_status: self.check_status()?,
+        })
     }
 
     /// A secret whose ARN stands in this variable.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use payment3_activities::activity::reverse_charge::{
-    Proof, RefundNotes, Reversal, ReverseError, Reversed, give_back, give_back_within,
+    Proof, RefundNotes, ReverseError, Reversed, give_back, give_back_within,
 };
 use payment3_activities::bank::{Bank, BankError, CardSaved, Credentials, NewCharge, SecretSource};
 use payment3_activities::domain::charge::{Charge, Outcome, TransactionState, Verdict};
@@ -17,11 +17,14 @@ use payment3_activities::domain::ids::{
 };
 use payment3_activities::domain::money::Satang;
 use payment3_activities::domain::payment::{Origin, Payment, Purpose};
+use payment3_activities::domain::refund::Way;
 use payment3_activities::tables::TableError;
 use payment3_bank::{Bank as Sandbox, BankConfig, Dialect, SECRET_KEY};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+/// What the bank is told beside a void or a refund.
+const REASON: &str = "2 items missing";
 const THREE_DS: &str = "4417706600005830";
 const NO_THREE_DS: &str = "4024007134786226";
 const NO_THREE_DS_DECLINED: &str = "4877300371267473";
@@ -453,9 +456,14 @@ async fn a_reversal_is_believed_only_when_the_bank_says_so() {
     for body in ["<html>please log in</html>", r#"{"object":"error","#, ""] {
         let bank = answered_with(body);
         let unavailable = |error| matches!(error, BankError::Unavailable(_));
-        assert!(bank.void(&id).await.is_err_and(unavailable), "{body}");
         assert!(
-            bank.refund(&id, amount).await.is_err_and(unavailable),
+            bank.void(&id, REASON).await.is_err_and(unavailable),
+            "{body}"
+        );
+        assert!(
+            bank.refund(&id, amount, REASON)
+                .await
+                .is_err_and(unavailable),
             "{body}"
         );
         assert!(
@@ -473,16 +481,20 @@ async fn a_reversal_is_believed_only_when_the_bank_says_so() {
         r#"{"id":"chrg_test_1","object":"charge","amount":1,"currency":"THB","transaction_state":"Authorized"}"#,
     ] {
         let bank = answered_with(body);
-        assert!(!bank.void(&id).await.unwrap(), "{body}");
-        assert_eq!(bank.refund(&id, amount).await.unwrap(), None, "{body}");
+        assert!(!bank.void(&id, REASON).await.unwrap(), "{body}");
+        assert_eq!(
+            bank.refund(&id, amount, REASON).await.unwrap(),
+            None,
+            "{body}"
+        );
     }
     // A refusal in the form of an ordinary object.
     let body =
         r#"{"id":"chrg_test_1","object":"charge","transaction_state":"Settled","status":"fail"}"#;
     let bank = answered_with(body);
     let refused = |error| matches!(error, BankError::Refused { status: 200, .. });
-    assert!(bank.void(&id).await.is_err_and(refused));
-    assert!(bank.refund(&id, amount).await.is_err_and(refused));
+    assert!(bank.void(&id, REASON).await.is_err_and(refused));
+    assert!(bank.refund(&id, amount, REASON).await.is_err_and(refused));
 }
 
 /// The notes of the requests for a refund, as the record keeps them.
@@ -689,10 +701,7 @@ async fn a_reversal_goes_on_with_what_the_charge_has_become_meanwhile() {
     let (refunded, proof) = give_back(&setup.bank, &notes, &payment, &seen)
         .await
         .unwrap();
-    assert_eq!(
-        (refunded.reversal, proof),
-        (Reversal::Refunded, Proof::Answer)
-    );
+    assert_eq!((refunded.reversal, proof), (Way::Refunded, Proof::Answer));
     assert!(refunded.refund_id.is_some());
     assert_eq!(notes.count(), 1);
     // Whoever saw it settled before finds the money returned, and returns it no second time: its own request is
@@ -701,10 +710,7 @@ async fn a_reversal_goes_on_with_what_the_charge_has_become_meanwhile() {
         let (again, proof) = give_back(&setup.bank, &notes, &payment, before)
             .await
             .unwrap();
-        assert_eq!(
-            (again.reversal, proof),
-            (Reversal::Refunded, Proof::Inquiry)
-        );
+        assert_eq!((again.reversal, proof), (Way::Refunded, Proof::Inquiry));
         assert_eq!(again.refund_id, None);
         assert_eq!(notes.count(), 1);
     }
@@ -717,16 +723,16 @@ async fn a_part_that_was_given_back_by_hand_is_no_refund_of_ours() {
     let (payment, seen) = authorised(&setup, token).await;
     let settled = settled(&setup, &seen).await;
     // Between our look and our request.
-    let by_hand = setup.bank.refund(&seen.id, Satang::new(100).unwrap()).await;
+    let by_hand = setup
+        .bank
+        .refund(&seen.id, Satang::new(100).unwrap(), REASON)
+        .await;
     assert!(by_hand.unwrap().is_some());
     let notes = Notes::default();
     let (found, proof) = give_back(&setup.bank, &notes, &payment, &settled)
         .await
         .unwrap();
-    assert_eq!(
-        (found.reversal, proof),
-        (Reversal::Refunded, Proof::Inquiry)
-    );
+    assert_eq!((found.reversal, proof), (Way::Refunded, Proof::Inquiry));
     // So it is recorded only where somebody asked for it, and nobody did.
     assert_eq!(notes.count(), 0);
 }
@@ -747,10 +753,7 @@ async fn the_note_of_a_refund_whose_answer_was_lost_stands() {
     let (found, proof) = give_back(&setup.bank, &notes, &payment, &now)
         .await
         .unwrap();
-    assert_eq!(
-        (found.reversal, proof),
-        (Reversal::Refunded, Proof::Inquiry)
-    );
+    assert_eq!((found.reversal, proof), (Way::Refunded, Proof::Inquiry));
     assert_eq!(notes.count(), 1);
 }
 
@@ -866,8 +869,8 @@ async fn in_every_dialect_the_money_goes_back_once_or_waits_for_a_person() {
                 (Dialect::UnknownState | Dialect::MisspeltAuthorized, false) => {
                     (None, "Authorized", 0)
                 }
-                (_, false) => (Some(Reversal::Voided), "Voided", 0),
-                (_, true) => (Some(Reversal::Refunded), "Refund Sent", 1),
+                (_, false) => (Some(Way::Voided), "Voided", 0),
+                (_, true) => (Some(Way::Refunded), "Refund Sent", 1),
             };
             assert_eq!(back, expected, "{dialect}");
             let book = format!("{}/sandbox/charges/{}", setup.url, payment.charge_id);

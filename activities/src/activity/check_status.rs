@@ -7,7 +7,8 @@ use crate::http_api::{ApiError, Request, Response, json_response};
 use crate::log;
 use crate::tables::check_status::CheckStatus;
 
-/// Answers with the order's status: `pending`, `paid`, `declined` or `reversed`, with amount and time. `shop` is where
+/// Answers with the order's status: `pending`, `paid`, `refunded`, `declined` or `reversed`, with amount, what
+/// went back of it, and time. `shop` is where
 /// a refusal's page leads back to.
 pub async fn answer(table: &CheckStatus, shop: &str, request: &Request) -> Response {
     status(table, request)
@@ -34,13 +35,15 @@ async fn status(table: &CheckStatus, request: &Request) -> Result<Response, ApiE
         )
     })?;
     let status = status.ok_or_else(unknown)?;
-    Ok(json_response(
-        200,
-        &json!({
-            "orderId": order,
-            "status": status.status,
-            "amount": status.amount.to_string(),
-            "updatedAt": status.updated_at,
-        }),
-    ))
+    let mut answer = json!({
+        "orderId": order,
+        "status": status.status,
+        "amount": status.amount.to_string(),
+        "refunded": status.refunded.to_string(),
+        "updatedAt": status.updated_at,
+    });
+    if status.refunded_elsewhere {
+        answer["refundedElsewhere"] = true.into();
+    }
+    Ok(json_response(200, &answer))
 }

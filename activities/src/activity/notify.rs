@@ -1,4 +1,5 @@
-//! `NotifySuccess`, `NotifyFailure`, `NotifyReversal`, `NotifyCard`: tells the shop what became of the payment.
+//! `NotifySuccess`, `NotifyFailure`, `NotifyReversal`, `NotifyCard`, and `NotifyRefund`, `NotifyRefundFailed`,
+//! `NotifyElsewhere` of the refund machine: tells the shop what became of the payment, or of a refund.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -27,6 +28,15 @@ pub enum Event {
     /// The card could not be verified or saved.
     #[serde(rename = "card.failed")]
     CardFailed,
+    /// The bank has accepted a refund.
+    #[serde(rename = "refund.succeeded")]
+    RefundSucceeded,
+    /// The money of a refund does not go back.
+    #[serde(rename = "refund.failed")]
+    RefundFailed,
+    /// Money of a paid order was given back by hand at the bank.
+    #[serde(rename = "refund.elsewhere")]
+    RefundElsewhere,
 }
 
 impl Event {
@@ -39,6 +49,9 @@ impl Event {
             Self::PaymentReversed => "payment.reversed",
             Self::CardSaved => "card.saved",
             Self::CardFailed => "card.failed",
+            Self::RefundSucceeded => "refund.succeeded",
+            Self::RefundFailed => "refund.failed",
+            Self::RefundElsewhere => "refund.elsewhere",
         }
     }
 }
@@ -51,6 +64,9 @@ pub struct Input {
     pub event: Event,
     /// To which payment.
     pub payment: Told,
+    /// Which refund, where the event is about one.
+    #[serde(default)]
+    pub refund: Option<ToldRefund>,
     /// When, in RFC 3339: the same at every repeat.
     pub occurred_at: String,
     /// What became of the card, where the event is about one.
@@ -88,6 +104,19 @@ pub struct Told {
     pub amount_satang: Satang,
     /// `THB`.
     pub currency: String,
+}
+
+/// What the shop is told of a refund.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToldRefund {
+    /// The shop's own id of it; of what was given back by hand, `elsewhere`, or `elsewhere-100.00` where its
+    /// amount is known.
+    pub refund_id: String,
+    /// How much, in satang. `None` where nobody knows.
+    pub amount_satang: Option<Satang>,
+    /// What can still be given back, in satang.
+    pub left_satang: Satang,
 }
 
 /// The shop has the event.
@@ -152,24 +181,39 @@ pub async fn notify(shop: &Shop, input: &Input) -> Result<Delivered, NotifyError
     Ok(Delivered { event_id })
 }
 
-/// The event's id: the same at every repeat, and another for every other event.
+/// The event's id: the same at every repeat, and another for every other event. Two refunds of one charge are two events.
 #[must_use]
 pub fn event_id(input: &Input) -> String {
-    format!("{}:{}", input.payment.charge_id, input.event.as_str())
+    let id = format!("{}:{}", input.payment.charge_id, input.event.as_str());
+    match &input.refund {
+        None => id,
+        Some(refund) => format!("{id}:{}", refund.refund_id),
+    }
 }
 
 fn body(input: &Input) -> String {
     let payment = &input.payment;
+    let mut data = json!({
+        "orderId": payment.order_id,
+        "ownerId": payment.owner_id,
+        "chargeId": payment.charge_id,
+        "currency": payment.currency,
+    });
+    let amount = match &input.refund {
+        None => Some(payment.amount_satang),
+        Some(refund) => {
+            data["refundId"] = refund.refund_id.as_str().into();
+            data["left"] = refund.left_satang.to_string().into();
+            refund.amount_satang
+        }
+    };
+    if let Some(amount) = amount {
+        data["amount"] = amount.to_string().into();
+    }
     json!({
         "type": input.event,
         "timestamp": input.occurred_at,
-        "data": {
-            "orderId": payment.order_id,
-            "ownerId": payment.owner_id,
-            "chargeId": payment.charge_id,
-            "amount": payment.amount_satang.to_string(),
-            "currency": payment.currency,
-        },
+        "data": data,
     })
     .to_string()
 }

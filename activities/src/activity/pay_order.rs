@@ -117,17 +117,38 @@ pub async fn pay(tables: &Tables, input: &Input) -> Result<PaidOrder, PayError> 
         return Err(PayError::StaleDecision);
     }
     let payment = &input.payment;
-    attempt(tables, payment).await.map_err(|error| match error {
-        PayError::OrderNotFound
-        | PayError::OrderNotPayable
-        | PayError::OrderAlreadyPaid
-        | PayError::AmountMismatch
-            if payment.origin != Origin::Own =>
-        {
-            PayError::RefusalNeedsPerson(error.to_string())
-        }
-        error => error,
-    })
+    match attempt(tables, payment).await {
+        Err(
+            refusal @ (PayError::OrderNotFound
+            | PayError::OrderNotPayable
+            | PayError::OrderAlreadyPaid
+            | PayError::AmountMismatch),
+        ) => refused(tables, payment, refusal).await,
+        paid => paid,
+    }
+}
+
+/// The order refuses. If this charge has paid it before, that stays, whatever the shop did with the order since.
+async fn refused(
+    tables: &Tables,
+    payment: &Payment,
+    refusal: PayError,
+) -> Result<PaidOrder, PayError> {
+    let record = tables.records.get(&payment.record_key).await?;
+    if record.is_some_and(|record| record.resolution == Some(Resolution::OrderPaid)) {
+        return Ok(paid(payment));
+    }
+    if payment.origin != Origin::Own {
+        return Err(PayError::RefusalNeedsPerson(refusal.to_string()));
+    }
+    Err(refusal)
+}
+
+fn paid(payment: &Payment) -> PaidOrder {
+    PaidOrder {
+        order_id: payment.order_id.to_string(),
+        paid_by: payment.charge_id.to_string(),
+    }
 }
 
 async fn attempt(tables: &Tables, payment: &Payment) -> Result<PaidOrder, PayError> {
@@ -153,10 +174,7 @@ async fn attempt(tables: &Tables, payment: &Payment) -> Result<PaidOrder, PayErr
         match transact(tables.records.client(), "pay the order", items).await {
             Ok(()) => {
                 tracing::info!(event = "orderPaid", "the order is paid");
-                return Ok(PaidOrder {
-                    order_id: payment.order_id.to_string(),
-                    paid_by: payment.charge_id.to_string(),
-                });
+                return Ok(paid(payment));
             }
             Err(NotWritten::Refused(refused)) if refused.contains(&RECORD) => {
                 return Err(forbidden(tables, payment).await?);

@@ -9,6 +9,7 @@ use crate::domain::payment::{Origin, Payment, Purpose};
 use crate::failure::failure;
 use crate::tables::check_status::CheckStatus;
 use crate::tables::outcomes::Outcomes;
+use crate::tables::records::{Records, Resolution};
 use crate::tables::sources::Sources;
 use crate::tables::{NotWritten, TableError, transact_without};
 
@@ -30,7 +31,7 @@ pub struct Input {
 /// What was recorded.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Recorded {
-    /// The decision.
+    /// The decision that the payment goes on with: `paid` for good once its order is paid.
     pub outcome: Outcome,
 }
 
@@ -131,8 +132,24 @@ pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordEr
         {
             Err(RecordError::TransactionConflict)
         }
+        // The order is paid by this charge. What went back since is a refund's affair: this payment goes on as paid.
+        Err(NotWritten::Refused(_)) if has_paid(records, payment).await? => {
+            tracing::info!(%outcome, "the order is paid by this charge: what went back since is a refund's");
+            Ok(Recorded {
+                outcome: Outcome::Paid,
+            })
+        }
         Err(NotWritten::Refused(_)) => Err(RecordError::OutcomeConflict(*outcome)),
         Err(NotWritten::Conflict) => Err(RecordError::TransactionConflict),
         Err(NotWritten::Unavailable(error)) => Err(error.into()),
     }
+}
+
+/// Whether the order is paid by this payment's charge.
+async fn has_paid(records: &Records, payment: &Payment) -> Result<bool, TableError> {
+    let record = records.get(&payment.record_key).await?;
+    Ok(record.is_some_and(|record| {
+        record.resolution == Some(Resolution::OrderPaid)
+            && record.charge_id.as_ref() == Some(&payment.charge_id)
+    }))
 }

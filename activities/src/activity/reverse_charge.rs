@@ -8,6 +8,7 @@ use crate::bank::{Bank, BankError};
 use crate::clock;
 use crate::domain::charge::{Charge, Mismatch, TransactionState};
 use crate::domain::payment::{Payment, Purpose};
+use crate::domain::refund::Way;
 use crate::failure::failure;
 use crate::tables::check_status::CheckStatus;
 use crate::tables::records::Records;
@@ -25,29 +26,10 @@ pub struct Input {
 #[serde(rename_all = "camelCase")]
 pub struct Reversed {
     /// By which way.
-    pub reversal: Reversal,
+    pub reversal: Way,
     /// The bank's id of the refund, where it was one and its answer was not lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refund_id: Option<String>,
-}
-
-/// The bank's two ways back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Reversal {
-    /// Cancelled before settlement: the shopper never sees it on a statement.
-    Voided,
-    /// Refunded after settlement: an evening batch of the bank pays it.
-    Refunded,
-}
-
-impl Reversal {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Voided => "voided",
-            Self::Refunded => "refunded",
-        }
-    }
 }
 
 /// Why the money is not on its way back.
@@ -126,7 +108,7 @@ pub async fn reverse(parts: &Parts, input: &Input) -> Result<Reversed, ReverseEr
         payment,
         reversed.reversal.as_str(),
         reversed.refund_id.as_deref(),
-        reversed.reversal == Reversal::Refunded && proof == Proof::Inquiry,
+        reversed.reversal == Way::Refunded && proof == Proof::Inquiry,
     )];
     if payment.purpose == Purpose::Order {
         items.push(parts.check_status.reversed(payment));
@@ -219,6 +201,9 @@ pub async fn give_back_within(
     }
 }
 
+/// What the bank's portal shows beside a reversal.
+const REASON: &str = "reversed by the payment saga";
+
 /// How often the bank is asked for a reversal, before the state machine waits.
 const REQUESTS: usize = 2;
 
@@ -268,8 +253,8 @@ async fn request(
 ) -> Result<Answer, ReverseError> {
     match charge.state {
         TransactionState::Authorized => {
-            let voided = bank.void(&charge.id).await;
-            answer(voided.map(|proven| proven.then(|| by(Reversal::Voided))))
+            let voided = bank.void(&charge.id, REASON).await;
+            answer(voided.map(|proven| proven.then(|| by(Way::Voided))))
         }
         TransactionState::Settled => refund(bank, notes, payment).await,
         TransactionState::Initialized
@@ -297,26 +282,23 @@ async fn refund(
     if !notes.note(payment, &mark).await? {
         return Err(ReverseError::OutcomeConflict);
     }
-    let refund = bank.refund(&payment.charge_id, payment.amount_satang).await;
+    let refund = bank
+        .refund(&payment.charge_id, payment.amount_satang, REASON)
+        .await;
     if let Err(BankError::Refused { .. } | BankError::NotTaken(_)) = refund {
         notes.forget(payment, &mark).await?;
     }
     answer(refund.map(|refund| {
         refund.map(|refund| Reversed {
             refund_id: refund.id,
-            ..by(Reversal::Refunded)
+            ..by(Way::Refunded)
         })
     }))
 }
 
 /// The reversal that the charge shows, if it shows one.
 fn found(charge: &Charge) -> Option<(Reversed, Proof)> {
-    let reversal = match charge.state {
-        TransactionState::Voided => Reversal::Voided,
-        TransactionState::RefundSent => Reversal::Refunded,
-        _ => return None,
-    };
-    Some((by(reversal), Proof::Inquiry))
+    Some((by(Way::shown_by(&charge.state)?), Proof::Inquiry))
 }
 
 /// As after a lost answer: the state machine comes again and asks first.
@@ -324,7 +306,7 @@ fn unproven() -> ReverseError {
     ReverseError::BankUnavailable("the bank's answer does not say that the money went back".into())
 }
 
-fn by(reversal: Reversal) -> Reversed {
+fn by(reversal: Way) -> Reversed {
     Reversed {
         reversal,
         refund_id: None,

@@ -232,22 +232,28 @@ impl Bank {
     ///
     /// # Errors
     /// [`BankError`]; `Refused` when the charge is not voidable, or not any more.
-    pub async fn void(&self, id: &ChargeId) -> Result<bool, BankError> {
+    pub async fn void(&self, id: &ChargeId, reason: &str) -> Result<bool, BankError> {
         let path = format!("charge/{}/void", path_segment(id.as_str()));
-        let body = requests::Reversal::void();
+        let body = requests::Reversal::void(reason);
         let answer = self.send(Method::POST, &path, Some(&body)).await?;
         wire::reversal(&answer, id, &TransactionState::Voided)
     }
 
-    /// Gives the whole amount of a charge back (`POST /card/v2/charge/{id}/refund`): only once it is `Settled`. The
-    /// bank allows no more than the charged amount in sum, so that a second one in full is refused. `None` where the
-    /// answer does not prove it: it must be this charge, with its refund sent. Then the charge has to be asked for.
+    /// Gives a charge's money back, all of it or a part (`POST /card/v2/charge/{id}/refund`): only once it is `Settled`.
+    /// The bank allows no more than the charged amount in sum, so that a second one in full is refused. Two equal parts
+    /// are two refunds. `None` where the answer does not prove it: it must be this charge, with its refund sent. Then
+    /// the charge has to be asked for.
     ///
     /// # Errors
     /// [`BankError`]; `Refused` when the charge is not refundable.
-    pub async fn refund(&self, id: &ChargeId, amount: Satang) -> Result<Option<Refund>, BankError> {
+    pub async fn refund(
+        &self,
+        id: &ChargeId,
+        amount: Satang,
+        reason: &str,
+    ) -> Result<Option<Refund>, BankError> {
         let path = format!("charge/{}/refund", path_segment(id.as_str()));
-        let body = requests::Reversal::refund(amount);
+        let body = requests::Reversal::refund(amount, reason);
         let answer = self.send(Method::POST, &path, Some(&body)).await?;
         let proven = wire::reversal(&answer, id, &TransactionState::RefundSent)?;
         Ok(proven.then(|| Refund {

@@ -45,31 +45,29 @@ impl<'a> NewCharge<'a> {
 
 /// The body of `POST /card/v2/charge/{id}/void` and `/refund`.
 #[derive(Serialize)]
-pub(super) struct Reversal {
+pub(super) struct Reversal<'a> {
     /// Decimal baht as a JSON string, as in a charge; a void is always over everything and names none.
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<String>,
-    reason: &'static str,
+    /// What the bank's portal shows beside it.
+    reason: &'a str,
 }
 
-impl Reversal {
-    pub(super) fn void() -> Self {
+impl<'a> Reversal<'a> {
+    pub(super) fn void(reason: &'a str) -> Self {
         Self {
             amount: None,
-            reason: REVERSAL_REASON,
+            reason,
         }
     }
 
-    pub(super) fn refund(amount: Satang) -> Self {
+    pub(super) fn refund(amount: Satang, reason: &'a str) -> Self {
         Self {
             amount: Some(amount.to_string()),
-            reason: REVERSAL_REASON,
+            reason,
         }
     }
 }
-
-/// What the bank's portal shows beside a reversal of ours.
-const REVERSAL_REASON: &str = "reversed by the payment saga";
 
 /// The body of `POST /card/v2/customer`.
 #[derive(Serialize)]

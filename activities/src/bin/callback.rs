@@ -15,6 +15,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         orders: aws.orders()?,
         bank: aws.bank()?,
         executions: aws.executions()?,
+        refunds: aws.refund_executions()?,
         bases: wiring::callback_bases()?,
     };
     aws.connect(&[Service::DynamoDb, Service::StepFunctions])

@@ -1,4 +1,5 @@
-//! `payment3-notify`: the states `NotifySuccess`, `NotifyFailure`, `NotifyReversal` and `NotifyCard`.
+//! `payment3-notify`: the states `NotifySuccess`, `NotifyFailure`, `NotifyReversal` and `NotifyCard`, and of the refund
+//! machine `NotifyRefund`, `NotifyRefundFailed` and `NotifyElsewhere`.
 
 use payment3_activities::activity::notify::{Shop, notify};
 use payment3_activities::aws::Service;

@@ -11,3 +11,4 @@ pub mod money;
 pub mod notification;
 pub mod order;
 pub mod payment;
+pub mod refund;

@@ -21,6 +21,8 @@ pub struct Notification {
     /// The order (`ref_1`), where it can be read. Not signed: it may say where to look for a charge, and nothing more.
     pub order_id: Option<OrderId>,
     says_paid: bool,
+    /// Where the bank says that the charge stands.
+    pub state: TransactionState,
     /// The text that was signed, without the salt: `id`, amount with four decimals, currency, status, state.
     pub signed: String,
     /// `failure_code`, which one integration puts between the text and the salt; empty where blank.
@@ -92,12 +94,14 @@ impl Notification {
             _ => ReportedStatus::Failure,
         };
         let transaction_state = need(wire.transaction_state, "transaction_state")?;
+        let state = TransactionState::parse(&transaction_state);
         Ok(Self {
             says_paid: status == ReportedStatus::Success
                 && matches!(
-                    TransactionState::parse(&transaction_state),
+                    state,
                     TransactionState::Authorized | TransactionState::Settled
                 ),
+            state,
             signed: format!("{charge_id}{amount}00{currency}{word}{transaction_state}"),
             order_id: order_id(body),
             charge_id,

@@ -1,13 +1,16 @@
 //! check-status: what an app may show for an order now. One row per order; `paid` is final. It also says for which
 //! payment the bank is being asked: see [`super::checkouts`].
+//!
+//! What went back of a paid order stands beside its status, in `refundedSatang`, and counts only for the charge in
+//! `refundedCharge`. So nobody who writes a status can overwrite it: the reader makes `refunded` of both.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use jiff::Timestamp;
 
 use super::TableError;
-use super::item::{Item, get_item, integer, n, s, string};
+use super::item::{Item, boolean, get_item, integer, n, s, string};
 use super::write::transact_update;
 use crate::clock;
 use crate::domain::ids::{ChargeId, OrderId, RecordKey};
@@ -54,6 +57,7 @@ impl Row {
     fn read(item: &Item) -> Self {
         let satang = |name| integer(item, name).and_then(|n| Satang::new(n).ok());
         let text = |name| string(item, name).map(str::to_owned);
+        let of_this_charge = text("refundedCharge").is_some_and(|of| Some(of) == text("chargeId"));
         Self {
             charge_id: text("chargeId").and_then(|id| ChargeId::new(id).ok()),
             asked: text("askedFor").and_then(|key| {
@@ -68,6 +72,11 @@ impl Row {
                 Some(Status {
                     status,
                     amount: satang("amountSatang")?,
+                    refunded: satang("refundedSatang")
+                        .filter(|_| of_this_charge)
+                        .unwrap_or(Satang::ZERO),
+                    refunded_elsewhere: of_this_charge
+                        && boolean(item, "refundedElsewhere") == Some(true),
                     updated_at: text("updatedAt")?,
                 })
             }),
@@ -84,15 +93,27 @@ impl Row {
                 .is_some_and(|at| now - at <= seconds)
     }
 
+    /// The charge that has paid the order, if one has.
+    #[must_use]
+    pub fn paid_by(&self) -> Option<&ChargeId> {
+        let is_paid = self
+            .status
+            .as_ref()
+            .is_some_and(|status| status.status == "paid");
+        self.charge_id.as_ref().filter(|_| is_paid)
+    }
+
     /// What an app may show at this time (seconds since 1970): while the bank is being asked that is `pending`, unless
     /// the order is paid.
     fn shown(self, now: i64) -> Option<Status> {
         let asked = self.asked.filter(|asked| now < asked.ends());
         match (self.status, asked) {
-            (Some(status), _) if status.status == "paid" => Some(status),
+            (Some(status), _) if status.status == "paid" => Some(status.or_refunded()),
             (_, Some(asked)) => Some(Status {
                 status: "pending".to_owned(),
                 amount: asked.amount,
+                refunded: Satang::ZERO,
+                refunded_elsewhere: false,
                 updated_at: clock::rfc3339(Timestamp::from_second(asked.at).unwrap_or_default()),
             }),
             (status, None) => status,
@@ -103,12 +124,26 @@ impl Row {
 /// What an app may show for an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// `pending`, `paid`, `declined` or `reversed`.
+    /// `pending`, `paid`, `refunded` (all of it), `declined` or `reversed`.
     pub status: String,
     /// The charged amount.
     pub amount: Satang,
+    /// How much of it went back, as far as it is known.
+    pub refunded: Satang,
+    /// Whether a part of unknown amount was given back by hand at the bank.
+    pub refunded_elsewhere: bool,
     /// Since when, in RFC 3339.
     pub updated_at: String,
+}
+
+impl Status {
+    /// A paid order of which everything went back is refunded.
+    fn or_refunded(mut self) -> Self {
+        if self.refunded >= self.amount {
+            self.status = "refunded".to_owned();
+        }
+        self
+    }
 }
 
 impl CheckStatus {
@@ -233,6 +268,28 @@ impl CheckStatus {
         self.failed(payment, "reversed")
     }
 
+    /// For a transaction with the ledger: so much of the payment went back, as far as it is known. `elsewhere`: a part of
+    /// unknown amount did, too. Holds while the row shows this charge.
+    #[must_use]
+    pub fn refunded(&self, payment: &Payment, sent: Satang, elsewhere: bool) -> TransactWriteItem {
+        const SET: &str = "SET refundedSatang = :sent, refundedCharge = :charge, updatedAt = :now";
+        let mut update = self.row_update(&payment.order_id);
+        update = if elsewhere {
+            update
+                .update_expression(format!("{SET}, refundedElsewhere = :elsewhere"))
+                .expression_attribute_values(":elsewhere", AttributeValue::Bool(true))
+        } else {
+            update.update_expression(format!("{SET} REMOVE refundedElsewhere"))
+        };
+        transact_update(
+            update
+                .condition_expression("chargeId = :charge")
+                .expression_attribute_values(":charge", s(payment.charge_id.as_str()))
+                .expression_attribute_values(":sent", n(sent.satang()))
+                .expression_attribute_values(":now", s(clock::now())),
+        )
+    }
+
     fn failed(&self, payment: &Payment, status: &str) -> TransactWriteItem {
         transact_update(
             self.update(payment, status)
@@ -314,6 +371,28 @@ mod tests {
             row(None).shown(ASKED_AT).unwrap().updated_at,
             "2027-01-15T08:00:00.000Z"
         );
+    }
+
+    #[test]
+    fn what_went_back_shows_beside_a_paid_order_and_all_of_it_makes_it_refunded() {
+        let shown = |charge, refunded, status: &str| {
+            let item = Item::from([
+                ("chargeId".to_owned(), s("chrg_1")),
+                ("status".to_owned(), s(status)),
+                ("amountSatang".to_owned(), n(99_900)),
+                ("updatedAt".to_owned(), s("2026-01-01T00:00:00.000Z")),
+                ("refundedCharge".to_owned(), s(charge)),
+                ("refundedSatang".to_owned(), n(refunded)),
+            ]);
+            let shown = Row::read(&item).shown(ASKED_AT).unwrap();
+            (shown.status, shown.refunded.satang())
+        };
+        let is = |status: &str, refunded| (status.to_owned(), refunded);
+        assert_eq!(shown("chrg_1", 12_050, "paid"), is("paid", 12_050));
+        assert_eq!(shown("chrg_1", 99_900, "paid"), is("refunded", 99_900));
+        // Of another charge, which another payment of this order replaced.
+        assert_eq!(shown("chrg_2", 99_900, "paid"), is("paid", 0));
+        assert_eq!(shown("chrg_1", 99_900, "declined"), is("declined", 99_900));
     }
 
     #[test]

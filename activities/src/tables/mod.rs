@@ -8,6 +8,7 @@ pub mod mapping;
 pub mod orders;
 pub mod outcomes;
 pub mod records;
+pub mod refunds;
 pub mod sources;
 mod write;
 

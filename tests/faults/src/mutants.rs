@@ -67,7 +67,7 @@ pub const MUTANTS: [Mutant; 5] = [
         name: "a reversal is recorded, but not requested from the bank",
         file: "activities/src/activity/reverse_charge.rs",
         change: Change::Replace {
-            this: "let voided = bank.void(&charge.id).await;",
+            this: "let voided = bank.void(&charge.id, REASON).await;",
             by: "let voided = Ok::<bool, BankError>(true);",
         },
         flows: &[Flow::OrderGone],

@@ -1,7 +1,7 @@
 //! Ids, and what is named after them: executions, events, records, and the bank's URL paths.
 
 use arbitrary::{Result, Unstructured};
-use payment3_activities::activity::notify::{self, Event, Told, event_id};
+use payment3_activities::activity::notify::{self, Event, Told, ToldRefund, event_id};
 use payment3_activities::bank::path_segment;
 use payment3_activities::domain::ids::{
     CardToken, ChargeId, CustomerId, MerchantId, OPEN_SHARDS, OrderId, OwnerId, ReferenceOrder,
@@ -24,12 +24,18 @@ const IDS: [&str; 9] = [
     "h-0a97d5f1c2b3e4a5968778695a4b3c2d1e0f0a97d5f1c2b3e4a596877869",
     "chrg_test_5xu6zr6p0k6uvmd3jy0123456789012345678901234567890123456789",
 ];
-const EVENTS: [Event; 5] = [
+/// Which refund an event is about; most are about none.
+const REFUNDS: [Option<&str>; 4] = [None, Some("rf_1"), Some("rf-1"), Some("elsewhere")];
+
+const EVENTS: [Event; 8] = [
     Event::PaymentSucceeded,
     Event::PaymentFailed,
     Event::PaymentReversed,
     Event::CardSaved,
     Event::CardFailed,
+    Event::RefundSucceeded,
+    Event::RefundFailed,
+    Event::RefundElsewhere,
 ];
 
 /// Checks two texts as ids, and everything that is named after them.
@@ -130,12 +136,21 @@ fn events(u: &mut Unstructured<'_>, one: &ChargeId, two: &ChargeId) -> Result<()
                 amount_satang: payment.amount_satang,
                 currency: payment.currency,
             },
+            refund: u.choose(&REFUNDS)?.map(|id| ToldRefund {
+                refund_id: id.to_owned(),
+                amount_satang: None,
+                left_satang: payment.amount_satang,
+            }),
             occurred_at: short(u)?,
             card: notify::Card::default(),
         })
     };
     let (a, b) = (input(one)?, input(two)?);
-    let same = (&a.payment.charge_id, a.event) == (&b.payment.charge_id, b.event);
+    let what = |input: &notify::Input| {
+        let refund = input.refund.as_ref().map(|refund| refund.refund_id.clone());
+        (input.payment.charge_id.clone(), input.event, refund)
+    };
+    let same = what(&a) == what(&b);
     assert_eq!(event_id(&a) == event_id(&b), same);
     Ok(())
 }

@@ -295,6 +295,8 @@ pub(crate) fn notifying(
         Event::CardFailed => {
             (verified && system.card != Card::Saved) || system.bank == Bank::Refused
         }
+        // Of the refund machine.
+        Event::RefundSucceeded | Event::RefundFailed | Event::RefundElsewhere => false,
     };
     let event = input.event.as_str();
     hold(

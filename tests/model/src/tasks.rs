@@ -14,7 +14,7 @@ use payment3_activities::activity::notify::{self, Delivered, Event};
 use payment3_activities::activity::parse_callback;
 use payment3_activities::activity::pay_order::{self, PaidOrder};
 use payment3_activities::activity::record_outcome::{self, Recorded};
-use payment3_activities::activity::reverse_charge::{self, Reversal, Reversed};
+use payment3_activities::activity::reverse_charge::{self, Reversed};
 use payment3_activities::domain::browser_return::ReportedStatus;
 use payment3_activities::domain::charge::{Charge, Outcome, TransactionState, Verdict};
 use payment3_activities::domain::checkout::VERIFICATION_AMOUNT;
@@ -23,6 +23,7 @@ use payment3_activities::domain::ids::{
 };
 use payment3_activities::domain::money::Satang;
 use payment3_activities::domain::payment::{ADD_CARD_ORDER_ID, Origin, Payment, Purpose};
+use payment3_activities::domain::refund::Way;
 use payment3_activities::executions::{ExecutionInput, Source};
 use payment3_activities::lambda::INVALID_INPUT;
 use payment3_activities::log::Trace;
@@ -234,16 +235,11 @@ impl Tasks {
             .flat_map(|system| [system.clone().into(), back(system).into()])
             .collect();
         for (reversal, how, refund_id, before) in [
-            (Reversal::Voided, "voided", None, &begun),
-            (
-                Reversal::Refunded,
-                "refunded",
-                Some("rfnd_test_model"),
-                &asked,
-            ),
-            (Reversal::Refunded, "refunded", None, &asked),
+            (Way::Voided, "voided", None, &begun),
+            (Way::Refunded, "refunded", Some("rfnd_test_model"), &asked),
+            (Way::Refunded, "refunded", None, &asked),
         ] {
-            let found = reversal == Reversal::Refunded && refund_id.is_none();
+            let found = reversal == Way::Refunded && refund_id.is_none();
             let update = self.records.reversed_update(payment, how, refund_id, found);
             let Some(after) = applied(&update, &back(before))? else {
                 return broken(

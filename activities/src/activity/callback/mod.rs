@@ -34,8 +34,10 @@ pub struct Parts {
     pub orders: Orders,
     /// The bank, whose key also signs notifications.
     pub bank: Bank,
-    /// The saga.
+    /// The saga of payments.
     pub executions: Executions,
+    /// The saga of refunds, for what was given back by hand.
+    pub refunds: Executions,
     /// Where browsers may be sent.
     pub bases: CallbackBases,
 }

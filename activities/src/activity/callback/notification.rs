@@ -8,13 +8,15 @@ use tokio::time::sleep;
 use super::start::{Here, Message, ask, log_start, open_here, start_attempt, unless_conflict};
 use super::{Parts, TRIES, cannot_now, unavailable, unknown};
 use crate::clock;
-use crate::domain::charge::Outcome;
+use crate::domain::charge::{Outcome, TransactionState};
+use crate::domain::ids::ChargeId;
 use crate::domain::notification::Notification;
+use crate::domain::refund::Way;
 use crate::executions::{NotStarted, Source, Started, execution_name};
 use crate::http_api::{ApiError, Request, Response, body, json_response};
 use crate::log;
 use crate::tables::hints::{self, Hinted};
-use crate::tables::records::Record;
+use crate::tables::records::{Record, Resolution};
 use crate::tables::sources::Found;
 
 /// How long it is waited before a record is read and written again that others keep changing.
@@ -41,7 +43,7 @@ pub(super) async fn answer(parts: &Parts, request: &Request) -> Result<Response,
         status: notification.status,
         request_id: request.request_context.request_id.as_deref(),
     };
-    take(parts, &message, &found, notification.says_paid()).await?;
+    take(parts, &message, &found, &notification).await?;
     Ok(json_response(
         200,
         &json!({"responseCode": "200", "responseMSG": "OK"}),
@@ -91,16 +93,18 @@ async fn find(parts: &Parts, notification: &Notification) -> Result<Option<Found
     }
 }
 
-/// Does what a signed notification asks for. `authorised`: the bank says that it holds the money.
+/// Does what a signed notification asks for.
 async fn take(
     parts: &Parts,
     message: &Message<'_>,
     found: &Found,
-    authorised: bool,
+    notification: &Notification,
 ) -> Result<(), ApiError> {
+    // The bank says that it holds the money.
+    let authorised = notification.says_paid();
     let taken = match open_here(parts, message, found).await {
         Ok(Here::Open(record)) if authorised => start_authorised(parts, message, *record).await,
-        Ok(Here::Open(record)) => start_signed(parts, message, *record).await,
+        Ok(Here::Open(record)) => start_signed(parts, message, *record, &notification.state).await,
         // The other stack may have closed it, or never come to it: nobody would be told of the money.
         Ok(Here::Elsewhere(foreign)) if authorised && !foreign.knows_authorisation() => {
             tracing::error!(
@@ -179,7 +183,11 @@ async fn start_signed(
     parts: &Parts,
     message: &Message<'_>,
     record: Record,
+    state: &TransactionState,
 ) -> Result<(), NotStarted> {
+    if record.resolution == Some(Resolution::OrderPaid) && Way::shown_by(state).is_some() {
+        look_elsewhere(parts, &record, message.charge_id, state).await?;
+    }
     if record.is_abandoned() {
         return ask(parts, message, &record, clock::now_seconds()).await;
     }
@@ -187,6 +195,27 @@ async fn start_signed(
         return Ok(());
     }
     start_attempt(parts, message, &record).await.map(|_| ())
+}
+
+/// Money of a paid order went back. What no refund of ours explains was given back by hand: its own execution finds out,
+/// and tells the shop.
+async fn look_elsewhere(
+    parts: &Parts,
+    record: &Record,
+    charge: &ChargeId,
+    state: &TransactionState,
+) -> Result<(), NotStarted> {
+    let own = parts.sources.own();
+    let Some((record, ledger)) = own.get_with_ledger(&record.key).await? else {
+        return Ok(());
+    };
+    if ledger.explains(state, record.amount) {
+        return Ok(());
+    }
+    if parts.refunds.start_elsewhere(charge).await? == Started::Now {
+        tracing::info!("money of a paid order went back, and no refund explains it");
+    }
+    Ok(())
 }
 
 /// The bank notified before checkout had stored the charge, or its checkout died: what is kept is looked at soon, and

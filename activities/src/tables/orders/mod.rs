@@ -93,6 +93,27 @@ impl Orders {
         }
         transact_update(update.condition_expression(conditions.join(" AND ")))
     }
+
+    /// For a transaction with the ledger: the order's payment as it reads after a refund. Holds only while the payment is
+    /// still as it was read.
+    #[must_use]
+    pub fn refunded(&self, stored: &StoredOrder, payment: Item) -> TransactWriteItem {
+        let before = stored.read.get("payment").cloned();
+        transact_update(
+            Update::builder()
+                .table_name(&self.table)
+                .key("orderId", s(stored.order.id.as_str()))
+                .update_expression("SET #data.#payment = :refunded")
+                .condition_expression("#data.#payment = :before")
+                .expression_attribute_names("#data", "data")
+                .expression_attribute_names("#payment", "payment")
+                .expression_attribute_values(":refunded", AttributeValue::M(payment))
+                .expression_attribute_values(
+                    ":before",
+                    before.unwrap_or(AttributeValue::Null(true)),
+                ),
+        )
+    }
 }
 
 #[cfg(test)]

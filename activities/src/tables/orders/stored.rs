@@ -94,7 +94,13 @@ impl StoredOrder {
         if self.order.is_paid_by(charge) {
             return payment;
         }
-        let log = payment_log(payment.remove("paymentLog"), charge, amount, at);
+        let paid = json!({
+            "event": "paid",
+            "chargeId": charge.as_str(),
+            "amount": amount.to_string(),
+            "at": clock::rfc3339(at),
+        });
+        let log = payment_log(payment.remove("paymentLog"), &paid);
         let seconds = n(at.as_second());
         payment.extend([
             ("isPaid".into(), AttributeValue::Bool(true)),
@@ -106,6 +112,19 @@ impl StoredOrder {
             ("totalPaid".into(), n(amount)),
             ("paymentLog".into(), AttributeValue::L(log)),
         ]);
+        payment
+    }
+
+    /// `data.payment` as it reads with one more entry in its log about money that went back, and with this status, where
+    /// one is given. That the order is paid, and how much was paid, stays.
+    #[must_use]
+    pub fn payment_with_refund(&self, entry: &serde_json::Value, status: Option<&str>) -> Item {
+        let mut payment = map(&self.read, "payment").cloned().unwrap_or_default();
+        let log = payment_log(payment.remove("paymentLog"), entry);
+        payment.insert("paymentLog".into(), AttributeValue::L(log));
+        if let Some(status) = status {
+            payment.insert("status".into(), s(status));
+        }
         payment
     }
 }
@@ -142,30 +161,19 @@ fn email(data: &Item) -> Option<&str> {
 
 /// The payment's log with one more entry. The shop's schema takes texts only: what stands there in another shape (an
 /// earlier version of this system wrote objects) becomes its JSON text, so that the order is valid and nothing is lost.
-fn payment_log(
-    before: Option<AttributeValue>,
-    charge: &ChargeId,
-    amount: Satang,
-    at: Timestamp,
-) -> Vec<AttributeValue> {
+fn payment_log(before: Option<AttributeValue>, entry: &serde_json::Value) -> Vec<AttributeValue> {
     let entries = match before {
         Some(AttributeValue::L(entries)) => entries,
         None | Some(AttributeValue::Null(_)) => Vec::new(),
         Some(other) => vec![other],
     };
-    let paid = json!({
-        "event": "paid",
-        "chargeId": charge.as_str(),
-        "amount": amount.to_string(),
-        "at": clock::rfc3339(at),
-    });
     entries
         .into_iter()
         .map(|entry| match entry {
             AttributeValue::S(_) => entry,
             other => s(json_text(&other)),
         })
-        .chain([s(paid.to_string())])
+        .chain([s(entry.to_string())])
         .collect()
 }
 
@@ -239,6 +247,30 @@ pub(super) mod tests {
         let later = Timestamp::from_second(1_800_000_000).unwrap();
         let again = stored(Some(once.clone())).payment_by(&charge, total(), later);
         assert_eq!(again, once);
+    }
+
+    #[test]
+    fn a_refund_adds_one_log_entry_and_changes_nothing_but_the_status() {
+        let before = paid(Some(Item::from([(
+            "remark".into(),
+            s("leave at the door"),
+        )])));
+        let entry = json!({"event": "refunded", "refundId": "rf_1", "amount": "120.50"});
+        let order = stored(Some(before.clone()));
+        let mut after = order.payment_with_refund(&entry, Some("partially refunded"));
+        assert_eq!(
+            after["paymentLog"],
+            AttributeValue::L(vec![
+                s(ENTRY),
+                s(r#"{"amount":"120.50","event":"refunded","refundId":"rf_1"}"#)
+            ])
+        );
+        assert_eq!(after["status"], s("partially refunded"));
+        for name in ["paymentLog", "status"] {
+            after.insert(name.into(), before[name].clone());
+        }
+        assert_eq!(after, before);
+        assert_eq!(order.payment_with_refund(&entry, None)["status"], s("paid"));
     }
 
     #[test]

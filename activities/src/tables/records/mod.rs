@@ -1,8 +1,8 @@
 //! card-payment-record: one record per card token, the single place where a payment's course is decided.
 //!
 //! What a record is, and how it is read, stands here. What is written has a file for each reason: `checkout`, `hints`
-//! and `returns` (browsers and notifications), `outcome`, `resolution` and `card` (executions), `look` and `reopen`
-//! (whoever starts one), and `reconcile`.
+//! and `returns` (browsers and notifications), `outcome`, `resolution` and `card` (executions), `refunds` (executions of
+//! the refund machine), `look` and `reopen` (whoever starts one), and `reconcile`.
 //!
 //! | attribute | meaning |
 //! |---|---|
@@ -22,6 +22,7 @@
 //! | `bankKey` | which of the bank's keys made the charge ([`crate::bank::GatewaySecret::fingerprint`]): what another key does not know proves nothing |
 //! | `returnStarts`, `returnAskedAt` | when browsers' returns last started a further execution, and last had the bank asked: what bounds them |
 //! | `openSince`, `closedAt`, `closedAs` | when and as what |
+//! | `refunds`, `refundedSatang`, `sentSatang`, `refundAsking` | the ledger of refunds, after the order was paid: see `refunds` |
 //! | `origin`, `sourceTable`, `sourceLayout`, `sourceKey` | for a record that was first the former system's, or master's ([`super::sources`]) |
 
 mod card;
@@ -30,6 +31,7 @@ mod hints;
 mod look;
 mod outcome;
 mod reconcile;
+mod refunds;
 mod reopen;
 mod resolution;
 mod returns;
@@ -54,6 +56,7 @@ pub use checkout::{NOT_CHARGED, REFUSED};
 pub use hints::Hint;
 pub use look::FIRST_LOOK_AFTER;
 pub use reconcile::{Due, Noted, Unreadable};
+pub use refunds::Found;
 pub use resolution::Resolution;
 use returns::return_starts;
 

@@ -43,6 +43,12 @@ impl TestApp {
             orders: Orders::new(aws.dynamodb.clone(), self.table("order")),
             bank: self.bank(),
             executions: Executions::new(aws.sfn.clone(), self.outputs.state_machine_arn.clone()),
+            refunds: Executions::new(
+                aws.sfn.clone(),
+                self.outputs
+                    .state_machine_arn
+                    .replace(":payment3-payment-", ":payment3-refund-"),
+            ),
             bases: CallbackBases::new(&[], &self.outputs.shop_url).expect("a base"),
         }
     }

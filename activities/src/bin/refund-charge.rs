@@ -1,0 +1,19 @@
+//! `payment3-refund-charge`: the state `RefundCharge`.
+
+use payment3_activities::activity::refund_charge::refund;
+use payment3_activities::activity::refund_request::Parts;
+use payment3_activities::aws::Service;
+use payment3_activities::{lambda, log, wiring};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    log::init();
+    let aws = wiring::Aws::load()?;
+    let parts = Parts {
+        bank: aws.bank()?,
+        records: aws.records()?,
+    };
+    aws.connect(&[Service::DynamoDb, Service::SecretsManager])
+        .await;
+    lambda::serve(async |input| refund(&parts, &input).await).await
+}

@@ -5,7 +5,7 @@ import type { ITopic } from "aws-cdk-lib/aws-sns";
 import { Construct } from "constructs";
 import type { LogMetricName, LogMetrics } from "./log-metrics";
 import type { FunctionName } from "./function-catalogue";
-import { constructId, resourceName } from "./names";
+import { constructId, type MachineName, resourceName } from "./names";
 import { RECONCILE_EVERY, SHARDS } from "./schedule";
 import type { Settings } from "./settings";
 import { ACTIVITIES } from "./state-machine-definition";
@@ -43,7 +43,7 @@ interface AlarmSpec {
 export interface Watched {
   readonly settings: Settings;
   readonly logMetrics: LogMetrics;
-  readonly stateMachineArn: string;
+  readonly stateMachineArns: Readonly<Record<MachineName, string>>;
   /** 429 responses of the API, counted in its access log. */
   readonly throttledRequests: Metric;
   /** 5xx responses of the API, counted in its access log. */
@@ -81,9 +81,9 @@ export class Alarms extends Construct {
   }
 }
 
-function alarmSpecs({ settings, logMetrics, stateMachineArn, throttledRequests, failedRequests }: Watched): Record<string, AlarmSpec> {
-  const ofExecutions = (metricName: string): Metric =>
-    new Metric({ namespace: "AWS/States", metricName, dimensionsMap: { StateMachineArn: stateMachineArn }, statistic: Stats.SUM, period: PERIOD });
+function alarmSpecs({ settings, logMetrics, stateMachineArns, throttledRequests, failedRequests }: Watched): Record<string, AlarmSpec> {
+  const ofExecutions = (machine: MachineName, metricName: string): Metric =>
+    new Metric({ namespace: "AWS/States", metricName, dimensionsMap: { StateMachineArn: stateMachineArns[machine] }, statistic: Stats.SUM, period: PERIOD });
   const logged = (name: LogMetricName): Metric => logMetrics.get(name, { statistic: Stats.SUM });
   /** One alarm for each function, so that its name shows which function it is. */
   const ofFunctions = (section: string, metricName: string, functions: readonly FunctionName[], spec: Omit<AlarmSpec, "metric">): Record<string, AlarmSpec> =>
@@ -113,7 +113,7 @@ function alarmSpecs({ settings, logMetrics, stateMachineArn, throttledRequests, 
     }),
     "executions-throttled": {
       meaning: "Step Functions throttles payments: the account's quota is used up.",
-      metric: ofExecutions("ExecutionThrottled"),
+      metric: ofExecutions("payment", "ExecutionThrottled"),
       periods: 2,
     },
     "charge-mismatch": { meaning: "The bank's charge differs from what checkout stored.", metric: logged("ChargeMismatch") },

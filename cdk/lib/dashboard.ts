@@ -3,7 +3,7 @@ import { AlarmStatusWidget, Dashboard, GraphWidget, type IMetric, Metric, Single
 import { Construct } from "constructs";
 import { type Alarms, ENTRANCES } from "./alarms";
 import type { LogMetrics } from "./log-metrics";
-import { resourceName, stackName } from "./names";
+import { type MachineName, resourceName, stackName } from "./names";
 import type { Settings } from "./settings";
 
 /** What the dashboard shows. */
@@ -11,7 +11,7 @@ export interface Shown {
   readonly settings: Settings;
   readonly alarms: Alarms;
   readonly logMetrics: LogMetrics;
-  readonly stateMachineArn: string;
+  readonly stateMachineArns: Readonly<Record<MachineName, string>>;
   readonly apiId: string;
   readonly throttledRequests: Metric;
   readonly failedRequests: Metric;
@@ -22,13 +22,13 @@ const PERIOD = Duration.minutes(5);
 
 /** The dashboard of a branch's payments: alarms, open payments, outcomes, and the health of each part. */
 export class PaymentDashboard extends Construct {
-  constructor(scope: Construct, id: string, { settings, alarms, logMetrics, stateMachineArn, apiId, throttledRequests, failedRequests }: Shown) {
+  constructor(scope: Construct, id: string, { settings, alarms, logMetrics, stateMachineArns, apiId, throttledRequests, failedRequests }: Shown) {
     super(scope, id);
     const { branch } = settings;
     const sum = (name: Parameters<LogMetrics["get"]>[0], label: string, dimensionsMap?: Record<string, string>): IMetric =>
       logMetrics.get(name, { statistic: Stats.SUM, label, ...(dimensionsMap === undefined ? {} : { dimensionsMap }) });
-    const ofExecutions = (metricName: string): IMetric =>
-      new Metric({ namespace: "AWS/States", metricName, dimensionsMap: { StateMachineArn: stateMachineArn }, statistic: Stats.SUM, period: PERIOD, label: metricName });
+    const ofExecutions = (machine: MachineName, metricName: string): IMetric =>
+      new Metric({ namespace: "AWS/States", metricName, dimensionsMap: { StateMachineArn: stateMachineArns[machine] }, statistic: Stats.SUM, period: PERIOD, label: metricName });
     const ofApi = (metricName: string, statistic: string, label: string): IMetric =>
       new Metric({ namespace: "AWS/ApiGateway", metricName, dimensionsMap: { ApiId: apiId, Stage: "$default" }, statistic, period: PERIOD, label });
     const ofFunction = (name: (typeof ENTRANCES)[number]): IMetric =>
@@ -62,7 +62,7 @@ export class PaymentDashboard extends Construct {
       graph("Payments that stand", [
         ...["definite", "technical", "shop"].map((kind) => sum("PaymentStands", kind, { kind })),
       ]),
-      graph("Executions", ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"].map(ofExecutions)),
+      graph("Executions", ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"].map((name) => ofExecutions("payment", name))),
       graph("Wrong at the bank, or with us", [
         ...(["BankUnavailable", "ChargeMismatch", "ChargeStillUnknown", "OutcomeConflict", "OrderUnreadable", "OrphanCheckout", "OrphanCharge", "UnknownState", "RefusalNeedsPerson"] as const).map((name) => sum(name, name)),
         sum("ReconcileFailures", "ReconcileFailures"),

@@ -6,15 +6,12 @@ import { PolicyStatement } from "aws-cdk-lib/aws-iam";
  * encryption context restricts this to the one state machine and to logs of this account.
  */
 export function useExecutionKey(keyArn: string, stateMachineName: string): PolicyStatement[] {
-  const context = (name: string, arn: string): Record<string, Record<string, string>> => ({
-    StringEquals: { [`kms:EncryptionContext:${name}`]: `arn:${Aws.PARTITION}:${arn}` },
-  });
   return [
     new PolicyStatement({
       sid: "EncryptExecutions",
       actions: ["kms:Decrypt", "kms:GenerateDataKey"],
       resources: [keyArn],
-      conditions: context("aws:states:stateMachineArn", `states:${Aws.REGION}:${Aws.ACCOUNT_ID}:stateMachine:${stateMachineName}`),
+      conditions: ofStateMachine(stateMachineName),
     }),
     new PolicyStatement({
       sid: "EncryptLogs",
@@ -24,4 +21,22 @@ export function useExecutionKey(keyArn: string, stateMachineName: string): Polic
       conditions: context("SourceArn", `logs:${Aws.REGION}:${Aws.ACCOUNT_ID}:*`),
     }),
   ];
+}
+
+/** Lets a caller read executions of a state machine, and of no other, which a key of the account encrypts. */
+export function readExecutionsWithKey(keyArn: string, stateMachineName: string): PolicyStatement {
+  return new PolicyStatement({
+    sid: "DecryptExecutions",
+    actions: ["kms:Decrypt"],
+    resources: [keyArn],
+    conditions: ofStateMachine(stateMachineName),
+  });
+}
+
+function ofStateMachine(name: string): Record<string, Record<string, string>> {
+  return context("aws:states:stateMachineArn", `states:${Aws.REGION}:${Aws.ACCOUNT_ID}:stateMachine:${name}`);
+}
+
+function context(name: string, arn: string): Record<string, Record<string, string>> {
+  return { StringEquals: { [`kms:EncryptionContext:${name}`]: `arn:${Aws.PARTITION}:${arn}` } };
 }

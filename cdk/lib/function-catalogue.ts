@@ -1,4 +1,4 @@
-import type { TableName } from "./names";
+import type { MachineName, TableName } from "./names";
 
 /** Actions on a table's items. A transaction needs the action of each write in it. */
 export type ItemAction = "GetItem" | "PutItem" | "UpdateItem";
@@ -26,10 +26,10 @@ export interface FunctionSpec {
   readonly tables?: Readonly<Partial<Record<TableName, TableAccess>>>;
   /** What it does with master's payment records from another branch: it claims them, and writes their outcome. */
   readonly masterRecords?: TableAccess;
-  /** Whether it starts executions of the state machine. */
-  readonly startsExecutions?: true;
-  /** Whether it reads the status of executions of the state machine. */
-  readonly looksAtExecutions?: true;
+  /** The state machines whose executions it starts; none when absent. */
+  readonly starts?: readonly MachineName[];
+  /** The state machines of whose executions it reads the status; none when absent. */
+  readonly looksAt?: readonly MachineName[];
   /** Whether its runs are not traced by X-Ray, because no request or payment causes them. */
   readonly untraced?: true;
   /** Whether it needs the gateway secret: to call the bank, or to verify what the bank signed. */
@@ -42,6 +42,11 @@ export interface FunctionSpec {
   readonly settings?: readonly SettingVariable[];
 }
 
+/** A refund's ledger: six calls to AWS at their time limits, one after the other. */
+const LEDGER_SECONDS = 26;
+/** The same, and one call to the bank. */
+const ASKING_SECONDS = 42;
+
 /** Every function, by the middle part of its name. Its program in activities/src/bin has the same name. */
 export const FUNCTION_CATALOGUE = {
   cardtoken: {
@@ -52,7 +57,7 @@ export const FUNCTION_CATALOGUE = {
       "card-payment-record": { items: ["GetItem", "PutItem", "UpdateItem"] },
       "check-status": { items: ["GetItem", "UpdateItem"] },
     },
-    startsExecutions: true,
+    starts: ["payment"],
     callsBank: true,
     settings: ["MERCHANT_IDS", "CALLBACK_BASES", "DEFAULT_CALLBACK_BASE", "BANK_REDIRECT_ORIGINS"],
   },
@@ -66,7 +71,8 @@ export const FUNCTION_CATALOGUE = {
       order: { items: ["GetItem"] },
     },
     masterRecords: { items: [], queries: ["chargeId_index"] },
-    startsExecutions: true,
+    // A notification of money that went back by hand starts a refund's execution.
+    starts: ["payment", "refund"],
     callsBank: true,
     settings: ["CALLBACK_BASES", "DEFAULT_CALLBACK_BASE"],
   },
@@ -134,14 +140,62 @@ export const FUNCTION_CATALOGUE = {
     tables: { "card-payment-record": { items: ["UpdateItem"] }, "check-status": { items: ["UpdateItem"] } },
     callsBank: true,
   },
+  "check-refund": {
+    description: "Checks the input of a refund, finds the payment that paid the order, and reserves the amount",
+    timeoutSeconds: LEDGER_SECONDS,
+    tables: {
+      "check-status": { items: ["GetItem"] },
+      "card-payment-record": { items: ["GetItem", "UpdateItem"], queries: ["chargeId_index"] },
+      order: { items: ["GetItem"] },
+    },
+  },
+  "void-charge": {
+    description: "Gives all of a charge back before it is settled: writes that it asks, then asks the bank once",
+    timeoutSeconds: ASKING_SECONDS,
+    tables: { "card-payment-record": { items: ["GetItem", "UpdateItem"] } },
+    callsBank: true,
+  },
+  "refund-charge": {
+    description: "Gives an amount of a settled charge back: writes that it asks, then asks the bank once",
+    timeoutSeconds: ASKING_SECONDS,
+    tables: { "card-payment-record": { items: ["GetItem", "UpdateItem"] } },
+    callsBank: true,
+  },
+  "find-refund": {
+    description: "Finds out by the bank's word whether a refund took effect whose answer was lost",
+    timeoutSeconds: LEDGER_SECONDS,
+    tables: { "card-payment-record": { items: ["GetItem", "UpdateItem"] } },
+  },
+  "record-refund": {
+    description: "Writes an accepted refund: ledger, order and check status in one transaction",
+    timeoutSeconds: LEDGER_SECONDS,
+    tables: {
+      "card-payment-record": { items: ["GetItem", "UpdateItem"] },
+      order: { items: ["GetItem", "UpdateItem"] },
+      "check-status": { items: ["UpdateItem"] },
+    },
+  },
+  "record-elsewhere": {
+    description: "Writes money that was given back by hand: ledger, order and check status in one transaction",
+    timeoutSeconds: LEDGER_SECONDS,
+    tables: {
+      "card-payment-record": { items: ["GetItem", "UpdateItem"] },
+      order: { items: ["GetItem", "UpdateItem"] },
+      "check-status": { items: ["UpdateItem"] },
+    },
+  },
+  "report-stuck": {
+    description: "Reports a refund that cannot go on by itself",
+    timeoutSeconds: 10,
+  },
   reconcile: {
     description: "Every minute, for each shard: re-checks every open payment that is due",
     // A run ends before the next run of its shard begins. It starts on records only for a part of this time, and gives
     // up on a record that takes too long (activities/src/activity/reconcile). So it ends before this limit.
     timeoutSeconds: 55,
     tables: { "card-payment-record": { items: ["UpdateItem"], queries: ["open_index"] }, "check-status": { items: ["UpdateItem"] } },
-    startsExecutions: true,
-    looksAtExecutions: true,
+    starts: ["payment"],
+    looksAt: ["payment"],
     untraced: true,
     callsBank: true,
     believesReferences: true,

@@ -1,5 +1,5 @@
 import { FUNCTION_CATALOGUE, type FunctionName, type FunctionSpec, type SettingVariable } from "./function-catalogue";
-import { resourceName, type TableName } from "./names";
+import { type MachineName, resourceName, type TableName } from "./names";
 import type { Secrets } from "./secrets";
 import type { Settings } from "./settings";
 import type { Tables } from "./tables";
@@ -13,8 +13,8 @@ export interface Wiring {
   readonly tables: Tables;
   /** The branch's secrets. */
   readonly secrets: Secrets;
-  /** ARN of the state machine. Absent for the functions that it calls: they are declared before it. */
-  readonly stateMachineArn?: string;
+  /** ARNs of the state machines. Absent for the functions that they call: those are declared before them. */
+  readonly stateMachineArns?: Readonly<Record<MachineName, string>>;
 }
 
 /** The environment variables of a function: only what its entry in the catalogue needs. */
@@ -34,8 +34,8 @@ export function functionEnvironment(name: FunctionName, wiring: Wiring): Record<
       environment["LENDS_RECORDS"] = "true";
     }
   }
-  if (spec.startsExecutions) {
-    environment["STATE_MACHINE_ARN"] = requireStateMachine(name, wiring);
+  for (const machine of spec.starts ?? []) {
+    environment[MACHINE_VARIABLES[machine]] = requireStateMachine(name, machine, wiring);
   }
   if (spec.callsBank) {
     environment["GATEWAY_SECRET_ARN"] = secrets.gatewayArn;
@@ -58,17 +58,20 @@ export function functionEnvironment(name: FunctionName, wiring: Wiring): Record<
   return environment;
 }
 
-/** The state machine's ARN, for a function that needs it. */
-export function requireStateMachine(name: FunctionName, wiring: Wiring): string {
-  if (wiring.stateMachineArn === undefined) {
-    throw new Error(`${name} starts executions, so it must be declared after the state machine`);
+/** The variables with the state machines' ARNs. */
+const MACHINE_VARIABLES: Readonly<Record<MachineName, string>> = { payment: "STATE_MACHINE_ARN", refund: "REFUND_STATE_MACHINE_ARN" };
+
+/** A state machine's ARN, for a function that needs it. */
+export function requireStateMachine(name: FunctionName, machine: MachineName, wiring: Wiring): string {
+  if (wiring.stateMachineArns === undefined) {
+    throw new Error(`${name} starts executions, so it must be declared after the state machines`);
   }
-  return wiring.stateMachineArn;
+  return wiring.stateMachineArns[machine];
 }
 
 /** Whether a function calls an AWS API. Reading a secret counts. */
 export function callsAws(spec: FunctionSpec): boolean {
-  return [spec.tables, spec.startsExecutions, spec.callsBank, spec.callsShop].some((need) => need !== undefined);
+  return [spec.tables, spec.starts, spec.callsBank, spec.callsShop].some((need) => need !== undefined);
 }
 
 /** `card-payment-record` as `CARD_PAYMENT_RECORD_TABLE`. */

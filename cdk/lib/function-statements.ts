@@ -1,9 +1,11 @@
 import { Aws } from "aws-cdk-lib";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
+import type { IConstruct } from "constructs";
+import { acknowledge } from "./acknowledge";
 import type { Branch } from "./branch";
 import { FUNCTION_CATALOGUE, type FunctionName, type FunctionSpec, type TableAccess } from "./function-catalogue";
 import { type Wiring, requireStateMachine } from "./function-environment";
-import { constructId, resourceName, type TableName } from "./names";
+import { constructId, type MachineName, resourceName, type TableName } from "./names";
 
 /** What a function's role allows, apart from logs and traces: only what its entry in the catalogue needs. */
 export function functionStatements(name: FunctionName, wiring: Wiring): PolicyStatement[] {
@@ -15,13 +17,13 @@ export function functionStatements(name: FunctionName, wiring: Wiring): PolicySt
     const arn = `arn:${Aws.PARTITION}:dynamodb:${Aws.REGION}:${Aws.ACCOUNT_ID}:table/${resourceName("card-payment-record", wiring.settings.masterBranch)}`;
     statements.push(...accessStatements("MasterRecords", arn, spec.masterRecords));
   }
-  if (spec.startsExecutions) {
-    statements.push(
-      new PolicyStatement({ sid: "StartExecutions", actions: ["states:StartExecution"], resources: [requireStateMachine(name, wiring)] }),
-    );
+  if (spec.starts) {
+    const resources = spec.starts.map((machine) => requireStateMachine(name, machine, wiring));
+    statements.push(new PolicyStatement({ sid: "StartExecutions", actions: ["states:StartExecution"], resources }));
   }
-  if (spec.looksAtExecutions) {
-    statements.push(new PolicyStatement({ sid: "LookAtExecutions", actions: ["states:DescribeExecution"], resources: [executionsArn(wiring.settings.branch)] }));
+  if (spec.looksAt) {
+    const resources = spec.looksAt.map((machine) => executionsArn(machine, wiring.settings.branch));
+    statements.push(new PolicyStatement({ sid: "LookAtExecutions", actions: ["states:DescribeExecution"], resources }));
   }
   if (spec.callsBank) {
     statements.push(readSecret("ReadGatewaySecret", wiring.secrets.gatewayArn));
@@ -32,9 +34,19 @@ export function functionStatements(name: FunctionName, wiring: Wiring): PolicySt
   return statements;
 }
 
-/** The ARN of every execution of a branch's state machine. By default in the stack's own account and region. */
-export function executionsArn(branch: Branch, partition = Aws.PARTITION, region = Aws.REGION, account = Aws.ACCOUNT_ID): `arn:${string}:execution:${string}:*` {
-  return `arn:${partition}:states:${region}:${account}:execution:${resourceName("payment", branch)}:*`;
+/** The ARN of every execution of a branch's state machine, in the stack's own account and region. */
+export function executionsArn(machine: MachineName, branch: Branch): string {
+  return executionsPattern(machine, branch, Aws.PARTITION, Aws.REGION, Aws.ACCOUNT_ID);
+}
+
+/** Accepts that a policy names every execution of a state machine. */
+export function acknowledgeExecutions(construct: IConstruct, machine: MachineName, branch: Branch, reason: string): void {
+  const pattern = executionsPattern(machine, branch, "<AWS::Partition>", "<AWS::Region>", "<AWS::AccountId>");
+  acknowledge(construct, `AwsSolutions-IAM5[Resource::${pattern}]`, reason);
+}
+
+function executionsPattern(machine: MachineName, branch: Branch, partition: string, region: string, account: string): `arn:${string}:execution:${string}:*` {
+  return `arn:${partition}:states:${region}:${account}:execution:${resourceName(machine, branch)}:*`;
 }
 
 function accessStatements(sid: string, tableArn: string, access: TableAccess): PolicyStatement[] {

@@ -5,6 +5,11 @@ export const TABLES = ["card-payment-record", "credit-card-notify", "kbank-user-
 /** The middle part of a table's name. */
 export type TableName = (typeof TABLES)[number];
 
+/** The state machines, by the middle part of their names. */
+export const MACHINES = ["payment", "refund"] as const;
+/** The middle part of a state machine's name. */
+export type MachineName = (typeof MACHINES)[number];
+
 /** The physical name of a branch's resource: `payment3-<kebab>-<branch>`. */
 export function resourceName(kebab: string, branch: Branch): string {
   return `payment3-${kebab}-${branch.name}`;

@@ -7,7 +7,7 @@ import { acknowledge } from "./acknowledge";
 import { FUNCTION_CATALOGUE, type FunctionName, type FunctionSpec } from "./function-catalogue";
 import { functionCode } from "./function-code";
 import { type Wiring, functionEnvironment } from "./function-environment";
-import { executionsArn, functionStatements } from "./function-statements";
+import { acknowledgeExecutions, functionStatements } from "./function-statements";
 import { lifecycleOf } from "./lifecycle";
 import { constructId, resourceName } from "./names";
 import { SHARDS } from "./schedule";
@@ -45,9 +45,8 @@ export class PaymentFunction extends Construct {
     if (!spec.untraced) {
       acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "X-Ray has no resource types for sending traces.");
     }
-    if (spec.looksAtExecutions) {
-      const executions = executionsArn(branch, "<AWS::Partition>", "<AWS::Region>", "<AWS::AccountId>");
-      acknowledge(role, `AwsSolutions-IAM5[Resource::${executions}]`, "It reads the status of any execution of this branch. Executions are named after charges, so their names are not known.");
+    for (const machine of spec.looksAt ?? []) {
+      acknowledgeExecutions(role, machine, branch, "It reads the status of any execution of this branch. Executions are named after charges, so their names are not known.");
     }
     this.lambda = new LambdaFunction(this, "Function", {
       functionName,

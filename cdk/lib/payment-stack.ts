@@ -5,18 +5,19 @@ import type { Topic } from "aws-cdk-lib/aws-sns";
 import { Construct } from "constructs";
 import { AlarmTopic } from "./alarm-topic";
 import { Alarms, type Watched } from "./alarms";
+import { BackOfficePolicy } from "./back-office";
 import { PaymentDashboard } from "./dashboard";
 import type { Wiring } from "./function-environment";
 import { PaymentApi, ROUTES, type RouteFunction } from "./http-api";
 import { lifecycleOf } from "./lifecycle";
 import { LogMetrics } from "./log-metrics";
 import type { FunctionName } from "./function-catalogue";
-import { constructId, stackName, TABLES } from "./names";
+import { constructId, type MachineName, stackName, TABLES } from "./names";
 import { PaymentFunction } from "./payment-function";
 import { ReconcileSchedule } from "./schedule";
 import { Secrets } from "./secrets";
 import type { Settings } from "./settings";
-import { PaymentStateMachine } from "./state-machine";
+import { StateMachine } from "./state-machine";
 import { ACTIVITIES } from "./state-machine-definition";
 import { Tables } from "./tables";
 
@@ -42,12 +43,14 @@ export class PaymentStack extends Stack {
 
     const functions = new Construct(this, "Functions");
     const activities = declareFunctions(functions, ACTIVITIES, wiring);
-    const stateMachine = new PaymentStateMachine(this, "Payment", {
-      settings,
-      tables,
-      activities: lambdas(activities),
-    });
-    const starters: Wiring = { ...wiring, stateMachineArn: stateMachine.arn };
+    const parts = { settings, tables, activities: lambdas(activities) };
+    const substitutions = { SaveCardPolicy: settings.saveCardPolicy };
+    const stateMachineArns: Readonly<Record<MachineName, string>> = {
+      payment: new StateMachine(this, "Payment", { machine: "payment", ...parts, substitutions }).arn,
+      refund: new StateMachine(this, "Refund", { machine: "refund", ...parts }).arn,
+    };
+    const backOffice = new BackOfficePolicy(this, "BackOffice", settings, stateMachineArns.refund);
+    const starters: Wiring = { ...wiring, stateMachineArns };
     const entrances = declareFunctions<RouteFunction>(
       functions,
       ROUTES.map((route) => route.function),
@@ -59,7 +62,7 @@ export class PaymentStack extends Stack {
 
     const { throttledRequests, failedRequests, apiId } = api;
     const logGroups = logsOf({ ...activities, ...entrances, reconcile });
-    const watched = { settings, stateMachineArn: stateMachine.arn, throttledRequests, failedRequests };
+    const watched = { settings, stateMachineArns, throttledRequests, failedRequests };
     const topic = settings.alarmEmail === undefined ? undefined : this.watch(settings.alarmEmail, logGroups, watched, apiId);
 
     const output = (name: string, value: string, description: string): void => {
@@ -70,7 +73,9 @@ export class PaymentStack extends Stack {
     if (api.domainTarget !== undefined) {
       output("DomainTarget", api.domainTarget, "Point the DNS record of domainName here");
     }
-    output("StateMachineArn", stateMachine.arn, "The state machine of payments");
+    output("StateMachineArn", stateMachineArns.payment, "The state machine of payments");
+    output("RefundStateMachineArn", stateMachineArns.refund, "The state machine of refunds");
+    output("BackOfficePolicyArn", backOffice.arn, "Attach this to the role or user that may give money back");
     output("GatewaySecretArn", secrets.gatewayArn, "Put the bank's address and keys here");
     output("ShopWebhookSecretArn", secrets.shopWebhookArn, "The key that signs events to the shop");
     if (topic !== undefined) {

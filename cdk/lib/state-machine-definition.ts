@@ -2,30 +2,43 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigurationError } from "./configuration-error";
 import { FUNCTIONS, type FunctionName } from "./function-catalogue";
-import { constructId } from "./names";
+import { constructId, MACHINES, type MachineName } from "./names";
 
-/** The file of the definition. */
-export const DEFINITION_FILE = join(__dirname, "..", "..", "statemachine", "payment.asl.json");
+/** The definition of a state machine. */
+export interface Definition {
+  /** Its file, from the top directory. */
+  readonly file: string;
+  /** The file's text. It is deployed unchanged. */
+  readonly text: string;
+  /** The functions that it calls, each once, in order. */
+  readonly activities: readonly FunctionName[];
+}
 
-/** The definition's text. It is deployed unchanged. */
-export const DEFINITION = readFileSync(DEFINITION_FILE, "utf8");
+/** The definitions of the state machines. */
+export const DEFINITIONS = Object.fromEntries(MACHINES.map((machine) => [machine, read(machine)])) as Readonly<Record<MachineName, Definition>>;
 
-/** The functions that the state machine calls. */
-export const ACTIVITIES = activitiesOf(DEFINITION);
+/** The functions that the state machines call, each once. */
+export const ACTIVITIES = [...new Set(MACHINES.flatMap((machine) => DEFINITIONS[machine].activities))];
 
 /** The placeholder in a definition for a function's ARN: `RecordOutcomeFunction` for `record-outcome`. */
 export function placeholderOf(name: FunctionName): string {
   return `${constructId(name)}Function`;
 }
 
-/** The functions whose placeholders are in a definition, each once, in order. All must be in the catalogue. */
-export function activitiesOf(definition: string): readonly FunctionName[] {
-  const asked = new Set([...definition.matchAll(/\$\{(\w+Function)\}/g)].map(([, placeholder = ""]) => placeholder));
+/** The functions whose placeholders are in a text, each once, in order. All must be in the catalogue. */
+export function activitiesOf(text: string, file: string): readonly FunctionName[] {
+  const asked = new Set([...text.matchAll(/\$\{(\w+Function)\}/g)].map(([, placeholder = ""]) => placeholder));
   return [...asked].map((placeholder) => {
     const found = FUNCTIONS.find((name) => placeholderOf(name) === placeholder);
     if (found === undefined) {
-      throw new ConfigurationError(`statemachine/payment.asl.json calls \${${placeholder}}, and cdk/lib/function-catalogue.ts has no such function`);
+      throw new ConfigurationError(`${file} calls \${${placeholder}}, and cdk/lib/function-catalogue.ts has no such function`);
     }
     return found;
   });
+}
+
+function read(machine: MachineName): Definition {
+  const file = `statemachine/${machine}.asl.json`;
+  const text = readFileSync(join(__dirname, "..", "..", file), "utf8");
+  return { file, text, activities: activitiesOf(text, file) };
 }

@@ -7,39 +7,44 @@ import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
 import { lifecycleOf } from "./lifecycle";
 import type { FunctionName } from "./function-catalogue";
-import { resourceName } from "./names";
+import { type MachineName, resourceName } from "./names";
 import type { Settings } from "./settings";
 import { useExecutionKey } from "./execution-key";
-import { ACTIVITIES, DEFINITION, placeholderOf } from "./state-machine-definition";
+import { DEFINITIONS, placeholderOf } from "./state-machine-definition";
 import type { Tables } from "./tables";
 import { deliverLogs, readSamplingRules, sendTraces } from "./telemetry-statements";
 
 /** How long a data key encrypts histories. It is AWS's maximum, because each new key costs a call of KMS. */
 const DATA_KEY_SECONDS = 900;
 
-/** What the state machine is made from. */
-export interface PaymentStateMachineProps {
+/** What a state machine is made from. */
+export interface StateMachineProps {
+  /** Which one it is: its definition, and the middle part of its name. */
+  readonly machine: MachineName;
   /** The deployment's settings. */
   readonly settings: Settings;
   /** The branch's tables. */
   readonly tables: Tables;
-  /** The functions that it calls. */
+  /** The functions, at least those that it calls. */
   readonly activities: Readonly<Record<FunctionName, IFunction>>;
+  /** What its definition has placeholders for, apart from its functions and the table of records; none when absent. */
+  readonly substitutions?: Readonly<Record<string, string>>;
 }
 
-/** The saga of one payment. A Standard workflow: an execution may take hours, runs once per name, can be redriven. */
-export class PaymentStateMachine extends Construct {
+/** A saga. A Standard workflow: an execution may take days, runs once per name, can be redriven. */
+export class StateMachine extends Construct {
   /** ARN of the state machine. */
   readonly arn: string;
 
-  constructor(scope: Construct, id: string, { settings, tables, activities }: PaymentStateMachineProps) {
+  constructor(scope: Construct, id: string, { machine, settings, tables, activities, substitutions }: StateMachineProps) {
     super(scope, id);
-    const { branch, saveCardPolicy, executionKeyArn } = settings;
+    const { branch, executionKeyArn } = settings;
+    const definition = DEFINITIONS[machine];
     const lifecycle = lifecycleOf(branch);
-    const name = resourceName("payment", branch);
+    const name = resourceName(machine, branch);
     const records = tables.get("card-payment-record");
     // ARNs without a version: an execution that is redriven calls the function as it is then, with its repairs.
-    const functionArns = ACTIVITIES.map((name) => [placeholderOf(name), activities[name].functionArn] as const);
+    const functionArns = definition.activities.map((name) => [placeholderOf(name), activities[name].functionArn] as const);
 
     const logGroup = new LogGroup(this, "Logs", {
       // Without this prefix, every state machine would add to the account's policy for log delivery, which has a limit.
@@ -72,11 +77,11 @@ export class PaymentStateMachine extends Construct {
       stateMachineName: name,
       stateMachineType: "STANDARD",
       roleArn: role.roleArn,
-      definitionString: DEFINITION,
+      definitionString: definition.text,
       definitionSubstitutions: {
         ...Object.fromEntries(functionArns),
         CardPaymentRecordTable: records.tableName,
-        SaveCardPolicy: saveCardPolicy,
+        ...substitutions,
       },
       ...(executionKeyArn === undefined
         ? {}

@@ -4,7 +4,7 @@
  *
  *   one HTTP call
  *   < its function: `timeoutSeconds` in lib/function-catalogue.ts
- *   < the function's states: `TimeoutSeconds` in statemachine/payment.asl.json
+ *   < the function's states: `TimeoutSeconds` in the definitions in statemachine/
  *
  * The limit of a state must also include the function's start.
  */

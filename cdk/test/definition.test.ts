@@ -5,12 +5,13 @@ import { describe, test } from "node:test";
 import aslValidator = require("asl-validator");
 import { FUNCTION_CATALOGUE, type FunctionName, FUNCTIONS, type FunctionSpec } from "../lib/function-catalogue";
 import { callsAws } from "../lib/function-environment";
-import { ACTIVITIES, DEFINITION as text, activitiesOf, placeholderOf } from "../lib/state-machine-definition";
+import { MACHINES } from "../lib/names";
+import { DEFINITIONS, activitiesOf, placeholderOf } from "../lib/state-machine-definition";
 import { CONNECTING_MS, HTTP_API_LIMIT_SECONDS, HTTP_TIMEOUT_MS } from "../lib/timeouts";
-import { APP_DIRECTORY, type Resource, builtFunctions, render, resources, synthesise } from "./support";
+import { APP_DIRECTORY, builtFunctions, render, resources, stateMachine, synthesise } from "./support";
 
 const seconds = (name: FunctionName): number => FUNCTION_CATALOGUE[name].timeoutSeconds;
-const definition = JSON.parse(text);
+const parsed = Object.fromEntries(MACHINES.map((machine) => [machine, JSON.parse(DEFINITIONS[machine].text)]));
 
 /** Every state with its name, including those inside Parallel and Map. */
 function allStates(machine: any): [string, any][] {
@@ -19,62 +20,71 @@ function allStates(machine: any): [string, any][] {
     ...[...(state.Branches ?? []), state.ItemProcessor, state.Iterator].filter((inner) => inner !== undefined).flatMap(allStates),
   ]);
 }
-const tasks = allStates(definition).filter(([, state]) => state.Type === "Task");
+/** Every task of every state machine: the definition's file, its name, and itself. */
+const tasks = MACHINES.flatMap((machine) =>
+  allStates(parsed[machine])
+    .filter(([, state]) => state.Type === "Task")
+    .map(([name, state]) => [DEFINITIONS[machine].file, name, state] as const),
+);
 
 /** The function that a task calls; undefined for a task that calls AWS itself. */
 function functionOf(task: any): FunctionName | undefined {
-  return task.Resource.includes(":lambda:invoke") ? activitiesOf(task.Arguments.FunctionName)[0] : undefined;
+  return task.Resource.includes(":lambda:invoke") ? activitiesOf(task.Arguments.FunctionName, "a task")[0] : undefined;
 }
 
-test("the definition is valid Amazon States Language", () => {
-  const deployed = text.replaceAll(/\$\{\w+Function\}/g, "arn:aws:lambda:ap-southeast-1:123456789012:function:any");
-  const { isValid, errorsText } = aslValidator(JSON.parse(deployed));
-  assert.ok(isValid, errorsText());
-});
+for (const machine of MACHINES) {
+  describe(`the definition of the ${machine} machine`, () => {
+    const { file, text, activities } = DEFINITIONS[machine];
+    const template = synthesise(builtFunctions(), { saveCardPolicy: "consented" });
+    const { Properties } = stateMachine(template, machine);
+    const substitutions: Record<string, unknown> = Properties["DefinitionSubstitutions"];
 
-describe("the substitutions in the definition", () => {
-  const template = synthesise(builtFunctions(), { saveCardPolicy: "consented" });
-  const [[, stateMachine]] = resources(template, "AWS::StepFunctions::StateMachine") as [[string, Resource]];
-  const substitutions: Record<string, unknown> = stateMachine.Properties["DefinitionSubstitutions"];
+    test("is valid Amazon States Language", () => {
+      const deployed = text.replaceAll(/\$\{\w+Function\}/g, "arn:aws:lambda:ap-southeast-1:123456789012:function:any");
+      const { isValid, errorsText } = aslValidator(JSON.parse(deployed));
+      assert.ok(isValid, errorsText());
+    });
 
-  test("are exactly its placeholders", () => {
-    const asked = [...text.matchAll(/\$\{([^}]*)\}/g)].map((match) => match[1]);
-    assert.deepEqual([...new Set(asked)].sort(), Object.keys(substitutions).sort());
+    test("has exactly the placeholders that are substituted", () => {
+      const asked = [...text.matchAll(/\$\{([^}]*)\}/g)].map((match) => match[1]);
+      assert.deepEqual([...new Set(asked)].sort(), Object.keys(substitutions).sort());
+    });
+
+    test("gets the functions without a version, the table, and the payment machine the policy", () => {
+      assert.notEqual(activities.length, 0);
+      for (const name of activities) {
+        assert.equal(render(template, substitutions[placeholderOf(name)]), `payment3-${name}-feature-a.Arn`);
+      }
+      assert.equal(render(template, substitutions["CardPaymentRecordTable"]), "payment3-card-payment-record-feature-a");
+      assert.equal(substitutions["SaveCardPolicy"], machine === "payment" ? "consented" : undefined);
+    });
+
+    test("is the unchanged text of the file", () => {
+      assert.equal(Properties["DefinitionString"], readFileSync(join(APP_DIRECTORY, "..", file), "utf8"));
+    });
   });
-
-  test("are the functions without a version, the table and the policy", () => {
-    for (const name of ACTIVITIES) {
-      assert.equal(render(template, substitutions[placeholderOf(name)]), `payment3-${name}-feature-a.Arn`);
-    }
-    assert.equal(render(template, substitutions["CardPaymentRecordTable"]), "payment3-card-payment-record-feature-a");
-    assert.equal(substitutions["SaveCardPolicy"], "consented");
-  });
-
-  test("go into the unchanged text of the file", () => {
-    assert.equal(stateMachine.Properties["DefinitionString"], text);
-  });
-});
+}
 
 describe("time limits", () => {
   test("every task has one", () => {
     assert.notEqual(tasks.length, 0);
-    for (const [name, task] of tasks) {
-      assert.equal(typeof task.TimeoutSeconds, "number", `${name} has no TimeoutSeconds`);
+    for (const [file, name, task] of tasks) {
+      assert.equal(typeof task.TimeoutSeconds, "number", `${file}: ${name} has no TimeoutSeconds`);
     }
   });
 
   test("every task that calls a function names a function of the catalogue", () => {
-    for (const [name, task] of tasks) {
-      assert.equal(functionOf(task) !== undefined, task.Resource.includes(":lambda:invoke"), name);
+    for (const [file, name, task] of tasks) {
+      assert.equal(functionOf(task) !== undefined, task.Resource.includes(":lambda:invoke"), `${file}: ${name}`);
     }
-    assert.throws(() => activitiesOf("${NobodyFunction}"), /\$\{NobodyFunction\}.*function-catalogue\.ts/);
+    assert.throws(() => activitiesOf("${NobodyFunction}", "a file"), /^\w+: a file calls \$\{NobodyFunction\}.*function-catalogue\.ts/);
   });
 
   test("a task's limit is longer than its function's, or than one AWS call", () => {
-    for (const [name, task] of tasks) {
+    for (const [file, name, task] of tasks) {
       const called = functionOf(task);
       const inner = called === undefined ? HTTP_TIMEOUT_MS.aws / 1000 : seconds(called) + CONNECTING_MS / 1000;
-      assert.ok(task.TimeoutSeconds > inner, `statemachine/payment.asl.json: TimeoutSeconds of ${name} is ${task.TimeoutSeconds} and must be more than ${inner}, because ${called ?? "one AWS call"} may take that long`);
+      assert.ok(task.TimeoutSeconds > inner, `${file}: TimeoutSeconds of ${name} is ${task.TimeoutSeconds} and must be more than ${inner}, because ${called ?? "one AWS call"} may take that long`);
     }
   });
 
@@ -105,6 +115,15 @@ describe("time limits", () => {
       ["callback", 4 * HTTP_TIMEOUT_MS.aws + given("callback/start", "ASK_WITHIN")],
       ["notify", 2 * HTTP_TIMEOUT_MS.aws + HTTP_TIMEOUT_MS.shop],
       ["reverse-charge", 2 * HTTP_TIMEOUT_MS.aws + atTheBank],
+      // Read the ledger, write that it asks, read the key, ask the bank, write what it answered. Each read or write may
+      // be repeated, because another execution wrote first.
+      ["void-charge", 6 * HTTP_TIMEOUT_MS.aws + HTTP_TIMEOUT_MS.bank],
+      ["refund-charge", 6 * HTTP_TIMEOUT_MS.aws + HTTP_TIMEOUT_MS.bank],
+      // Read what it is about, and write it; once more, because another execution wrote first.
+      ["check-refund", 6 * HTTP_TIMEOUT_MS.aws],
+      ["find-refund", 6 * HTTP_TIMEOUT_MS.aws],
+      ["record-refund", 6 * HTTP_TIMEOUT_MS.aws],
+      ["record-elsewhere", 6 * HTTP_TIMEOUT_MS.aws],
       // The time in which it starts on records, and the limit of the last record.
       ["reconcile", given("reconcile/mod", "FOR_AT_MOST") + given("reconcile/mod", "RECORD_WITHIN")],
     ] as const) {
@@ -116,13 +135,21 @@ describe("time limits", () => {
     const source = readFileSync(join(APP_DIRECTORY, "..", "activities", "src", "tables", "mapping.rs"), "utf8");
     const holds = Number(/const LEASE_HOLDS_FOR: i64 = (\d+);/.exec(source)?.[1]);
     assert.ok(holds > seconds("ensure-kbank-user") + CONNECTING_MS / 1000, `a lease of ${holds} s`);
-    const retrier = definition.States.EnsureKBankUser.Retry.find((rule: any) => rule.ErrorEquals.includes("CustomerBeingCreated"));
+    const retrier = parsed["payment"].States.EnsureKBankUser.Retry.find((rule: any) => rule.ErrorEquals.includes("CustomerBeingCreated"));
     assert.equal(retrier.JitterStrategy, undefined);
     let waits = 0;
     for (let attempt = 0; attempt < retrier.MaxAttempts; attempt++) {
       waits += Math.min(retrier.IntervalSeconds * retrier.BackoffRate ** attempt, retrier.MaxDelaySeconds);
     }
     assert.ok(waits > 2 * holds, `${waits} s of waits for a lease of ${holds} s`);
+  });
+
+  test("the bank is asked what became of a refund only when no request for it is on its way any more", () => {
+    const waits = Number(/^\{% \$max\(\[(\d+), \$pause\]\) %\}$/.exec(parsed["refund"].States.AwaitAnswer.Seconds)?.[1]);
+    for (const name of ["void-charge", "refund-charge"] as const) {
+      // The state may give up before the function ends, and the bank may take as long again as we wait for it.
+      assert.ok(waits > 2 * seconds(name) + HTTP_TIMEOUT_MS.bank / 1000, `AwaitAnswer waits ${waits} s, ${name} runs for ${seconds(name)} s`);
+    }
   });
 
   test("a route's function answers before the API gives up", () => {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FUNCTIONS } from "../lib/function-catalogue";
-import { ACTIVITIES } from "../lib/state-machine-definition";
-import { type Resource, type Template, assertSnapshot, builtFunctions, grants, render, resources, roleOf, roleOfFunction, statements, synthesise } from "./support";
+import { MACHINES } from "../lib/names";
+import { DEFINITIONS } from "../lib/state-machine-definition";
+import { type Resource, type Template, assertSnapshot, builtFunctions, grants, render, resources, roleOf, roleOfFunction, stateMachine, statements, synthesise } from "./support";
 
 // With the setting that grants most.
 const template = synthesise(builtFunctions(), { borrowMasterRecords: "yes" });
@@ -27,9 +28,20 @@ const WILDCARD_RESOURCES: readonly { readonly actions: readonly string[]; readon
 ];
 
 const records = "payment3-card-payment-record-feature-a.Arn";
-const executions = "arn:AWS::Partition:states:AWS::Region:AWS::AccountId:execution:payment3-payment-feature-a:*";
+const executionsOf = (machine: string) => `arn:AWS::Partition:states:AWS::Region:AWS::AccountId:execution:payment3-${machine}-feature-a:*`;
+const machines = "arn:AWS::Partition:states:AWS::Region:AWS::AccountId:stateMachine";
+/** A key of the account, and a deployment that encrypts executions with it. */
+const KEY = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
+const encrypted = synthesise(builtFunctions(), { executionKeyArn: KEY });
 
-test("every function and the state machine have their own role, and there are no other roles", () => {
+/** The policy for a back office. */
+function backOffice(from: Template): Resource {
+  const found = resources(from, "AWS::IAM::ManagedPolicy");
+  assert.equal(found.length, 1);
+  return (found[0] as [string, Resource])[1];
+}
+
+test("every function and every state machine have their own role, and there are no other roles", () => {
   const holders = [
     ...resources(template, "AWS::Lambda::Function").map(([, resource]) => roleOf(template, resource, "Role")[0]),
     ...resources(template, "AWS::StepFunctions::StateMachine").map(([, resource]) => roleOf(template, resource, "RoleArn")[0]),
@@ -47,7 +59,7 @@ for (const name of FUNCTIONS) {
   });
 }
 
-test("the permissions of each function and of the state machine, and the alarms, are as in the snapshot", () => {
+test("the permissions of functions, state machines and a back office, and the alarms, are as in the snapshot", () => {
   const ofFunctions = [...FUNCTIONS].sort().flatMap((name) => [
     `${name} may`,
     ...grants(template, roleOfFunction(template, name))
@@ -56,43 +68,72 @@ test("the permissions of each function and of the state machine, and the alarms,
       .map((grant) => `  ${grant}`),
   ]);
   const alarms = resources(template, "AWS::CloudWatch::Alarm").map(([, { Properties }]) => `alarm ${Properties["AlarmName"]}`);
-  const [[, stateMachine]] = resources(template, "AWS::StepFunctions::StateMachine") as [[string, Resource]];
-  const ofStateMachine = grants(template, roleOf(template, stateMachine, "RoleArn")[1]).filter((grant) => !/^(logs|xray):/.test(grant));
-  assertSnapshot("snapshot.txt", [...ofFunctions, "the state machine may", ...ofStateMachine.sort().map((grant) => `  ${grant}`), ...alarms.sort()]);
+  const ofMachines = MACHINES.flatMap((machine) => [
+    `the ${machine} machine may`,
+    ...grants(template, roleOf(template, stateMachine(template, machine), "RoleArn")[1])
+      .filter((grant) => !/^(logs|xray):/.test(grant))
+      .sort()
+      .map((grant) => `  ${grant}`),
+  ]);
+  const ofBackOffice = grants(template, backOffice(template)).map((grant) => `  ${grant}`);
+  assertSnapshot("snapshot.txt", [...ofFunctions, ...ofMachines, "a back office may", ...ofBackOffice, ...alarms.sort()]);
 });
 
-test("the state machine may call its functions and update records", () => {
-  const [[, stateMachine]] = resources(template, "AWS::StepFunctions::StateMachine") as [[string, Resource]];
-  const [, role] = roleOf(template, stateMachine, "RoleArn");
-  assert.deepEqual(
-    grants(template, role).sort(),
-    [
-      ...ACTIVITIES.map((name) => `lambda:InvokeFunction payment3-${name}-feature-a.Arn`),
-      `dynamodb:UpdateItem ${records}`,
-      ...WILDCARD_RESOURCES.flatMap(({ actions }) => actions.map((action) => `${action} *`)),
-    ].sort(),
-  );
-});
-
-test("only the state machine may use the key, only for its own histories and this account's logs", () => {
-  const key = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
-  const encrypted = synthesise(builtFunctions(), { executionKeyArn: key });
-  const holders = resources(encrypted, "AWS::IAM::Role").filter(([, role]) => JSON.stringify(role).includes("kms:"));
-  assert.equal(holders.length, 1);
-  const found = statements((holders[0] as [string, Resource])[1]).filter(({ Resource: resource }) => resource === key);
-  assert.deepEqual(
-    found.map(({ Action, Condition }) => [Action, Object.entries(Condition.StringEquals).map(([name, value]) => `${name} ${render(encrypted, value)}`)]),
-    [
+for (const machine of MACHINES) {
+  test(`the ${machine} machine may call its functions and update records`, () => {
+    const [, role] = roleOf(template, stateMachine(template, machine), "RoleArn");
+    assert.deepEqual(
+      grants(template, role).sort(),
       [
-        ["kms:Decrypt", "kms:GenerateDataKey"],
-        ["kms:EncryptionContext:aws:states:stateMachineArn arn:AWS::Partition:states:AWS::Region:AWS::AccountId:stateMachine:payment3-payment-feature-a"],
-      ],
-      ["kms:GenerateDataKey", ["kms:EncryptionContext:SourceArn arn:AWS::Partition:logs:AWS::Region:AWS::AccountId:*"]],
-    ],
-  );
+        ...DEFINITIONS[machine].activities.map((name) => `lambda:InvokeFunction payment3-${name}-feature-a.Arn`),
+        `dynamodb:UpdateItem ${records}`,
+        ...WILDCARD_RESOURCES.flatMap(({ actions }) => actions.map((action) => `${action} *`)),
+      ].sort(),
+    );
+  });
+}
+
+test("a back office may start refunds and look at them, and nothing else", () => {
+  assert.deepEqual(grants(template, backOffice(template)), [
+    "states:StartExecution payment3-refund-feature-a.Arn",
+    `states:DescribeExecution ${executionsOf("refund")}`,
+    `states:GetExecutionHistory ${executionsOf("refund")}`,
+  ]);
+  for (const { Effect } of statements(backOffice(template))) {
+    assert.equal(Effect, "Allow");
+  }
+  // People attach it: the stack gives it to nobody.
+  const { Roles, Users, Groups } = backOffice(template).Properties;
+  assert.deepEqual([Roles, Users, Groups], [undefined, undefined, undefined]);
 });
 
-test("a role serves one service; the state machine's serves only this account", () => {
+test("nothing but the bank's notifications and a back office starts refunds", () => {
+  const starters = [...resources(template, "AWS::IAM::Role"), ...resources(template, "AWS::IAM::ManagedPolicy")].filter(([, resource]) =>
+    grants(template, resource).includes("states:StartExecution payment3-refund-feature-a.Arn"),
+  );
+  assert.deepEqual(starters.map(([, resource]) => resource), [roleOfFunction(template, "callback"), backOffice(template)]);
+});
+
+/** What a role or a policy may do with the key, and in which encryption context. */
+function keyUses(holder: Resource): unknown[] {
+  const found = statements(holder).filter(({ Resource: resource }) => resource === KEY);
+  return found.map(({ Action, Condition }) => [Action, Object.entries(Condition.StringEquals).map(([name, value]) => `${name} ${render(encrypted, value)}`)]);
+}
+
+test("a state machine may use the key for its own histories and this account's logs, a back office to read refunds, and nobody else", () => {
+  const inContext = (machine: string) => [`kms:EncryptionContext:aws:states:stateMachineArn ${machines}:payment3-${machine}-feature-a`];
+  for (const machine of MACHINES) {
+    assert.deepEqual(keyUses(roleOf(encrypted, stateMachine(encrypted, machine), "RoleArn")[1]), [
+      [["kms:Decrypt", "kms:GenerateDataKey"], inContext(machine)],
+      ["kms:GenerateDataKey", ["kms:EncryptionContext:SourceArn arn:AWS::Partition:logs:AWS::Region:AWS::AccountId:*"]],
+    ]);
+  }
+  assert.deepEqual(keyUses(backOffice(encrypted)), [["kms:Decrypt", inContext("refund")]]);
+  const holders = Object.values(encrypted.Resources).filter((resource) => JSON.stringify(resource).includes('"kms:'));
+  assert.equal(holders.length, MACHINES.length + 1);
+});
+
+test("a role serves one service; a state machine's serves only this account", () => {
   for (const [id, role] of resources(template, "AWS::IAM::Role")) {
     const trust = role.Properties["AssumeRolePolicyDocument"].Statement;
     assert.equal(trust.length, 1, id);
@@ -105,9 +146,9 @@ test("a role serves one service; the state machine's serves only this account", 
   }
 });
 
-test("the only policy outside the roles is the alarm topic's, and no managed policy is attached", () => {
+test("the only policies outside the roles are the alarm topic's and a back office's, and no managed policy is attached", () => {
   const outside = Object.values(template.Resources).filter(({ Type }) => /^AWS::IAM::(?!Role$)|Policy$/.test(Type));
-  assert.deepEqual(outside.map(({ Type }) => Type), ["AWS::SNS::TopicPolicy"]);
+  assert.deepEqual(outside.map(({ Type }) => Type).sort(), ["AWS::IAM::ManagedPolicy", "AWS::SNS::TopicPolicy"]);
   for (const [id, role] of resources(template, "AWS::IAM::Role")) {
     assert.deepEqual(role.Properties["ManagedPolicyArns"] ?? [], [], id);
   }
@@ -125,11 +166,10 @@ function policyDocuments(from: Template): [string, any][] {
 }
 
 test("with every setting, each wildcard in a statement is listed with its reason", () => {
-  const key = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
-  const most = synthesise(builtFunctions(), { borrowMasterRecords: "yes", executionKeyArn: key, orderTable: "shop-orders", allowExistingOrderTable: "yes" });
+  const most = synthesise(builtFunctions(), { borrowMasterRecords: "yes", executionKeyArn: KEY, orderTable: "shop-orders", allowExistingOrderTable: "yes" });
   const documents = policyDocuments(most);
-  // Two documents for each role: trust and permissions. One for the topic.
-  assert.equal(documents.length, 2 * resources(most, "AWS::IAM::Role").length + 1);
+  // Two documents for each role: trust and permissions. One for the topic, and one for a back office.
+  assert.equal(documents.length, 2 * resources(most, "AWS::IAM::Role").length + 2);
   for (const [id, document] of documents) {
     for (const statement of document.Statement) {
       const where = `${id}: ${JSON.stringify(statement)}`;
@@ -141,9 +181,13 @@ test("with every setting, each wildcard in a statement is listed with its reason
       }
       assert.ok(!JSON.stringify(statement.Principal ?? {}).includes("*"), where);
       const named = [statement.Resource ?? []].flat().map((resource) => render(most, resource));
-      if (named.includes(executions)) {
+      if (named.includes(executionsOf("payment"))) {
         // Executions are named after charges, so the policy can name only the state machine.
-        assert.deepEqual([actions, named], [["states:DescribeExecution"], [executions]], where);
+        assert.deepEqual([actions, named], [["states:DescribeExecution"], [executionsOf("payment")]], where);
+      } else if (named.includes(executionsOf("refund"))) {
+        // A back office names its refunds itself.
+        assert.deepEqual([actions, named], [["states:DescribeExecution", "states:GetExecutionHistory"], [executionsOf("refund")]], where);
+        assert.equal(most.Resources[id]?.Type, "AWS::IAM::ManagedPolicy", where);
       } else if (named.some((resource) => resource.includes("*"))) {
         const listed = WILDCARD_RESOURCES.find((entry) => entry.actions.length === actions.length && entry.actions.every((action) => actions.includes(action)));
         assert.ok(listed, where);

@@ -74,7 +74,7 @@ for (const name of FUNCTIONS) {
       const may: Readonly<Record<string, boolean>> = {
         DynamoDb: spec.tables !== undefined,
         SecretsManager: (spec.callsBank ?? spec.callsShop) !== undefined,
-        StepFunctions: spec.startsExecutions !== undefined,
+        StepFunctions: spec.starts !== undefined,
       };
       for (const service of connected) {
         assert.ok(may[service], `activities/src/bin/${name}.rs connects to ${service}, but the catalogue does not allow it`);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after } from "node:test";
 import { App } from "aws-cdk-lib";
 import { FUNCTIONS, type FunctionName } from "../lib/function-catalogue";
+import type { MachineName } from "../lib/names";
 import { PaymentStack } from "../lib/payment-stack";
 import { readSettings } from "../lib/settings";
 
@@ -69,6 +70,13 @@ export function resources(template: Template, type: string): [string, Resource][
   return Object.entries(template.Resources).filter(([, resource]) => resource.Type === type);
 }
 
+/** A state machine of the branch `feature-a`. */
+export function stateMachine(template: Template, machine: MachineName): Resource {
+  const found = resources(template, "AWS::StepFunctions::StateMachine").find(([, { Properties }]) => Properties["StateMachineName"] === `payment3-${machine}-feature-a`);
+  assert.ok(found, machine);
+  return found[1];
+}
+
 /** The property with the physical name, for the resource types that have one here. */
 const NAME_PROPERTY: Readonly<Record<string, string>> = {
   "AWS::ApiGatewayV2::Api": "Name",
@@ -77,6 +85,7 @@ const NAME_PROPERTY: Readonly<Record<string, string>> = {
   "AWS::DynamoDB::Table": "TableName",
   "AWS::Events::Rule": "Name",
   "AWS::Lambda::Function": "FunctionName",
+  "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
   "AWS::Logs::LogGroup": "LogGroupName",
   "AWS::SNS::Topic": "TopicName",
   "AWS::SecretsManager::Secret": "Name",
@@ -115,16 +124,16 @@ function nameOf(template: Template, logicalId: string): string {
   return resource === undefined || property === undefined ? logicalId : resource.Properties[property];
 }
 
-/** Every statement of a role, as "action resource". */
-export function grants(template: Template, role: Resource): string[] {
-  return statements(role).flatMap(({ Action, Resource: resource }) =>
+/** Every statement of a role or a managed policy, as "action resource". */
+export function grants(template: Template, holder: Resource): string[] {
+  return statements(holder).flatMap(({ Action, Resource: resource }) =>
     [Action].flat().flatMap((action) => [resource].flat().map((one) => `${action} ${render(template, one)}`)),
   );
 }
 
-/** The statements of a role's own policies. */
-export function statements(role: Resource): any[] {
-  return role.Properties["Policies"].flatMap((policy: any) => policy.PolicyDocument.Statement);
+/** The statements of a role's own policies, or of a managed policy. */
+export function statements({ Properties }: Resource): any[] {
+  return (Properties["Policies"] ?? [Properties]).flatMap((policy: any) => policy.PolicyDocument.Statement);
 }
 
 /** The role in a property of a resource, with its logical id. */

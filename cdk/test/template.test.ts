@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { FUNCTIONS } from "../lib/function-catalogue";
-import { TABLES } from "../lib/names";
-import { APP_DIRECTORY, type Resource, type Template, builtFunctions, physicalNames, render, resources, synthesise } from "./support";
+import { MACHINES, TABLES } from "../lib/names";
+import { APP_DIRECTORY, type Resource, type Template, builtFunctions, physicalNames, render, resources, stateMachine, synthesise } from "./support";
 
 const assets = builtFunctions();
 const feature = synthesise(assets);
@@ -32,8 +32,9 @@ describe("names", () => {
         ...suffixed(FUNCTIONS, "AWS::Logs::LogGroup", "/aws/lambda/"),
         ...suffixed(TABLES, "AWS::DynamoDB::Table"),
         ...suffixed(["gateway", "shop-webhook"], "AWS::SecretsManager::Secret"),
-        ...suffixed(["payment"], "AWS::StepFunctions::StateMachine"),
-        ...suffixed(["payment"], "AWS::Logs::LogGroup", "/aws/vendedlogs/states/"),
+        ...suffixed(MACHINES, "AWS::StepFunctions::StateMachine"),
+        ...suffixed(MACHINES, "AWS::Logs::LogGroup", "/aws/vendedlogs/states/"),
+        ...suffixed(["back-office"], "AWS::IAM::ManagedPolicy"),
         "AWS::ApiGatewayV2::Api payment3-feature-a",
         "AWS::Logs::LogGroup /aws/vendedlogs/apis/payment3-feature-a",
         "AWS::CloudWatch::Dashboard payment3-feature-a",
@@ -153,6 +154,10 @@ describe("functions", () => {
     assert.equal(cardtoken["MERCHANT_IDS"], "401000000000001,401000000000002");
     assert.equal(render(template, cardtoken["ORDER_TABLE"]), "payment3-order-feature-a");
     assert.equal(render(template, cardtoken["STATE_MACHINE_ARN"]), "payment3-payment-feature-a.Arn");
+    assert.equal(cardtoken["REFUND_STATE_MACHINE_ARN"], undefined);
+    const callback = environment(template, "payment3-callback-feature-a");
+    assert.equal(render(template, callback["STATE_MACHINE_ARN"]), "payment3-payment-feature-a.Arn");
+    assert.equal(render(template, callback["REFUND_STATE_MACHINE_ARN"]), "payment3-refund-feature-a.Arn");
     assert.equal(environment(template, "payment3-notify-feature-a")["SHOP_WEBHOOK_URL"], "https://shop.example/events");
   });
 });
@@ -195,7 +200,7 @@ describe("secrets", () => {
 describe("logs", () => {
   test("are kept for a year on master, its access log for three months, and for two weeks on other branches", () => {
     for (const [template, days, accessDays, policy] of [[master, 365, 90, "RetainExceptOnCreate"], [feature, 14, 14, "Delete"]] as const) {
-      assert.equal(resources(template, "AWS::Logs::LogGroup").length, FUNCTIONS.length + 2);
+      assert.equal(resources(template, "AWS::Logs::LogGroup").length, FUNCTIONS.length + MACHINES.length + 1);
       for (const [id, group] of resources(template, "AWS::Logs::LogGroup")) {
         const isAccessLog = group.Properties["LogGroupName"].startsWith("/aws/vendedlogs/apis/");
         assert.equal(group.Properties["RetentionInDays"], isAccessLog ? accessDays : days, id);
@@ -205,12 +210,14 @@ describe("logs", () => {
   });
 
   test("of executions hold every step, but no data", () => {
-    const { StateMachineType, TracingConfiguration, LoggingConfiguration } = only(feature, "AWS::StepFunctions::StateMachine").Properties as any;
-    assert.equal(StateMachineType, "STANDARD");
-    assert.deepEqual(TracingConfiguration, { Enabled: true });
-    assert.equal(LoggingConfiguration.Level, "ALL");
-    assert.equal(LoggingConfiguration.IncludeExecutionData, false);
-    assert.equal(render(feature, LoggingConfiguration.Destinations[0].CloudWatchLogsLogGroup.LogGroupArn), "/aws/vendedlogs/states/payment3-payment-feature-a.Arn");
+    for (const machine of MACHINES) {
+      const { StateMachineType, TracingConfiguration, LoggingConfiguration } = stateMachine(feature, machine).Properties as any;
+      assert.equal(StateMachineType, "STANDARD");
+      assert.deepEqual(TracingConfiguration, { Enabled: true });
+      assert.equal(LoggingConfiguration.Level, "ALL");
+      assert.equal(LoggingConfiguration.IncludeExecutionData, false);
+      assert.equal(render(feature, LoggingConfiguration.Destinations[0].CloudWatchLogsLogGroup.LogGroupArn), `/aws/vendedlogs/states/payment3-${machine}-feature-a.Arn`);
+    }
   });
 });
 
@@ -327,7 +334,7 @@ describe("an existing order table", () => {
 
   test("can be used by the same functions as the stack's own", () => {
     const writers = resources(template, "AWS::IAM::Role").filter(([, role]) => JSON.stringify(role).includes(":table/shop-orders"));
-    assert.equal(writers.length, ["cardtoken", "callback", "lookup-record", "pay-order", "ensure-kbank-user"].length);
+    assert.equal(writers.length, ["cardtoken", "callback", "lookup-record", "pay-order", "ensure-kbank-user", "check-refund", "record-refund", "record-elsewhere"].length);
   });
 });
 
@@ -350,10 +357,13 @@ describe("reserved concurrency", () => {
 describe("a key for the execution history", () => {
   const key = "arn:aws:kms:ap-southeast-1:123456789012:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
 
-  test("encrypts it", () => {
-    const { EncryptionConfiguration } = only(synthesise(assets, { executionKeyArn: key }), "AWS::StepFunctions::StateMachine").Properties as any;
-    assert.deepEqual(EncryptionConfiguration, { Type: "CUSTOMER_MANAGED_KMS_KEY", KmsKeyId: key, KmsDataKeyReusePeriodSeconds: 900 });
-    assert.equal((only(feature, "AWS::StepFunctions::StateMachine").Properties as any).EncryptionConfiguration, undefined);
+  test("encrypts that of both state machines", () => {
+    const encrypted = synthesise(assets, { executionKeyArn: key });
+    for (const machine of MACHINES) {
+      const { EncryptionConfiguration } = stateMachine(encrypted, machine).Properties as any;
+      assert.deepEqual(EncryptionConfiguration, { Type: "CUSTOMER_MANAGED_KMS_KEY", KmsKeyId: key, KmsDataKeyReusePeriodSeconds: 900 });
+      assert.equal((stateMachine(feature, machine).Properties as any).EncryptionConfiguration, undefined);
+    }
   });
 });
 
@@ -363,6 +373,8 @@ test("the outputs name every resource that people and tools need", () => {
     ApiUrl: "payment3-feature-a.ApiEndpoint",
     ApiId: "payment3-feature-a",
     StateMachineArn: "payment3-payment-feature-a.Arn",
+    RefundStateMachineArn: "payment3-refund-feature-a.Arn",
+    BackOfficePolicyArn: "payment3-back-office-feature-a",
     GatewaySecretArn: "payment3-gateway-feature-a.Id",
     ShopWebhookSecretArn: "payment3-shop-webhook-feature-a.Id",
     AlarmTopicArn: "payment3-alarms-feature-a",

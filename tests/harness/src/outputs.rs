@@ -31,8 +31,10 @@ pub struct Outputs {
     pub shop_url: String,
     /// The branch that names the functions, tables and so on.
     pub branch: String,
-    /// The state machine.
+    /// The state machine of payments.
     pub state_machine_arn: String,
+    /// The state machine of refunds.
+    pub refund_state_machine_arn: String,
     /// The secret with the bank's address and keys.
     pub gateway_secret_arn: String,
     /// The secret whose key signs the events to the shop.
@@ -90,7 +92,7 @@ impl Outputs {
         Ok(outputs)
     }
 
-    /// The ARN of an execution by its name.
+    /// The ARN of a payment's execution by its name.
     pub fn execution_arn(&self, name: &str) -> String {
         execution_arn(&self.state_machine_arn, name)
     }

@@ -44,9 +44,19 @@ pub fn ui_dir() -> PathBuf {
     root().join("tests/shop/ui")
 }
 
-/// The state machine's definition.
+/// The definition of the state machine of payments.
 pub fn state_machine_file() -> PathBuf {
     root().join("statemachine/payment.asl.json")
+}
+
+/// The definition of the state machine of refunds.
+pub fn refund_machine_file() -> PathBuf {
+    root().join("statemachine/refund.asl.json")
+}
+
+/// The definitions of all state machines.
+pub fn definition_files() -> [PathBuf; 2] {
+    [state_machine_file(), refund_machine_file()]
 }
 
 /// What the API answers, as OpenAPI.

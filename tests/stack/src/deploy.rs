@@ -266,8 +266,10 @@ fn share(archives: &Path, output: &Path) -> Result<()> {
 fn fingerprint(settings: &Settings) -> Result<String> {
     let mut fingerprint = Fingerprint::default()
         .with_tree(&workspace::cdk_dir(), &NOT_SOURCES)?
-        .with_file(&workspace::state_machine_file())?
         .with_tree_times(&settings.functions)?;
+    for definition in workspace::definition_files() {
+        fingerprint = fingerprint.with_file(&definition)?;
+    }
     for (key, value) in &settings.context {
         fingerprint = fingerprint.with(key, value);
     }

@@ -366,6 +366,7 @@ pub(crate) fn outputs_of(deployment: &Deployment, endpoints: &Endpoints) -> Resu
         shop_url: endpoints.shop.clone(),
         branch: deployment.branch().to_owned(),
         state_machine_arn: output("StateMachineArn")?,
+        refund_state_machine_arn: output("RefundStateMachineArn")?,
         gateway_secret_arn: output("GatewaySecretArn")?,
         shop_webhook_secret_arn: output("ShopWebhookSecretArn")?,
         tables: deployment.tables()?,

@@ -30,11 +30,11 @@ pub(super) async fn cargo(arguments: &[&str]) -> Result<()> {
 
 pub(super) async fn asl() -> Result<()> {
     install_node_packages().await?;
-    node::tool("asl-validator")
-        .args(["--json-path"])
-        .args([workspace::state_machine_file()])
-        .shown()
-        .await
+    let mut validator = node::tool("asl-validator");
+    for definition in workspace::definition_files() {
+        validator = validator.args(["--json-path"]).args([definition]);
+    }
+    validator.shown().await
 }
 
 pub(super) async fn model() -> Result<()> {

@@ -1,16 +1,17 @@
-//! The deployed definition with its waits shortened, and nothing else changed.
+//! The deployed definitions with their waits shortened, and nothing else changed: those of Retriers and Wait states.
 //!
 //! One wait is kept: for the lease of a process that died while it created a customer. Nothing shortens a lease.
 //!
 //! A retry that waits for minutes proves no more than one that waits for a second, but the matrix would take days. The
-//! number of attempts stays, and so do all time-outs: a task has the time it has in production.
+//! number of attempts stays, and so do all time-outs: a task has the time it has in production. So do the times that
+//! conditions compare, such as how long a refund may be refused.
 
 use serde_json::{Value, json};
 
 /// The error whose Retrier waits for something that takes its time whatever the waits are.
 const KEPT: &str = "CustomerBeingCreated";
 
-/// The definition with a wait of one second in every Retrier but one, the shortest there is.
+/// The definition with a wait of one second, the shortest there is, in every Retrier but one and in every Wait state.
 ///
 /// # Panics
 /// It is no definition.
@@ -18,6 +19,14 @@ const KEPT: &str = "CustomerBeingCreated";
 pub fn shorten(definition: &Value) -> Value {
     let mut short = definition.clone();
     let states = short["States"].as_object_mut().expect("States");
+    for wait in states
+        .values_mut()
+        .filter(|state| state["Type"] == "Wait")
+        .filter_map(|state| state.get_mut("Seconds"))
+    {
+        // A number, or an expression.
+        *wait = json!(1);
+    }
     for retrier in states
         .values_mut()
         .filter_map(|state| state.get_mut("Retry")?.as_array_mut())
@@ -39,8 +48,13 @@ mod tests {
     use super::*;
     use crate::workspace;
 
-    /// What may change in a Retrier: how long it waits between attempts.
-    const WAITS: [&str; 3] = ["IntervalSeconds", "BackoffRate", "MaxDelaySeconds"];
+    /// What may change: how long a Retrier waits between attempts, and how long a Wait state does.
+    const WAITS: [&str; 4] = [
+        "IntervalSeconds",
+        "BackoffRate",
+        "MaxDelaySeconds",
+        "Seconds",
+    ];
 
     /// The definition without its waits: two definitions that are equal so differ in nothing else.
     fn without_waits(definition: &Value) -> Value {
@@ -55,23 +69,47 @@ mod tests {
         }
     }
 
-    fn definition() -> Value {
-        let text = std::fs::read_to_string(workspace::state_machine_file()).expect("the file");
-        serde_json::from_str(&text).expect("JSON")
+    fn definitions() -> [Value; 2] {
+        workspace::definition_files().map(|file| {
+            let text = std::fs::read_to_string(file).expect("the file");
+            serde_json::from_str(&text).expect("JSON")
+        })
+    }
+
+    fn states(definition: &Value) -> impl Iterator<Item = &Value> {
+        definition["States"].as_object().expect("states").values()
     }
 
     #[test]
-    fn only_the_waits_of_retriers_are_touched() {
-        let definition = definition();
-        let short = shorten(&definition);
-        assert_ne!(definition, short, "nothing was shortened");
-        assert_eq!(without_waits(&definition), without_waits(&short));
-        // The names of the waits stand nowhere but in Retriers.
-        for state in definition["States"].as_object().expect("states").values() {
-            let mut rest = state.clone();
-            rest.as_object_mut().expect("a state").remove("Retry");
-            assert_eq!(rest, without_waits(&rest));
+    fn only_the_waits_of_retriers_and_wait_states_are_touched() {
+        for definition in definitions() {
+            let short = shorten(&definition);
+            assert_ne!(definition, short, "nothing was shortened");
+            assert_eq!(without_waits(&definition), without_waits(&short));
+            // The names of the waits stand nowhere but in Retriers and Wait states.
+            for state in states(&definition) {
+                let mut rest = state.clone();
+                let fields = rest.as_object_mut().expect("a state");
+                fields.remove("Retry");
+                if state["Type"] == "Wait" {
+                    fields.remove("Seconds");
+                }
+                assert_eq!(rest, without_waits(&rest));
+            }
         }
+    }
+
+    #[test]
+    fn every_wait_state_waits_for_a_second_whatever_it_waited_for() {
+        let [_, refund] = definitions();
+        let waits = |definition: &Value| -> Vec<Value> {
+            let waiting = states(definition).filter(|state| state["Type"] == "Wait");
+            waiting.map(|state| state["Seconds"].clone()).collect()
+        };
+        let before = waits(&refund);
+        assert!(before.iter().any(Value::is_number), "{before:?}");
+        assert!(before.iter().any(Value::is_string), "{before:?}");
+        assert_eq!(waits(&shorten(&refund)), vec![json!(1); before.len()]);
     }
 
     #[test]
@@ -86,12 +124,11 @@ mod tests {
     }
 
     #[test]
-    fn every_other_wait_is_a_second() {
-        let short = shorten(&definition());
-        let retriers = short["States"]
-            .as_object()
-            .expect("states")
-            .values()
+    fn every_other_wait_of_a_retrier_is_a_second() {
+        let short = definitions().map(|definition| shorten(&definition));
+        let retriers = short
+            .iter()
+            .flat_map(states)
             .filter_map(|state| state["Retry"].as_array())
             .flatten();
         let waits: Vec<_> = retriers

@@ -124,6 +124,12 @@ function alarmSpecs({ settings, logMetrics, stateMachineArns, throttledRequests,
     "orphan-charge": { meaning: "The bank has authorised a charge that has no record, or that another stack should handle but does not report.", metric: logged("OrphanCharge") },
     "unknown-state": { meaning: "The bank answers with a state that this system does not know: it may mean that money moved.", metric: logged("UnknownState") },
     "refusal-needs-person": { meaning: "An order refuses a paid charge, and only a person may reverse that charge.", metric: logged("RefusalNeedsPerson") },
+    "refund-uncertain": { meaning: "Nobody can tell whether a refund took effect: a person looks in the bank's portal.", metric: logged("RefundUncertain") },
+    // Three alarms with one section: one for each way in which a refund stops before its end.
+    "refund-stuck": { meaning: "A refund cannot go on by itself: its amount stays reserved until a person has looked at it.", metric: logged("RefundStuck") },
+    "refund-stuck-timed-out": { meaning: "The execution of a refund ran out of time: its amount stays reserved until a person has looked at it.", metric: ofExecutions("refund", "ExecutionsTimedOut"), section: "refund-stuck" },
+    "refund-stuck-aborted": { meaning: "Somebody stopped the execution of a refund: its amount stays reserved until a person has looked at it.", metric: ofExecutions("refund", "ExecutionsAborted"), section: "refund-stuck" },
+    "refund-elsewhere": { meaning: "Money of a paid order was given back by hand, and the shop must know how much.", metric: logged("RefundElsewhere") },
     "notifications-refused": { meaning: "The shop refuses events for good: it does not learn of payments.", metric: logged("NotificationsRefused") },
     "reconcile-behind": {
       meaning: "Reconciliation reached a payment more than half an hour after it was due.",

@@ -3,7 +3,7 @@ import { AlarmStatusWidget, Dashboard, GraphWidget, type IMetric, Metric, Single
 import { Construct } from "constructs";
 import { type Alarms, ENTRANCES } from "./alarms";
 import type { LogMetrics } from "./log-metrics";
-import { type MachineName, resourceName, stackName } from "./names";
+import { type MachineName, MACHINES, resourceName, stackName } from "./names";
 import type { Settings } from "./settings";
 
 /** What the dashboard shows. */
@@ -16,6 +16,9 @@ export interface Shown {
   readonly throttledRequests: Metric;
   readonly failedRequests: Metric;
 }
+
+/** What Step Functions counts of a state machine's executions. */
+const EXECUTION_METRICS = ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"];
 
 const HALF = 12;
 const PERIOD = Duration.minutes(5);
@@ -59,10 +62,19 @@ export class PaymentDashboard extends Construct {
         sum("NotificationsRefused", "events refused"),
         sum("NotificationsFailed", "deliveries failed"),
       ]),
+      graph("Refunds", [
+        sum("Refunds", "voided, before settlement", { way: "voided" }),
+        sum("Refunds", "refunded, after settlement", { way: "refunded" }),
+        sum("RefundElsewhere", "given back by hand"),
+        sum("RefundsRefused", "requests that the bank refused"),
+        sum("RefundsUnanswered", "requests not sent, or answer lost"),
+        sum("RefundUncertain", "uncertain"),
+        sum("RefundStuck", "stuck"),
+      ]),
       graph("Payments that stand", [
         ...["definite", "technical", "shop"].map((kind) => sum("PaymentStands", kind, { kind })),
       ]),
-      graph("Executions", ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"].map((name) => ofExecutions("payment", name))),
+      ...MACHINES.map((machine) => graph(`Executions of the ${machine} machine`, EXECUTION_METRICS.map((name) => ofExecutions(machine, name)))),
       graph("Wrong at the bank, or with us", [
         ...(["BankUnavailable", "ChargeMismatch", "ChargeStillUnknown", "OutcomeConflict", "OrderUnreadable", "OrphanCheckout", "OrphanCharge", "UnknownState", "RefusalNeedsPerson"] as const).map((name) => sum(name, name)),
         sum("ReconcileFailures", "ReconcileFailures"),

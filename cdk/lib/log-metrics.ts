@@ -111,6 +111,21 @@ export const LOG_METRICS = {
     functions: ["inquire-charge", "callback", "reconcile", "reverse-charge"],
     lines: [[error("UnknownState")]],
   },
+  Refunds: {
+    meaning: "Refunds that the bank accepted, by the way that the money went: voided or refunded",
+    functions: ["record-refund"],
+    lines: [[event("refund")]],
+    by: { way: "$.way" },
+  },
+  RefundsRefused: { meaning: "Refunds that the bank refused; they are tried for three days", functions: ["void-charge", "refund-charge"], lines: [[error("RefundRefused")]] },
+  RefundsUnanswered: {
+    meaning: "Requests for refunds that were not sent, or whose answer was lost",
+    functions: ["void-charge", "refund-charge"],
+    lines: [[error("RefundNotSent")], [error("AnswerLost")]],
+  },
+  RefundUncertain: { meaning: "Refunds of which nobody can tell whether they took effect", functions: ["find-refund"], lines: [[error("RefundUncertain")]] },
+  RefundStuck: { meaning: "Refunds that cannot go on by themselves", functions: ["report-stuck"], lines: [[error("RefundStuck")]] },
+  RefundElsewhere: { meaning: "Money of paid orders that was given back by hand", functions: ["record-elsewhere"], lines: [[error("RefundElsewhere")]] },
   RefusalNeedsPerson: { meaning: "Orders that refuse a payment that only a person may reverse", functions: ["pay-order"], lines: [[error("RefusalNeedsPerson")]] },
   ActivityCrashes: {
     meaning: "Activities that ended without an answer: by a crash or a timeout",

@@ -43,6 +43,9 @@ describe("alarms", () => {
         "orphan-charge",
         "unknown-state",
         "refusal-needs-person",
+        "refund-uncertain",
+        ...["refund-stuck", "refund-stuck-timed-out", "refund-stuck-aborted"],
+        "refund-elsewhere",
         "notifications-refused",
         "reconcile-behind",
         "reconcile-not-running",
@@ -89,7 +92,7 @@ describe("alarms", () => {
   test("watch metrics that exist", () => {
     const given = new Set(filters.flatMap(({ MetricTransformations }) => MetricTransformations.map(({ MetricName }: any) => MetricName)));
     const ofAws: Record<string, Set<string>> = {
-      "AWS/States": new Set(["ExecutionThrottled"]),
+      "AWS/States": new Set(["ExecutionThrottled", "ExecutionsTimedOut", "ExecutionsAborted"]),
       "AWS/Lambda": new Set(["Errors", "Throttles"]),
       "payment3/feature-a": given,
     };
@@ -113,13 +116,37 @@ describe("alarms", () => {
   });
 });
 
-describe("a payment that stands", () => {
-  const alarm = (name: string): Record<string, any> => {
-    const found = alarms.find(({ AlarmName }) => AlarmName === `payment3-${name}-feature-a`);
-    assert.ok(found, name);
-    return found;
-  };
+function alarm(name: string): Record<string, any> {
+  const found = alarms.find(({ AlarmName }) => AlarmName === `payment3-${name}-feature-a`);
+  assert.ok(found, name);
+  return found;
+}
 
+describe("a refund that needs a person", () => {
+  test("raises an alarm at the first line that says so", () => {
+    for (const [name, metric] of [["refund-uncertain", "RefundUncertain"], ["refund-stuck", "RefundStuck"], ["refund-elsewhere", "RefundElsewhere"]] as const) {
+      const { Namespace, MetricName, Statistic, Period, EvaluationPeriods, Threshold } = alarm(name);
+      assert.deepEqual(
+        { Namespace, MetricName, Statistic, Period, EvaluationPeriods, Threshold },
+        { Namespace: "payment3/feature-a", MetricName: metric, Statistic: "Sum", Period: 300, EvaluationPeriods: 1, Threshold: 1 },
+      );
+    }
+  });
+
+  test("raises an alarm when its execution ended without a word, whose section is that of a stuck refund", () => {
+    for (const [name, metric] of [["refund-stuck-timed-out", "ExecutionsTimedOut"], ["refund-stuck-aborted", "ExecutionsAborted"]] as const) {
+      const { Namespace, MetricName, Dimensions, Statistic, Period, EvaluationPeriods, Threshold, AlarmDescription } = alarm(name);
+      assert.deepEqual(
+        { Namespace, MetricName, Statistic, Period, EvaluationPeriods, Threshold },
+        { Namespace: "AWS/States", MetricName: metric, Statistic: "Sum", Period: 300, EvaluationPeriods: 1, Threshold: 1 },
+      );
+      assert.deepEqual(Dimensions.map(({ Name, Value }: any) => [Name, render(template, Value)]), [["StateMachineArn", "payment3-refund-feature-a.Arn"]]);
+      assert.match(AlarmDescription, /#refund-stuck$/);
+    }
+  });
+});
+
+describe("a payment that stands", () => {
   test("raises an alarm at the first report of it, and failed executions raise none", () => {
     for (const kind of ["definite", "technical", "shop"]) {
       const { MetricName, Dimensions, Statistic, Period, EvaluationPeriods, Threshold } = alarm(`payment-stands-${kind}`);
@@ -128,7 +155,8 @@ describe("a payment that stands", () => {
         { MetricName: "PaymentStands", Dimensions: [{ Name: "kind", Value: kind }], Statistic: "Sum", Period: 300, EvaluationPeriods: 1, Threshold: 1 },
       );
     }
-    assert.deepEqual(alarms.filter(({ Namespace }) => Namespace === "AWS/States").map(({ MetricName }) => MetricName), ["ExecutionThrottled"]);
+    const ofPayments = alarms.filter(({ Namespace, Dimensions }) => Namespace === "AWS/States" && render(template, Dimensions[0].Value) === "payment3-payment-feature-a.Arn");
+    assert.deepEqual(ofPayments.map(({ MetricName }) => MetricName), ["ExecutionThrottled"]);
   });
 
   test("is counted by kind", () => {

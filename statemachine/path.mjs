@@ -1,4 +1,4 @@
-// Paths through the definition, for docs/scale.mjs and the browser tests. In Rust: `payment3_model::path`.
+// Paths through a definition, for docs/scale.mjs and the browser tests. In Rust: `payment3_model::path`.
 
 /**
  * The states from start to end. `decisions` are in the order of the path. Each is the comment of a choice's rule,
@@ -7,10 +7,14 @@
 export function pathOf(definition, decisions) {
   const remaining = [...decisions];
   const path = [];
+  const reached = new Set();
   for (let name = definition.StartAt; name !== undefined; ) {
-    if (path.includes(name)) {
-      throw new Error(`statemachine/payment.asl.json: the path reaches ${name} again`);
+    // A loop is left by a decision.
+    const here = `${name} ${remaining.length}`;
+    if (reached.has(here)) {
+      throw new Error(`the path reaches ${name} again and again`);
     }
+    reached.add(here);
     path.push(name);
     const { Next, Default, Choices = [], Catch = [] } = definition.States[name];
     const turn = Choices.find(({ Comment }) => Comment === remaining[0]) ?? Catch.find(({ ErrorEquals }) => ErrorEquals.includes(remaining[0]));
@@ -20,7 +24,7 @@ export function pathOf(definition, decisions) {
     name = turn?.Next ?? Next ?? Default;
   }
   if (remaining.length > 0) {
-    throw new Error(`statemachine/payment.asl.json: "${remaining[0]}" is not met on the path ${path.join(" → ")}`);
+    throw new Error(`"${remaining[0]}" is not met on the path ${path.join(" → ")}`);
   }
   return path;
 }

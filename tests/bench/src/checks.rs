@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use payment3_model::{KNOWN_USER, NEW_USER, path};
+use payment3_model::{KNOWN_USER, Machine, NEW_USER, path};
 
 use crate::critical_path::CriticalPath;
 use crate::figures::Figures;
@@ -205,7 +205,7 @@ fn connections(counts: &Counts) -> [Check; 2] {
 fn states(counts: &Counts) -> impl Iterator<Item = Check> {
     let played = counts.warm.iter().zip([NEW_USER, KNOWN_USER]);
     played.map(|(played, way)| {
-        let (states, at_most) = (played.states.len(), path(way).len());
+        let (states, at_most) = (played.states.len(), path(Machine::Payment, way).len());
         Check::enforced(
             format!("StateEntered events, {}", played.flow.name()),
             at_most,

@@ -1,7 +1,7 @@
 //! The calls of a payment that wait for each other: how many there are, and how many there must be.
 
 use anyhow::{Result, ensure};
-use payment3_model::{NEW_USER, functions_on};
+use payment3_model::{Machine, NEW_USER, functions_on};
 
 use crate::payment::Played;
 use crate::recording_proxy::Call;
@@ -21,7 +21,7 @@ impl CriticalPath {
     fn functions(self) -> Vec<String> {
         let mut functions = vec!["callback".to_owned()];
         if self == Self::ToPaid {
-            let called = functions_on(NEW_USER);
+            let called = functions_on(Machine::Payment, NEW_USER);
             let pays = called.iter().position(|function| function == "pay-order");
             functions.extend(called.into_iter().take(pays.map_or(0, |at| at + 1)));
         }

@@ -24,7 +24,7 @@ use payment3_harness::player::{Begun, Player, Start};
 use payment3_harness::shopper::ReturnForm;
 use payment3_harness::workspace;
 use payment3_harness::{logs, peer_process};
-use payment3_model::functions_on;
+use payment3_model::{Machine, functions_on};
 use payment3_stack::environment::Environment;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -137,7 +137,7 @@ fn using_tables() -> Result<Vec<(String, Flow)>> {
             continue;
         }
         let called = |way: &[&str]| {
-            let functions = functions_on(way);
+            let functions = functions_on(Machine::Payment, way);
             functions
                 .iter()
                 .any(|function| function == activity.program)

@@ -1,4 +1,4 @@
-//! The state machine's definition as a graph: what the README's chart and the browser's picture are drawn from.
+//! A state machine's definition as a graph: what the README's chart and the browser's picture are drawn from.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -106,15 +106,18 @@ fn edges(from: &str, state: &Value, kind: &str) -> Result<Vec<Edge>> {
         edges.push(edge(DONE, String::new(), false));
     }
     for catcher in list(state, "Catch") {
-        let errors: Vec<_> = list(catcher, "ErrorEquals")
+        let mut errors: Vec<_> = list(catcher, "ErrorEquals")
             .iter()
             .filter_map(Value::as_str)
-            .map(|name| match name {
-                "States.ALL" => "any other error",
+            .map(|name| match name.split_once('.') {
+                Some(("States", "ALL")) => "any other error",
+                Some(("Lambda" | "Runtime" | "Sandbox" | "States", _)) => "an error of AWS",
                 // The prefix says only whose error it is.
-                name => name.rsplit('.').next().unwrap_or(name),
+                Some((_, name)) => name,
+                None => name,
             })
             .collect();
+        errors.dedup();
         edges.push(edge(text(catcher, "Next")?, errors.join(", "), true));
     }
     Ok(edges)
@@ -139,7 +142,7 @@ mod tests {
     fn every_reachable_state_and_every_way_out_is_in_the_graph() {
         let graph = Graph::read(&json!({"StartAt": "Ask", "States": {
             "Ask": {"Type": "Task", "Comment": "asks", "Next": "Answer",
-                "Catch": [{"ErrorEquals": ["DynamoDB.Busy", "Late"], "Next": "Stop"},
+                "Catch": [{"ErrorEquals": ["DynamoDB.Busy", "Late", "States.Timeout", "Lambda.Unknown"], "Next": "Stop"},
                     {"ErrorEquals": ["States.ALL"], "Next": "Answer"}]},
             "Answer": {"Type": "Choice", "Default": "Stop",
                 "Choices": [{"Condition": "{% $yes %}", "Comment": "yes", "Next": "Ask"}]},
@@ -159,7 +162,7 @@ mod tests {
             edges,
             [
                 ("Ask", "Answer", "", false),
-                ("Ask", "Stop", "Busy, Late", true),
+                ("Ask", "Stop", "Busy, Late, an error of AWS", true),
                 ("Ask", "Answer", "any other error", true),
                 ("Answer", "Ask", "yes", false),
                 ("Answer", "Stop", "else", false),

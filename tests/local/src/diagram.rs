@@ -1,14 +1,18 @@
-//! Draws the state machine for the README from its definition: a Mermaid diagram, and a table of what its tasks do.
+//! Draws the state machines for the README from their definitions: a Mermaid diagram, and a table of what the states
+//! do.
 
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
 use payment3_harness::graph::{DONE, Edge, Graph};
-use payment3_model::Definition;
+use payment3_model::{Definition, Machine, State};
 
-/// The line of the README before the diagram.
-const BEGIN: &str = "<!-- drawn from statemachine/payment.asl.json by `cargo local renew` -->";
-/// The line of the README after the table.
+/// The line of the README before a machine's diagram.
+fn begin(machine: Machine) -> String {
+    format!("<!-- drawn from statemachine/{machine}.asl.json by `cargo local renew` -->")
+}
+
+/// The line of the README after a machine's table.
 const END: &str = "<!-- end of the drawing -->";
 
 /// The definition as a Mermaid flowchart: the happy path with solid lines, caught errors with dotted lines and their
@@ -26,43 +30,49 @@ fn mermaid(graph: &Graph) -> Result<String> {
     Ok(chart)
 }
 
-/// What each task does, as a Markdown table: the first sentence of its comment, and its function.
+/// What each state does that does more than choose or end, as a Markdown table: the first sentence of its comment, and
+/// its function.
 fn table(graph: &Graph, definition: &Definition) -> String {
     let mut table = String::from("| state | does | function |\n|---|---|---|\n");
     for state in &graph.states {
-        let Some((_, task)) = definition.tasks().find(|(name, _)| *name == state.name) else {
-            continue;
+        let function = match definition.states.get(&state.name) {
+            Some(State::Task(task)) => task.function().map_or_else(
+                || "none: the state machine updates the record itself".to_owned(),
+                |name| {
+                    let file = name.replace('-', "_");
+                    format!("[`{name}`](activities/src/activity/{file}.rs)")
+                },
+            ),
+            Some(State::Wait(_)) => "none: the state machine waits".to_owned(),
+            _ => continue,
         };
-        let does = task.comment.split_inclusive(". ").next();
+        let does = state.comment.split_inclusive(". ").next();
         let does = does.unwrap_or_default().trim();
-        let function = task.function().map_or_else(
-            || "none: the state machine updates the record itself".to_owned(),
-            |name| {
-                let file = name.replace('-', "_");
-                format!("[`{name}`](activities/src/activity/{file}.rs)")
-            },
-        );
         table.push_str(&format!("| {} | {does} | {function} |\n", state.name));
     }
     table
 }
 
-/// The text of a README with an updated diagram and table.
+/// The text of a README with an updated diagram and table of each machine.
 ///
 /// # Errors
-/// The README lacks the line before or after them.
-pub fn redraw(readme: &str, definition: &Definition) -> Result<String> {
-    let (before, rest) = readme
-        .split_once(BEGIN)
-        .with_context(|| format!("README.md has no line `{BEGIN}`"))?;
-    let (_, after) = rest
-        .split_once(END)
-        .with_context(|| format!("README.md has no line `{END}` after `{BEGIN}`"))?;
-    let graph = Graph::read(&definition.source)?;
-    let (chart, table) = (mermaid(&graph)?, table(&graph, definition));
-    Ok(format!(
-        "{before}{BEGIN}\n```mermaid\n{chart}```\n\n{table}{END}{after}"
-    ))
+/// A definition cannot be read, or the README lacks the line before or after a machine's drawing.
+pub fn redraw(readme: &str) -> Result<String> {
+    let mut drawn = readme.to_owned();
+    for machine in Machine::ALL {
+        let definition = Definition::of_the_repository(machine)?;
+        let begin = begin(machine);
+        let (before, rest) = drawn
+            .split_once(&begin)
+            .with_context(|| format!("README.md has no line `{begin}`"))?;
+        let (_, after) = rest
+            .split_once(END)
+            .with_context(|| format!("README.md has no line `{END}` after `{begin}`"))?;
+        let graph = Graph::read(&definition.source)?;
+        let (chart, table) = (mermaid(&graph)?, table(&graph, &definition));
+        drawn = format!("{before}{begin}\n```mermaid\n{chart}```\n\n{table}{END}{after}");
+    }
+    Ok(drawn)
 }
 
 fn drawn(edge: &Edge) -> String {
@@ -78,6 +88,7 @@ fn node(name: &str, kind: &str) -> String {
     match kind {
         "Choice" => format!("{name}{{{name}}}"),
         "Pass" | "Succeed" => format!("{name}([{name}])"),
+        "Wait" => format!("{name}{{{{{name}}}}}"),
         "Fail" => format!("{name}[/{name}/]"),
         _ => format!("{name}[{name}]"),
     }
@@ -92,9 +103,12 @@ mod tests {
     fn every_transition_is_drawn() {
         let definition = json!({"StartAt": "Ask", "States": {
             "Ask": {"Type": "Task", "Next": "Answer",
-                "Catch": [{"ErrorEquals": ["DynamoDB.Busy", "Late"], "Next": "Stop"}]},
+                "Catch": [{"ErrorEquals": ["DynamoDB.Busy", "Late"], "Next": "Stop"},
+                    {"ErrorEquals": ["States.ALL"], "Next": "Fails"}]},
             "Answer": {"Type": "Choice", "Default": "Stop",
-                "Choices": [{"Condition": "{% $yes %}", "Comment": "yes", "Next": "Ask"}]},
+                "Choices": [{"Condition": "{% $yes %}", "Comment": "yes", "Next": "Waits"}]},
+            "Waits": {"Type": "Wait", "Seconds": 60, "Next": "Ask"},
+            "Fails": {"Type": "Fail", "Error": "Fails"},
             "Stop": {"Type": "Pass", "End": true},
         }});
         let chart = mermaid(&Graph::read(&definition).unwrap()).unwrap();
@@ -104,7 +118,11 @@ mod tests {
             "Ask --> Answer",
             "Ask -.->|Busy, Late| Stop",
             "Answer{Answer}",
-            "Answer -->|yes| Ask",
+            "Ask -.->|any other error| Fails",
+            "Fails[/Fails/]",
+            "Answer -->|yes| Waits",
+            "Waits{{Waits}}",
+            "Waits --> Ask",
             "Answer -->|else| Stop",
             "Stop --> done",
         ] {
@@ -113,13 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_shows_the_current_state_machine() {
+    fn the_readme_shows_the_current_state_machines() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         let readme = std::fs::read_to_string(format!("{root}/README.md")).unwrap();
-        let definition = payment3_model::Definition::of_the_repository().unwrap();
         assert!(
-            redraw(&readme, &definition).unwrap() == readme,
-            "README.md has a stale diagram or table of the state machine: run `cargo local renew`"
+            redraw(&readme).unwrap() == readme,
+            "README.md has a stale diagram or table of a state machine: run `cargo local renew`"
         );
     }
 }

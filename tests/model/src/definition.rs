@@ -10,6 +10,29 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
+/// A state machine of this repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Machine {
+    /// One attempt at a payment.
+    Payment,
+    /// One refund of a paid order.
+    Refund,
+}
+
+impl Machine {
+    /// Both machines.
+    pub const ALL: [Self; 2] = [Self::Payment, Self::Refund];
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Payment => "payment",
+            Self::Refund => "refund",
+        })
+    }
+}
+
 /// Which cards are saved: the value of `${SaveCardPolicy}` in a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
@@ -66,8 +89,12 @@ pub enum State {
     Task(Box<Task>),
     /// Takes one of several branches.
     Choice(Choice),
+    /// Waits.
+    Wait(Wait),
     /// Ends the execution successfully.
     Succeed(Succeed),
+    /// Ends the execution with an error.
+    Fail(Fail),
 }
 
 /// A state that does something.
@@ -188,12 +215,38 @@ pub struct Rule {
     pub next: String,
 }
 
+/// A state that waits.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Wait {
+    /// What it is for.
+    pub comment: String,
+    /// For how long, in seconds: a number or an expression.
+    pub seconds: Value,
+    /// The input of the next state. By default it is the input of this one.
+    pub output: Option<Value>,
+    /// The next state.
+    pub next: String,
+}
+
 /// A state that ends an execution successfully. Its input becomes the output.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Succeed {
     /// What it is for.
     pub comment: String,
+}
+
+/// A state that ends an execution with an error.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Fail {
+    /// What it is for.
+    pub comment: String,
+    /// The name of the error.
+    pub error: String,
+    /// What a person reads about it.
+    pub cause: String,
 }
 
 /// Converts `RecordOutcome` to `record-outcome`.
@@ -208,27 +261,30 @@ fn kebab(name: &str) -> String {
     kebab
 }
 
-/// The file of the definition.
+/// The file of a machine's definition.
 #[must_use]
-pub fn file() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../statemachine/payment.asl.json")
+pub fn file(machine: Machine) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../statemachine/{machine}.asl.json"))
 }
 
 impl Definition {
-    /// Reads the repository's definition with the default policy.
+    /// Reads the repository's definition of a machine, with the default policy.
     ///
     /// # Errors
     /// As [`Definition::read`], or there is no file.
-    pub fn of_the_repository() -> Result<Self> {
-        let text = std::fs::read_to_string(file()).context("statemachine/payment.asl.json")?;
+    pub fn of_the_repository(machine: Machine) -> Result<Self> {
+        let file = file(machine);
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("statemachine/{machine}.asl.json"))?;
         Self::read(&text, Policy::default())
+            .with_context(|| format!("statemachine/{machine}.asl.json"))
     }
 
     /// The task states, by name.
     pub fn tasks(&self) -> impl Iterator<Item = (&str, &Task)> {
         self.states.iter().filter_map(|(name, state)| match state {
             State::Task(task) => Some((name.as_str(), &**task)),
-            State::Choice(_) | State::Succeed(_) => None,
+            _ => None,
         })
     }
 
@@ -271,7 +327,11 @@ impl Definition {
                         );
                     }
                 }
-                State::Succeed(_) => {}
+                State::Wait(wait) => {
+                    templates.push(wait.seconds.clone());
+                    templates.extend(wait.output.clone());
+                }
+                State::Succeed(_) | State::Fail(_) => {}
             }
         }
         let text = Value::Array(templates).to_string();
@@ -288,14 +348,16 @@ impl Definition {
     /// takes its default, and a task succeeds.
     ///
     /// # Errors
-    /// A decision does not occur on the path, or the path reaches a state twice.
+    /// A decision does not occur on the path, or the path reaches a state again without a decision in between, so it
+    /// has no end.
     pub fn path(&self, decisions: &[&str]) -> Result<Vec<&str>> {
         let mut decisions = decisions;
         let mut path = Vec::new();
+        let mut reached = BTreeSet::new();
         let mut state = Some(self.start_at.as_str());
         while let Some(name) = state {
-            if path.contains(&name) {
-                bail!("the path reaches {name} twice");
+            if !reached.insert((name, decisions.len())) {
+                bail!("the path reaches {name} again and again");
             }
             path.push(name);
             let (decided, rest) = match decisions.split_first() {
@@ -322,7 +384,8 @@ impl Definition {
                         Some(choice.default.as_str()),
                     )
                 }
-                Some(State::Succeed(_)) | None => (None, None),
+                Some(State::Wait(wait)) => (None, Some(wait.next.as_str())),
+                Some(State::Succeed(_) | State::Fail(_)) | None => (None, None),
             };
             if turn.is_some() {
                 decisions = rest;
@@ -368,17 +431,27 @@ pub const NEW_USER: &[&str] = &["paid", "the policy says yes"];
 /// For [`path`]: a known user pays with a new card.
 pub const KNOWN_USER: &[&str] = &["paid", "the policy says yes", "existed, not declined"];
 
-/// As [`Definition::path`], for the repository's definition.
+/// The repository's definitions, each read once.
+fn of(machine: Machine) -> &'static Definition {
+    static PAYMENT: LazyLock<Definition> = LazyLock::new(|| read(Machine::Payment));
+    static REFUND: LazyLock<Definition> = LazyLock::new(|| read(Machine::Refund));
+    fn read(machine: Machine) -> Definition {
+        Definition::of_the_repository(machine).unwrap_or_else(|error| panic!("{error:#}"))
+    }
+    match machine {
+        Machine::Payment => &PAYMENT,
+        Machine::Refund => &REFUND,
+    }
+}
+
+/// As [`Definition::path`], for the repository's definition of a machine.
 ///
 /// # Panics
 /// There is no such path, or no definition.
 #[must_use]
-pub fn path(decisions: &[&str]) -> Vec<&'static str> {
-    static DEFINITION: LazyLock<Definition> = LazyLock::new(|| {
-        Definition::of_the_repository().unwrap_or_else(|error| panic!("{error:#}"))
-    });
-    let path = DEFINITION.path(decisions);
-    path.unwrap_or_else(|error| panic!("statemachine/payment.asl.json: {error:#}"))
+pub fn path(machine: Machine, decisions: &[&str]) -> Vec<&'static str> {
+    let path = of(machine).path(decisions);
+    path.unwrap_or_else(|error| panic!("statemachine/{machine}.asl.json: {error:#}"))
 }
 
 /// The functions that are called on a path, in order.
@@ -386,13 +459,11 @@ pub fn path(decisions: &[&str]) -> Vec<&'static str> {
 /// # Panics
 /// As [`path`].
 #[must_use]
-pub fn functions_on(decisions: &[&str]) -> Vec<String> {
-    let definition = Definition::of_the_repository();
-    let definition = definition.unwrap_or_else(|error| panic!("{error:#}"));
-    let path = path(decisions).into_iter();
-    let tasks = path.filter_map(|name| match definition.states.get(name)? {
+pub fn functions_on(machine: Machine, decisions: &[&str]) -> Vec<String> {
+    let path = path(machine, decisions).into_iter();
+    let tasks = path.filter_map(|name| match of(machine).states.get(name)? {
         State::Task(task) => task.function(),
-        State::Choice(_) | State::Succeed(_) => None,
+        _ => None,
     });
     tasks.collect()
 }
@@ -404,7 +475,9 @@ impl State {
         match self {
             Self::Task(task) => &task.comment,
             Self::Choice(choice) => &choice.comment,
+            Self::Wait(wait) => &wait.comment,
             Self::Succeed(succeed) => &succeed.comment,
+            Self::Fail(fail) => &fail.comment,
         }
     }
 
@@ -423,7 +496,8 @@ impl State {
                 .chain([&choice.default])
                 .map(String::as_str)
                 .collect(),
-            Self::Succeed(_) => Vec::new(),
+            Self::Wait(wait) => vec![&wait.next],
+            Self::Succeed(_) | Self::Fail(_) => Vec::new(),
         }
     }
 }
@@ -434,7 +508,7 @@ mod tests {
 
     #[test]
     fn decisions_select_the_path() {
-        let definition = Definition::of_the_repository().unwrap();
+        let definition = Definition::of_the_repository(Machine::Payment).unwrap();
         let refused = ["paid", "OrderNotFound", "NotificationRefused"];
         let path = definition.path(&refused).unwrap();
         assert_eq!(path.first(), Some(&"ParseCallback"));
@@ -447,8 +521,26 @@ mod tests {
     }
 
     #[test]
+    fn a_path_may_reach_a_state_again_after_a_decision() {
+        let definition = Definition::of_the_repository(Machine::Refund).unwrap();
+        let waited = ["part, Authorized", "part, Authorized", "Settled"];
+        let path = definition.path(&waited).unwrap();
+        let waits = path.iter().filter(|name| **name == "AwaitSettlement");
+        assert_eq!(waits.count(), 2, "{path:?}");
+        assert!(path.ends_with(&["RefundCharge", "RecordRefund", "NotifyRefund", "RefundDone"]));
+
+        let text = std::fs::read_to_string(file(Machine::Refund)).unwrap();
+        let from = r#""Default": "ReportStuck""#;
+        assert!(text.contains(from));
+        let endless = text.replace(from, r#""Default": "AwaitSettlement""#);
+        let endless = Definition::read(&endless, Policy::default()).unwrap();
+        let error = endless.path(&[]).unwrap_err().to_string();
+        assert!(error.contains("again and again"), "{error}");
+    }
+
+    #[test]
     fn a_variable_that_is_only_in_outputs_decides_nothing() {
-        let text = std::fs::read_to_string(file()).unwrap();
+        let text = std::fs::read_to_string(file(Machine::Payment)).unwrap();
         let carried = |text: &str| {
             let definition = Definition::read(text, Policy::default()).unwrap();
             definition.carried(&["result", "notified", "card", "waitingFor"])
@@ -471,15 +563,31 @@ mod tests {
 
     #[test]
     fn an_unknown_field_is_an_error() {
-        let text = std::fs::read_to_string(file()).unwrap();
-        assert!(Definition::read(&text, Policy::PaidOnly).is_ok());
-        for (from, to) in [
+        for (machine, from, to) in [
             (
+                Machine::Payment,
                 r#""Default": "CloseRecord""#,
                 r#""Default": "CloseRecord", "Output": {}"#,
             ),
-            (r#""Next": "Outcome""#, r#""Next": "Nowhere""#),
+            (
+                Machine::Payment,
+                r#""Next": "Outcome""#,
+                r#""Next": "Nowhere""#,
+            ),
+            (
+                Machine::Refund,
+                r#""Seconds": 3600"#,
+                r#""Seconds": 3600, "Timestamp": "{% $now() %}""#,
+            ),
+            (
+                Machine::Refund,
+                r#""Error": "RefundStuck""#,
+                r#""Error": "RefundStuck", "CausePath": "$""#,
+            ),
         ] {
+            let text = std::fs::read_to_string(file(machine)).unwrap();
+            assert!(Definition::read(&text, Policy::PaidOnly).is_ok());
+            assert!(text.contains(from), "{from}");
             assert!(
                 Definition::read(&text.replace(from, to), Policy::PaidOnly).is_err(),
                 "{to}"

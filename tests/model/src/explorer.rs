@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use crate::definition::{Choice, Definition, State, Task};
+use crate::definition::{Choice, Definition, Machine, State, Task, Wait};
 use crate::jsonata::Jsonata;
 use crate::properties::{self, Broken, Property, Scene, broken};
 use crate::system::{Card, NOW_TEXT, SystemState};
@@ -90,7 +90,7 @@ impl Explorer {
         Ok(Self {
             jsonata: Jsonata::start()?,
             tasks: Tasks::new(),
-            agreed: Agreed::read()?,
+            agreed: Agreed::read(Machine::Payment)?,
         })
     }
 
@@ -243,7 +243,12 @@ impl<'w> Exploration<'w> {
         let left = match definition.states.get(&*node.state) {
             Some(State::Task(task)) => self.task(node, task),
             Some(State::Choice(choice)) => self.choice(node, choice),
+            Some(State::Wait(wait)) => self.wait(node, wait),
             Some(State::Succeed(_)) => self.succeed(node, &node.input),
+            Some(State::Fail(fail)) => {
+                let problem = format!("it fails in {} with {}", node.state, fail.error);
+                broken(Property::EndsWhereMeant, problem).map_err(Stop::from)
+            }
             None => Ok(Paths::default()),
         };
         self.unless_broken(left)
@@ -455,6 +460,23 @@ impl<'w> Exploration<'w> {
         })
     }
 
+    fn wait(&mut self, node: &Node, wait: &Wait) -> Result<Paths, Stop> {
+        let seconds = self.fill(node, None, &wait.seconds)?;
+        if seconds.as_f64().is_none_or(|seconds| seconds < 0.0) {
+            let problem = format!("{} waits for {seconds} seconds", node.state);
+            return Ok(broken(Property::Evaluates, problem)?);
+        }
+        let leaving = Leaving {
+            shown: None,
+            assign: &Value::Null,
+            output: wait.output.as_ref(),
+            step: node.state.to_string(),
+            system: Rc::clone(&node.system),
+        };
+        let label = || format!("{} {seconds} s", node.state);
+        self.leave(node, leaving, Some(&wait.next), 1, true, &label)
+    }
+
     /// The paths from the next state. Variables and output are both computed with the variables from before the state.
     fn leave(
         &mut self,
@@ -612,7 +634,7 @@ impl<'w> Exploration<'w> {
                             .map(|branch| format!("{name}: {branch}")),
                     );
                 }
-                State::Succeed(_) => {}
+                State::Wait(_) | State::Succeed(_) | State::Fail(_) => {}
             }
         }
         let missing: Vec<_> = expected.difference(&self.seen).cloned().collect();

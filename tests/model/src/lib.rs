@@ -18,8 +18,8 @@ mod tasks;
 mod treatment;
 
 pub use definition::{
-    Catcher, Definition, KNOWN_USER, NEW_USER, Policy, Retrier, State, Task, file, functions_on,
-    path,
+    Catcher, Definition, KNOWN_USER, Machine, NEW_USER, Policy, Retrier, State, Task, file,
+    functions_on, path,
 };
 pub use explorer::{Explorer, Paths, Report, Violation};
 pub use properties::Property;

@@ -8,7 +8,7 @@ use payment3_activities::activity::ACTIVITIES;
 use payment3_activities::failure::{Name, Treatment as Kind};
 use payment3_activities::lambda::INVALID_INPUT;
 
-use crate::definition::{Catcher, Definition, KNOWN_USER, NEW_USER, Task};
+use crate::definition::{Catcher, Definition, KNOWN_USER, Machine, NEW_USER, Task};
 
 /// The name of the records table in the definition.
 pub(crate) const RECORDS: &str = "CardPaymentRecordTable";
@@ -134,27 +134,58 @@ pub(crate) fn treatment<'t>(task: &'t Task, error: &str) -> (Treatment, Option<&
 
 /// What the line of a way begins with.
 const WAY: &str = "way ";
-/// The ways of the flows: what is decided on each.
-const WAYS: [&[&str]; 5] = [
+/// The ways of the payments' flows: what is decided on each.
+const PAYMENT_WAYS: &[&[&str]] = &[
     NEW_USER,
     KNOWN_USER,
     &["declined", "the policy says yes", "CardNotSaved"],
     &["paid or returned, ADDCARD", "ADDCARD"],
     &["paid", "OrderNotPayable"],
 ];
+/// The ways of the refunds' flows.
+const REFUND_WAYS: &[&[&str]] = &[
+    &["whole, Authorized"],
+    &["Settled"],
+    &["part, Authorized", "Settled"],
+    &["whole, Authorized", "RefundRefused", "Settled"],
+    &["Settled", "RefundRefused", "refused for three days"],
+    &["Settled", "States.ALL", "asked before", "it took effect"],
+    &["Settled", "States.ALL", "asked before", "nobody can tell"],
+    &["elsewhere", "by hand"],
+];
 
-/// What `tests/model/snapshot.txt` holds of a definition: how it treats each task's own errors, a line each
-/// (`PayOrder | OrderNotFound | at once | to ReverseCharge`), and the states on the ways of the flows.
+impl Machine {
+    fn ways(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::Payment => PAYMENT_WAYS,
+            Self::Refund => REFUND_WAYS,
+        }
+    }
+}
+
+/// What `tests/model/snapshot.txt` holds of both machines: how each task's own errors are treated, a line each
+/// (`PayOrder | OrderNotFound | at once | to ReverseCharge`), and the states on the ways of the flows. The part of a
+/// machine begins with its name.
 ///
 /// # Errors
-/// A way is not in the definition.
-pub fn snapshot(definition: &Definition) -> Result<Vec<String>> {
-    let mut lines = error_table(definition);
-    for way in WAYS {
-        let path = definition.path(way)?;
-        lines.push(format!("{WAY}{}: {}", way.join(" / "), path.join(" ")));
+/// A definition cannot be read, or does not have a way.
+pub fn snapshot() -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for machine in Machine::ALL {
+        let definition = Definition::of_the_repository(machine)?;
+        lines.push(head(machine));
+        lines.extend(error_table(&definition));
+        for way in machine.ways() {
+            let path = definition.path(way)?;
+            lines.push(format!("{WAY}{}: {}", way.join(" / "), path.join(" ")));
+        }
     }
     Ok(lines)
+}
+
+/// The line of the snapshot before the part of a machine.
+fn head(machine: Machine) -> String {
+    format!("[{machine}]")
 }
 
 fn error_table(definition: &Definition) -> Vec<String> {
@@ -182,9 +213,13 @@ fn takes(error_equals: &[String], error: &str) -> bool {
 pub(crate) struct Agreed(BTreeMap<(String, String), String>);
 
 impl Agreed {
-    /// Reads the errors of `snapshot.txt`: lines such as `PayOrder | OrderNotFound | at once | to ReverseCharge`.
-    pub(crate) fn read() -> Result<Self> {
+    /// Reads the errors of a machine's part of `snapshot.txt`: lines such as
+    /// `PayOrder | OrderNotFound | at once | to ReverseCharge`.
+    pub(crate) fn read(machine: Machine) -> Result<Self> {
+        let head = head(machine);
         let lines = include_str!("../snapshot.txt").lines();
+        let lines = lines.skip_while(|line| *line != head).skip(1);
+        let lines = lines.take_while(|line| !line.starts_with('['));
         let lines = lines.filter(|line| !line.starts_with(WAY));
         let lines = lines.map(|line| {
             let (state, rest) = line.split_once(" | ")?;
@@ -235,7 +270,7 @@ mod tests {
 
     #[test]
     fn the_table_and_the_rule_are_read() {
-        let agreed = Agreed::read().unwrap();
+        let agreed = Agreed::read(Machine::Payment).unwrap();
         for (error, treatment) in [
             ("OrderNotFound", "at once | to ReverseCharge"),
             ("Runtime.ExitError", "retried | fails in place"),

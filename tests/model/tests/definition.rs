@@ -6,15 +6,20 @@ use std::collections::BTreeSet;
 use payment3_activities::activity::reconcile::turn::needs_person;
 use payment3_activities::failure::{Name, Treatment};
 use payment3_activities::lambda::INVALID_INPUT;
-use payment3_model::{Definition, Retrier, Task, own_errors, snapshot};
+use payment3_model::{Definition, Machine, Retrier, Task, own_errors, snapshot};
 
 /// The wildcard that matches every error that can be matched.
 const ALL: &str = "States.ALL";
 /// The states that save a card. The payment is settled before them, so their errors do not stop it.
 const SAVES_CARDS: [&str; 2] = ["EnsureKBankUser", "AddCard"];
 
+/// The definition of the payment machine.
 fn definition() -> Definition {
-    Definition::of_the_repository().expect("the definition")
+    definition_of(Machine::Payment)
+}
+
+fn definition_of(machine: Machine) -> Definition {
+    Definition::of_the_repository(machine).expect("the definition")
 }
 
 /// The own errors of a task.
@@ -181,17 +186,21 @@ fn what_fails_in_place_is_a_persons_where_it_is_definite_and_is_started_again_ot
 #[test]
 fn every_function_gets_the_same_trace() {
     let trace = "{% {'execution': $states.context.Execution.Name, 'state': $states.context.State.Name, 'startedAt': $states.context.Execution.StartTime} %}";
-    for (name, task) in definition().tasks() {
-        if task.function().is_some() {
-            assert_eq!(task.arguments["Payload"]["trace"], trace, "{name}");
+    for machine in Machine::ALL {
+        for (name, task) in definition_of(machine).tasks() {
+            if task.function().is_some() {
+                assert_eq!(task.arguments["Payload"]["trace"], trace, "{name}");
+            }
         }
     }
 }
 
 #[test]
 fn every_state_says_what_it_is_for() {
-    for (name, state) in &definition().states {
-        assert!(state.comment().len() > 20, "{name}: Comment");
+    for machine in Machine::ALL {
+        for (name, state) in &definition_of(machine).states {
+            assert!(state.comment().len() > 20, "{name}: Comment");
+        }
     }
 }
 
@@ -199,7 +208,7 @@ fn every_state_says_what_it_is_for() {
 #[test]
 fn what_becomes_of_each_error_and_which_states_each_flow_enters() {
     assert_eq!(
-        snapshot(&definition()).unwrap().join("\n"),
+        snapshot().unwrap().join("\n"),
         include_str!("../snapshot.txt").trim_end(),
         "tests/model/snapshot.txt is stale: run `cargo local renew` and check the difference, because it changes how payments end"
     );

@@ -216,7 +216,7 @@ pub(crate) const FLOWS: [Flow; 19] = [
 #[test]
 fn every_flow_is_a_way_of_the_definition() {
     for flow in &FLOWS {
-        let path = payment3_model::path(flow.decided);
+        let path = payment3_model::path(payment3_model::Machine::Payment, flow.decided);
         assert_eq!(path.last(), Some(&"CloseRecord"), "{}", flow.name);
     }
 }
@@ -233,7 +233,9 @@ async fn every_flow_takes_its_path_and_leaves_what_it_must() {
 
 #[test]
 fn every_field_of_an_executions_output_is_expected() {
-    let definition = payment3_model::Definition::of_the_repository().expect("a definition");
+    let definition =
+        payment3_model::Definition::of_the_repository(payment3_model::Machine::Payment)
+            .expect("a definition");
     let last = definition.source["States"]["CloseRecord"]["Output"].as_object();
     let fields: Vec<_> = last.expect("an object").keys().collect();
     let expected = NEW_USER.output("1");
@@ -342,7 +344,7 @@ pub(crate) async fn check(app: &TestApp, flow: &Flow, dialect: Dialect) -> Strin
     assert_eq!(execution.status, "SUCCEEDED", "{name}: {execution:?}");
     assert_eq!(
         execution.states(),
-        payment3_model::path(flow.decided),
+        payment3_model::path(payment3_model::Machine::Payment, flow.decided),
         "{name}"
     );
 

@@ -206,7 +206,7 @@ async fn old_records_that_the_former_system_finished_are_left_alone() {
         let execution = app.start_by_hand(old.charge()).await;
         assert_eq!(
             execution.states(),
-            payment3_model::path(&["RecordClosed"]),
+            payment3_model::path(payment3_model::Machine::Payment, &["RecordClosed"]),
             "{status}"
         );
         assert_eq!(app.read(&table, &old.token).await, item, "{status}");
@@ -279,7 +279,10 @@ async fn a_record_that_another_stack_has_claimed_is_not_touched() {
     app.put(MASTER, &item).await;
     app.return_with(&old.form).await;
     let execution = app.execution(old.charge()).await;
-    assert_eq!(execution.states(), payment3_model::path(&["RecordClosed"]));
+    assert_eq!(
+        execution.states(),
+        payment3_model::path(payment3_model::Machine::Payment, &["RecordClosed"])
+    );
     assert_eq!(app.read(MASTER, &old.token).await, item);
     assert_eq!(
         app.inspector

@@ -51,7 +51,7 @@ async fn a_known_user_pays_with_another_card_and_it_is_added() {
     app.return_with(&second.form).await;
     let execution = app.execution(second.charge_id()).await;
     assert_eq!(execution.status, "SUCCEEDED", "{execution:?}");
-    let path = payment3_model::path(payment3_model::KNOWN_USER);
+    let path = payment3_model::path(payment3_model::Machine::Payment, payment3_model::KNOWN_USER);
     assert_eq!(execution.states(), path);
     app.assert_paid(&second).await;
     assert_eq!(app.saved_cards(&owner).await, Some(2));

@@ -79,7 +79,10 @@ async fn a_callback_before_the_bank_decided_costs_an_inquiry_and_the_next_attemp
         .await;
     assert_eq!(answer.status, 303, "{answer:?}");
     let execution = app.execution(&charge).await;
-    assert_eq!(execution.states(), payment3_model::path(&["ChargePending"]));
+    assert_eq!(
+        execution.states(),
+        payment3_model::path(payment3_model::Machine::Payment, &["ChargePending"])
+    );
     let record = app.record(&charge).await;
     assert_eq!(
         (&record["attempt"], &record["outcome"]),

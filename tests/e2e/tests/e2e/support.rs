@@ -36,7 +36,7 @@ pub(crate) type Form = BTreeMap<String, String>;
 
 /// The path of a first payment.
 pub(crate) fn new_user_path() -> Vec<&'static str> {
-    payment3_model::path(payment3_model::NEW_USER)
+    payment3_model::path(payment3_model::Machine::Payment, payment3_model::NEW_USER)
 }
 
 /// The payment system under test.

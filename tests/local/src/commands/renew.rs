@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use payment3_model::{Definition, snapshot};
+use payment3_model::snapshot;
 
 use crate::diagram;
 use payment3_harness::workspace;
@@ -14,14 +14,13 @@ use payment3_stack::{node, prerequisites, progress};
 /// Updates every file, or part of a file, that is generated from the sources. Tests fail if one of them is stale.
 ///
 /// # Errors
-/// A file cannot be read or written, the README lacks the markers for the states, or the CDK app cannot be synthesised.
+/// A file cannot be read or written, the README lacks the markers for a machine's states, or the CDK app cannot be synthesised.
 pub async fn run() -> Result<()> {
-    let definition = Definition::of_the_repository()?;
     let root = workspace::root();
     let readme = root.join("README.md");
     let text = fs::read_to_string(&readme).context("cannot read README.md")?;
-    write(&readme, &diagram::redraw(&text, &definition)?)?;
-    let lines = snapshot(&definition)?.join("\n") + "\n";
+    write(&readme, &diagram::redraw(&text)?)?;
+    let lines = snapshot()?.join("\n") + "\n";
     write(&root.join("tests/model/snapshot.txt"), &lines)?;
 
     prerequisites::node()?;

@@ -5,11 +5,13 @@ mod mutations;
 
 use std::collections::BTreeMap;
 
-use payment3_model::{Definition, Explorer, Policy, Property, Report, Treatment, file, is_own};
+use payment3_model::{
+    Definition, Explorer, Machine, Policy, Property, Report, Treatment, file, is_own,
+};
 use serde_json::{Value, json};
 
 fn text() -> String {
-    std::fs::read_to_string(file()).expect("the definition")
+    std::fs::read_to_string(file(Machine::Payment)).expect("the definition")
 }
 
 fn definition() -> Value {

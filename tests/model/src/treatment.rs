@@ -149,8 +149,8 @@ const REFUND_WAYS: &[&[&str]] = &[
     &["part, Authorized", "Settled"],
     &["whole, Authorized", "RefundRefused", "Settled"],
     &["Settled", "RefundRefused", "refused for three days"],
-    &["Settled", "States.ALL", "asked before", "it took effect"],
-    &["Settled", "States.ALL", "asked before", "nobody can tell"],
+    &["Settled", "States.ALL", "answer lost", "it took effect"],
+    &["Settled", "States.ALL", "answer lost", "nobody can tell"],
     &["elsewhere", "by hand"],
 ];
 

@@ -45,9 +45,7 @@ impl TestApp {
             executions: Executions::new(aws.sfn.clone(), self.outputs.state_machine_arn.clone()),
             refunds: Executions::new(
                 aws.sfn.clone(),
-                self.outputs
-                    .state_machine_arn
-                    .replace(":payment3-payment-", ":payment3-refund-"),
+                self.outputs.refund_state_machine_arn.clone(),
             ),
             bases: CallbackBases::new(&[], &self.outputs.shop_url).expect("a base"),
         }

@@ -1,8 +1,8 @@
 //! The contract of error names between the functions and the state machine.
 //!
-//! The state machine decides by name: a **definite** error is a business answer and is never retried; everything else
-//! is retried with backoff and then left to fail in place, so that reconciliation starts the next attempt. A test
-//! holds every name listed here against `statemachine/payment.asl.json`.
+//! A state machine decides by name: a **definite** error is a business answer and is never retried; everything else is
+//! retried with backoff. In the payment machine it is then left to fail in place, so that reconciliation starts the next
+//! attempt; in the refund machine it is told to a person. A test holds every name against the definitions.
 
 /// How the state machine treats an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

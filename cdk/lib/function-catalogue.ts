@@ -145,7 +145,7 @@ export const FUNCTION_CATALOGUE = {
     timeoutSeconds: LEDGER_SECONDS,
     tables: {
       "check-status": { items: ["GetItem"] },
-      "card-payment-record": { items: ["GetItem", "UpdateItem"], queries: ["chargeId_index"] },
+      "card-payment-record": { items: ["GetItem", "UpdateItem"], queries: ["chargeId_index", "orderId_index"] },
       order: { items: ["GetItem"] },
     },
   },

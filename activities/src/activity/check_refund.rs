@@ -14,7 +14,6 @@ use crate::domain::refund::{ELSEWHERE, Entry, EntryState, Ledger, Refund, Refund
 use crate::failure::failure;
 use crate::log;
 use crate::tables::TableError;
-use crate::tables::records::{Record, Resolution};
 use crate::tables::refunds::RefundTables;
 
 /// The longest reason, in characters. The bank takes no more of a description.
@@ -207,7 +206,11 @@ pub async fn check(tables: &RefundTables, input: &Input) -> Result<Checked, Chec
             reason,
         } => {
             log::order(&order);
-            let charge = paying_charge(tables, &order).await?;
+            let charge = match tables.records.charge_with_refund(&order, &id).await? {
+                // Started again: another charge may have paid the order since.
+                Some(charge) => charge,
+                None => paying_charge(tables, &order).await?,
+            };
             let unpaid = || CheckError::PaidOtherwise(order.to_string());
             reserve(tables, &charge, unpaid, (&id, amount, reason.as_ref())).await
         }
@@ -250,11 +253,11 @@ async fn paying_charge(tables: &RefundTables, order: &OrderId) -> Result<ChargeI
         return Ok(charge.clone());
     }
     // What the order itself says is for the message: a payment that this system does not know.
-    let paid = tables
-        .orders
-        .get(order)
-        .await?
-        .map(|stored| stored.order.paid);
+    let paid = match tables.orders.get(order).await {
+        Ok(stored) => stored.map(|stored| stored.order.paid),
+        Err(TableError::Unreadable { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
     Err(match paid {
         Some(Paid::By(_)) => CheckError::PaidOtherwise(order.to_string()),
         Some(Paid::No) | None => CheckError::OrderNotPaid(order.to_string()),
@@ -271,9 +274,8 @@ async fn paid_by(
     let key = key.ok_or_else(&unpaid)?;
     let read = tables.records.get_with_ledger(&key).await?;
     let (record, ledger) = read.ok_or_else(&unpaid)?;
-    let has_paid = |record: &Record| record.resolution == Some(Resolution::OrderPaid);
     match record.payment() {
-        Some(payment) if payment.charge_id == *charge && has_paid(&record) => {
+        Some(payment) if payment.charge_id == *charge && record.has_paid() => {
             log::charge(charge);
             log::order(&record.order_id);
             Ok((payment, ledger))

@@ -65,15 +65,17 @@ pub async fn find(records: &Records, input: &Input) -> Result<Standing, FindErro
         attribute: "refunds",
     };
     let (_, ledger) = read.ok_or_else(|| unreadable.clone())?;
-    let entry = ledger.entries.get(&refund.refund_id).ok_or(unreadable)?;
+    let entry = ledger.entries.get(&refund.refund_id);
+    let entry = entry.ok_or_else(|| unreadable.clone())?;
     let left_satang = ledger.left_of(payment.amount_satang).satang();
     let standing = |state| Standing { state, left_satang };
-    let (EntryState::Asked, Some(mark)) = (entry.state, &entry.mark) else {
+    if entry.state != EntryState::Asked {
         if entry.state == EntryState::Uncertain {
             log_uncertain(refund);
         }
         return Ok(standing(entry.state));
-    };
+    }
+    let mark = entry.mark.as_ref().ok_or(unreadable)?;
     let state = TransactionState::parse(&input.transaction_state);
     let found = became(&ledger, refund, &state);
     let may_be_on_its_way = input.inquired_at < entry.asked_at + input.answers_within;
@@ -137,6 +139,7 @@ mod tests {
             mark: Some("m".into()),
             asked_by: None,
             asked_at: 0,
+            way: None,
             bank_refund_id: None,
             recorded_at: None,
             amount_unknown: false,

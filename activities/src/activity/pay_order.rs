@@ -135,7 +135,7 @@ async fn refused(
     refusal: PayError,
 ) -> Result<PaidOrder, PayError> {
     let record = tables.records.get(&payment.record_key).await?;
-    if record.is_some_and(|record| record.resolution == Some(Resolution::OrderPaid)) {
+    if record.is_some_and(|record| record.has_paid()) {
         return Ok(paid(payment));
     }
     if payment.origin != Origin::Own {

@@ -111,7 +111,9 @@ pub async fn record(tables: &RefundTables, input: &Input) -> Result<Elsewhere, E
             .tell("record what was given back by hand", update, payment, &told)
             .await
         {
-            Ok(()) if ledger.elsewhere().is_none() => log_elsewhere(way, amount.is_some()),
+            Ok(()) if ledger.elsewhere().is_none() && stated.is_none() => {
+                log_elsewhere(way, amount.is_some());
+            }
             // Read once more, it is known; or the ledger changed meanwhile.
             Ok(()) | Err(NotTold::LedgerChanged) => {}
             Err(NotTold::Conflict) => return Err(ElsewhereError::TransactionConflict),
@@ -217,6 +219,7 @@ mod tests {
                 mark: None,
                 asked_by: None,
                 asked_at: 0,
+                way: None,
                 bank_refund_id: None,
                 recorded_at: Some("2026-01-01T00:00:00.000Z".into()),
                 amount_unknown: *unknown,

@@ -9,7 +9,7 @@ use crate::domain::payment::{Origin, Payment, Purpose};
 use crate::failure::failure;
 use crate::tables::check_status::CheckStatus;
 use crate::tables::outcomes::Outcomes;
-use crate::tables::records::{Records, Resolution};
+use crate::tables::records::Records;
 use crate::tables::sources::Sources;
 use crate::tables::{NotWritten, TableError, transact_without};
 
@@ -132,9 +132,7 @@ pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordEr
         {
             Err(RecordError::TransactionConflict)
         }
-        // The order is paid by this charge. What went back since is a refund's affair: this payment goes on as paid.
-        Err(NotWritten::Refused(_)) if has_paid(records, payment).await? => {
-            tracing::info!(%outcome, "the order is paid by this charge: what went back since is a refund's");
+        Err(NotWritten::Refused(_)) if stays_paid(records, payment, *outcome, &state).await? => {
             Ok(Recorded {
                 outcome: Outcome::Paid,
             })
@@ -145,11 +143,25 @@ pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordEr
     }
 }
 
-/// Whether the order is paid by this payment's charge.
-async fn has_paid(records: &Records, payment: &Payment) -> Result<bool, TableError> {
-    let record = records.get(&payment.record_key).await?;
-    Ok(record.is_some_and(|record| {
-        record.resolution == Some(Resolution::OrderPaid)
-            && record.charge_id.as_ref() == Some(&payment.charge_id)
-    }))
+/// Whether the order is paid by this payment's charge: then the payment goes on as paid, whatever the bank says now. What
+/// went back since is a refund's affair. Where no refund explains it, a person is told.
+async fn stays_paid(
+    records: &Records,
+    payment: &Payment,
+    outcome: Outcome,
+    state: &TransactionState,
+) -> Result<bool, TableError> {
+    let read = records.get_with_ledger(&payment.record_key).await?;
+    let Some((record, ledger)) = read.filter(|(record, _)| record.has_paid()) else {
+        return Ok(false);
+    };
+    if outcome != Outcome::Returned || !ledger.explains(state, record.amount) {
+        tracing::error!(
+            error = "OutcomeConflict",
+            %outcome,
+            state = state.as_str(),
+            "the order is paid by this charge, and no refund explains what the bank says now"
+        );
+    }
+    Ok(true)
 }

@@ -85,10 +85,13 @@ pub async fn record(tables: &RefundTables, input: &Input) -> Result<Recorded, Re
         if entry.state == EntryState::Failed {
             return Err(RecordError::RefundConflict);
         }
-        let way = match TransactionState::parse(&input.transaction_state) {
-            TransactionState::Authorized | TransactionState::Voided => Way::Voided,
-            _ => Way::Refunded,
-        };
+        let way =
+            entry
+                .way
+                .unwrap_or_else(|| match TransactionState::parse(&input.transaction_state) {
+                    TransactionState::Authorized | TransactionState::Voided => Way::Voided,
+                    _ => Way::Refunded,
+                });
         let sent = Satang::new(ledger.sent + entry.amount.satang())
             .map_err(|_| RecordError::RefundConflict)?;
         let recorded_at = clock::now();

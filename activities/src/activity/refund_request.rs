@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bank::{Bank, BankError};
+use crate::bank::{Bank, BankError, Refunded};
 use crate::clock;
 use crate::domain::payment::Payment;
 use crate::domain::refund::{EntryState, Refund, Way};
@@ -109,59 +109,67 @@ pub(super) async fn send(parts: &Parts, input: &Input, way: Way) -> Result<Accep
         parts.bank.prepare()
     );
     if !noted.map_err(not_sent)?
-        && let Some(accepted) = accepted_before(parts, input, &run).await?
+        && let Noted::Accepted(accepted) = noted_before(parts, input, &run).await?
     {
         return Ok(accepted);
     }
     let reason = refund.reason.as_deref().unwrap_or(NO_REASON);
-    let accepted = match way {
-        Way::Voided => parts
-            .bank
-            .void(&payment.charge_id, reason)
-            .await?
-            .then_some(None),
-        Way::Refunded => parts
-            .bank
-            .refund(&payment.charge_id, refund.amount_satang, reason)
-            .await?
-            .map(|refund| refund.id),
+    let charge = &payment.charge_id;
+    let answer = match way {
+        Way::Voided if parts.bank.void(charge, reason).await? => Refunded::Accepted(None),
+        Way::Voided => Refunded::Unproven,
+        Way::Refunded => {
+            let amount = refund.amount_satang;
+            parts.bank.refund(charge, amount, reason).await?
+        }
     };
-    let bank_refund_id = accepted.ok_or_else(|| {
-        RequestError::AnswerLost("the bank's answer does not say that the money goes back".into())
-    })?;
-    let found = Found::TookEffect(way);
-    let written = parts.records.answer_refund(
-        payment,
-        &refund.refund_id,
-        mark,
-        found,
-        bank_refund_id.as_deref(),
-    );
-    if let Err(error) = written.await {
+    let (found, bank_refund_id) = match answer {
+        Refunded::Accepted(id) => (Found::TookEffect(way), id),
+        // Whether all of a charge went back shows in its state. Of a part, the bank will not say more than this.
+        Refunded::Unclear if !refund.whole => (Found::Unclear, None),
+        Refunded::Unclear | Refunded::Unproven => return Err(unproven()),
+    };
+    let (records, id) = (&parts.records, &refund.refund_id);
+    let written = records
+        .answer_refund(payment, id, mark, found, bank_refund_id.as_deref())
+        .await;
+    if found == Found::Unclear {
+        return Err(unproven());
+    }
+    if let Err(error) = written {
         tracing::warn!(reason = %error, "the refund is accepted; RecordRefund writes it into the ledger");
     }
     Ok(Accepted { bank_refund_id })
 }
 
-/// Why the entry is not to be asked for, or not now. `None` where this very run has noted its request, and the answer to
-/// that was lost.
-async fn accepted_before(
-    parts: &Parts,
-    input: &Input,
-    run: &str,
-) -> Result<Option<Accepted>, RequestError> {
+fn unproven() -> RequestError {
+    RequestError::AnswerLost("the bank's answer does not say that the money goes back".into())
+}
+
+/// What stands in the ledger where this request could not be noted.
+enum Noted {
+    /// The bank has accepted the refund before.
+    Accepted(Accepted),
+    /// This very run's request: it is noted after all, and only the answer to that was lost. It was not sent yet.
+    ByThisRun,
+}
+
+/// Why the entry is not to be asked for, or not now.
+async fn noted_before(parts: &Parts, input: &Input, run: &str) -> Result<Noted, RequestError> {
     let key = &input.payment.record_key;
-    let read = parts.records.get_with_ledger(key).await.map_err(not_sent)?;
+    let read = parts.records.get_with_ledger(key).await;
+    // Whatever stands there: it is found out first.
+    let read = read.map_err(|_| RequestError::RefundAsked)?;
     let ledger = read.map(|(_, ledger)| ledger).unwrap_or_default();
     let Some(entry) = ledger.entries.get(&input.refund.refund_id) else {
         return Err(RequestError::RefundNotReserved);
     };
     match entry.state {
-        EntryState::Sent => Ok(Some(Accepted {
+        EntryState::Sent => Ok(Noted::Accepted(Accepted {
             bank_refund_id: entry.bank_refund_id.clone(),
         })),
         EntryState::Reserved => Err(RequestError::RefundBusy),
-        EntryState::Asked if entry.asked_by.as_deref() == Some(run) => Ok(None),
+        EntryState::Asked if entry.asked_by.as_deref() == Some(run) => Ok(Noted::ByThisRun),
         EntryState::Asked => Err(RequestError::RefundAsked),
         EntryState::Failed | EntryState::Uncertain => Err(RequestError::RefundNotReserved),
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::domain::refund::RefundId;
 use crate::failure::{Failure, Name};
 
 /// Which refund stands, and why.
@@ -12,7 +13,7 @@ pub struct Input {
     /// The refund; where it could not be checked, the execution's input.
     #[serde(default)]
     pub refund: Value,
-    /// The name of the error that ended the tries. Empty where the bank's word fits no refund.
+    /// The name of the last error. Empty where nothing failed, and the bank's word fits no refund.
     #[serde(default)]
     pub problem: String,
     /// The bank's word; empty where it was not asked.
@@ -41,10 +42,12 @@ impl Failure for ReportError {
 /// # Errors
 /// None.
 pub fn report(input: &Input) -> Result<Reported, ReportError> {
-    let id = input.refund.get("refundId").and_then(Value::as_str);
+    // Of an input that was not checked, only what is an id goes to the log.
+    let written = input.refund.get("refundId").and_then(Value::as_str);
+    let id = written.and_then(|id| RefundId::try_from(id.to_owned()).ok());
     tracing::error!(
         error = "RefundStuck",
-        refundId = id.unwrap_or_default(),
+        refundId = id.as_ref().map(RefundId::as_str),
         because = input.problem,
         state = input.transaction_state,
         "a refund cannot go on by itself"

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bank::{Bank, BankError};
+use crate::bank::{Bank, BankError, Refunded};
 use crate::clock;
 use crate::domain::charge::{Charge, Mismatch, TransactionState};
 use crate::domain::payment::{Payment, Purpose};
@@ -288,11 +288,12 @@ async fn refund(
     if let Err(BankError::Refused { .. } | BankError::NotTaken(_)) = refund {
         notes.forget(payment, &mark).await?;
     }
-    answer(refund.map(|refund| {
-        refund.map(|refund| Reversed {
-            refund_id: refund.id,
+    answer(refund.map(|refunded| match refunded {
+        Refunded::Accepted(refund_id) => Some(Reversed {
+            refund_id,
             ..by(Way::Refunded)
-        })
+        }),
+        Refunded::Unclear | Refunded::Unproven => None,
     }))
 }
 

@@ -22,6 +22,7 @@ use crate::domain::money::Satang;
 use crate::domain::payment::Payment;
 use crate::http_client::{http_client, http_client_without_reuse};
 use crate::settings::SettingError;
+use wire::Said;
 
 pub use crate::secret::SecretSource;
 pub use credentials::{Credentials, SecretUnavailable};
@@ -74,11 +75,15 @@ pub struct NewCharge<'a> {
     pub mid: &'a MerchantId,
 }
 
-/// A refund that the bank accepted: an evening batch pays it.
+/// What the bank answers to a request for a refund.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refund {
-    /// The bank's id of the refund, where its answer holds one.
-    pub id: Option<String>,
+pub enum Refunded {
+    /// It accepted it: an evening batch pays it. With the bank's id of the refund, where the answer holds one.
+    Accepted(Option<String>),
+    /// It says success of the charge, and does not show the refund: it may have accepted it.
+    Unclear,
+    /// It says nothing of it.
+    Unproven,
 }
 
 /// What became of a request to keep a card.
@@ -111,8 +116,8 @@ impl Bank {
         })
     }
 
-    /// The same client with a new connection for each call: for whoever creates charges, where a call that met a dead
-    /// connection would leave open whether it charged.
+    /// The same client with a new connection for each call: for whoever creates charges or gives money back, where a
+    /// call that met a dead connection would leave open whether it took effect.
     ///
     /// # Errors
     /// As [`Bank::new`].
@@ -236,13 +241,13 @@ impl Bank {
         let path = format!("charge/{}/void", path_segment(id.as_str()));
         let body = requests::Reversal::void(reason);
         let answer = self.send(Method::POST, &path, Some(&body)).await?;
-        wire::reversal(&answer, id, &TransactionState::Voided)
+        let said = wire::reversal(&answer, id, &TransactionState::Voided)?;
+        Ok(said == Said::Done)
     }
 
     /// Gives a charge's money back, all of it or a part (`POST /card/v2/charge/{id}/refund`): only once it is `Settled`.
     /// The bank allows no more than the charged amount in sum, so that a second one in full is refused. Two equal parts
-    /// are two refunds. `None` where the answer does not prove it: it must be this charge, with its refund sent. Then
-    /// the charge has to be asked for.
+    /// are two refunds. Where the answer does not prove it, the charge has to be asked for.
     ///
     /// # Errors
     /// [`BankError`]; `Refused` when the charge is not refundable.
@@ -251,14 +256,16 @@ impl Bank {
         id: &ChargeId,
         amount: Satang,
         reason: &str,
-    ) -> Result<Option<Refund>, BankError> {
+    ) -> Result<Refunded, BankError> {
         let path = format!("charge/{}/refund", path_segment(id.as_str()));
         let body = requests::Reversal::refund(amount, reason);
         let answer = self.send(Method::POST, &path, Some(&body)).await?;
-        let proven = wire::reversal(&answer, id, &TransactionState::RefundSent)?;
-        Ok(proven.then(|| Refund {
-            id: wire::refund_id(&answer),
-        }))
+        let said = wire::reversal(&answer, id, &TransactionState::RefundSent)?;
+        Ok(match said {
+            Said::Done => Refunded::Accepted(wire::refund_id(&answer)),
+            Said::Success => Refunded::Unclear,
+            Said::Nothing => Refunded::Unproven,
+        })
     }
 
     /// Creates a customer who holds the token's card (`POST /card/v2/customer`). The gateway checks that the token's

@@ -92,9 +92,20 @@ pub fn customer_id(answer: &[u8]) -> Result<CustomerId, BankError> {
         .ok_or_else(|| unreadable("customer's `id`"))
 }
 
-/// Whether the answer to a void or a refund proves it: an object of this charge in the state that was asked for, beside
-/// the status `success` or none. A 2xx alone proves nothing, and neither does an empty object or any other status.
-/// Capitals and blanks around the status do not matter.
+/// What the answer to a void or a refund says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// It was done.
+    Done,
+    /// Success, of this charge, and not what was asked for: it may have been done.
+    Success,
+    /// Nothing.
+    Nothing,
+}
+
+/// What the answer to a void or a refund says. It proves it as an object of this charge in the state that was asked for,
+/// or with a `refund_id`, beside the status `success` or none. A 2xx alone proves nothing, and neither does an empty
+/// object or any other status. Capitals and blanks around the status do not matter.
 ///
 /// # Errors
 /// [`BankError::Refused`] where the object says `fail`: a declined operation is an ordinary object with HTTP 200.
@@ -102,7 +113,7 @@ pub fn reversal(
     answer: &[u8],
     id: &ChargeId,
     wanted: &TransactionState,
-) -> Result<bool, BankError> {
+) -> Result<Said, BankError> {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(default, deserialize_with = "blank")]
@@ -115,12 +126,14 @@ pub fn reversal(
         status: Option<String>,
         #[serde(default, deserialize_with = "blank")]
         failure_code: Option<String>,
+        #[serde(default, deserialize_with = "blank")]
+        refund_id: Option<String>,
     }
     let answer: Answer = object(answer).ok_or_else(|| unreadable("JSON object"))?;
     let is_this_charge =
         answer.object.as_deref() == Some("charge") && answer.id.as_deref() == Some(id.as_str());
     if !is_this_charge {
-        return Ok(false);
+        return Ok(Said::Nothing);
     }
     let status = answer.status.as_deref().map(str::trim);
     let says = |word: &str| status.is_some_and(|status| status.eq_ignore_ascii_case(word));
@@ -134,8 +147,14 @@ pub fn reversal(
         .transaction_state
         .as_deref()
         .map(TransactionState::parse);
-    let succeeded = status.is_none() || says("success");
-    Ok(succeeded && state.as_ref() == Some(wanted))
+    let may_have_succeeded = status.is_none() || says("success");
+    let is_done = state.as_ref() == Some(wanted)
+        || (*wanted == TransactionState::RefundSent && answer.refund_id.is_some());
+    Ok(match (may_have_succeeded, is_done) {
+        (true, true) => Said::Done,
+        (true, false) if says("success") => Said::Success,
+        _ => Said::Nothing,
+    })
 }
 
 /// Reads a refund's id. The refund is accepted whether or not its answer holds one.
@@ -376,17 +395,24 @@ mod tests {
             r#""transaction_state":"Refund Sent","status":" SUCCESS ""#,
             r#""transaction_state":"Refund Sent","status":"""#,
         ] {
-            assert!(of(proof).unwrap(), "{proof}");
+            assert_eq!(of(proof).unwrap(), Said::Done, "{proof}");
         }
-        for none in [
+        for success in [
             r#""status":"success""#,
             r#""transaction_state":"Settled","status":"success""#,
             r#""transaction_state":"Voided","status":"success""#,
             r#""transaction_state":"Refund Snet","status":"success""#,
+        ] {
+            assert_eq!(of(success).unwrap(), Said::Success, "{success}");
+            let with_id = format!(r#"{success},"refund_id":"rfnd_1""#);
+            assert_eq!(of(&with_id).unwrap(), Said::Done, "{with_id}");
+        }
+        for none in [
             r#""transaction_state":"Refund Sent","status":"pending""#,
             r#""transaction_state":"Refund Sent","status":"failed""#,
+            r#""transaction_state":"Settled""#,
         ] {
-            assert!(!of(none).unwrap(), "{none}");
+            assert_eq!(of(none).unwrap(), Said::Nothing, "{none}");
         }
         for answer in [
             "{}",
@@ -395,7 +421,7 @@ mod tests {
             r#"{"id":"chrg_test_1","transaction_state":"Refund Sent","status":"success"}"#,
         ] {
             let read = reversal(answer.as_bytes(), &id, &TransactionState::RefundSent);
-            assert!(!read.unwrap(), "{answer}");
+            assert_eq!(read.unwrap(), Said::Nothing, "{answer}");
         }
     }
 

@@ -10,7 +10,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     log::init();
     let aws = wiring::Aws::load()?;
     let parts = Parts {
-        bank: aws.bank()?,
+        // A request that met a dead connection would be one whose answer is lost.
+        bank: aws.bank()?.on_new_connections()?,
         records: aws.records()?,
     };
     aws.connect(&[Service::DynamoDb, Service::SecretsManager])

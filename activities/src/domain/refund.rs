@@ -120,6 +120,14 @@ impl Way {
         }
     }
 
+    /// Reads the ledger's word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Voided, Self::Refunded]
+            .into_iter()
+            .find(|way| way.as_str() == word)
+    }
+
     /// The way that a charge's state shows; `None` where no money went back.
     #[must_use]
     pub fn shown_by(state: &TransactionState) -> Option<Self> {
@@ -192,6 +200,8 @@ pub struct Entry {
     pub asked_by: Option<String>,
     /// When, in seconds since 1970.
     pub asked_at: i64,
+    /// By which way its money went back, once that is known.
+    pub way: Option<Way>,
     /// The bank's id of the refund, where its answer held one.
     pub bank_refund_id: Option<String>,
     /// When the order and the check status were told, in RFC 3339.
@@ -250,18 +260,18 @@ impl Ledger {
     }
 
     /// Whether an entry explains that the bank shows the charge in this state: a void only by a refund of all that was
-    /// paid, a refund by any. An entry that was given up explains nothing. A state in which no money went back needs no
-    /// explanation.
+    /// paid, a refund by any for which the bank was asked. An entry that was given up explains nothing. A state in which
+    /// no money went back needs no explanation.
     #[must_use]
     pub fn explains(&self, state: &TransactionState, paid: Satang) -> bool {
-        let mut entries = self
-            .entries
-            .values()
-            .filter(|entry| entry.state != EntryState::Failed);
+        let mut entries = self.entries.values();
         match Way::shown_by(state) {
             None => true,
-            Some(Way::Voided) => entries.any(|entry| entry.amount == paid),
-            Some(Way::Refunded) => entries.next().is_some(),
+            Some(Way::Voided) => {
+                entries.any(|entry| entry.state != EntryState::Failed && entry.amount == paid)
+            }
+            Some(Way::Refunded) => entries
+                .any(|entry| !matches!(entry.state, EntryState::Failed | EntryState::Reserved)),
         }
     }
 }
@@ -289,6 +299,7 @@ mod tests {
                         mark: None,
                         asked_by: None,
                         asked_at: 0,
+                        way: None,
                         bank_refund_id: None,
                         recorded_at: None,
                         amount_unknown: false,
@@ -345,7 +356,11 @@ mod tests {
         }
         for state in [Reserved, Asked, Sent, Uncertain] {
             let part = ledger(&[("rf_1", state, 12_050)]);
-            assert!(part.explains(&RefundSent, PAID), "{state:?}");
+            assert_eq!(
+                part.explains(&RefundSent, PAID),
+                state != Reserved,
+                "{state:?}"
+            );
             assert!(!part.explains(&Voided, PAID), "{state:?}");
             let whole = ledger(&[("rf_1", state, 150_000)]);
             assert!(whole.explains(&Voided, PAID), "{state:?}");

@@ -129,8 +129,8 @@ pub const DIALECT_MUTANTS: [DialectMutant; 1] = [DialectMutant {
         name: "a refund counts as done without proof from the bank",
         file: "activities/src/bank/mod.rs",
         change: Change::Replace {
-            this: "let proven = wire::reversal(&answer, id, &TransactionState::RefundSent)?;",
-            by: "let proven = true;",
+            this: "let said = wire::reversal(&answer, id, &TransactionState::RefundSent)?;",
+            by: "let said = Said::Done;",
         },
         flows: &[],
         faults: &[],

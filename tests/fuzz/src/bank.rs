@@ -1,7 +1,8 @@
 //! The bank's answers: what is read from them, what counts as a refusal, and when a charge counts as paid.
 
 use arbitrary::{Result, Unstructured};
-use payment3_activities::bank::{BankError, wire};
+use payment3_activities::bank::BankError;
+use payment3_activities::bank::wire::{self, Said};
 use payment3_activities::domain::charge::{Charge, Expected, Outcome, TransactionState, Verdict};
 use payment3_activities::domain::ids::{ChargeId, ReferenceOrder};
 use payment3_activities::domain::money::Satang;
@@ -204,7 +205,8 @@ fn read(stored: &Stored, answer: &[u8]) {
     }
 }
 
-/// A reversal is proven only by this charge in the wanted state, with status `success` or none. `fail` is a refusal.
+/// A reversal is proven only by this charge in the wanted state, or with the id of a refund, beside status `success` or
+/// none. `fail` is a refusal.
 fn reversed(charge: &Charge, answer: &[u8], plain: &Plain<'_>) {
     let other = ChargeId::new("chrg_test_other").expect("an id");
     let status = plain.status.as_ref().and_then(Value::as_str).map(str::trim);
@@ -213,12 +215,16 @@ fn reversed(charge: &Charge, answer: &[u8], plain: &Plain<'_>) {
     let success = says("success") || status.is_none_or(str::is_empty);
     for wanted in [TransactionState::Voided, TransactionState::RefundSent] {
         if charge.id != other {
-            assert!(!wire::reversal(answer, &other, &wanted).expect("an object"));
+            let of_another = wire::reversal(answer, &other, &wanted).expect("an object");
+            assert_eq!(of_another, Said::Nothing);
         }
         match wire::reversal(answer, &charge.id, &wanted) {
             Ok(proven) => {
                 assert!(!fail, "a refusal proves nothing");
-                assert_eq!(proven, success && charge.state == wanted);
+                let has_id = wanted == TransactionState::RefundSent && has_refund_id(answer);
+                let done = success && (charge.state == wanted || has_id);
+                assert_eq!(proven == Said::Done, done);
+                assert_eq!(proven == Said::Success, says("success") && !done);
             }
             Err(error) => {
                 assert!(fail && matches!(error, BankError::Refused { .. }));
@@ -226,6 +232,13 @@ fn reversed(charge: &Charge, answer: &[u8], plain: &Plain<'_>) {
             }
         }
     }
+}
+
+/// Whether the answer holds the text of a refund's id, of whatever length.
+fn has_refund_id(answer: &[u8]) -> bool {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let id = answer.get("refund_id").and_then(Value::as_str);
+    id.is_some_and(|id| !id.trim().is_empty())
 }
 
 /// A charge is paid exactly when the bank says so for this charge. It is declined or returned only when the bank says

@@ -16,7 +16,7 @@ use crate::executions::{NotStarted, Source, Started, execution_name};
 use crate::http_api::{ApiError, Request, Response, body, json_response};
 use crate::log;
 use crate::tables::hints::{self, Hinted};
-use crate::tables::records::{Record, Resolution};
+use crate::tables::records::Record;
 use crate::tables::sources::Found;
 
 /// How long it is waited before a record is read and written again that others keep changing.
@@ -185,7 +185,7 @@ async fn start_signed(
     record: Record,
     state: &TransactionState,
 ) -> Result<(), NotStarted> {
-    if record.resolution == Some(Resolution::OrderPaid) && Way::shown_by(state).is_some() {
+    if record.has_paid() && Way::shown_by(state).is_some() {
         look_elsewhere(parts, &record, message.charge_id, state).await?;
     }
     if record.is_abandoned() {

@@ -5,11 +5,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::super::TableError;
 use super::super::item::{Item, n, s, string};
-use super::{Record, Records};
+use super::{ORDER_INDEX, Record, Records};
 use crate::clock;
 use crate::domain::ids::{ChargeId, OrderId, RecordKey};
 
-const ORDER_INDEX: &str = "orderId_index";
 /// How many charges a record keeps as hints of each kind. The first ones stay: nobody pushes out what came before.
 const HINTS: usize = 3;
 

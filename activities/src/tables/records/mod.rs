@@ -61,6 +61,7 @@ pub use resolution::Resolution;
 use returns::return_starts;
 
 const CHARGE_INDEX: &str = "chargeId_index";
+const ORDER_INDEX: &str = "orderId_index";
 /// `closedAs` of a payment that the bank did not decide in time.
 const ABANDONED: &str = "abandoned";
 
@@ -149,6 +150,12 @@ impl Record {
             ),
             Some(Outcome::Declined | Outcome::Returned) => true,
         }
+    }
+
+    /// Whether its charge has paid the order.
+    #[must_use]
+    pub fn has_paid(&self) -> bool {
+        self.resolution == Some(Resolution::OrderPaid)
     }
 
     /// Whether the payment was given up because the bank would not decide: should it decide after all, there is

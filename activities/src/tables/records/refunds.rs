@@ -13,9 +13,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use super::super::TableError;
 use super::super::item::{Item, boolean, integer, map, n, s, string};
 use super::super::write::{condition_held, transact_update};
-use super::{Record, Records, unreadable};
+use super::{ORDER_INDEX, Record, Records, unreadable};
 use crate::clock;
-use crate::domain::ids::{ChargeId, RecordKey};
+use crate::domain::ids::{ChargeId, OrderId, RecordKey};
 use crate::domain::money::Satang;
 use crate::domain::payment::Payment;
 use crate::domain::refund::{Entry, EntryState, Ledger, Refund, RefundId, Way};
@@ -49,6 +49,7 @@ fn read(item: &Item) -> Result<Ledger, TableError> {
             mark: text("mark"),
             asked_by: text("askedBy"),
             asked_at: integer(entry, "askedAt").unwrap_or(0),
+            way: text("way").and_then(|way| Way::parse(&way)),
             bank_refund_id: text("bankRefundId"),
             recorded_at: text("recordedAt"),
             amount_unknown: boolean(entry, "amountUnknown") == Some(true),
@@ -118,6 +119,38 @@ impl Records {
             .find(|item| Record::is_current(item))
             .and_then(|item| string(item, "tokenId"));
         Ok(key.map(|key| RecordKey::stored(key.to_owned())))
+    }
+
+    /// The charge of the order's record whose ledger has this refund, if one has. The index may lag behind a refund of the
+    /// last moments.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn charge_with_refund(
+        &self,
+        order: &OrderId,
+        refund: &RefundId,
+    ) -> Result<Option<ChargeId>, TableError> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(ORDER_INDEX)
+            .key_condition_expression("orderId = :order")
+            .filter_expression("attribute_exists(refunds.#id)")
+            .projection_expression("chargeId")
+            .expression_attribute_names("#id", refund.as_str())
+            .expression_attribute_values(":order", s(order.as_str()))
+            .send()
+            .await
+            .map_err(TableError::unavailable(
+                "find the refund among the order's payments",
+            ))?;
+        let charge = output
+            .items()
+            .iter()
+            .find_map(|item| string(item, "chargeId"));
+        Ok(charge.and_then(|id| ChargeId::new(id).ok()))
     }
 
     /// Gives a record its empty ledger, if it has none. `false` where its charge has not paid an order.
@@ -281,7 +314,7 @@ impl Records {
         bank_refund_id: Option<&str>,
         now: &str,
     ) -> TransactWriteItem {
-        let mut set = "SET refunds.#id.#state = :sent, refunds.#id.way = if_not_exists(refunds.#id.way, :way), refunds.#id.recordedAt = :now, \
+        let mut set = "SET refunds.#id.#state = :sent, refunds.#id.way = :way, refunds.#id.recordedAt = :now, \
              refunds.#id.sentAt = if_not_exists(refunds.#id.sentAt, :now), sentSatang = :after"
             .to_owned();
         let mut update = self.update(&payment.record_key);

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use super::TableError;
 use super::item::{Item, s};
 use super::orders::Orders;
-use super::records::{Record, Records, Resolution, unreadable};
+use super::records::{Record, Records, unreadable};
 use super::write::transact_update;
 use crate::domain::charge::Outcome;
 use crate::domain::checkout::VERIFICATION_AMOUNT;
@@ -52,7 +52,7 @@ impl Found {
     #[must_use]
     pub fn is_paid(&self) -> bool {
         match self {
-            Self::Own(record) => record.resolution == Some(Resolution::OrderPaid),
+            Self::Own(record) => record.has_paid(),
             Self::Foreign(foreign) => foreign.is_paid(),
         }
     }

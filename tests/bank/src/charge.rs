@@ -45,11 +45,35 @@ struct Failure {
     message: String,
 }
 
+/// By which way the bank was asked to give money back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Channel {
+    /// The gateway API: by the merchant's system.
+    #[default]
+    Api,
+    /// The merchant's portal: by a person.
+    Portal,
+}
+
+/// How the bank refuses every void and refund that the API asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Refusing {
+    /// With an error object and 400.
+    Error,
+    /// With the charge as it is, the status `fail`, and 200.
+    Fail,
+}
+
 /// A change of a charge's state.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Event {
     at: Timestamp,
     transaction_state: TransactionState,
+    /// By which way a void or a refund was asked for. None for every other change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<Channel>,
 }
 
 /// A notification of a charge, and what the merchant answered.
@@ -71,6 +95,11 @@ struct Refund {
     id: String,
     amount: Satang,
     at: Timestamp,
+    /// Refunds from before this was noted count as the API's.
+    #[serde(default)]
+    by: Channel,
+    #[serde(default)]
+    reason: Option<String>,
 }
 
 /// What a merchant asks for: the data of a charge that is checked and not made yet.
@@ -139,6 +168,9 @@ pub(crate) struct Charge {
     inquiries: u32,
     #[serde(default)]
     reversals: u32,
+    /// How voids and refunds are refused, until the bank is told otherwise.
+    #[serde(default)]
+    refusing: Option<Refusing>,
     history: Vec<Event>,
     pub(crate) notifications: Vec<Notification>,
 }
@@ -173,6 +205,7 @@ impl Charge {
             issuer_asked: false,
             inquiries: 0,
             reversals: 0,
+            refusing: None,
             history: Vec::new(),
             notifications: Vec::new(),
         };
@@ -208,8 +241,19 @@ impl Charge {
         before
     }
 
-    /// Counts a request for a void or a refund. Returns how the bank answers it.
+    /// Refuses every void and refund that the API asks for from now on, or none.
+    pub(crate) fn set_refusing(&mut self, refusing: Option<Refusing>) {
+        self.refusing = refusing;
+    }
+
+    /// Counts a request for a void or a refund. Returns how the bank answers it. One that it was told to refuse does not
+    /// count.
     pub(crate) fn count_reversal(&mut self) -> ReversalAnswer {
+        match self.refusing {
+            Some(Refusing::Error) => return ReversalAnswer::ErrorObject,
+            Some(Refusing::Fail) => return ReversalAnswer::FailObject,
+            None => {}
+        }
         let manner = self.dialect.reversal(self.reversals == 0);
         self.reversals += 1;
         manner
@@ -286,13 +330,13 @@ impl Charge {
     }
 
     /// Cancels the whole charge. This is possible only before it is settled.
-    pub(crate) fn void(&mut self, now: Timestamp) -> Result<(), GatewayError> {
+    pub(crate) fn void(&mut self, by: Channel, now: Timestamp) -> Result<(), GatewayError> {
         self.expect(
             TransactionState::Authorized,
             "charge_not_voidable",
             "voided",
         )?;
-        self.enter(TransactionState::Voided, now);
+        self.enter_by(Some(by), TransactionState::Voided, now);
         Ok(())
     }
 
@@ -307,10 +351,13 @@ impl Charge {
         Ok(())
     }
 
-    /// Gives `amount` back. This is possible until nothing is left. Returns the refund's id.
+    /// Gives `amount` back. This is possible until nothing is left; the same amount again is another refund. Returns the
+    /// refund's id.
     pub(crate) fn refund(
         &mut self,
         amount: Satang,
+        by: Channel,
+        reason: Option<String>,
         now: Timestamp,
     ) -> Result<String, GatewayError> {
         if self.state != TransactionState::RefundSent {
@@ -320,13 +367,13 @@ impl Charge {
                 "refunded",
             )?;
         }
-        if amount == Satang::ZERO {
+        let left = self.left();
+        if amount == Satang::ZERO && left > Satang::ZERO {
             return Err(GatewayError::invalid(
                 "`amount` of a refund must be more than 0",
             ));
         }
-        let left = self.left_to_refund();
-        if amount > left {
+        if amount > left || left == Satang::ZERO {
             return Err(GatewayError::refused(
                 "refund_exceeds_charge",
                 format!(
@@ -339,16 +386,25 @@ impl Charge {
             id: ids::new("rfnd_test_"),
             amount,
             at: now,
+            by,
+            reason,
         };
         let id = refund.id.clone();
         self.refunds.push(refund);
-        self.enter(TransactionState::RefundSent, now);
+        self.enter_by(Some(by), TransactionState::RefundSent, now);
         Ok(id)
     }
 
-    /// How much of the charge can still be given back.
-    pub(crate) fn left_to_refund(&self) -> Satang {
-        self.order.amount.minus(self.refunded())
+    /// How much of the charge the shopper has paid and not got back.
+    pub(crate) fn left(&self) -> Satang {
+        match self.state {
+            TransactionState::Authorized
+            | TransactionState::Settled
+            | TransactionState::RefundSent => self.order.amount.minus(self.refunded()),
+            TransactionState::PreAuthorized
+            | TransactionState::Declined
+            | TransactionState::Voided => Satang::ZERO,
+        }
     }
 
     /// The sum of the refunds.
@@ -394,10 +450,15 @@ impl Charge {
     }
 
     fn enter(&mut self, state: TransactionState, now: Timestamp) {
+        self.enter_by(None, state, now);
+    }
+
+    fn enter_by(&mut self, by: Option<Channel>, state: TransactionState, now: Timestamp) {
         self.state = state;
         self.history.push(Event {
             at: now,
             transaction_state: state,
+            by,
         });
     }
 
@@ -450,6 +511,8 @@ impl Charge {
             mid: self.order.mid.as_deref(),
             dialect: self.dialect,
             wrong_otps: self.wrong_otps,
+            left: self.left().to_json(),
+            refusing: self.refusing,
             history: &self.history,
             notifications: &self.notifications,
             refunds: self
@@ -459,6 +522,8 @@ impl Charge {
                     refund_id: &refund.id,
                     amount: refund.amount.to_json(),
                     at: refund.at,
+                    by: refund.by,
+                    reason: refund.reason.as_deref(),
                 })
                 .collect(),
         }
@@ -506,6 +571,9 @@ pub(crate) struct ChargeRecord<'a> {
     mid: Option<&'a str>,
     dialect: Dialect,
     wrong_otps: u8,
+    /// What the shopper has paid and not got back, in baht.
+    left: Box<RawValue>,
+    refusing: Option<Refusing>,
     history: &'a [Event],
     notifications: &'a [Notification],
     refunds: Vec<RefundRecord<'a>>,
@@ -516,6 +584,8 @@ struct RefundRecord<'a> {
     refund_id: &'a str,
     amount: Box<RawValue>,
     at: Timestamp,
+    by: Channel,
+    reason: Option<&'a str>,
 }
 
 #[cfg(test)]
@@ -637,16 +707,29 @@ mod tests {
         let mut charge = charge("4024007134786226");
         let now = Timestamp::UNIX_EPOCH;
         charge.settle(now).unwrap();
-        charge.refund(satang("60.5"), now).unwrap();
-        let error = charge.refund(satang("39.51"), now).unwrap_err();
+        charge
+            .refund(satang("60.5"), Channel::Api, None, now)
+            .unwrap();
+        let error = charge
+            .refund(satang("39.51"), Channel::Api, None, now)
+            .unwrap_err();
         assert_eq!(error.code, "refund_exceeds_charge");
         assert!(error.message.starts_with("39.50 THB"), "{}", error.message);
         assert_eq!(
-            charge.refund(Satang::ZERO, now).unwrap_err().code,
+            charge
+                .refund(Satang::ZERO, Channel::Api, None, now)
+                .unwrap_err()
+                .code,
             "invalid_request"
         );
-        charge.refund(satang("39.50"), now).unwrap();
-        assert!(charge.refund(satang("0.01"), now).is_err());
+        charge
+            .refund(satang("39.50"), Channel::Api, None, now)
+            .unwrap();
+        assert!(
+            charge
+                .refund(satang("0.01"), Channel::Api, None, now)
+                .is_err()
+        );
         assert_eq!(
             history(&charge),
             ["Authorized", "Settled", "Refund Sent", "Refund Sent"]
@@ -659,26 +742,26 @@ mod tests {
         let one = satang("1");
         let mut pending = charge("4417706600005830");
         assert!(
-            pending.void(now).is_err()
+            pending.void(Channel::Api, now).is_err()
                 && pending.settle(now).is_err()
-                && pending.refund(one, now).is_err()
+                && pending.refund(one, Channel::Api, None, now).is_err()
         );
         let mut declined = charge("4877300371267473");
         assert!(
-            declined.void(now).is_err()
+            declined.void(Channel::Api, now).is_err()
                 && declined.settle(now).is_err()
-                && declined.refund(one, now).is_err()
+                && declined.refund(one, Channel::Api, None, now).is_err()
         );
         let mut voided = charge("4024007134786226");
-        assert!(voided.refund(one, now).is_err());
-        voided.void(now).unwrap();
+        assert!(voided.refund(one, Channel::Api, None, now).is_err());
+        voided.void(Channel::Api, now).unwrap();
         assert!(
-            voided.void(now).is_err()
+            voided.void(Channel::Api, now).is_err()
                 && voided.settle(now).is_err()
-                && voided.refund(one, now).is_err()
+                && voided.refund(one, Channel::Api, None, now).is_err()
         );
         let mut settled = charge("4024007134786226");
         settled.settle(now).unwrap();
-        assert!(settled.void(now).is_err() && settled.settle(now).is_err());
+        assert!(settled.void(Channel::Api, now).is_err() && settled.settle(now).is_err());
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::app::App;
-use crate::charge::{Charge, ChargeObject, Order};
+use crate::charge::{Channel, Charge, ChargeObject, Order};
 use crate::dialect::{Dialect, ReversalAnswer};
 use crate::error::GatewayError;
 use crate::faults::Operation;
@@ -60,11 +60,7 @@ impl ChargeRequest {
         expect("currency", &self.currency, Charge::CURRENCY)?;
         expect("source_type", &self.source_type, "card")?;
         expect("mode", &self.mode, "token")?;
-        if self.description.chars().count() > 255 {
-            return Err(GatewayError::invalid(
-                "`description` must have at most 255 characters",
-            ));
-        }
+        expect_short("description", &self.description)?;
         let of_reference = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if !(1..=20).contains(&self.reference_order.len())
             || !self.reference_order.chars().all(of_reference)
@@ -101,11 +97,12 @@ struct VoidRequest {
     _reason: Option<String>,
 }
 
+/// What public clients send: `Gateway/Request/RefundDataBuilder.php` in github.com/tuyennn/magento2-kbank-payment, for
+/// one. The longest `reason` is not public; here it is that of a description.
 #[derive(Deserialize)]
 struct RefundRequest {
     amount: Box<RawValue>,
-    #[serde(rename = "reason")]
-    _reason: Option<String>,
+    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -158,7 +155,7 @@ async fn void(
         let charge = ledger.charge_mut(&id)?;
         call.json_if_any::<VoidRequest>(&body)?;
         reversed(charge, &app.base, |charge| {
-            charge.void(now)?;
+            charge.void(Channel::Api, now)?;
             Ok(charge.object_in_dialect(&app.base))
         })
     })
@@ -175,8 +172,9 @@ async fn refund(
         let charge = ledger.charge_mut(&id)?;
         let request: RefundRequest = call.json(&body)?;
         let amount = read_amount(&request.amount)?;
+        expect_short("reason", request.reason.as_deref().unwrap_or_default())?;
         reversed(charge, &app.base, |charge| {
-            let refund_id = charge.refund(amount, now)?;
+            let refund_id = charge.refund(amount, Channel::Api, request.reason, now)?;
             let mut object = charge.object_in_dialect(&app.base);
             object.refund_id = Some(refund_id);
             Ok(object)
@@ -247,9 +245,19 @@ async fn add_card(
     .await
 }
 
-fn read_amount(amount: &RawValue) -> Result<Satang, GatewayError> {
+/// Reads an amount in baht.
+pub(crate) fn read_amount(amount: &RawValue) -> Result<Satang, GatewayError> {
     Satang::from_json(amount)
         .map_err(|expected| GatewayError::invalid(format!("`amount` {expected}")))
+}
+
+fn expect_short(field: &str, text: &str) -> Result<(), GatewayError> {
+    if text.chars().count() <= 255 {
+        return Ok(());
+    }
+    Err(GatewayError::invalid(format!(
+        "`{field}` must have at most 255 characters"
+    )))
 }
 
 fn expect(field: &str, value: &str, only: &str) -> Result<(), GatewayError> {

@@ -6,21 +6,25 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use url::Url;
 
-use crate::app::App;
+use crate::app::{App, State};
 use crate::browser;
 use crate::browser_return::ReturnFields;
 use crate::callback;
 use crate::cards::Card;
-use crate::charge::Notification;
+use crate::charge::{Channel, Charge, Notification, Refusing};
 use crate::customer::Customer;
 use crate::dialect::{Dialect, UnknownDialect};
 use crate::error::{GatewayError, read_json};
 use crate::faults::Fault;
+use crate::gateway::read_amount;
 use crate::ledger::Merchant;
-use crate::notify;
+use crate::notify::{self, Delivery};
+use crate::transaction_state::TransactionState;
 
 /// The routes.
 pub(crate) fn routes() -> Router<App> {
@@ -34,12 +38,14 @@ pub(crate) fn routes() -> Router<App> {
         .route("/sandbox/charges", get(charges))
         .route("/sandbox/charges/{id}", get(charge))
         .route("/sandbox/charges/{id}/dialect", put(speak))
+        .route("/sandbox/charges/{id}/reversals", put(set_reversals))
         .route("/sandbox/charges/{id}/settle", post(settle))
         .route("/sandbox/charges/{id}/void", post(void))
         .route("/sandbox/charges/{id}/refund", post(refund))
         .route("/sandbox/charges/{id}/notify", post(notify_again))
         .route("/sandbox/charges/{id}/return", get(return_fields))
         .route("/sandbox/charges/{id}/callback", post(call_back))
+        .route("/sandbox/settle", post(settle_all))
         .route("/sandbox/customers", get(customers))
         .route("/sandbox/customers/{id}", get(customer))
         .route("/sandbox/faults", post(plan_fault).delete(clear_faults))
@@ -162,40 +168,148 @@ fn dialect_named(name: &str) -> Result<Dialect, GatewayError> {
     })
 }
 
-async fn settle(
-    Shared(app): Shared<App>,
-    Path(id): Path<String>,
-) -> Result<Response, GatewayError> {
-    let (response, deliveries) = app.change(|state, now| {
-        let charge = state.ledger.charge_mut(&id)?;
-        charge.settle(now)?;
-        let response = Json(charge.object(&app.base)).into_response();
-        Ok((response, notify::prepare(&app, state, &id, now)?))
-    })?;
-    notify::deliver_all(&app, deliveries);
-    Ok(response)
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReversalsRequest {
+    /// None accepts them again.
+    refuse: Option<Refusing>,
 }
 
-/// Cancels the charge by hand, as the merchant's portal does. No notification is sent.
-async fn void(Shared(app): Shared<App>, Path(id): Path<String>) -> Result<Response, GatewayError> {
-    app.change(|state, now| {
+/// Refuses every void and refund of the charge that the API asks for, or accepts them again. A person in the portal is
+/// not refused.
+async fn set_reversals(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, GatewayError> {
+    let request: ReversalsRequest = read_json(&body)?;
+    app.change(|state, _| {
         let charge = state.ledger.charge_mut(&id)?;
-        charge.void(now)?;
-        Ok(Json(charge.object(&app.base)).into_response())
+        charge.set_refusing(request.refuse);
+        Ok(Json(charge.record(&app.base)).into_response())
     })
 }
 
-/// Gives back by hand what is left of the charge. No notification is sent.
+/// What a person wants besides a change of a charge.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ByHand {
+    /// How much to give back, in baht. All that is left if absent. For a refund only.
+    amount: Option<Box<RawValue>>,
+    /// Whether the merchant is notified. The bank's notifications may never come.
+    #[serde(default = "yes")]
+    notify: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl ByHand {
+    /// Reads a body that may be empty.
+    fn read(body: &[u8]) -> Result<Self, GatewayError> {
+        read_json(if body.is_empty() { b"{}" } else { body })
+    }
+
+    /// As [`ByHand::read`], for a change of the whole charge.
+    fn read_whole(body: &[u8]) -> Result<Self, GatewayError> {
+        let wish = Self::read(body)?;
+        if wish.amount.is_some() {
+            return Err(GatewayError::invalid("only a refund has an `amount`"));
+        }
+        Ok(wish)
+    }
+
+    /// Changes the charge, and answers it. The merchant is notified as of every decision.
+    fn change(
+        &self,
+        app: &App,
+        id: &str,
+        work: impl FnOnce(&mut Charge, Timestamp) -> Result<Option<String>, GatewayError>,
+    ) -> Result<Response, GatewayError> {
+        let (response, deliveries) = app.change(|state, now| {
+            let charge = state.ledger.charge_mut(id)?;
+            let refund_id = work(charge, now)?;
+            let mut object = charge.object(&app.base);
+            object.refund_id = refund_id;
+            let response = Json(object).into_response();
+            Ok((response, self.deliveries(app, state, id, now)?))
+        })?;
+        notify::deliver_all(app, deliveries);
+        Ok(response)
+    }
+
+    fn deliveries(
+        &self,
+        app: &App,
+        state: &mut State,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Delivery>, GatewayError> {
+        if !self.notify {
+            return Ok(Vec::new());
+        }
+        notify::prepare(app, state, id, now)
+    }
+}
+
+/// Settles the charge, as the nightly batch does with all of them.
+async fn settle(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, GatewayError> {
+    ByHand::read_whole(&body)?.change(&app, &id, |charge, now| {
+        charge.settle(now)?;
+        Ok(None)
+    })
+}
+
+/// Settles every authorised charge, as the nightly batch does. Answers their ids.
+async fn settle_all(Shared(app): Shared<App>, body: Bytes) -> Result<Response, GatewayError> {
+    let wish = ByHand::read_whole(&body)?;
+    let (settled, deliveries) = app.change(|state, now| {
+        let ids: Vec<_> = state
+            .ledger
+            .charges()
+            .iter()
+            .filter(|charge| charge.state() == TransactionState::Authorized)
+            .map(|charge| charge.id.clone())
+            .collect();
+        let mut deliveries = Vec::new();
+        for id in &ids {
+            state.ledger.charge_mut(id)?.settle(now)?;
+            deliveries.extend(wish.deliveries(&app, state, id, now)?);
+        }
+        Ok((ids, deliveries))
+    })?;
+    notify::deliver_all(&app, deliveries);
+    Ok(Json(serde_json::json!({ "settled": settled })).into_response())
+}
+
+/// Cancels the charge by hand, as the merchant's portal does.
+async fn void(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, GatewayError> {
+    ByHand::read_whole(&body)?.change(&app, &id, |charge, now| {
+        charge.void(Channel::Portal, now)?;
+        Ok(None)
+    })
+}
+
+/// Gives back by hand what is left of the charge or a part of it, as the merchant's portal does.
 async fn refund(
     Shared(app): Shared<App>,
     Path(id): Path<String>,
+    body: Bytes,
 ) -> Result<Response, GatewayError> {
-    app.change(|state, now| {
-        let charge = state.ledger.charge_mut(&id)?;
-        let refund_id = charge.refund(charge.left_to_refund(), now)?;
-        let mut object = charge.object(&app.base);
-        object.refund_id = Some(refund_id);
-        Ok(Json(object).into_response())
+    let wish = ByHand::read(&body)?;
+    let part = wish.amount.as_deref().map(read_amount).transpose()?;
+    wish.change(&app, &id, |charge, now| {
+        let amount = part.unwrap_or_else(|| charge.left());
+        charge.refund(amount, Channel::Portal, None, now).map(Some)
     })
 }
 

@@ -440,6 +440,40 @@ async fn a_settled_charge_is_refunded_in_parts_up_to_its_amount() {
     assert_eq!(amounts, [&json!(1000), &json!(250)]);
 }
 
+#[tokio::test]
+async fn the_same_part_again_is_another_refund_and_says_its_own_reason() {
+    let bank = TestBank::start().await;
+    let (_, id) = bank.pay(APPROVED).await;
+    bank.sandbox(Method::POST, &format!("/charges/{id}/settle"), json!({}))
+        .await
+        .ok();
+    let refund = format!("/card/v2/charge/{id}/refund");
+    let long = json!({"amount": "120.50", "reason": "ข".repeat(256)});
+    let answer = bank.post(&refund, long).await;
+    assert_eq!(answer.error(), refusal(400, "invalid_request"));
+    let mut ids = Vec::new();
+    for reason in ["2 items missing".to_owned(), "ข".repeat(255)] {
+        let body = json!({"amount": "120.50", "reason": reason});
+        let answer = bank.post(&refund, body).await.ok();
+        ids.push((answer["refund_id"].clone(), json!(reason)));
+    }
+    let record = bank.get(&format!("/sandbox/charges/{id}")).await.ok();
+    let refunds = record["refunds"].as_array().unwrap();
+    let noted: Vec<_> = refunds
+        .iter()
+        .map(|refund| {
+            assert_eq!(
+                (&refund["amount"], &refund["by"]),
+                (&json!(120.5), &json!("api"))
+            );
+            (refund["refund_id"].clone(), refund["reason"].clone())
+        })
+        .collect();
+    assert_eq!(noted, ids);
+    assert_ne!(ids[0].0, ids[1].0);
+    assert_eq!(record["left"], json!(1009));
+}
+
 // 3-D Secure
 
 #[tokio::test]
@@ -1210,6 +1244,41 @@ async fn a_reopened_bank_continues_where_it_stopped() {
     );
     let back = bank.shopper(id, "approve", OTP).await.ok();
     assert_eq!(back["action"], "http://shop.example/callback");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_state_from_before_refunds_had_reasons_is_read() {
+    let folder = folder("older");
+    let file = folder.join("bank.json");
+    let mut bank = TestBank::open(&file).await;
+    let (_, id) = bank.pay(APPROVED).await;
+    bank.sandbox(Method::POST, &format!("/charges/{id}/settle"), json!({}))
+        .await
+        .ok();
+    let refund = format!("/card/v2/charge/{id}/refund");
+    let body = json!({"amount": 100, "reason": "broken"});
+    bank.post(&refund, body).await.ok();
+    bank.stop().await;
+    let mut state: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let charge = &mut state["ledger"]["charges"][&id];
+    let known = [charge["refusing"].take(), charge["refunds"][0]["by"].take()];
+    assert_eq!(known, [Value::Null, json!("api")]);
+    charge.as_object_mut().unwrap().remove("refusing");
+    let refund = charge["refunds"][0].as_object_mut().unwrap();
+    refund.retain(|name, _| !matches!(name.as_str(), "by" | "reason"));
+    for event in charge["history"].as_array_mut().unwrap() {
+        event.as_object_mut().unwrap().remove("by");
+    }
+    std::fs::write(&file, state.to_string()).unwrap();
+
+    let bank = TestBank::open(&file).await;
+    let record = bank.get(&format!("/sandbox/charges/{id}")).await.ok();
+    let refund = &record["refunds"][0];
+    assert_eq!(
+        (&refund["amount"], &refund["by"], &refund["reason"]),
+        (&json!(100), &json!("api"), &Value::Null)
+    );
     std::fs::remove_dir_all(folder).unwrap();
 }
 

@@ -38,7 +38,8 @@ pub(crate) enum FaultKind {
     Timeout,
     /// A request has its effect, but no answer: the connection closes after the delay.
     LostAnswer,
-    /// A notification is sent after the delay.
+    /// A notification is sent after the delay. A request has its effect and its answer after the delay, even if the
+    /// caller is gone by then.
     Late,
     /// A notification is sent twice.
     Repeated,
@@ -58,7 +59,7 @@ pub(crate) struct Fault {
     /// How many times it will still occur.
     #[serde(default = "once")]
     times: u32,
-    /// Milliseconds until the connection closes or the late notification is sent.
+    /// Milliseconds until the connection closes, the late request has its effect, or the late notification is sent.
     #[serde(default = "a_minute")]
     delay_ms: u64,
 }
@@ -73,14 +74,18 @@ fn a_minute() -> u64 {
 
 impl Fault {
     fn check(&self) -> Result<(), GatewayError> {
-        let of_notification = matches!(
-            self.kind,
-            FaultKind::Late | FaultKind::Repeated | FaultKind::Never
-        );
-        if of_notification != (self.operation == Operation::Notification) {
+        let of_notification = match self.kind {
+            FaultKind::Error | FaultKind::Busy | FaultKind::Timeout | FaultKind::LostAnswer => {
+                Some(false)
+            }
+            FaultKind::Late => None,
+            FaultKind::Repeated | FaultKind::Never => Some(true),
+        };
+        let is_notification = self.operation == Operation::Notification;
+        if of_notification.is_some_and(|of| of != is_notification) {
             return Err(GatewayError::invalid(
-                "`error`, `busy`, `timeout` and `lost_answer` are for requests; `late`, `repeated` and `never` are for \
-                 `notification`",
+                "`error`, `busy`, `timeout` and `lost_answer` are for requests; `repeated` and `never` are for \
+                 `notification`; `late` is for both",
             ));
         }
         if self.times == 0 {
@@ -190,7 +195,7 @@ mod tests {
     #[test]
     fn a_fault_that_cannot_occur_is_refused() {
         for json in [
-            r#"{"operation":"inquire","kind":"late"}"#,
+            r#"{"operation":"inquire","kind":"repeated"}"#,
             r#"{"operation":"notification","kind":"error"}"#,
             r#"{"operation":"inquire","kind":"error","times":0}"#,
         ] {

@@ -120,26 +120,33 @@ struct CardRequest {
 
 async fn create_charge(Shared(app): Shared<App>, call: Call, body: Payload) -> Response {
     let call = call.charging(&body);
-    perform(&app, Operation::CreateCharge, &call, |ledger, now| {
-        let (token, order) = call.json::<ChargeRequest>(&body)?.check()?;
-        let charge = ledger.create_charge(&token, order, now)?;
-        let decided = charge.state() != TransactionState::PreAuthorized;
-        let answer = Effect::text(charge.text_in_dialect(&app.base));
-        Ok(match charge.dialect() {
-            Dialect::NotificationFirst => answer.with_notification_first(charge.id.clone()),
-            _ => answer.with_notification(decided.then(|| charge.id.clone())),
-        })
-    })
+    let base = app.base.clone();
+    perform(
+        app,
+        Operation::CreateCharge,
+        call,
+        move |call, ledger, now| {
+            let (token, order) = call.json::<ChargeRequest>(&body)?.check()?;
+            let charge = ledger.create_charge(&token, order, now)?;
+            let decided = charge.state() != TransactionState::PreAuthorized;
+            let answer = Effect::text(charge.text_in_dialect(&base));
+            Ok(match charge.dialect() {
+                Dialect::NotificationFirst => answer.with_notification_first(charge.id.clone()),
+                _ => answer.with_notification(decided.then(|| charge.id.clone())),
+            })
+        },
+    )
     .await
 }
 
 async fn inquire(Shared(app): Shared<App>, Path(id): Path<String>, call: Call) -> Response {
-    perform(&app, Operation::Inquire, &call, |ledger, _| {
+    let base = app.base.clone();
+    perform(app, Operation::Inquire, call, move |_, ledger, _| {
         let charge = ledger.inquire(&id)?;
         Ok(match (charge.dialect(), charge.count_inquiry()) {
             (Dialect::InquiryLags, ..LAGGING) => Effect::refusal(GatewayError::no_charge()),
             (Dialect::PageInOutage, 0) => Effect::page(),
-            _ => Effect::text(charge.text_in_dialect(&app.base)),
+            _ => Effect::text(charge.text_in_dialect(&base)),
         })
     })
     .await
@@ -151,12 +158,13 @@ async fn void(
     call: Call,
     body: Payload,
 ) -> Response {
-    perform(&app, Operation::Void, &call, |ledger, now| {
+    let base = app.base.clone();
+    perform(app, Operation::Void, call, move |call, ledger, now| {
         let charge = ledger.charge_mut(&id)?;
         call.json_if_any::<VoidRequest>(&body)?;
-        reversed(charge, &app.base, |charge| {
+        reversed(charge, &base, |charge| {
             charge.void(Channel::Api, now)?;
-            Ok(charge.object_in_dialect(&app.base))
+            Ok(charge.object_in_dialect(&base))
         })
     })
     .await
@@ -168,14 +176,15 @@ async fn refund(
     call: Call,
     body: Payload,
 ) -> Response {
-    perform(&app, Operation::Refund, &call, |ledger, now| {
+    let base = app.base.clone();
+    perform(app, Operation::Refund, call, move |call, ledger, now| {
         let charge = ledger.charge_mut(&id)?;
         let request: RefundRequest = call.json(&body)?;
         let amount = read_amount(&request.amount)?;
         expect_short("reason", request.reason.as_deref().unwrap_or_default())?;
-        reversed(charge, &app.base, |charge| {
+        reversed(charge, &base, |charge| {
             let refund_id = charge.refund(amount, Channel::Api, request.reason, now)?;
-            let mut object = charge.object_in_dialect(&app.base);
+            let mut object = charge.object_in_dialect(&base);
             object.refund_id = Some(refund_id);
             Ok(object)
         })
@@ -213,19 +222,24 @@ fn reversed(
 }
 
 async fn create_customer(Shared(app): Shared<App>, call: Call, body: Payload) -> Response {
-    perform(&app, Operation::CreateCustomer, &call, |ledger, now| {
-        let request: CustomerRequest = call.json(&body)?;
-        expect("mode", &request.mode, "token")?;
-        if request
-            .email
-            .as_ref()
-            .is_some_and(|email| !email.contains('@'))
-        {
-            return Err(GatewayError::invalid("`email` must be an e-mail address"));
-        }
-        let customer = ledger.create_customer(&request.token, request.email, now)?;
-        Ok(Effect::answer(&customer.object()))
-    })
+    perform(
+        app,
+        Operation::CreateCustomer,
+        call,
+        move |call, ledger, now| {
+            let request: CustomerRequest = call.json(&body)?;
+            expect("mode", &request.mode, "token")?;
+            if request
+                .email
+                .as_ref()
+                .is_some_and(|email| !email.contains('@'))
+            {
+                return Err(GatewayError::invalid("`email` must be an e-mail address"));
+            }
+            let customer = ledger.create_customer(&request.token, request.email, now)?;
+            Ok(Effect::answer(&customer.object()))
+        },
+    )
     .await
 }
 
@@ -235,7 +249,7 @@ async fn add_card(
     call: Call,
     body: Payload,
 ) -> Response {
-    perform(&app, Operation::AddCard, &call, |ledger, _| {
+    perform(app, Operation::AddCard, call, move |call, ledger, _| {
         ledger.customer(&id)?;
         let request: CardRequest = call.json(&body)?;
         expect("mode", &request.mode, "token")?;

@@ -113,15 +113,54 @@ impl Decision {
     }
 }
 
+/// When a request is decided.
+enum Turn<E> {
+    Now(Decision),
+    /// After this delay, by this effect.
+    Late(Duration, E),
+}
+
 /// Serves one request: checks the key, applies a planned fault, takes the effect and records it. All of this is under
-/// one lock.
-pub(crate) async fn perform(
-    app: &App,
-    operation: Operation,
-    call: &Call,
-    effect: impl FnOnce(&mut Ledger, Timestamp) -> Result<Effect, GatewayError>,
-) -> Response {
-    let decision = decide(app, operation, call, effect);
+/// one lock, apart from the effect of a late request: it comes by itself after the delay.
+pub(crate) async fn perform<E>(app: App, operation: Operation, call: Call, effect: E) -> Response
+where
+    E: FnOnce(&Call, &mut Ledger, Timestamp) -> Result<Effect, GatewayError> + Send + 'static,
+{
+    let (delay, effect) = match decide(&app, operation, &call, effect) {
+        Turn::Now(decision) => return end(&app, decision).await,
+        Turn::Late(delay, effect) => (delay, effect),
+    };
+    // A task of its own: the server drops a request whose caller is gone.
+    let late = tokio::spawn({
+        let app = app.clone();
+        async move {
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = app.stopped() => return app.hang(Duration::ZERO).await,
+            }
+            let decision = {
+                let mut state = app.lock();
+                let decision = take_effect(&app, &mut state, &call, effect);
+                log(
+                    &mut state,
+                    operation,
+                    &call,
+                    &decision,
+                    Some(FaultKind::Late),
+                );
+                decision
+            };
+            end(&app, decision).await
+        }
+    });
+    match late.await {
+        Ok(response) => response,
+        Err(_) => app.hang(Duration::ZERO).await,
+    }
+}
+
+/// Does what is left to do once the lock is released.
+async fn end(app: &App, decision: Decision) -> Response {
     for delivery in decision.deliveries {
         let delivered = tokio::spawn(notify::deliver(app.clone(), delivery));
         if decision.notify_first {
@@ -135,12 +174,10 @@ pub(crate) async fn perform(
     }
 }
 
-fn decide(
-    app: &App,
-    operation: Operation,
-    call: &Call,
-    effect: impl FnOnce(&mut Ledger, Timestamp) -> Result<Effect, GatewayError>,
-) -> Decision {
+fn decide<E>(app: &App, operation: Operation, call: &Call, effect: E) -> Turn<E>
+where
+    E: FnOnce(&Call, &mut Ledger, Timestamp) -> Result<Effect, GatewayError>,
+{
     let mut state = app.lock();
     let mut fault = None;
     let decision = match call.authorise(&app.core.config.secret_key) {
@@ -149,19 +186,32 @@ fn decide(
             let token = call.token_of_its_charge(&state.ledger);
             fault = state.faults.take(operation, token.as_deref());
             match &fault {
-                None => take_effect(app, &mut state, effect),
+                None => take_effect(app, &mut state, call, effect),
                 Some(fault) => match fault.kind {
+                    FaultKind::Late => return Turn::Late(fault.delay, effect),
                     FaultKind::Error => Decision::refusal(planned_error()),
                     FaultKind::Busy => Decision::refusal(planned_refusal()),
                     FaultKind::LostAnswer => Decision {
                         ending: Ending::Hang(fault.delay),
-                        ..take_effect(app, &mut state, effect)
+                        ..take_effect(app, &mut state, call, effect)
                     },
                     _ => Decision::without_effect(Ending::Hang(fault.delay)),
                 },
             }
         }
     };
+    let fault = fault.map(|fault| fault.kind);
+    log(&mut state, operation, call, &decision, fault);
+    Turn::Now(decision)
+}
+
+fn log(
+    state: &mut State,
+    operation: Operation,
+    call: &Call,
+    decision: &Decision,
+    fault: Option<FaultKind>,
+) {
     state.requests.push(Request {
         operation,
         path: call.path.clone(),
@@ -169,18 +219,18 @@ fn decide(
             Ending::Answer(response) => Some(response.status().as_u16()),
             Ending::Hang(_) => None,
         },
-        fault: fault.map(|fault| fault.kind),
+        fault,
     });
-    decision
 }
 
 fn take_effect(
     app: &App,
     state: &mut State,
-    effect: impl FnOnce(&mut Ledger, Timestamp) -> Result<Effect, GatewayError>,
+    call: &Call,
+    effect: impl FnOnce(&Call, &mut Ledger, Timestamp) -> Result<Effect, GatewayError>,
 ) -> Decision {
     let done = app.change_locked(state, |state, now| {
-        let done = effect(&mut state.ledger, now)?;
+        let done = effect(call, &mut state.ledger, now)?;
         let has_address = state.ledger.merchant.notify_url.is_some();
         let deliveries = match &done.notify {
             Some(_) if done.notify_first && !has_address => Vec::new(),

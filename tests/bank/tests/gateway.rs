@@ -1086,6 +1086,73 @@ async fn a_lost_answer_has_its_effect_but_no_answer() {
 }
 
 #[tokio::test]
+async fn a_refund_can_be_lost_on_the_way_there_or_back() {
+    let bank = TestBank::start().await;
+    let (_, id) = bank.pay(APPROVED).await;
+    bank.sandbox(Method::POST, &format!("/charges/{id}/settle"), json!({}))
+        .await
+        .ok();
+    let refund = format!("/card/v2/charge/{id}/refund");
+    for (kind, refunds) in [("timeout", 0), ("lost_answer", 1)] {
+        bank.fault("refund", kind, 0).await;
+        let body = Some(json!({"amount": 100}));
+        let failed = bank.try_api(Method::POST, &refund, body).await;
+        assert!(failed.is_err(), "{kind}: {failed:?}");
+        let record = bank.get(&format!("/sandbox/charges/{id}")).await.ok();
+        let made = record["refunds"].as_array().map(Vec::len);
+        assert_eq!(made, Some(refunds), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_late_request_has_its_effect_though_its_caller_is_gone() {
+    let bank = TestBank::start().await;
+    let (_, id) = bank.pay(APPROVED).await;
+    bank.sandbox(Method::POST, &format!("/charges/{id}/settle"), json!({}))
+        .await
+        .ok();
+    bank.fault("refund", "late", 4000).await;
+    let refund = bank
+        .client
+        .post(format!("{}/card/v2/charge/{id}/refund", bank.url))
+        .header("x-api-key", SECRET_KEY)
+        .timeout(Duration::from_secs(1))
+        .json(&json!({"amount": 100}));
+    assert!(refund.send().await.unwrap_err().is_timeout());
+    // Whoever asks now is told that nothing went back.
+    assert_eq!(bank.state(&id).await, "Settled");
+    for _ in 0..3000 {
+        if bank.state(&id).await == "Refund Sent" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let record = bank.get(&format!("/sandbox/charges/{id}")).await.ok();
+    assert_eq!(record["refunds"][0]["amount"], 100, "{record}");
+    let requests = bank.get("/sandbox/requests").await.ok();
+    let noted = requests.as_array().unwrap().iter();
+    let late: Vec<_> = noted.filter(|noted| noted["fault"] == "late").collect();
+    assert_eq!(late.len(), 1);
+    assert_eq!(
+        (&late[0]["operation"], &late[0]["status"]),
+        (&json!("refund"), &json!(200))
+    );
+
+    // Who waits is answered.
+    bank.fault("refund", "late", 100).await;
+    let started = Instant::now();
+    let answer = bank
+        .post(
+            &format!("/card/v2/charge/{id}/refund"),
+            json!({"amount": 100}),
+        )
+        .await
+        .ok();
+    assert!(answer["refund_id"].is_string(), "{answer}");
+    assert!(started.elapsed() >= Duration::from_millis(100));
+}
+
+#[tokio::test]
 async fn a_customer_whose_answer_was_lost_becomes_an_orphan() {
     let bank = TestBank::start().await;
     let (token, _) = bank.pay(APPROVED).await;

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::OTP;
 use crate::cards::{Card, CardObject};
-use crate::dialect::{Dialect, ReversalAnswer};
+use crate::dialect::{Dialect, Info, ReversalAnswer};
 use crate::error::GatewayError;
 use crate::ids;
 use crate::money::Satang;
@@ -479,6 +479,10 @@ impl Charge {
             failure_code: self.failure.as_ref().map(|failure| failure.code.clone()),
             failure_message: self.failure.as_ref().map(|failure| failure.message.clone()),
             livemode: false,
+            mpi: (),
+            settlement_info: None,
+            refund_info: None,
+            metadata: (),
             reference_order: self.order.reference_order.clone(),
             description: self.order.description.clone(),
             ref_1: self.order.ref_1.clone(),
@@ -494,14 +498,41 @@ impl Charge {
             .write(&self.object_in_dialect(base), self.order.amount)
     }
 
-    /// The charge object with state and status in the charge's dialect.
+    /// The charge object with state and status in the charge's dialect, and with what happened to the money if the
+    /// dialect tells it.
     pub(crate) fn object_in_dialect(&self, base: &str) -> ChargeObject {
         let (state, status) = self.dialect.state(self.state);
         ChargeObject {
             transaction_state: state,
             status,
+            settlement_info: self.dialect.info(self.settlements()),
+            refund_info: self.dialect.info(self.refund_infos()),
             ..self.object(base)
         }
+    }
+
+    /// The settlement, once there is one.
+    fn settlements(&self) -> Vec<SettlementInfo> {
+        self.history
+            .iter()
+            .filter(|event| event.transaction_state == TransactionState::Settled)
+            .map(|event| SettlementInfo {
+                amount: self.order.amount.to_json(),
+                created: bangkok_stamp(event.at),
+            })
+            .collect()
+    }
+
+    /// The refunds, the oldest first.
+    fn refund_infos(&self) -> Vec<RefundInfo> {
+        self.refunds
+            .iter()
+            .map(|refund| RefundInfo {
+                refund_id: refund.id.clone(),
+                amount: refund.amount.to_json(),
+                created: bangkok_stamp(refund.at),
+            })
+            .collect()
     }
 
     /// The charge and all that happened to it, as the sandbox shows it.
@@ -538,6 +569,10 @@ fn approval_code(charge_id: &str) -> String {
 }
 
 /// The gateway's charge object.
+///
+/// `mpi`, `settlement_info`, `refund_info` and `metadata` stand in the bank's own sample, where the two in the middle are
+/// `""` (public/PaymentGateway/Charge.en.md in github.com/mzget/markdown-for-open-api), and in other samples as null,
+/// objects and lists. Their layout is not public: what two dialects write into them is this sandbox's own.
 #[derive(Serialize)]
 pub(crate) struct ChargeObject {
     pub(crate) id: String,
@@ -553,6 +588,10 @@ pub(crate) struct ChargeObject {
     failure_code: Option<String>,
     failure_message: Option<String>,
     livemode: bool,
+    mpi: (),
+    settlement_info: Option<Info<SettlementInfo>>,
+    refund_info: Option<Info<RefundInfo>>,
+    metadata: (),
     reference_order: String,
     description: String,
     ref_1: Option<String>,
@@ -561,6 +600,19 @@ pub(crate) struct ChargeObject {
     /// Only in the answer to a refund.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) refund_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SettlementInfo {
+    amount: Box<RawValue>,
+    created: String,
+}
+
+#[derive(Serialize)]
+struct RefundInfo {
+    refund_id: String,
+    amount: Box<RawValue>,
+    created: String,
 }
 
 /// A charge with its history.

@@ -78,6 +78,9 @@ dialects! {
     ReversalsFail = "reversals-fail": "The first void or refund is refused as a charge with fail and 200, then they work";
     ReversalsAnswerEmpty = "reversals-answer-empty": "A void or a refund works and answers {}";
     ReversalsEmpty = "reversals-empty": "The first void or refund answers {} and does nothing, then they work";
+    ReversalsNotified = "reversals-notified": "A void or a refund that the shop asks for is notified, too";
+    InfoAsObjects = "info-as-objects": "settlement_info and refund_info are objects: the settlement, the latest refund";
+    InfoAsLists = "info-as-lists": "settlement_info and refund_info are lists: the settlement, every refund";
     NoInquiryByReference = "no-inquiry-by-reference": "An inquiry by reference_order is always answered 404";
     InquiryLags = "inquiry-lags": "The first two inquiries are answered 404, as by a copy that lags behind";
     NotificationFirst = "notification-first": "A notification comes before the answer to a new charge";
@@ -86,6 +89,16 @@ dialects! {
     FormerKey = "former-key": "Notifications are signed with the key from before a rotation";
     BlankLineFirst = "blank-line-first": "A blank line comes before every answer and notification";
     PageInOutage = "page-in-outage": "The first inquiry, void and refund are answered with a page and 200";
+}
+
+/// What a charge object tells of what happened to its money.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Info<T> {
+    /// The latest.
+    Latest(T),
+    /// Each.
+    All(Vec<T>),
 }
 
 /// How the bank answers one void or refund.
@@ -134,6 +147,15 @@ impl Dialect {
             (Self::PageInOutage, true) => ReversalAnswer::Page,
             (Self::ReversalsAnswerEmpty, _) => ReversalAnswer::DoneAndEmpty,
             _ => ReversalAnswer::Right,
+        }
+    }
+
+    /// What a charge object tells of its settlement or of its refunds. `all` are these, the oldest first.
+    pub(crate) fn info<T>(self, mut all: Vec<T>) -> Option<Info<T>> {
+        match self {
+            Self::InfoAsObjects => all.pop().map(Info::Latest),
+            Self::InfoAsLists => Some(Info::All(all)),
+            _ => None,
         }
     }
 

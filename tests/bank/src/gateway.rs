@@ -201,7 +201,11 @@ fn reversed(
     Ok(match charge.count_reversal() {
         ReversalAnswer::Right => {
             let object = reverse(charge)?;
-            Effect::text(charge.dialect().write(&object, charge.order.amount))
+            let answer = Effect::text(charge.dialect().write(&object, charge.order.amount));
+            match charge.dialect() {
+                Dialect::ReversalsNotified => answer.with_notification_always(charge.id.clone()),
+                _ => answer,
+            }
         }
         ReversalAnswer::DoneAndEmpty => {
             reverse(charge)?;

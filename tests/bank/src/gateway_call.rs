@@ -32,18 +32,25 @@ const PAGE: &str = "<!doctype html><html lang=\"en\"><title>Maintenance</title><
 pub(crate) struct Effect {
     /// The answer. It is made under the lock, so that it shows the state at that moment.
     answer: Response,
-    /// The charge that a notification is sent for.
-    notify: Option<String>,
-    /// Whether the request is answered only after the merchant has answered the notification.
-    notify_first: bool,
+    notify: Notify,
+}
+
+/// Which notification a request leads to, and of which charge.
+enum Notify {
+    Nothing,
+    /// That of a decision: as the merchant account, the card and planned faults want it.
+    Decision(String),
+    /// One in any case.
+    Always(String),
+    /// One in any case. The request is answered only after the merchant has answered it.
+    First(String),
 }
 
 impl Effect {
     fn of(answer: Response) -> Self {
         Self {
             answer,
-            notify: None,
-            notify_first: false,
+            notify: Notify::Nothing,
         }
     }
 
@@ -70,16 +77,23 @@ impl Effect {
     /// The same; it also decided this charge, if there is one.
     pub(crate) fn with_notification(self, charge: Option<String>) -> Self {
         Self {
-            notify: charge,
+            notify: charge.map_or(Notify::Nothing, Notify::Decision),
             ..self
         }
     }
 
-    /// The same, with a notification of this charge before the answer.
+    /// The same, with a notification of this charge beside the answer, whatever the merchant account says.
+    pub(crate) fn with_notification_always(self, charge: String) -> Self {
+        Self {
+            notify: Notify::Always(charge),
+            ..self
+        }
+    }
+
+    /// The same, with a notification of this charge before the answer, whatever the merchant account says.
     pub(crate) fn with_notification_first(self, charge: String) -> Self {
         Self {
-            notify: Some(charge),
-            notify_first: true,
+            notify: Notify::First(charge),
             ..self
         }
     }
@@ -232,18 +246,17 @@ fn take_effect(
     let done = app.change_locked(state, |state, now| {
         let done = effect(call, &mut state.ledger, now)?;
         let has_address = state.ledger.merchant.notify_url.is_some();
-        let deliveries = match &done.notify {
-            Some(_) if done.notify_first && !has_address => Vec::new(),
-            Some(charge) if done.notify_first => {
-                vec![notify::prepare_one(app, state, charge, now)?]
-            }
-            Some(charge) => notify::prepare(app, state, charge, now)?,
-            None => Vec::new(),
+        let (deliveries, notify_first) = match done.notify {
+            Notify::Nothing => (Vec::new(), false),
+            Notify::Decision(charge) => (notify::prepare(app, state, &charge, now)?, false),
+            Notify::First(_) | Notify::Always(_) if !has_address => (Vec::new(), false),
+            Notify::First(charge) => (vec![notify::prepare_one(app, state, &charge, now)?], true),
+            Notify::Always(charge) => (vec![notify::prepare_one(app, state, &charge, now)?], false),
         };
         Ok(Decision {
             ending: Ending::Answer(done.answer),
             deliveries,
-            notify_first: done.notify_first,
+            notify_first,
         })
     });
     done.unwrap_or_else(Decision::refusal)

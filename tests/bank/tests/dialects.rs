@@ -31,6 +31,12 @@ async fn each_dialect_writes_a_new_charge_in_its_own_way() {
     for (dialect, card, says, never) in [
         ("usual", APPROVED, r#""amount":1250,"#, "no such text"),
         (
+            "usual",
+            APPROVED,
+            r#""settlement_info":null,"refund_info":null"#,
+            "no such text",
+        ),
+        (
             "amounts-with-two-decimals",
             APPROVED,
             r#""amount":1250.00,"#,
@@ -73,12 +79,16 @@ async fn each_dialect_writes_a_new_charge_in_its_own_way() {
             "livemode",
         ),
         ("blanks-as-text", APPROVED, r#""redirect_url":"""#, "null"),
+        ("blanks-as-text", APPROVED, r#""refund_info":"""#, "null"),
         (
             "blanks-absent",
             APPROVED,
             r#""object":"charge""#,
             "redirect_url",
         ),
+        ("blanks-absent", APPROVED, r#""object":"charge""#, "_info"),
+        ("blanks-as-objects", APPROVED, r#""refund_info":{}"#, "null"),
+        ("blanks-as-lists", APPROVED, r#""refund_info":[]"#, "null"),
         (
             "blanks-as-objects",
             APPROVED,
@@ -277,6 +287,88 @@ async fn a_refund_is_answered_in_the_same_ways() {
         let made = record(&bank, &id).await["refunds"].as_array().map(Vec::len);
         assert_eq!(made, Some(refunds), "{dialect}");
     }
+}
+
+#[tokio::test]
+async fn two_dialects_tell_what_was_settled_and_given_back() {
+    let bank = TestBank::start().await;
+    let settled = json!({"amount": 1250, "created": "20261122185959042"});
+    let nothing = [Value::Null, Value::Null];
+    for (dialect, before, after_all) in [
+        ("usual", nothing.clone(), None),
+        ("info-as-objects", nothing, Some(settled.clone())),
+        (
+            "info-as-lists",
+            [json!([]), json!([])],
+            Some(json!([settled])),
+        ),
+    ] {
+        let (id, text) = made(&bank, APPROVED, dialect).await;
+        let infos = |text: &str| {
+            let object: Value = serde_json::from_str(text).unwrap();
+            [&object["settlement_info"], &object["refund_info"]].map(Value::clone)
+        };
+        assert_eq!(infos(&text), before, "{dialect}");
+        bank.sandbox(Method::POST, &format!("/charges/{id}/settle"), json!({}))
+            .await
+            .ok();
+        let path = format!("/card/v2/charge/{id}/refund");
+        let mut refunds = Vec::new();
+        for amount in ["100.50", "1.00"] {
+            let answer = bank.post(&path, json!({ "amount": amount })).await.ok();
+            let number: Value = serde_json::from_str(amount.trim_end_matches(['0', '.'])).unwrap();
+            refunds.push(json!({
+                "refund_id": answer["refund_id"], "amount": number, "created": "20261122185959042",
+            }));
+        }
+        let given_back = match dialect {
+            "info-as-objects" => refunds[1].clone(),
+            "info-as-lists" => json!(refunds),
+            _ => Value::Null,
+        };
+        let told = bank.get(&format!("/card/v2/charge/{id}")).await.text;
+        let expected = [after_all.unwrap_or_default(), given_back];
+        assert_eq!(infos(&told), expected, "{dialect}");
+    }
+}
+
+#[tokio::test]
+async fn one_dialect_notifies_what_the_shop_itself_has_reversed() {
+    let merchant = Merchant::start(200).await;
+    let bank = TestBank::start().await;
+    let urls = json!({"callbackUrl": null, "notifyUrl": merchant.url, "notifyOnDemand": true});
+    bank.sandbox(Method::PUT, "/merchant", urls).await.ok();
+    let (voided, _) = made(&bank, APPROVED, "reversals-notified").await;
+    let (refunded, _) = made(&bank, APPROVED, "reversals-notified").await;
+    let (usual, _) = made(&bank, APPROVED, "usual").await;
+    bank.sandbox(
+        Method::POST,
+        &format!("/charges/{refunded}/settle"),
+        json!({}),
+    )
+    .await
+    .ok();
+    for (id, what) in [(&voided, "void"), (&refunded, "refund"), (&usual, "void")] {
+        let path = format!("/card/v2/charge/{id}/{what}");
+        bank.post(&path, json!({"amount": 1})).await.ok();
+    }
+    // What is refused is no reversal.
+    let again = bank
+        .post(&format!("/card/v2/charge/{voided}/void"), json!({}))
+        .await;
+    assert_eq!(again.status, 400);
+    for (id, state) in [(&voided, "Voided"), (&refunded, "Refund Sent")] {
+        let sent = bank.notifications(id, 1).await;
+        assert_eq!(sent.len(), 1);
+        let received = merchant.received();
+        let told = received
+            .iter()
+            .find(|told| told["id"] == json!(id))
+            .unwrap();
+        assert_eq!(told["transaction_state"], state);
+        assert!(signed_with(told, SECRET_KEY), "{told}");
+    }
+    assert_eq!(record(&bank, &usual).await["notifications"], json!([]));
 }
 
 #[tokio::test]

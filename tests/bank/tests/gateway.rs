@@ -76,6 +76,7 @@ async fn a_charge_answers_the_charge_object() {
         "source": {"id": card, "object": "card", "brand": "VISA", "card_masking": "441770XXXXXX5830",
                    "issuer_bank": "KASIKORNBANK"},
         "approval_code": null, "failure_code": null, "failure_message": null, "livemode": false,
+        "mpi": null, "settlement_info": null, "refund_info": null, "metadata": null,
         "reference_order": "482500007436-1", "description": "Order 482500007436", "ref_1": "482500007436",
         "ref_2": "usr_123", "ref_3": null,
     });

@@ -53,6 +53,9 @@ impl Cell {
             | Dialect::ReversalsFail
             | Dialect::ReversalsAnswerEmpty
             | Dialect::ReversalsEmpty
+            | Dialect::ReversalsNotified
+            | Dialect::InfoAsObjects
+            | Dialect::InfoAsLists
             | Dialect::PageInOutage => flow.name.contains("the order is gone"),
             Dialect::FailWithPreAuthorized
             | Dialect::FailWithInitialized

@@ -64,6 +64,27 @@ export async function ask(url, options = {}) {
   return body;
 }
 
+let busy = false;
+
+/** Does something at the bank, one thing at a time, and says how it went. Returns the answer, or nothing if it was refused. */
+export async function act(what, url, body, outcome, method = "POST") {
+  if (busy) return undefined;
+  busy = true;
+  say("problem", "");
+  say("note", `${what} …`);
+  try {
+    const answer = await ask(url, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body ?? {}) });
+    say("note", `${what}: ${outcome(answer)}`);
+    return answer;
+  } catch (error) {
+    say("note", "");
+    say("problem", error.message);
+    return undefined;
+  } finally {
+    busy = false;
+  }
+}
+
 /** Tells a person something. */
 export function say(id, text) {
   const element = document.getElementById(id);

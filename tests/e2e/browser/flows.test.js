@@ -352,6 +352,49 @@ describe("at the bank, by hand", () => {
     await shopper.page.getByRole("table", { name: "Refunds" }).getByText("1,500.00 THB").waitFor();
   }));
 
+  test("a part is refunded, and the shop is not notified if that is not wanted", () => visit(async (shopper) => {
+    const chargeId = await openCharge(shopper, await paidOrder(shopper));
+    await shopper.page.getByLabel("Notify the shop of a settlement").uncheck();
+    await shopper.click(shopper.button("Settle"));
+    await hasState(shopper, "Settled");
+    const part = shopper.page.getByLabel("A part, in baht");
+    await part.fill("1,20");
+    await shopper.click(shopper.button("Refund this part"));
+    assert.equal(await part.evaluate((input) => input.validity.patternMismatch), true, "the browser sends no such amount");
+    await part.fill("1500.01");
+    await shopper.click(shopper.button("Refund this part"));
+    await shopper.page.getByRole("alert").getByText("1500.00 THB of the charge are left to refund").waitFor();
+    for (const count of [1, 2]) {
+      await part.fill("120.5");
+      await part.press("Enter");
+      const parts = shopper.page.getByRole("table", { name: "Refunds" }).getByText("120.50 THB");
+      await parts.nth(count - 1).waitFor();
+    }
+    await shopper.page.locator("dl").getByText("1,259.00 THB").waitFor();
+    const record = await (await fetch(`${outputs.bankUrl}/sandbox/charges/${chargeId}`)).json();
+    assert.deepEqual(record.notifications.map((sent) => sent.transaction_state), ["Authorized"]);
+  }));
+
+  test("the bank refuses what the shop asks for, and accepts it again", () => visit(async (shopper) => {
+    const chargeId = await openCharge(shopper, await paidOrder(shopper));
+    const asked = shopper.page.getByLabel("Voids and refunds that the shop asks for");
+    for (const [how, noted] of [["error", "refuses"], ["fail", "refuses"], ["", "accepts"]]) {
+      await asked.selectOption(how);
+      await isNoted(shopper, `Voids and refunds: the bank ${noted} those of the shop.`);
+      const record = await (await fetch(`${outputs.bankUrl}/sandbox/charges/${chargeId}`)).json();
+      assert.equal(record.refusing, how || null);
+    }
+  }));
+
+  test("the nightly batch settles every authorised charge", () => visit(async (shopper) => {
+    const chargeId = await openCharge(shopper, await paidOrder(shopper));
+    await shopper.click(shopper.link("Charges"));
+    await shopper.click(shopper.button("Settle every authorised charge"));
+    await isNoted(shopper, /Settlement: \d+ charges? (is|are) settled\./);
+    const row = shopper.page.locator("tr", { hasText: chargeId });
+    await row.locator('[data-state="Settled"]').waitFor();
+  }));
+
   test("a charge is voided", () => visit(async (shopper) => {
     await openCharge(shopper, await paidOrder(shopper));
     await shopper.click(shopper.button("Void"));

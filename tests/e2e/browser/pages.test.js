@@ -8,7 +8,7 @@ import { describe, test } from "node:test";
 
 import { NARROW_FONT, WIDE_FONT, showIn } from "./fonts.js";
 import { takePicture } from "./pictures.js";
-import { NARROW, WIDE, ask, outputs, visit, withBrowser } from "./support.js";
+import { NARROW, WIDE, ask, bank as control, outputs, visit, withBrowser } from "./support.js";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core"), "utf8");
 
@@ -41,6 +41,8 @@ async function provision() {
     await shopper.pay(/^Slow/);
     await shopper.confirm();
     charges.slow = await chargeOf(await shopper.isTold("paid"));
+    await control(`charges/${charges.slow}/settle`, { notify: false });
+    for (const amount of ["120.50", "99.00"]) await control(`charges/${charges.slow}/refund`, { amount, notify: false });
     await shopper.openShop();
     await shopper.pay(/^Callback lost/);
     await shopper.confirm();
@@ -98,7 +100,8 @@ function pages(made) {
     "execution-reversed": shop(`/executions/${made.reversed}`, "#facts[data-outcome=reversed]"),
     "execution-of-nothing": shop("/executions/chrg_test_nothing", "text=there is no execution"),
     "bank-charges": bank("/", "tbody tr"),
-    "bank-charge": bank(`/charges/${made.paid}`, "#settle"),
+    "bank-charge": bank(`/charges/${made.slow}`, "#table-refunds"),
+    "bank-charge-not-refunded": bank(`/charges/${made.paid}`, "#settle"),
     "bank-charge-of-nothing": bank("/charges/chrg_test_nothing", "text=there is no such charge"),
     "bank-customers": bank("/customers", "tbody tr"),
     "bank-3ds": (shopper) => threeDs(shopper, /^Approved after/),

@@ -1,13 +1,13 @@
-// Computes the tables of docs/scale.md from what one payment does.
+// Computes the tables of docs/scale.md from what one payment does, and one refund.
 //
 //   node docs/scale.mjs           writes them into docs/scale.md
 //   node docs/scale.mjs --check   fails if docs/scale.md is not up to date
 //
-// Both fail if a target (ENDS) is missed: the cost of abandoned checkouts, of payments and of an idle branch, and the
-// speed of reconciliation.
+// Both fail if a target (ENDS) is missed: the cost of abandoned checkouts, of payments, of refunds and of an idle
+// branch, and the speed of reconciliation.
 //
 // To compute with other figures, change ASSUMPTIONS or docs/prices.json and run it. The order of calls is that of
-// activities/src. The paths through the state machine come from its definition.
+// activities/src. The paths through the state machines come from their definitions.
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,8 +16,8 @@ import { pathOf } from "../statemachine/path.mjs";
 const HERE = dirname(fileURLToPath(import.meta.url));
 const DOCUMENT = join(HERE, "scale.md");
 const source = (file) => readFileSync(join(HERE, "..", file), "utf8");
-const MACHINE = JSON.parse(source("statemachine/payment.asl.json"));
-const DEFINITION = MACHINE.States;
+const PAYMENT = JSON.parse(source("statemachine/payment.asl.json"));
+const REFUND = JSON.parse(source("statemachine/refund.asl.json"));
 
 /** Reads a number from the code, so that it is not repeated here. */
 function numberIn(file, pattern) {
@@ -65,6 +65,8 @@ const ASSUMPTIONS = {
   requestLogBytes: 300,
   /** The share of requests that X-Ray traces, beyond the first in each second. */
   traced: 0.05,
+  /** How often a part is put off that waits for the night in which the bank settles its charge. */
+  nightHours: 12,
   /** Abandoned checkouts for each paid one. */
   abandoned: 0.1,
   /** Alarms of a branch with `alarmEmail`. Not assumed: the CDK app's snapshot lists them. */
@@ -89,6 +91,8 @@ const ENDS = {
   abandoned: 285,
   /** At most US dollars for a million payments of new users, with their share of abandoned checkouts. */
   mixed: 420,
+  /** At most US dollars for a thousand refunds: voided, refunded after settlement, and a part that waits for a night. */
+  refunds: { voided: 0.3, refunded: 0.3, waited: 1.5 },
   /** At least payments a second that reconciliation is enough for. */
   payments: 1000,
   /** At most US dollars a month for a branch that nothing happens in. */
@@ -130,6 +134,8 @@ const inTransaction = { transaction: true };
 const CHANGED = { chargeId: 1, orderId: 1, open: 1 };
 const MOVED = { chargeId: 1, orderId: 1, open: 2 };
 const CLOSED = { chargeId: 1, orderId: 1, open: 1 };
+/** Of a closed record, which is no longer in the open index. */
+const AFTERWARDS = { chargeId: 1, orderId: 1 };
 
 /** The calls of each step. A step is `<function>` or `<function> (<case>)`. */
 const STEPS = {
@@ -177,6 +183,23 @@ const STEPS = {
   "ensure-kbank-user (existed)": [get("kbank-user-mapping")],
   "add-card": [get("card-payment-record"), bank("POST card"), record("UpdateItem", CHANGED)],
   CloseRecord: [record("UpdateItem", CLOSED)],
+  // The first refund of a payment also opens its ledger.
+  "check-refund": [
+    get("check-status"),
+    query("card-payment-record"),
+    get("card-payment-record"),
+    record("UpdateItem (open)", AFTERWARDS),
+    record("UpdateItem (reserve)", AFTERWARDS),
+  ],
+  "void-charge": [record("UpdateItem (asked)", AFTERWARDS), bank("POST void"), record("UpdateItem (sent)", AFTERWARDS)],
+  "refund-charge": [record("UpdateItem (asked)", AFTERWARDS), bank("POST refund"), record("UpdateItem (sent)", AFTERWARDS)],
+  "record-refund": [
+    get("card-payment-record"),
+    get("order"),
+    record("TransactWriteItems", AFTERWARDS, inTransaction),
+    write("TransactWriteItems", "order", {}, inTransaction),
+    write("TransactWriteItems", "check-status", {}, inTransaction),
+  ],
   "reconcile (not decided)": [...look(), record("UpdateItem", MOVED)],
   "reconcile (gives up)": [
     ...look(),
@@ -265,9 +288,21 @@ const FLOWS = [
   },
 ];
 
+/** Refunds of paid orders. Their executions are started by a back office, and their events go to the shop. */
+const REFUNDS = [
+  { name: "all of it, before settlement: voided", machine: REFUND, decided: ["whole, Authorized"], more: [] },
+  { name: "all or a part, after settlement: refunded", machine: REFUND, decided: ["Settled"], more: [] },
+  {
+    name: `a part, before settlement: asks ${ASSUMPTIONS.nightHours} times in vain, an hour apart, then refunded`,
+    machine: REFUND,
+    decided: [...Array.from({ length: ASSUMPTIONS.nightHours }, () => "part, Authorized"), "Settled"],
+    more: [],
+  },
+];
+
 /** The step of a state: the function that it calls (`${PayOrderFunction}` is pay-order), or the state itself. */
-function stepOf(state) {
-  const name = /^\$\{(.*)Function\}$/.exec(DEFINITION[state].Arguments?.FunctionName ?? "")?.[1];
+function stepOf({ States }, state) {
+  const name = /^\$\{(.*)Function\}$/.exec(States[state].Arguments?.FunctionName ?? "")?.[1];
   return name === undefined ? state : name.replace(/(?<!^)([A-Z])/g, "-$1").toLowerCase();
 }
 
@@ -282,13 +317,15 @@ function callsOf(step) {
 }
 
 /** Everything that a flow uses. */
-function use({ decided, special = {}, more }) {
+function use({ machine = PAYMENT, decided, special = {}, more }) {
   const executions = decided === undefined ? 0 : 1;
-  const states = decided === undefined ? [] : pathOf(MACHINE, decided);
-  const isTask = (state) => DEFINITION[state].Type === "Task";
+  const states = decided === undefined ? [] : pathOf(machine, decided);
+  const isTask = (state) => machine.States[state].Type === "Task";
   const named = (step) => (special[step] === undefined ? step : `${step} (${special[step]})`);
-  const steps = [...more, ...states.filter(isTask).map((state) => named(stepOf(state)))];
+  const steps = [...more, ...states.filter(isTask).map((state) => named(stepOf(machine, state)))];
   const calls = steps.flatMap(callsOf);
+  // Consecutive writes of a step are one transaction.
+  const requested = steps.flatMap((step) => callsOf(step).filter(({ call }, index, all) => call !== "TransactWriteItems" || all[index - 1]?.call !== call));
   const runs = steps.filter((step) => !NO_RUN.includes(step));
   const tasks = states.filter(isTask).length;
   const requests = more.filter((step) => /^(cardtoken|callback|check-status)/.test(step)).length;
@@ -309,6 +346,7 @@ function use({ decided, special = {}, more }) {
     writes: total("write"),
     reads: total("read"),
     requests,
+    calls: requested.length,
     bank: total("bank"),
     shop: total("shop"),
     secrets: total("secrets"),
@@ -324,6 +362,7 @@ function use({ decided, special = {}, more }) {
 }
 
 const USED = FLOWS.map((flow) => ({ name: flow.name, ...use(flow) }));
+const USED_BY_REFUNDS = REFUNDS.map((refund) => ({ name: refund.name, ...use(refund) }));
 const [NEW_USER] = USED;
 const ABANDONED = USED.at(-1);
 
@@ -354,7 +393,7 @@ function table(head, rows) {
 const trimmed = (number) => digits(number, 2).replace(/\.?0+$/, "");
 
 function stepsTable() {
-  const seen = [...new Set(USED.flatMap((used) => used.perStep))];
+  const seen = [...new Set([...USED, ...USED_BY_REFUNDS].flatMap((used) => used.perStep))];
   const rows = Object.keys(STEPS)
     .filter((step) => seen.includes(step))
     .map((step) => {
@@ -404,6 +443,21 @@ function pricesTable() {
   );
 }
 
+/** What refunds use and cost. */
+function refundsTable() {
+  const rows = USED_BY_REFUNDS.map((used) => [
+    used.name,
+    digits(used.transitions),
+    digits(used.runs),
+    digits(used.calls),
+    digits(used.bank),
+    digits(used.writes),
+    digits(used.events),
+    digits(million(used) / 1000, 2),
+  ]);
+  return table(["a refund", "states entered", "Lambda runs", "calls", "of them to the bank", "WRU", "history events", "US$ for a thousand"], rows);
+}
+
 /** The rate at which each limit is reached, for new users' payments with their share of abandoned checkouts. */
 function limitsTable() {
   const mixed = (key) => NEW_USER[key] + ASSUMPTIONS.abandoned * ABANDONED[key];
@@ -439,9 +493,9 @@ function limitsTable() {
 }
 
 function savingsTable() {
-  const path = pathOf(MACHINE, FLOWS[0].decided);
+  const path = pathOf(PAYMENT, FLOWS[0].decided);
   const tail = path.slice(path.indexOf("NotifySuccess"));
-  const tailRuns = tail.filter((state) => stepOf(state) !== state && DEFINITION[state].Type === "Task").length;
+  const tailRuns = tail.filter((state) => stepOf(PAYMENT, state) !== state && PAYMENT.States[state].Type === "Task").length;
   const tailSeconds = Math.ceil((tailRuns * ASSUMPTIONS.ownSeconds + ASSUMPTIONS.shopSeconds + ASSUMPTIONS.bankSeconds) * 10) / 10;
   const express = PRICES.expressRequest + tailSeconds * (64 / 1024) * PRICES.expressGbSecond;
   const run = ASSUMPTIONS.ownSeconds * ASSUMPTIONS.memoryGb * PRICES.gbSecond + PRICES.invocation + ASSUMPTIONS.runLogBytes * PRICES.logByte;
@@ -517,6 +571,12 @@ function ends() {
   const mixed = paid + ASSUMPTIONS.abandoned * abandoned;
   const payments = LOOKS_A_SECOND / LOOKS_A_PAYMENT;
   const dollars = (number) => digits(number, 2);
+  const [voided, refunded, waited] = USED_BY_REFUNDS.map((used) => million(used) / 1000);
+  const refunds = [
+    ["voided", voided, ENDS.refunds.voided],
+    ["refunded after settlement", refunded, ENDS.refunds.refunded],
+    ["of a part that waits for a night", waited, ENDS.refunds.waited],
+  ].map(([which, now, most]) => [`US$ for a thousand refunds, ${which}`, "by hand", dollars(now), `at most ${digits(most, 2)}`, now <= most]);
   return [
     ["US$ for a million abandoned checkouts", dollars(BEFORE.abandoned), dollars(abandoned), `at most ${ENDS.abandoned}`, abandoned <= ENDS.abandoned],
     ["state transitions of one", digits(BEFORE.abandonedTransitions), digits(ABANDONED.transitions), "none", ABANDONED.transitions === 0],
@@ -527,6 +587,7 @@ function ends() {
       `at most ${ENDS.mixed}`,
       mixed <= ENDS.mixed,
     ],
+    ...refunds,
     ["looks a second that reconciliation has the time for", digits(BEFORE.looks), digits(Math.floor(LOOKS_A_SECOND)), `at least ${digits(ENDS.payments * LOOKS_A_PAYMENT)}`, payments >= ENDS.payments],
     ["payments a second that it is enough for", digits(BEFORE.payments), digits(Math.floor(payments)), `at least ${digits(ENDS.payments)}`, payments >= ENDS.payments],
     ["US$ a month for a branch that nothing happens in", dollars(BEFORE.idle), dollars(IDLE), `at most ${ENDS.idle}`, IDLE <= ENDS.idle],
@@ -544,6 +605,7 @@ function shortly() {
   return [
     `* A paid order costs **US$ ${digits(paid / 1e6, 5)}**, ${percent(price(NEW_USER)["state transitions"], paid)} of it for state transitions.`,
     `* A checkout that nobody finishes costs ${percent(abandoned, paid)} of that: it is asked about for a week, without a state transition.`,
+    `* A refund costs US$ ${digits(million(USED_BY_REFUNDS[1]) / 1e6, 5)}; of a part that waits for a night, US$ ${digits(million(USED_BY_REFUNDS[2]) / 1e6, 5)}.`,
     `* With AWS's defaults and ${digits(10 * share)} abandoned checkout for ten paid ones, the system takes **${digits(Math.floor(transitions))} payments a second** for as`,
     `  long as you like; then the quota of state transitions is used up. (Our own limit of checkouts is lower, ${digits(Math.floor(checkouts))} a second, and one`,
     "  line to change.)",
@@ -552,17 +614,19 @@ function shortly() {
   ].join("\n");
 }
 
-/** An upper limit for the events of a history: every state once, with all retries. */
+/** An upper limit for the events of a payment's history: every state once, with all retries. */
 function longestHistory() {
-  const tasks = Object.values(DEFINITION).filter((state) => state.Type === "Task");
+  const states = Object.values(PAYMENT.States);
+  const tasks = states.filter((state) => state.Type === "Task");
   const retries = sum(tasks.flatMap((state) => state.Retry.map((retry) => retry.MaxAttempts)));
-  return 5 * tasks.length + 2 * (Object.keys(DEFINITION).length - tasks.length) + 2 + 3 * retries;
+  return 5 * tasks.length + 2 * (states.length - tasks.length) + 2 + 3 * retries;
 }
 
 const SECTIONS = {
   steps: stepsTable(),
   uses: usesTable(),
   prices: pricesTable(),
+  refunds: refundsTable(),
   limits: limitsTable(),
   ends: table(["", "before", "now", "the end"], ends().map((row) => row.slice(0, 4))),
   idle: idleTable(),

@@ -12,6 +12,7 @@ const FILES = [
   "docs/prices.json",
   "docs/scale.mjs",
   "statemachine/payment.asl.json",
+  "statemachine/refund.asl.json",
   "statemachine/path.mjs",
   "cdk/lib/payment-function.ts",
   "cdk/lib/http-api.ts",
@@ -56,6 +57,18 @@ test("the path of each flow is the one that the model reads from the definition"
   }
 });
 
+test("a path may reach a state again if something was decided in between, and only then", async () => {
+  const { pathOf } = await import(pathToFileURL(join(ROOT, "statemachine", "path.mjs")).href);
+  const refund = JSON.parse(readFileSync(join(ROOT, "statemachine", "refund.asl.json"), "utf8"));
+  const waiting = ["InquireCharge", "RefundWay", "AwaitSettlement"];
+  const path = pathOf(refund, ["part, Authorized", "part, Authorized", "Settled"]);
+  assert.deepEqual(path.slice(2, 10), [...waiting, ...waiting, "InquireCharge", "RefundWay"]);
+  assert.equal(path.at(-1), "RefundDone");
+  const endless = { StartAt: "Wait", States: { Wait: { Next: "Ask" }, Ask: { Next: "Wait" } } };
+  assert.throws(() => pathOf(endless, []), /reaches Wait again and again/);
+  assert.throws(() => pathOf(endless, ["never met"]), /reaches Wait again and again/);
+});
+
 test("the tables of docs/scale.md are up to date", () => {
   const { status, stderr } = check(ROOT);
   assert.equal(status, 0, stderr);
@@ -67,10 +80,15 @@ test("a figure that was changed by hand fails the check", () => {
   assert.match(stderr, /run `cargo local renew`/);
 });
 
-test("a path that the state machine no longer has fails the check", () => {
-  const { status, stderr } = check(changed("statemachine/payment.asl.json", (text) => text.replace('"Comment": "paid"', '"Comment": "authorised"')));
-  assert.equal(status, 1);
-  assert.match(stderr, /"paid" is not met/);
+test("a path that a state machine no longer has fails the check", () => {
+  for (const [file, comment, start] of [
+    ["statemachine/payment.asl.json", "paid", "ParseCallback"],
+    ["statemachine/refund.asl.json", "Settled", "CheckRefund"],
+  ] as const) {
+    const { status, stderr } = check(changed(file, (text) => text.replace(`"Comment": "${comment}"`, '"Comment": "another"')));
+    assert.equal(status, 1);
+    assert.match(stderr, new RegExp(`"${comment}" is not met on the path ${start} `));
+  }
 });
 
 describe("a target that is missed fails the check", () => {
@@ -89,6 +107,15 @@ describe("a target that is missed fails the check", () => {
     const stderr = refused("activities/src/activity/reconcile/pending.rs", (text) => text.replace("_ => DAY,", "_ => HOUR,"));
     assert.match(stderr, /^US\$ for a million abandoned checkouts: [\d.]+, which must be at most \d+$/m);
     assert.match(stderr, /^US\$ for a million payments of new users, .*, which must be at most \d+$/m);
+  });
+
+  test("a refund must not take more states, nor ask too often while it waits for settlement", () => {
+    const more = refused("statemachine/refund.asl.json", (text) =>
+      text.replace('"StartAt": "CheckRefund",', '"StartAt": "Four",').replace('"States": {', '"States": { "Four": { "Next": "Three" }, "Three": { "Next": "Two" }, "Two": { "Next": "One" }, "One": { "Next": "CheckRefund" },'),
+    );
+    assert.match(more, /^US\$ for a thousand refunds, voided: [\d.]+, which must be at most [\d.]+$/m);
+    const oftener = refused("docs/scale.mjs", (text) => text.replace("nightHours: 12", "nightHours: 24"));
+    assert.match(oftener, /^US\$ for a thousand refunds, of a part that waits for a night: [\d.]+, which must be at most [\d.]+$/m);
   });
 
   test("an idle branch must cost at most two dollars a month", () => {

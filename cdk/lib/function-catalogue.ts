@@ -28,8 +28,8 @@ export interface FunctionSpec {
   readonly masterRecords?: TableAccess;
   /** The state machines whose executions it starts; none when absent. */
   readonly starts?: readonly MachineName[];
-  /** The state machines of whose executions it reads the status; none when absent. */
-  readonly looksAt?: readonly MachineName[];
+  /** The state machine of whose executions it reads the status; none when absent. */
+  readonly looksAt?: MachineName;
   /** Whether its runs are not traced by X-Ray, because no request or payment causes them. */
   readonly untraced?: true;
   /** Whether it needs the gateway secret: to call the bank, or to verify what the bank signed. */
@@ -195,7 +195,7 @@ export const FUNCTION_CATALOGUE = {
     timeoutSeconds: 55,
     tables: { "card-payment-record": { items: ["UpdateItem"], queries: ["open_index"] }, "check-status": { items: ["UpdateItem"] } },
     starts: ["payment"],
-    looksAt: ["payment"],
+    looksAt: "payment",
     untraced: true,
     callsBank: true,
     believesReferences: true,

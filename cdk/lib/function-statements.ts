@@ -3,6 +3,7 @@ import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { IConstruct } from "constructs";
 import { acknowledge } from "./acknowledge";
 import type { Branch } from "./branch";
+import { readExecutionsWithKey } from "./execution-key";
 import { FUNCTION_CATALOGUE, type FunctionName, type FunctionSpec, type TableAccess } from "./function-catalogue";
 import { type Wiring, requireStateMachine } from "./function-environment";
 import { constructId, type MachineName, resourceName, type TableName } from "./names";
@@ -22,8 +23,11 @@ export function functionStatements(name: FunctionName, wiring: Wiring): PolicySt
     statements.push(new PolicyStatement({ sid: "StartExecutions", actions: ["states:StartExecution"], resources }));
   }
   if (spec.looksAt) {
-    const resources = spec.looksAt.map((machine) => executionsArn(machine, wiring.settings.branch));
-    statements.push(new PolicyStatement({ sid: "LookAtExecutions", actions: ["states:DescribeExecution"], resources }));
+    const { branch, executionKeyArn } = wiring.settings;
+    statements.push(new PolicyStatement({ sid: "LookAtExecutions", actions: ["states:DescribeExecution"], resources: [executionsArn(spec.looksAt, branch)] }));
+    if (executionKeyArn !== undefined) {
+      statements.push(readExecutionsWithKey(executionKeyArn, resourceName(spec.looksAt, branch)));
+    }
   }
   if (spec.callsBank) {
     statements.push(readSecret("ReadGatewaySecret", wiring.secrets.gatewayArn));

@@ -45,8 +45,8 @@ export class PaymentFunction extends Construct {
     if (!spec.untraced) {
       acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "X-Ray has no resource types for sending traces.");
     }
-    for (const machine of spec.looksAt ?? []) {
-      acknowledgeExecutions(role, machine, branch, "It reads the status of any execution of this branch. Executions are named after charges, so their names are not known.");
+    if (spec.looksAt) {
+      acknowledgeExecutions(role, spec.looksAt, branch, "It reads the status of any execution of this branch. Executions are named after charges, so their names are not known.");
     }
     this.lambda = new LambdaFunction(this, "Function", {
       functionName,

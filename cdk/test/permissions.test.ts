@@ -120,7 +120,7 @@ function keyUses(holder: Resource): unknown[] {
   return found.map(({ Action, Condition }) => [Action, Object.entries(Condition.StringEquals).map(([name, value]) => `${name} ${render(encrypted, value)}`)]);
 }
 
-test("a state machine may use the key for its own histories and this account's logs, a back office to read refunds, and nobody else", () => {
+test("a state machine may use the key for its own histories and this account's logs, who reads executions to read those, and nobody else", () => {
   const inContext = (machine: string) => [`kms:EncryptionContext:aws:states:stateMachineArn ${machines}:payment3-${machine}-feature-a`];
   for (const machine of MACHINES) {
     assert.deepEqual(keyUses(roleOf(encrypted, stateMachine(encrypted, machine), "RoleArn")[1]), [
@@ -129,8 +129,10 @@ test("a state machine may use the key for its own histories and this account's l
     ]);
   }
   assert.deepEqual(keyUses(backOffice(encrypted)), [["kms:Decrypt", inContext("refund")]]);
+  // AWS answers DescribeExecution only to those who may decrypt what an execution's error says.
+  assert.deepEqual(keyUses(roleOfFunction(encrypted, "reconcile")), [["kms:Decrypt", inContext("payment")]]);
   const holders = Object.values(encrypted.Resources).filter((resource) => JSON.stringify(resource).includes('"kms:'));
-  assert.equal(holders.length, MACHINES.length + 1);
+  assert.equal(holders.length, MACHINES.length + 2);
 });
 
 test("a role serves one service; a state machine's serves only this account", () => {

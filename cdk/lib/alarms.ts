@@ -127,8 +127,8 @@ function alarmSpecs({ settings, logMetrics, stateMachineArns, throttledRequests,
     "refund-uncertain": { meaning: "Nobody can tell whether a refund took effect: a person looks in the bank's portal.", metric: logged("RefundUncertain") },
     // Three alarms with one section: one for each way in which a refund stops before its end.
     "refund-stuck": { meaning: "A refund cannot go on by itself: its amount stays reserved until a person has looked at it.", metric: logged("RefundStuck") },
-    "refund-stuck-timed-out": { meaning: "The execution of a refund ran out of time: its amount stays reserved until a person has looked at it.", metric: ofExecutions("refund", "ExecutionsTimedOut"), section: "refund-stuck" },
-    "refund-stuck-aborted": { meaning: "Somebody stopped the execution of a refund: its amount stays reserved until a person has looked at it.", metric: ofExecutions("refund", "ExecutionsAborted"), section: "refund-stuck" },
+    "refund-timed-out": { meaning: "The execution of a refund ran out of time: its amount stays reserved until a person has looked at it.", metric: ofExecutions("refund", "ExecutionsTimedOut"), section: "refund-stuck" },
+    "refund-aborted": { meaning: "Somebody stopped the execution of a refund: its amount stays reserved until a person has looked at it.", metric: ofExecutions("refund", "ExecutionsAborted"), section: "refund-stuck" },
     "refund-elsewhere": { meaning: "Money of a paid order was given back by hand, and the shop must know how much.", metric: logged("RefundElsewhere") },
     "notifications-refused": { meaning: "The shop refuses events for good: it does not learn of payments.", metric: logged("NotificationsRefused") },
     "reconcile-behind": {

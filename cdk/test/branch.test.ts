@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { MAX_BRANCH_LENGTH, branchOf } from "../lib/branch";
 import { builtFunctions, resources, synthesise } from "./support";
 import { FUNCTIONS } from "../lib/function-catalogue";
-import { resourceName, stackName, TABLES } from "../lib/names";
+import { MACHINES, resourceName, stackName, TABLES } from "../lib/names";
 
 const name = (gitName: string): string => branchOf(gitName).name;
 
@@ -54,14 +54,17 @@ test("the longest branch fits every limit of AWS", () => {
   for (const kebab of TABLES) {
     assert.ok(resourceName(kebab, branch).length <= 255, kebab);
   }
-  assert.ok(resourceName("payment", branch).length <= 80);
+  for (const kebab of MACHINES) {
+    assert.ok(resourceName(kebab, branch).length <= 80, kebab);
+  }
+  assert.ok(resourceName("back-office", branch).length <= 128);
   assert.ok(stackName(branch).length <= 128);
 });
 
 test("no resource of one branch has the name of another resource of another branch", () => {
   const suffix = "-feature-a";
   const alarms = resources(synthesise(builtFunctions()), "AWS::CloudWatch::Alarm").map(([, { Properties }]) => Properties["AlarmName"].slice("payment3-".length, -suffix.length));
-  for (const kebabs of [FUNCTIONS, TABLES, ["gateway", "shop-webhook"], alarms]) {
+  for (const kebabs of [FUNCTIONS, TABLES, MACHINES, ["gateway", "shop-webhook"], alarms]) {
     for (const one of kebabs) {
       assert.ok(!kebabs.some((other) => other.startsWith(`${one}-`)), `${one} is the beginning of another name`);
     }

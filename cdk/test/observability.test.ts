@@ -44,7 +44,9 @@ describe("alarms", () => {
         "unknown-state",
         "refusal-needs-person",
         "refund-uncertain",
-        ...["refund-stuck", "refund-stuck-timed-out", "refund-stuck-aborted"],
+        "refund-stuck",
+        "refund-timed-out",
+        "refund-aborted",
         "refund-elsewhere",
         "notifications-refused",
         "reconcile-behind",
@@ -134,7 +136,7 @@ describe("a refund that needs a person", () => {
   });
 
   test("raises an alarm when its execution ended without a word, whose section is that of a stuck refund", () => {
-    for (const [name, metric] of [["refund-stuck-timed-out", "ExecutionsTimedOut"], ["refund-stuck-aborted", "ExecutionsAborted"]] as const) {
+    for (const [name, metric] of [["refund-timed-out", "ExecutionsTimedOut"], ["refund-aborted", "ExecutionsAborted"]] as const) {
       const { Namespace, MetricName, Dimensions, Statistic, Period, EvaluationPeriods, Threshold, AlarmDescription } = alarm(name);
       assert.deepEqual(
         { Namespace, MetricName, Statistic, Period, EvaluationPeriods, Threshold },

@@ -145,7 +145,9 @@ describe("time limits", () => {
   });
 
   test("the bank is asked what became of a refund only when no request for it is on its way any more", () => {
-    const waits = Number(/^\{% \$max\(\[(\d+), \$pause\]\) %\}$/.exec(parsed["refund"].States.AwaitAnswer.Seconds)?.[1]);
+    const { AwaitAnswer, CheckRefund } = parsed["refund"].States;
+    assert.equal(AwaitAnswer.Seconds, "{% $max([$answersWithin, $pause]) %}");
+    const waits: number = CheckRefund.Assign.answersWithin;
     for (const name of ["void-charge", "refund-charge"] as const) {
       // The state may give up before the function ends, and the bank may take as long again as we wait for it.
       assert.ok(waits > 2 * seconds(name) + HTTP_TIMEOUT_MS.bank / 1000, `AwaitAnswer waits ${waits} s, ${name} runs for ${seconds(name)} s`);

@@ -185,6 +185,7 @@ const STEPS = {
   CloseRecord: [record("UpdateItem", CLOSED)],
   // The first refund of a payment also opens its ledger.
   "check-refund": [
+    query("card-payment-record"),
     get("check-status"),
     query("card-payment-record"),
     get("card-payment-record"),

@@ -1,4 +1,5 @@
-//! The deployed definitions with their waits shortened, and nothing else changed: those of Retriers and Wait states.
+//! The deployed definitions with their waits shortened, and nothing else changed: those of Retriers and Wait states, and
+//! how long the answer to a request may be on its way.
 //!
 //! One wait is kept: for the lease of a process that died while it created a customer. Nothing shortens a lease.
 //!
@@ -10,8 +11,12 @@ use serde_json::{Value, json};
 
 /// The error whose Retrier waits for something that takes its time whatever the waits are.
 const KEPT: &str = "CustomerBeingCreated";
+/// The variable that says how long after a request its answer may be on its way. Until then it is not judged whether
+/// the request took effect, so it is a wait.
+const ANSWERS_WITHIN: &str = "answersWithin";
 
-/// The definition with a wait of one second, the shortest there is, in every Retrier but one and in every Wait state.
+/// The definition with a wait of one second, the shortest there is, in every Retrier but one and in every Wait state, and
+/// for answers that are on their way.
 ///
 /// # Panics
 /// It is no definition.
@@ -26,6 +31,12 @@ pub fn shorten(definition: &Value) -> Value {
     {
         // A number, or an expression.
         *wait = json!(1);
+    }
+    for within in states
+        .values_mut()
+        .filter_map(|state| state.get_mut("Assign")?.get_mut(ANSWERS_WITHIN))
+    {
+        *within = json!(1);
     }
     for retrier in states
         .values_mut()
@@ -61,7 +72,10 @@ mod tests {
         match definition {
             Value::Object(object) => object
                 .iter()
-                .filter(|(name, _)| !WAITS.contains(&name.as_str()))
+                .filter(|(name, value)| {
+                    !WAITS.contains(&name.as_str())
+                        && !(*name == ANSWERS_WITHIN && value.is_number())
+                })
                 .map(|(name, value)| (name.clone(), without_waits(value)))
                 .collect(),
             Value::Array(items) => items.iter().map(without_waits).collect(),
@@ -86,13 +100,17 @@ mod tests {
             let short = shorten(&definition);
             assert_ne!(definition, short, "nothing was shortened");
             assert_eq!(without_waits(&definition), without_waits(&short));
-            // The names of the waits stand nowhere but in Retriers and Wait states.
+            // The names of the waits stand nowhere but in Retriers and Wait states, and where the variable is set.
             for state in states(&definition) {
                 let mut rest = state.clone();
                 let fields = rest.as_object_mut().expect("a state");
                 fields.remove("Retry");
                 if state["Type"] == "Wait" {
                     fields.remove("Seconds");
+                }
+                if let Some(assigned) = fields.get_mut("Assign") {
+                    let assigned = assigned.as_object_mut().expect("variables");
+                    assigned.remove(ANSWERS_WITHIN);
                 }
                 assert_eq!(rest, without_waits(&rest));
             }
@@ -110,6 +128,17 @@ mod tests {
         assert!(before.iter().any(Value::is_number), "{before:?}");
         assert!(before.iter().any(Value::is_string), "{before:?}");
         assert_eq!(waits(&shorten(&refund)), vec![json!(1); before.len()]);
+    }
+
+    #[test]
+    fn an_answer_is_on_its_way_for_a_second() {
+        let [_, refund] = definitions();
+        let within = |definition: &Value| -> Vec<Value> {
+            let set = |state: &Value| state["Assign"].get(ANSWERS_WITHIN).cloned();
+            states(definition).filter_map(set).collect()
+        };
+        assert_eq!(within(&refund), [json!(300)]);
+        assert_eq!(within(&shorten(&refund)), [json!(1)]);
     }
 
     #[test]

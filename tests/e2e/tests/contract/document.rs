@@ -177,6 +177,15 @@ impl Document {
         }
     }
 
+    /// What an order's status says: the documented words, and the documented fields.
+    pub(crate) fn status(&self) -> (Vec<&str>, Vec<&str>) {
+        let fields = &self.0["components"]["schemas"]["Status"]["properties"];
+        let words = fields["status"]["enum"].as_array().expect("the words");
+        let words = words.iter().map(|word| word.as_str().expect("a word"));
+        let fields = entries(fields).into_iter().map(|(name, _)| name);
+        (words.collect(), fields.collect())
+    }
+
     fn resolve<'a>(&'a self, node: &'a Value) -> &'a Value {
         schema::resolve(&self.0, node)
     }

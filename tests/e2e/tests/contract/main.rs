@@ -9,6 +9,7 @@ mod schema;
 
 use payment3_harness::http::client;
 use payment3_harness::outputs::{FILE_VARIABLE, Outputs};
+use serde_json::Value;
 
 use crate::document::{Document, Documented, Received};
 use crate::outage::Outage;
@@ -34,7 +35,7 @@ async fn the_api_gives_every_answer_that_its_document_names() {
         .into_iter()
         .partition(|answer| answer.code.as_deref() == Some(NO_DATABASE));
 
-    let mut wrong = Vec::new();
+    let mut wrong = statuses(&requests, &document).await;
     for answer in others {
         let request = requests.provoking(&answer).await;
         wrong.extend(difference(&answer, request).await);
@@ -52,6 +53,40 @@ async fn the_api_gives_every_answer_that_its_document_names() {
     drop(outage);
 
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is wrong with the status of an order, in every word that it may be and every field that it may have: payments
+/// provoke each.
+async fn statuses(requests: &Requests, document: &Document) -> Vec<String> {
+    let documented = document.answers().into_iter();
+    let documented: Vec<_> = documented
+        .filter(|answer| answer.operation == requests::CHECK_STATUS && answer.status == 200)
+        .collect();
+    assert_eq!(documented.len(), 1, "one answer is the status");
+
+    let (words, mut unseen) = document.status();
+    let mut wrong = Vec::new();
+    // And an order of which an unknown part went back.
+    for word in words.into_iter().map(Some).chain([None]) {
+        let Some(order) = requests.order_that_is(word).await else {
+            wrong.push(format!("{word:?}: documented, but no payment here ends so"));
+            continue;
+        };
+        let received = send(requests.ask(&order), "application/json").await;
+        let received = received.expect("an answer");
+        let shown: Value = serde_json::from_str(&received.body).expect("JSON");
+        wrong.extend(documented[0].differs_from(&received));
+        if word.is_some_and(|word| shown["status"] != word) {
+            wrong.push(format!("{word:?}: {shown}"));
+        }
+        unseen.retain(|field| shown.get(field).is_none());
+    }
+    wrong.extend(
+        unseen
+            .into_iter()
+            .map(|field| format!("{field} is documented, but no order here has it")),
+    );
+    wrong
 }
 
 /// Sends the request, and compares the answer with the document. `None` where they agree.

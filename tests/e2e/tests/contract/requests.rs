@@ -11,12 +11,15 @@ use payment3_harness::http::{FORM, client, form};
 use payment3_harness::outputs::Outputs;
 use payment3_harness::random;
 use payment3_harness::shop_api::{NewOrder, Order, TOTAL};
-use payment3_harness::shopper::{self, CARD_APPROVED, ReturnForm};
+use payment3_harness::shopper::{self, CARD_APPROVED, CARD_DECLINED, ReturnForm};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::document::Documented;
+
+/// The operation that tells an order's status.
+pub(crate) const CHECK_STATUS: &str = "GET /checkstatus/{orderId}";
 
 /// How long a payment may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,7 +29,9 @@ type Form = BTreeMap<String, String>;
 /// Makes requests to the API of an environment, and prepares what they need.
 pub(crate) struct Requests {
     outputs: Outputs,
+    aws: Aws,
     executions: Executions,
+    refunds: Executions,
     counterparties: Counterparties,
 }
 
@@ -35,8 +40,10 @@ impl Requests {
         let aws = Aws::at(&outputs.aws_endpoint);
         Self {
             executions: Executions::of(&aws, &outputs.state_machine_arn),
+            refunds: Executions::of(&aws, &outputs.refund_state_machine_arn),
             counterparties: Counterparties::of(&aws, outputs),
             outputs: outputs.clone(),
+            aws,
         }
     }
 
@@ -49,7 +56,7 @@ impl Requests {
             "POST /callback" => self.callback(Method::POST, status, code).await,
             "GET /callback" => self.callback(Method::GET, status, code).await,
             "POST /notify" => self.notify(status, code).await,
-            "GET /checkstatus/{orderId}" => self.check_status(status, code).await,
+            CHECK_STATUS => self.check_status(status, code).await,
             _ => None,
         }
     }
@@ -69,7 +76,7 @@ impl Requests {
                 with(self.form().await, "token", &unknown)
             }
             (404, Some("NOT_FOUND")) => with(self.form().await, "userId", "usr_somebody_else"),
-            (409, Some("ORDER_NOT_PAYABLE")) => self.form_for(&self.paid().await).await,
+            (409, Some("ORDER_NOT_PAYABLE")) => self.form_for(&self.paid().await.0).await,
             (409, Some("TOKEN_USED")) => {
                 let used = self.form().await;
                 self.submit(&used).await;
@@ -149,7 +156,78 @@ impl Requests {
             (404, Some("NOT_FOUND")) => random::digits(12),
             _ => return None,
         };
-        Some(client().get(format!("{}/checkstatus/{order}", self.outputs.api_url)))
+        Some(self.ask(&order))
+    }
+
+    /// An app's question for the status of an order.
+    pub(crate) fn ask(&self, order: &str) -> RequestBuilder {
+        client().get(format!("{}/checkstatus/{order}", self.outputs.api_url))
+    }
+
+    /// The id of an order whose status says this; without one, of a paid order of which somebody gave a part back in
+    /// the bank's portal. A newly documented status gets its payment here.
+    pub(crate) async fn order_that_is(&self, status: Option<&str>) -> Option<String> {
+        let order = match status {
+            Some("pending") => {
+                let order = self.order().await;
+                self.submit(&self.form_for(&order).await).await;
+                order
+            }
+            Some("paid") => self.paid().await.0,
+            Some("declined") => self.came_back(self.order().await, CARD_DECLINED).await.0,
+            Some("reversed") => {
+                let order = self.order().await;
+                let form = self.return_of(&order, CARD_APPROVED).await;
+                let deleted = self.counterparties.delete_order(&order.order_id).await;
+                deleted.expect("the shop deletes it");
+                self.call_back(&form).await;
+                order
+            }
+            Some("refunded") => {
+                let (order, _) = self.paid().await;
+                self.give_back(&order).await;
+                order
+            }
+            None => {
+                let (order, charge) = self.paid().await;
+                self.give_back_in_the_portal(&charge).await;
+                order
+            }
+            _ => return None,
+        };
+        Some(order.order_id)
+    }
+
+    /// The back office gives all of a paid order back.
+    async fn give_back(&self, order: &Order) {
+        let name = random::id("rf_");
+        let input = json!({"refundId": name, "orderId": order.order_id});
+        let start = self.aws.sfn.start_execution();
+        let start = start.state_machine_arn(&self.outputs.refund_state_machine_arn);
+        let started = start.name(&name).input(input.to_string()).send().await;
+        started.expect("started");
+        let execution = self.refunds.wait_for(&name, PATIENCE).await;
+        assert!(execution.expect("it ends").has_succeeded());
+    }
+
+    /// Somebody gives one baht of a charge back in the bank's portal, and the bank notifies us.
+    async fn give_back_in_the_portal(&self, charge: &str) {
+        let settled = self.counterparties.settle(charge).await;
+        settled.expect("the bank settles");
+        let refund = client()
+            .post(format!(
+                "{}/card/v2/charge/{charge}/refund",
+                self.outputs.bank_url
+            ))
+            .header("x-api-key", SECRET_KEY)
+            .json(&json!({"amount": "1.00", "reason": "by hand"}));
+        let answer = refund.send().await.expect("the bank answers");
+        assert!(answer.status().is_success(), "{answer:?}");
+        let notified = self.counterparties.notify(charge).await;
+        assert_eq!(notified.expect("notified")["answer"], 200);
+        let name = format!("elsewhere-{charge}");
+        let execution = self.refunds.wait_for(&name, PATIENCE).await;
+        assert!(execution.expect("it ends").has_succeeded());
     }
 
     fn post(&self, path: &str, content_type: &str, body: String) -> RequestBuilder {
@@ -171,11 +249,12 @@ impl Requests {
     }
 
     async fn form_for(&self, order: &Order) -> Form {
-        shopper::checkout_form(&self.outputs, order, &self.token().await)
+        let token = self.token(CARD_APPROVED).await;
+        shopper::checkout_form(&self.outputs, order, &token)
     }
 
-    async fn token(&self) -> String {
-        shopper::card_token(&self.outputs, CARD_APPROVED)
+    async fn token(&self, card: &str) -> String {
+        shopper::card_token(&self.outputs, card)
             .await
             .expect("the bank gives a token")
     }
@@ -188,27 +267,37 @@ impl Requests {
 
     /// The form that the browser brings back from 3-D Secure, for a new order.
     async fn returned(&self) -> ReturnForm {
-        self.return_of(&self.order().await).await
+        self.return_of(&self.order().await, CARD_APPROVED).await
     }
 
-    async fn return_of(&self, order: &Order) -> ReturnForm {
-        let token = self.token().await;
+    async fn return_of(&self, order: &Order, card: &str) -> ReturnForm {
+        let token = self.token(card).await;
         shopper::pass_three_ds(&self.outputs, order, &token)
             .await
             .expect("3-D Secure")
     }
 
-    /// An order that is paid.
-    async fn paid(&self) -> Order {
-        let order = self.order().await;
-        let form = self.return_of(&order).await;
-        shopper::return_to_shop(&form)
+    /// An order that is paid, and the charge that paid it.
+    async fn paid(&self) -> (Order, String) {
+        self.came_back(self.order().await, CARD_APPROVED).await
+    }
+
+    /// An order whose shopper is back, once the payment is done; and its charge.
+    async fn came_back(&self, order: Order, card: &str) -> (Order, String) {
+        let form = self.return_of(&order, card).await;
+        let charge = self.call_back(&form).await;
+        (order, charge)
+    }
+
+    /// The shopper comes back, and the payment is done. Returns its charge.
+    async fn call_back(&self, form: &ReturnForm) -> String {
+        shopper::return_to_shop(form)
             .await
             .expect("the callback answers");
         let charge = form.charge_id().expect("the form names the charge");
         let execution = self.executions.wait_for(charge, PATIENCE).await;
         assert!(execution.expect("it ends").has_succeeded());
-        order
+        charge.to_owned()
     }
 
     /// The bank fails to charge the card of this form.

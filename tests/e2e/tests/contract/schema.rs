@@ -51,6 +51,7 @@ fn holds(keyword: &str, rule: &Value, schema: &Value, value: &Value) -> bool {
             Some("object") => value.is_object(),
             Some("string") => value.is_string(),
             Some("integer") => value.is_i64(),
+            Some("boolean") => value.is_boolean(),
             _ => false,
         },
         "enum" => elements(rule).any(|known| known == value),
@@ -133,6 +134,17 @@ fn a_value_that_does_not_fit_its_schema_is_reported_with_its_place() {
             None,
         ),
         (&json!({"type": "integer"}), json!("3"), Some("body is")),
+        (
+            &json!({"type": "boolean", "enum": [true]}),
+            json!(true),
+            None,
+        ),
+        (
+            &json!({"type": "boolean", "enum": [true]}),
+            json!(false),
+            Some("body is"),
+        ),
+        (&json!({"type": "boolean"}), json!("true"), Some("body is")),
         (&json!({"minimum": 1}), json!(0), Some("body is")),
         (&json!({"maximum": 3}), json!(4), Some("body is")),
         (

@@ -38,6 +38,7 @@ class Merchant:
         self.sdk = self._sdk(ApiPaths(card_payment_dev="/cardpayment", card_token_dev="/cardtoken"))
         self.orders = self._aws("dynamodb").Table(self.outputs["tables"]["order"])
         self.records = self._aws("dynamodb").Table(self.outputs["tables"]["card-payment-record"])
+        self.executions = boto3.client("stepfunctions", **self._access())
 
     def older_pages(self):
         """The SDK of a shop whose forms still name `/cardtoken`."""
@@ -135,6 +136,63 @@ class Merchant:
         """The charge that an order's app is told about."""
         table = self._aws("dynamodb").Table(self.outputs["tables"]["check-status"])
         return table.get_item(Key={"orderId": order_id}, ConsistentRead=True)["Item"]["chargeId"]
+
+    def give_back(self, order_id, refund_id, **amount):
+        """A refund, started by the shop's back office. Returns the name of its execution."""
+        return self.start_refund(refund_id, refundId=refund_id, orderId=order_id, **amount)
+
+    def start_refund(self, name, **fields):
+        machine = self.outputs["refundStateMachineArn"]
+        self.executions.start_execution(stateMachineArn=machine, name=name, input=json.dumps(fields))
+        return name
+
+    def stop_refund(self, name):
+        self.executions.stop_execution(executionArn=self._refund(name))
+
+    def refund_ended(self, name):
+        """How the execution of a refund ended."""
+        return self._refund_once(name, lambda execution: execution["status"] != "RUNNING")["status"]
+
+    def refund_waits(self, name):
+        """Waits until an execution has reached the state in which it waits for settlement."""
+        def waits(execution):
+            history = self.executions.get_execution_history(executionArn=execution["executionArn"], reverseOrder=True)
+            return any(event["type"] == "WaitStateEntered" for event in history["events"])
+
+        self._refund_once(name, waits)
+
+    def _refund_once(self, name, is_so):
+        give_up = time.monotonic() + PATIENCE
+        while time.monotonic() < give_up:
+            try:
+                execution = self.executions.describe_execution(executionArn=self._refund(name))
+                if is_so(execution):
+                    return execution
+            except self.executions.exceptions.ExecutionDoesNotExist:
+                pass
+            time.sleep(0.3)
+        raise AssertionError(f"the refund {name} is not so far after {PATIENCE} s")
+
+    def _refund(self, name):
+        return self.outputs["refundStateMachineArn"].replace(":stateMachine:", ":execution:") + ":" + name
+
+    def bank_does(self, charge, what):
+        """What the bank does by itself: `settle` a charge, or `notify` us of what it is now."""
+        answer = requests.post(f"{self.outputs['bankUrl']}/sandbox/charges/{charge}/{what}", timeout=30)
+        answer.raise_for_status()
+
+    def in_the_portal(self, charge, what, **body):
+        """A clerk gives money back by hand: `void` or `refund`."""
+        secret = self._secrets().get_secret_value(SecretId=self.outputs["gatewaySecretArn"])
+        key = json.loads(secret["SecretString"])["b2c"].split(":")[1]
+        url = f"{self.outputs['bankUrl']}/card/v2/charge/{charge}/{what}"
+        requests.post(url, json={"reason": "by hand", **body}, headers={"x-api-key": key}, timeout=30).raise_for_status()
+
+    def shown(self, order_id):
+        """What an app is told about an order."""
+        answer = requests.get(f"{self.outputs['apiUrl']}/checkstatus/{order_id}", timeout=30)
+        answer.raise_for_status()
+        return answer.json()
 
     def deliveries(self, charge):
         """What the shop received about a charge, as it came over the wire."""

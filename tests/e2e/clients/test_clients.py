@@ -1,6 +1,7 @@
 """Checks the system with the programs that the merchant runs: `cargo local test clients`."""
 
 import base64
+import json
 import pathlib
 import re
 import secrets
@@ -188,6 +189,95 @@ class TheMerchantsClients(unittest.TestCase):
         self.assert_came_back(callback, order, "success", "59.70")
         self.assertTrue(self.assert_valid(order.order_id)["isPaid"])
         self.assert_told(charge, "payment.succeeded")
+
+    def assert_given_back(self, charge, *expected):
+        """The reference verifier accepts every event of a refund: type, refund id, amount and what is left."""
+        key = self.merchant.signing_key()
+        found = []
+        for delivery in self.merchant.deliveries(charge):
+            event = verified(delivery, key)
+            if event["type"].startswith("refund."):
+                data = event["data"]
+                found.append((event["type"], data["refundId"], data.get("amount"), data["left"]))
+                self.assertEqual((data["chargeId"], data["currency"]), (charge, "THB"))
+                self.assertEqual(delivery["headers"]["webhook-id"], f"{charge}:{event['type']}:{data['refundId']}")
+        self.assertEqual(found, list(expected))
+
+    def assert_shown(self, order, status, refunded, elsewhere=None):
+        shown = self.merchant.shown(order.order_id)
+        self.assertEqual((shown["status"], shown["amount"], shown["refunded"]), (status, "1500.00", refunded))
+        self.assertEqual(shown.get("refundedElsewhere"), elsewhere)
+
+    def assert_paid_still(self, order, charge, status):
+        """The SDK reads an order of which money went back as the paid order that it was."""
+        payment = self.assert_valid(order.order_id)
+        self.assertEqual((payment["isPaid"], payment["paymentId"], payment["totalPaid"]), (True, charge, 1500))
+        self.assertEqual(payment["status"], status)
+        return [json.loads(line) for line in payment["paymentLog"]]
+
+    def test_an_order_is_given_back_in_two_parts(self):
+        order = self.merchant.order()
+        charge, _ = self.pay(order, APPROVED)
+        self.merchant.bank_does(charge, "settle")
+        one, other = "rf_" + digits(12), "rf_" + digits(12)
+        self.assertEqual(self.merchant.refund_ended(self.merchant.give_back(order.order_id, one, amount="120.50")), "SUCCEEDED")
+        self.assert_shown(order, "paid", "120.50")
+        _, line = self.assert_paid_still(order, charge, "partially refunded")
+        self.assertEqual(
+            (line.pop("at")[:2], line),
+            ("20", {"event": "refunded", "chargeId": charge, "refundId": one, "amount": "120.50"}),
+        )
+        self.assertEqual(self.merchant.refund_ended(self.merchant.give_back(order.order_id, other)), "SUCCEEDED")
+        self.assert_shown(order, "refunded", "1500.00")
+        self.assertEqual(len(self.assert_paid_still(order, charge, "refunded")), 3)
+        self.assert_given_back(
+            charge,
+            ("refund.succeeded", one, "120.50", "1379.50"),
+            ("refund.succeeded", other, "1379.50", "0.00"),
+        )
+
+    def test_an_order_is_given_back_before_it_is_settled(self):
+        order = self.merchant.order()
+        charge, _ = self.pay(order, APPROVED)
+        refund = "rf_" + digits(12)
+        self.assertEqual(self.merchant.refund_ended(self.merchant.give_back(order.order_id, refund)), "SUCCEEDED")
+        self.assert_shown(order, "refunded", "1500.00")
+        self.assert_paid_still(order, charge, "refunded")
+        self.assert_given_back(charge, ("refund.succeeded", refund, "1500.00", "0.00"))
+
+    def test_a_part_that_was_given_back_by_hand_is_told_without_an_amount_and_then_with_it(self):
+        order = self.merchant.order()
+        charge, _ = self.pay(order, APPROVED)
+        self.merchant.bank_does(charge, "settle")
+        self.merchant.in_the_portal(charge, "refund", amount="100.00")
+        self.merchant.bank_does(charge, "notify")
+        self.assertEqual(self.merchant.refund_ended(f"elsewhere-{charge}"), "SUCCEEDED")
+        self.assert_shown(order, "paid", "0.00", elsewhere=True)
+        unknown = ("refund.elsewhere", "elsewhere", None, "0.00")
+        self.assert_given_back(charge, unknown)
+        stated = self.merchant.start_refund("stated-" + digits(12), chargeId=charge, amount="100.00")
+        self.assertEqual(self.merchant.refund_ended(stated), "SUCCEEDED")
+        self.assert_shown(order, "paid", "100.00")
+        self.assert_paid_still(order, charge, "partially refunded")
+        self.assert_given_back(charge, unknown, ("refund.elsewhere", "elsewhere-100.00", "100.00", "1400.00"))
+
+    def test_a_part_of_a_charge_that_somebody_voids_meanwhile_is_told_as_failed(self):
+        order = self.merchant.order()
+        charge, _ = self.pay(order, APPROVED)
+        refund = "rf_" + digits(12)
+        self.merchant.refund_waits(self.merchant.give_back(order.order_id, refund, amount=120.5))
+        self.merchant.in_the_portal(charge, "void")
+        # It would look again in an hour.
+        self.merchant.stop_refund(refund)
+        again = self.merchant.start_refund(refund + "-hand", refundId=refund, orderId=order.order_id, amount=120.5)
+        self.assertEqual(self.merchant.refund_ended(again), "SUCCEEDED")
+        self.assert_shown(order, "refunded", "1500.00")
+        self.assert_paid_still(order, charge, "refunded")
+        self.assert_given_back(
+            charge,
+            ("refund.failed", refund, "120.50", "1500.00"),
+            ("refund.elsewhere", "elsewhere-1500.00", "1500.00", "0.00"),
+        )
 
     def test_an_event_is_signed_with_both_keys_while_the_key_is_rotated(self):
         former = self.merchant.signing_key()

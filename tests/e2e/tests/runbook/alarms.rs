@@ -153,39 +153,6 @@ async fn an_outcome_conflict_is_repaired_in_the_copy_of_an_old_record() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test runbook"]
-async fn a_paid_order_whose_event_failed_before_a_refund_is_told_and_closed() {
-    promised(&[
-        "Here a step after PayOrder failed, and a restart cannot repeat it: it asks the bank first, and fails here every \
-         time.",
-    ]);
-    let app = TestApp::connect().await;
-    let paid = app.paying().await;
-    let charge = paid.charge_id();
-    app.fails_to_be_told(&paid).await;
-    app.settle(charge).await;
-    let part = json!({"amount": "1.00", "reason": "a part"});
-    app.in_the_portal(charge, "refund", part).await;
-    let shell = app.shell_for(charge);
-    let printed = shell.run("Restart under a new name", "restart");
-    assert_failed(&app.started(&printed).await, "OutcomeConflict");
-
-    shell.run("Send an event again", "resend");
-    let shell = shell.with("MONEY", "paid");
-    shell.run("Close by hand", "close");
-    let checked = shell.run("See whether it is repaired", "check");
-    assert!(checked.starts_with("paid\torderPaid\t2"), "{checked}");
-    let record = app.record(charge).await;
-    assert_closed(&record);
-    assert!(record.get("token").is_none(), "{record}");
-    let events = app.inspector.shop_events_of_charge(charge).await;
-    let events = events.expect("the shop");
-    let told = events.last().expect("an event");
-    assert_eq!((told.kind(), told.answered), ("payment.succeeded", 204));
-    assert_eq!(app.shown(&paid.order).await, "paid");
-}
-
-#[tokio::test]
-#[ignore = "needs the local environment: cargo local test runbook"]
 async fn order_unreadable() {
     promised(&[
         "Nothing was charged.",

@@ -10,6 +10,7 @@ mod document;
 mod helpers;
 mod lines;
 mod links;
+mod refunds;
 mod shell;
 mod standing;
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]

@@ -49,7 +49,7 @@ async function becomeKnown(shopper) {
   await shopper.pay(APPROVED);
   await shopper.confirm();
   const orderId = await shopper.isTold("paid");
-  const { ownerId } = await ask(`/orders/${orderId}`);
+  const { ownerId } = await ask(`/api/orders/${orderId}`);
   return ownerId;
 }
 
@@ -75,7 +75,7 @@ describe("by clicking", () => {
     const { clicks } = shopper;
     console.log(`clicks from the shop's address to the first paid order: ${clicks}`);
     assert.ok(clicks <= 6, `${clicks} clicks`);
-    const order = await ask(`/orders/${orderId}`);
+    const order = await ask(`/api/orders/${orderId}`);
     assert.equal(order.isPaid, true);
 
     await shopper.seesExecution("paid");

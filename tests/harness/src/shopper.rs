@@ -142,7 +142,7 @@ pub async fn order(outputs: &Outputs, new: &NewOrder) -> Result<Order> {
 /// # Errors
 /// There is none.
 pub async fn read_order(outputs: &Outputs, id: &str) -> Result<Order> {
-    let request = client().get(format!("{}/orders/{id}", outputs.shop_url));
+    let request = client().get(format!("{}/api/orders/{id}", outputs.shop_url));
     json_answer(request, "the demo shop").await
 }
 

@@ -54,7 +54,7 @@ impl Shop {
             .route(WEBHOOK_PATH, get(events::list).post(events::receive))
             .route("/webhooks/payment3/answer", put(events::set_answer))
             .route("/orders", post(orders::create))
-            .route("/orders/{id}", get(orders::read))
+            .route("/api/orders/{orderId}", get(orders::read))
             .with_state(self)
     }
 }

@@ -163,7 +163,7 @@ pub(super) async fn create(
         .map(|order| (StatusCode::CREATED, order))
 }
 
-/// `GET /orders/{id}`.
+/// `GET /api/orders/{orderId}`.
 pub(super) async fn read(
     State(shop): State<Shop>,
     Path(id): Path<String>,

@@ -14,7 +14,7 @@ const SPOILT = {
 /** The order in the address (`?order=`), for an order that was made before. */
 async function orderToPay() {
   const id = new URLSearchParams(location.search).get("order");
-  return id ? get(`/orders/${encodeURIComponent(id)}`) : null;
+  return id ? get(`/api/orders/${encodeURIComponent(id)}`) : null;
 }
 
 function preview(environment, order) {

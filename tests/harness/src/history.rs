@@ -19,6 +19,17 @@ pub struct Failure {
     pub cause: String,
 }
 
+impl Failure {
+    /// The message of its cause. The cause of a function's error is JSON that contains the message.
+    #[must_use]
+    pub fn message(&self) -> String {
+        serde_json::from_str::<Value>(&self.cause)
+            .ok()
+            .and_then(|cause| Some(cause.get("errorMessage")?.as_str()?.to_owned()))
+            .unwrap_or_else(|| self.cause.clone())
+    }
+}
+
 /// One visit of a state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -318,6 +329,17 @@ mod tests {
         assert_eq!(courses(false).last(), Some(&Course::Running));
         assert_eq!(path[1].result, Some(Value::from(1)));
         assert_eq!(path[1].output, Some(Value::from(2)));
+    }
+
+    #[test]
+    fn the_message_of_a_function_is_taken_from_its_json() {
+        let message = |cause: &str| failure(Some("A"), Some(cause)).message();
+        assert_eq!(
+            message(r#"{"errorType":"A","errorMessage":"no order"}"#),
+            "no order"
+        );
+        assert_eq!(message("plain"), "plain");
+        assert_eq!(message("{}"), "{}");
     }
 
     #[test]

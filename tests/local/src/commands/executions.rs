@@ -53,7 +53,7 @@ fn print(report: &ExecutionReport) -> Result<()> {
         println!(
             "\nfailed with {}: {}",
             failure.error,
-            path::explained(&failure.cause)
+            failure.message()
         );
     }
     if let Some(output) = &report.output {

@@ -2,7 +2,6 @@
 
 use payment3_harness::executions::{ExecutionReport, seconds};
 use payment3_harness::history::Visit;
-use serde_json::Value;
 
 /// The path as a table: state, time of entry, duration, and errors.
 pub(super) fn lines(report: &ExecutionReport) -> Vec<String> {
@@ -37,32 +36,9 @@ pub(super) fn lines_of(report: &ExecutionReport, visits: &[Visit]) -> Vec<String
                 "{:width$}    {}: {}",
                 "",
                 failure.error,
-                explained(&failure.cause)
+                failure.message()
             ));
         }
     }
     lines
-}
-
-/// The message of a cause. The cause of a function's error is JSON that contains the message.
-pub(super) fn explained(cause: &str) -> String {
-    serde_json::from_str::<Value>(cause)
-        .ok()
-        .and_then(|cause| Some(cause.get("errorMessage")?.as_str()?.to_owned()))
-        .unwrap_or_else(|| cause.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_message_of_a_function_is_taken_from_its_json() {
-        assert_eq!(
-            explained(r#"{"errorType":"A","errorMessage":"no order"}"#),
-            "no order"
-        );
-        assert_eq!(explained("plain"), "plain");
-        assert_eq!(explained("{}"), "{}");
-    }
 }

@@ -328,11 +328,7 @@ fn print(execution: &ExecutionReport, aftermath: &Aftermath) -> Result<()> {
         println!("  {line}");
     }
     if let Some(failure) = &execution.failure {
-        println!(
-            "failed with {}: {}",
-            failure.error,
-            path::explained(&failure.cause)
-        );
+        println!("failed with {}: {}", failure.error, failure.message());
     }
     if let Some(output) = &execution.output {
         println!("\nIts output:\n{}", serde_json::to_string_pretty(output)?);

@@ -1,4 +1,4 @@
-//! Executions of the state machine, and the path each took.
+//! Executions of a state machine, and the path each took.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_millis(150);
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecutionReport {
-    /// Its name: the charge id, with `-<attempt>` from the second attempt on.
+    /// Its name: for a payment the charge id, with `-<attempt>` from the second attempt on; for a refund its id.
     pub name: String,
     /// Its ARN.
     pub arn: String,
@@ -45,6 +45,12 @@ impl ExecutionReport {
     /// The names of the states it went through, in order.
     pub fn states(&self) -> Vec<&str> {
         self.path.iter().map(|visit| visit.state.as_str()).collect()
+    }
+
+    /// What the task of this state answered, where it did.
+    pub(crate) fn result_of(&self, state: &str) -> Option<&Value> {
+        let mut visits = self.path.iter().filter(|visit| visit.state == state);
+        visits.find_map(|visit| visit.result.as_ref())
     }
 
     /// Whether its status is `SUCCEEDED`.
@@ -84,10 +90,20 @@ pub struct Executions {
 impl Executions {
     /// The executions of the state machine with this ARN.
     pub fn of(aws: &Aws, state_machine_arn: &str) -> Self {
+        Self::seen_by(aws.sfn.clone(), state_machine_arn)
+    }
+
+    /// The same, looked at with this client's credentials.
+    pub(crate) fn seen_by(sfn: aws_sdk_sfn::Client, state_machine_arn: &str) -> Self {
         Self {
-            sfn: aws.sfn.clone(),
+            sfn,
             state_machine_arn: state_machine_arn.to_owned(),
         }
+    }
+
+    /// Whether the execution with this ARN is one of them.
+    pub(crate) fn include(&self, arn: &str) -> bool {
+        arn.starts_with(&execution_arn(&self.state_machine_arn, ""))
     }
 
     /// The newest executions, at most `limit`. Only those with `status`, if it is given.

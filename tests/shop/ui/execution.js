@@ -1,7 +1,7 @@
 // The page of one execution: the graph, the steps, and the payment's record. It updates while the execution runs.
 
 import { byId, facts, h, json, pill, say, show } from "./dom.js";
-import { baht, between, COURSES, duration, explained, named, OUTCOMES, SAVED, time } from "./format.js";
+import { baht, between, courseOf, COURSES, duration, explained, KINDS, named, OUTCOMES, SAVED, time, WAITS } from "./format.js";
 import { get, repeat } from "./data.js";
 import { draw, place } from "./graph.js";
 
@@ -67,14 +67,14 @@ function part(title, value) {
   return value === undefined || value === null ? null : [h("h3", {}, title), json(value)];
 }
 
-function step(step, at, comments) {
-  const course = named(COURSES, step.course);
+function step(step, states) {
+  const { comment, kind } = states.get(step.state) ?? {};
   const same = JSON.stringify(step.result) === JSON.stringify(step.output);
   return [
     h("details", {},
-      h("summary", {}, h("span", { class: "state" }, step.state), pill(course),
+      h("summary", {}, h("span", { class: "state" }, step.state), pill(courseOf(step.course, kind)),
         h("span", { class: "took" }, duration(step.milliseconds))),
-      h("p", {}, comments.get(step.state) ?? ""),
+      h("p", {}, comment ?? ""),
       h("p", {}, "Entered ", time(step.entered)),
       part("Input", step.input),
       part("Answer of its task", step.result),
@@ -87,7 +87,7 @@ function step(step, at, comments) {
 }
 
 /** Redraws only the steps that changed, so that an open step stays open. */
-function steps(execution, comments) {
+function steps(execution, states) {
   const list = byId("steps");
   execution.steps.forEach((each, at) => {
     const id = `step-${at + 1}`;
@@ -99,17 +99,20 @@ function steps(execution, comments) {
     item.dataset.state = each.state;
     item.dataset.status = each.course;
     const wasOpen = item.querySelector("details")?.open ?? false;
-    show(item, JSON.stringify(each), () => step(each, at, comments));
+    show(item, JSON.stringify(each), () => step(each, states));
     item.querySelector("details").open = wasOpen;
   });
 }
 
 function head(execution, environment) {
   const outcome = named(OUTCOMES, execution.outcome);
+  const meaning = outcome.meaning ?? (execution.stopped ? null : WAITS[execution.lastState]);
   const order = execution.orderId;
-  show(byId("facts"), JSON.stringify([execution.outcome, execution.stopped, order, execution.failure]), () => facts([
-    ["Outcome", outcome.meaning ? h("span", {}, pill(outcome), ` ${outcome.meaning}`) : pill(outcome)],
-    ["Order", order === "ADDCARD" ? "Card verification" : order && h("a", { href: `/orders#order-${order}` }, h("code", {}, order))],
+  show(byId("facts"), JSON.stringify([outcome, meaning, execution.stopped, execution.chargeId, order, execution.failure]), () => facts([
+    ["Outcome", meaning ? h("span", {}, pill(outcome), ` ${meaning}`) : pill(outcome)],
+    ["Kind", KINDS[execution.kind]],
+    ["Refund", execution.refundId && h("code", {}, execution.refundId)],
+    ["Order", order === "ADDCARD" ? "Card verification" : order && h("a", { href: `/orders/${encodeURIComponent(order)}` }, h("code", {}, order))],
     ["Amount", baht(execution.amount)],
     ["Charge", execution.chargeId && h("a", { href: `${environment.bankUrl}/charges/${encodeURIComponent(execution.chargeId)}` }, h("code", {}, execution.chargeId), " at the bank")],
     ["Card", SAVED[execution.output?.card] && pill(SAVED[execution.output.card])],
@@ -137,7 +140,9 @@ function around(payment) {
     h("summary", {}, title), link ?? null, value ? json(value) : h("p", {}, "There is none."));
   return [
     h("ul", { class: "plain others" }, payment.executions.map((other) =>
-      h("li", {}, other === name ? h("span", { "aria-current": "page" }, h("code", {}, other), " (this one)") : h("a", { href: `/executions/${encodeURIComponent(other)}` }, h("code", {}, other))))),
+      h("li", {},
+        other.name === name ? h("span", { "aria-current": "page" }, h("code", {}, other.name), " (this one)") : h("a", { href: `/executions/${encodeURIComponent(other.name)}` }, h("code", {}, other.name)),
+        ` ${KINDS[other.kind]}, ${baht(other.amount)} `, pill(named(OUTCOMES, other.outcome))))),
     block("Record", payment.record),
     block("Order", payment.order),
     block("Charge at the bank", payment.charge),
@@ -148,15 +153,20 @@ function around(payment) {
 async function start() {
   say("name", name);
   document.title = `${name} · payment3`;
-  const [machine, environment] = await Promise.all([get("/api/state-machine"), get("/api/environment")]);
-  const placed = place(machine);
-  const comments = new Map(machine.states.map(({ name: state, comment }) => [state, comment]));
+  const environment = await get("/api/environment");
   byId("legend").append(...[...Object.values(COURSES), { word: "Not reached", tone: "plain" }].map((course) => h("li", {}, pill(course))));
+  let placed;
+  let states;
   await repeat(1000, async () => {
     const execution = await get(`/api/executions/${encodeURIComponent(name)}`);
+    if (!placed) {
+      const machine = await get(`/api/executions/${encodeURIComponent(name)}/graph`);
+      placed = place(machine);
+      states = new Map(machine.states.map((state) => [state.name, state]));
+    }
     head(execution, environment);
     picture(placed, execution);
-    steps(execution, comments);
+    steps(execution, states);
     if (execution.chargeId) {
       const payment = await get(`/api/payments/${encodeURIComponent(execution.chargeId)}`).catch(() => null);
       if (payment) show(byId("around"), JSON.stringify(payment), () => around(payment));

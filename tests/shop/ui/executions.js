@@ -1,7 +1,7 @@
 // The list of executions. The filters stand in the address only.
 
 import { byId, h, pages, pill, say, show, table } from "./dom.js";
-import { baht, between, named, OUTCOMES, time } from "./format.js";
+import { baht, between, KINDS, named, OUTCOMES, time, WAITS } from "./format.js";
 import { get, repeat } from "./data.js";
 
 /** The address of this page with other parameters, without blank ones. */
@@ -39,18 +39,19 @@ function filter(outcomes) {
 
 function nothing() {
   if (wanted("outcome")) return "No matching execution has this outcome.";
-  if (wanted("find")) return `No execution is of an order or a charge with “${wanted("find")}”.`;
+  if (wanted("find")) return `No execution is of an order, a charge or a refund with “${wanted("find")}”.`;
   return ["Nothing was executed yet. ", h("a", { href: "/" }, "Pay something"), "."];
 }
 
 function list(lines) {
   if (lines.length === 0) return h("p", {}, nothing());
-  return table("Executions", ["Outcome", "Execution", "Order", "Amount", "Started", "Took", "State reached"], lines.map((line) => {
-    const { word, tone, meaning } = named(OUTCOMES, line.outcome);
+  return table("Executions", ["Outcome", "Execution", "Kind", "Order", "Amount", "Started", "Took", "State reached"], lines.map((line) => {
+    const { word, tone, meaning = line.stopped ? "" : WAITS[line.lastState] } = named(OUTCOMES, line.outcome);
     return {
       cells: [
         [pill({ word, tone }), meaning ? h("p", { class: "meaning" }, meaning) : ""],
         h("a", { href: `/executions/${encodeURIComponent(line.name)}` }, h("code", {}, line.name)),
+        KINDS[line.kind],
         h("code", {}, line.orderId ?? ""),
         h("span", { class: "amount" }, baht(line.amount)),
         time(line.started),

@@ -32,7 +32,7 @@ export function between(start, end) {
   return end ? duration(new Date(end) - new Date(start)) : "";
 }
 
-/** The outcomes of an execution. `meaning` says how the payment goes on where the word does not. */
+/** The outcomes of an execution. `meaning` says what the word does not. */
 export const OUTCOMES = {
   running: { word: "Running", tone: "wait" },
   paid: { word: "Paid", tone: "good" },
@@ -43,7 +43,30 @@ export const OUTCOMES = {
   awaitingBank: { word: "Waiting for the bank", tone: "wait", meaning: "Reconciliation asks again." },
   handedOver: { word: "Handed over", tone: "plain", meaning: "Another attempt goes on." },
   alreadyProcessed: { word: "Done before", tone: "plain" },
+  refunded: { word: "Refunded", tone: "good" },
+  givenUp: { word: "Refund refused", tone: "bad", meaning: "The bank refuses it for good." },
+  elsewhere: { word: "Refunded by hand", tone: "warn", meaning: "At the bank. The shop was told." },
+  explained: { word: "Known already", tone: "plain", meaning: "A refund of the shop explains it." },
   failed: { word: "Failed", tone: "bad" },
+};
+
+/** What an execution is about. */
+export const KINDS = { payment: "Payment", refund: "Refund", elsewhere: "Given back by hand" };
+
+/** The states in which a refund waits. */
+export const WAITS = {
+  AwaitSettlement: "Waits until the charge is settled.",
+  AwaitRetry: "Is tried again.",
+  AwaitAnswer: "The answer is lost: the bank is asked soon.",
+};
+
+/** Where an entry of the ledger of refunds stands. */
+export const ENTRY = {
+  reserved: { word: "Reserved", tone: "wait", meaning: "Its amount is kept for it." },
+  asked: { word: "Asked", tone: "wait", meaning: "The bank has not answered yet." },
+  sent: { word: "Sent", tone: "good", meaning: "The bank has accepted it." },
+  failed: { word: "Given up", tone: "bad", meaning: "The bank refuses it. The amount is free again." },
+  uncertain: { word: "Uncertain", tone: "bad", meaning: "A person has to look at the bank." },
 };
 
 /** What happened to the card of a payment. */
@@ -58,6 +81,8 @@ export const ORDER = {
   none: { word: "Not paid", tone: "plain" },
   pending: { word: "Pending", tone: "wait" },
   paid: { word: "Paid", tone: "good" },
+  partlyRefunded: { word: "Partly refunded", tone: "warn" },
+  refunded: { word: "Refunded", tone: "warn" },
   declined: { word: "Declined", tone: "bad" },
   reversed: { word: "Money returned", tone: "warn" },
 };
@@ -70,6 +95,11 @@ export const COURSES = {
   running: { word: "Running", tone: "wait" },
   failed: { word: "Failed here", tone: "bad" },
 };
+
+/** How a visit of a state of this kind ended. One that does nothing but wait does not run. */
+export function courseOf(course, kind) {
+  return course === "running" && kind === "Wait" ? { word: "Waiting", tone: "wait" } : named(COURSES, course);
+}
 
 /** An entry of one of these lists; an unknown word is shown as it is. */
 export function named(list, word) {
@@ -98,4 +128,12 @@ export function explained(cause) {
   } catch {
     return cause;
   }
+}
+
+/** What an event says of money, in a line. */
+export function eventText(body) {
+  const { amount, left, refundId } = body?.data ?? {};
+  if (!refundId) return baht(amount);
+  const by = refundId.startsWith("elsewhere") ? "by hand at the bank" : `by ${refundId}`;
+  return `${baht(amount) || "An unknown amount"} ${by}; ${baht(left)} left`;
 }

@@ -2,7 +2,7 @@
 // keyboard, is read by a screen reader, and shows its status in words as well as in colour.
 
 import { Graph, layout } from "./vendor/dagre.js";
-import { COURSES, duration } from "./format.js";
+import { courseOf, duration } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const DONE = "done";
@@ -24,14 +24,33 @@ function width(text, font) {
   return ruler.measureText(text).width;
 }
 
-/** An error per line; a long name breaks before its last two words, such as `FailedException`. */
-function labelLines(label) {
-  if (!label) return [];
-  return label.split(/(?<=,) /).flatMap((name) => (name.length > 18 ? name.split(/(?<=[a-z])(?=[A-Z][a-z]+[A-Z][a-z]+$)/) : [name]));
+/** A choice or an error per line; a long name breaks before its last two words, such as `FailedException`. */
+function labelLines({ labels, caught }) {
+  if (!caught) return labels;
+  return labels.flatMap((label) => label.split(/(?<=,) /)).flatMap((name) => (name.length > 18 ? name.split(/(?<=[a-z])(?=[A-Z][a-z]+[A-Z][a-z]+$)/) : [name]));
+}
+
+/** The transitions, with those that lead from one state to another in the same manner drawn as one. */
+function merged(edges) {
+  const ways = new Map();
+  for (const { from, to, label, caught } of edges) {
+    const key = JSON.stringify([from, to, caught]);
+    if (!ways.has(key)) ways.set(key, { from, to, caught, labels: [] });
+    if (label) ways.get(key).labels.push(label);
+  }
+  return [...ways.values()];
 }
 
 /** The positions of states and transitions. They are computed once, because they do not depend on the execution. */
-export function place(machine) {
+export function place({ states, edges }) {
+  const machine = { states, edges: merged(edges) };
+  // Which one is narrower depends on the machine.
+  const [first, second] = [placed(machine, 1), placed(machine, 8)];
+  return first.size.width <= second.size.width ? first : second;
+}
+
+/** As `place`, where the ways forward are kept shorter than those of errors by this weight. */
+function placed(machine, weight) {
   const graph = new Graph({ multigraph: true });
   graph.setGraph({ rankdir: "TB", nodesep: 16, edgesep: 10, ranksep: 30, marginx: 10, marginy: 10 });
   for (const { name } of machine.states) {
@@ -39,11 +58,12 @@ export function place(machine) {
   }
   graph.setNode(DONE, { width: 64, height: 30 });
   machine.edges.forEach((edge, at) => {
-    const lines = labelLines(edge.label);
+    const lines = labelLines(edge);
     graph.setEdge(edge.from, edge.to, {
       width: Math.ceil(Math.max(0, ...lines.map((line) => width(line, "12px")))) + (lines.length ? 8 : 0),
       height: lines.length * LINE,
       labelpos: "c",
+      weight: edge.caught ? 1 : weight,
     }, String(at));
   });
   layout(graph);
@@ -85,7 +105,7 @@ function arrow(id) {
 }
 
 function drawnEdge(edge, { points, x, y }, isTaken) {
-  const lines = labelLines(edge.label);
+  const lines = labelLines(edge);
   const group = s("g", {
     class: `edge${edge.caught ? " caught" : ""}${isTaken ? " taken" : ""}`,
     "data-from": edge.from,
@@ -111,7 +131,7 @@ function shape(kind, box) {
 
 function drawnState(state, box, visit) {
   const course = visit?.step.course;
-  const word = course ? COURSES[course].word : NOT_REACHED;
+  const word = course ? courseOf(course, state.kind).word : NOT_REACHED;
   const took = visit ? duration(visit.step.milliseconds) : "";
   const said = took ? `${word} · ${took}` : word;
   const group = s(visit ? "a" : "g", {

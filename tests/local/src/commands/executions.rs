@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use payment3_harness::aws::Aws;
-use payment3_harness::executions::{ExecutionReport, Executions, seconds};
+use payment3_harness::executions::{ExecutionReport, seconds};
 use payment3_harness::outputs::Outputs;
 use payment3_harness::overview::{Line, Overview, Wish};
 use serde::Serialize;
@@ -17,22 +17,34 @@ use crate::cli;
 pub async fn run(arguments: cli::Executions) -> Result<()> {
     let outputs = Outputs::of_running(&Outputs::file()).await?;
     let aws = Aws::at(&outputs.aws_endpoint);
-    let executions = Executions::of(&aws, &outputs.state_machine_arn);
+    let overview = Overview::of(&aws, &outputs);
     match &arguments.name {
-        _ if arguments.watch => watch::run(&executions, &arguments).await,
-        Some(name) => show(&executions, name, arguments.json).await,
-        None => list(&Overview::of(&aws, &outputs), &arguments).await,
+        _ if arguments.watch => watch::run(&overview, &arguments).await,
+        Some(name) => show(&overview, name, arguments.json).await,
+        None => list(&overview, &arguments).await,
     }
 }
 
-async fn show(executions: &Executions, name: &str, json: bool) -> Result<()> {
-    let report = executions.find(name).await?.ok_or_else(|| {
+async fn show(overview: &Overview, name: &str, json: bool) -> Result<()> {
+    let (line, report) = overview.one(name).await?.ok_or_else(|| {
         anyhow!("there is no execution {name}: `cargo local executions` lists all executions")
     })?;
     if json {
         return print_json(&report);
     }
-    print(&report)
+    print(&report)?;
+    let mut others = match &line.charge_id {
+        Some(charge) => overview.of_charge(charge).await?,
+        None => Vec::new(),
+    };
+    others.retain(|other| other.arn != line.arn);
+    if !others.is_empty() {
+        println!("\nOther executions of the charge:");
+        for row in rows(&others) {
+            println!("  {row}");
+        }
+    }
+    Ok(())
 }
 
 fn print(report: &ExecutionReport) -> Result<()> {
@@ -50,11 +62,7 @@ fn print(report: &ExecutionReport) -> Result<()> {
         println!("  {line}");
     }
     if let Some(failure) = &report.failure {
-        println!(
-            "\nfailed with {}: {}",
-            failure.error,
-            failure.message()
-        );
+        println!("\nfailed with {}: {}", failure.error, failure.message());
     }
     if let Some(output) = &report.output {
         println!("\noutput: {}", serde_json::to_string_pretty(output)?);
@@ -94,14 +102,16 @@ fn rows(listed: &[Line]) -> Vec<String> {
     let name = widest(|line| &line.name, "name");
     let outcome = widest(|line| &line.outcome, "outcome");
     let order = widest(|line| line.order_id.as_deref().unwrap_or_default(), "order");
-    let row = |cells: [&str; 6]| {
-        let [a, b, c, d, e, f] = cells;
-        format!("{a:name$}  {b:outcome$}  {c:order$}  {d:20}  {e:>10}  {f}")
+    let row = |cells: [&str; 8]| {
+        let [a, b, c, d, e, f, g, h] = cells;
+        format!("{a:name$}  {b:9}  {c:outcome$}  {d:order$}  {e:>10}  {f:20}  {g:>10}  {h}")
     };
     let titles = [
         "name",
+        "kind",
         "outcome",
         "order",
+        "amount",
         "started",
         "duration",
         "last state",
@@ -110,8 +120,10 @@ fn rows(listed: &[Line]) -> Vec<String> {
         let took = line.stopped.map(|stopped| seconds(line.started, stopped));
         row([
             &line.name,
+            line.kind.word(),
             &line.outcome,
             line.order_id.as_deref().unwrap_or_default(),
+            line.amount.as_deref().unwrap_or_default(),
             &line.started.strftime("%F %TZ").to_string(),
             &took.unwrap_or_default(),
             line.last_state.as_deref().unwrap_or_default(),
@@ -131,6 +143,8 @@ fn print_json(value: &impl Serialize) -> Result<()> {
 mod tests {
     use jiff::{SignedDuration, Timestamp};
 
+    use payment3_harness::overview::Kind;
+
     use super::*;
 
     #[test]
@@ -139,10 +153,12 @@ mod tests {
             name: "chrg_test_1".into(),
             arn: "arn".into(),
             status: "SUCCEEDED".into(),
+            kind: Kind::Payment,
             outcome: "paid".into(),
             charge_id: Some("chrg_test_1".into()),
             order_id: Some("482500007436".into()),
-            amount: None,
+            refund_id: None,
+            amount: Some("1500.00".into()),
             started: Timestamp::UNIX_EPOCH,
             stopped: Some(Timestamp::UNIX_EPOCH + SignedDuration::from_millis(1500)),
             last_state: Some("CloseRecord".into()),
@@ -151,15 +167,26 @@ mod tests {
             name: "chrg_test_1-2".into(),
             outcome: "awaitingBank".into(),
             order_id: None,
+            amount: None,
             stopped: None,
             ..paid.clone()
         };
+        let refund = Line {
+            name: "rf_1".into(),
+            kind: Kind::Refund,
+            outcome: "refunded".into(),
+            refund_id: Some("rf_1".into()),
+            amount: Some("120.50".into()),
+            last_state: Some("RefundDone".into()),
+            ..paid.clone()
+        };
         assert_eq!(
-            rows(&[waits, paid]),
+            rows(&[refund, waits, paid]),
             [
-                "name           outcome       order         started                 duration  last state",
-                "chrg_test_1-2  awaitingBank                1970-01-01 00:00:00Z              CloseRecord",
-                "chrg_test_1    paid          482500007436  1970-01-01 00:00:00Z     1.500 s  CloseRecord",
+                "name           kind       outcome       order             amount  started                 duration  last state",
+                "rf_1           refund     refunded      482500007436      120.50  1970-01-01 00:00:00Z     1.500 s  RefundDone",
+                "chrg_test_1-2  payment    awaitingBank                            1970-01-01 00:00:00Z              CloseRecord",
+                "chrg_test_1    payment    paid          482500007436     1500.00  1970-01-01 00:00:00Z     1.500 s  CloseRecord",
             ]
         );
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
-use payment3_harness::executions::Executions;
+use payment3_harness::overview::Overview;
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -19,10 +19,10 @@ const POLL: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// Step Functions does not answer, or the one execution did not succeed.
-pub(super) async fn run(executions: &Executions, arguments: &cli::Executions) -> Result<()> {
+pub(super) async fn run(overview: &Overview, arguments: &cli::Executions) -> Result<()> {
     match &arguments.name {
-        Some(name) => one(executions, name, arguments.json).await,
-        None => all(executions, arguments).await,
+        Some(name) => one(overview, name, arguments.json).await,
+        None => all(overview, arguments).await,
     }
 }
 
@@ -48,12 +48,12 @@ impl Change {
     }
 }
 
-async fn all(executions: &Executions, arguments: &cli::Executions) -> Result<()> {
+async fn all(overview: &Overview, arguments: &cli::Executions) -> Result<()> {
     // Executions that had ended before are not shown, and their last state is not requested.
     let mut known: HashMap<String, (String, Option<String>)> = HashMap::new();
     let mut first = true;
     loop {
-        let mut listed = executions.list(None, arguments.limit).await?;
+        let mut listed = overview.list(arguments.limit).await?;
         listed.reverse();
         for summary in listed {
             let before = known.get(&summary.arn);
@@ -63,7 +63,7 @@ async fn all(executions: &Executions, arguments: &cli::Executions) -> Result<()>
                 known.insert(summary.arn, (summary.status, None));
                 continue;
             }
-            let state = executions.last_state(&summary.arn).await?;
+            let state = overview.last_state(&summary.arn).await?;
             let now = (summary.status.clone(), state.clone());
             if before != Some(&now) {
                 known.insert(summary.arn, now);
@@ -92,10 +92,10 @@ fn print(change: &Change, json: bool) -> Result<()> {
     Ok(())
 }
 
-async fn one(executions: &Executions, name: &str, json: bool) -> Result<()> {
+async fn one(overview: &Overview, name: &str, json: bool) -> Result<()> {
     let mut shown = 0;
     loop {
-        let Some(report) = executions.find(name).await? else {
+        let Some(report) = overview.find(name).await? else {
             sleep(POLL).await;
             continue;
         };

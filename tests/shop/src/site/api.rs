@@ -19,7 +19,7 @@ pub(super) fn routes() -> Router<Parts> {
         .route("/api/users", get(users))
         .route("/api/executions", get(executions::list))
         .route("/api/executions/{name}", get(executions::read))
-        .route("/api/state-machine", get(executions::graph))
+        .route("/api/executions/{name}/graph", get(executions::graph))
         .route("/api/payments/{chargeId}", get(payments::read))
         .route(
             "/api/payments/{chargeId}/reconcile",

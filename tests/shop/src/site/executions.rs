@@ -1,9 +1,10 @@
-//! The list of executions, one execution step by step, and the state machine as a graph.
+//! The list of executions, one execution step by step, and its state machine as a graph.
 
 use anyhow::{Context, Result};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use payment3_harness::aws::Aws;
+use payment3_harness::executions::ExecutionReport;
 use payment3_harness::graph::Graph;
 use payment3_harness::history::{Course, Failure, Visit};
 use payment3_harness::outputs::Outputs;
@@ -17,11 +18,10 @@ use super::answer::Wrong;
 /// How many lines a page has.
 const LINES: usize = 50;
 
-/// Reads executions and the definition.
+/// Reads executions and their definitions.
 #[derive(Clone)]
 pub(super) struct Watch {
     sfn: aws_sdk_sfn::Client,
-    state_machine_arn: String,
     overview: Overview,
 }
 
@@ -49,31 +49,41 @@ struct Step {
 }
 
 impl Watch {
-    /// Watches the state machine of these outputs.
+    /// Watches the state machines of these outputs.
     pub(super) fn of(aws: &Aws, outputs: &Outputs) -> Self {
         Self {
             sfn: aws.sfn.clone(),
-            state_machine_arn: outputs.state_machine_arn.clone(),
             overview: Overview::of(aws, outputs),
         }
     }
 
-    /// The names of a charge's executions, the oldest first.
-    pub(super) async fn names_of(&self, charge_id: &str) -> Result<Vec<String>> {
+    /// A charge's executions, the oldest first: its payment's attempts, and its refunds.
+    pub(super) async fn of_charge(&self, charge_id: &str) -> Result<Vec<Line>> {
         self.overview.of_charge(charge_id).await
     }
 
-    async fn graph(&self) -> Result<Graph> {
+    /// The definition that an execution runs, as a graph.
+    async fn graph(&self, arn: &str) -> Result<Graph> {
         let described = self
             .sfn
-            .describe_state_machine()
-            .state_machine_arn(&self.state_machine_arn)
+            .describe_state_machine_for_execution()
+            .execution_arn(arn)
             .send()
             .await
-            .context("cannot look at the state machine")?;
+            .context("cannot look at the execution's state machine")?;
         let definition = serde_json::from_str(described.definition())
-            .context("the deployed definition is not JSON")?;
+            .context("the execution's definition is not JSON")?;
         Graph::read(&definition)
+    }
+
+    async fn one(&self, name: &str) -> Result<(Line, ExecutionReport), Wrong> {
+        let found = self.overview.one(name).await?;
+        found.ok_or_else(|| {
+            Wrong::not_found(format!(
+                "there is no execution {name} yet: one starts when the shopper's browser or the bank's notification comes \
+                 back to the payment, when reconciliation finds that the bank has decided, or when money is given back"
+            ))
+        })
     }
 }
 
@@ -85,7 +95,7 @@ pub(super) struct Asked {
     after: Option<String>,
 }
 
-/// `GET /api/executions`: executions, newest first. `?find=` filters by order or charge, `?outcome=` by outcome.
+/// `GET /api/executions`: executions, newest first. `?find=` filters by order, charge or refund, `?outcome=` by outcome.
 /// `?after=` names the execution after which the page starts.
 pub(super) async fn list(
     State(parts): State<Parts>,
@@ -118,15 +128,7 @@ pub(super) async fn read(
     State(parts): State<Parts>,
     Path(name): Path<String>,
 ) -> Result<Json<Shown>, Wrong> {
-    let (line, report) = parts
-        .watch
-        .overview
-        .one(&name)
-        .await?
-        .ok_or_else(|| Wrong::not_found(format!(
-                "there is no execution {name} yet: one starts when the shopper's browser or the bank's notification comes \
-                 back to the payment, or when reconciliation finds that the bank has decided"
-            )))?;
+    let (line, report) = parts.watch.one(&name).await?;
     let over = report.is_over();
     let steps = report
         .path
@@ -149,7 +151,11 @@ pub(super) async fn read(
     }))
 }
 
-/// `GET /api/state-machine`: the deployed definition as a graph.
-pub(super) async fn graph(State(parts): State<Parts>) -> Result<Json<Graph>, Wrong> {
-    Ok(Json(parts.watch.graph().await?))
+/// `GET /api/executions/{name}/graph`: the definition that it runs, as a graph.
+pub(super) async fn graph(
+    State(parts): State<Parts>,
+    Path(name): Path<String>,
+) -> Result<Json<Graph>, Wrong> {
+    let (line, _) = parts.watch.one(&name).await?;
+    Ok(Json(parts.watch.graph(&line.arn).await?))
 }

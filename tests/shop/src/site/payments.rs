@@ -28,7 +28,7 @@ pub(super) async fn read(
         "order": order,
         "charge": inspector.bank_charge(&charge_id).await.ok(),
         "events": inspector.shop_events_of_charge(&charge_id).await?,
-        "executions": parts.watch.names_of(&charge_id).await?,
+        "executions": parts.watch.of_charge(&charge_id).await?,
     });
     Ok(Json(redact::value(payment)))
 }

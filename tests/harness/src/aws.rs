@@ -14,6 +14,8 @@ pub const REGION: &str = "ap-southeast-1";
 pub const ACCOUNT: &str = "000000000000";
 /// Key id and secret in one: the local AWS takes any.
 pub const ACCESS_KEY: &str = "test";
+/// The same, of the shop's back office. It may start refunds and look at them, and nothing else.
+const BACK_OFFICE_KEY: &str = "back-office";
 
 /// Clients of the services that the tool itself uses.
 #[derive(Debug, Clone)]
@@ -28,13 +30,13 @@ pub struct Aws {
 
 // The SDKs' configurations are distinct types with the same builder methods.
 macro_rules! configuration {
-    ($service:ident, $endpoint:expr) => {
+    ($service:ident, $endpoint:expr, $key:expr) => {
         $service::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(REGION))
             .endpoint_url($endpoint)
             .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-                ACCESS_KEY, ACCESS_KEY, None, None, "local",
+                $key, $key, None, None, "local",
             )))
             .http_client(HttpClientBuilder::new().build_http())
             .build()
@@ -47,15 +49,22 @@ impl Aws {
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(configuration!(
                 aws_sdk_dynamodb,
-                endpoint
+                endpoint,
+                ACCESS_KEY
             )),
-            sfn: aws_sdk_sfn::Client::from_conf(configuration!(aws_sdk_sfn, endpoint)),
+            sfn: aws_sdk_sfn::Client::from_conf(configuration!(aws_sdk_sfn, endpoint, ACCESS_KEY)),
             secrets: aws_sdk_secretsmanager::Client::from_conf(configuration!(
                 aws_sdk_secretsmanager,
-                endpoint
+                endpoint,
+                ACCESS_KEY
             )),
         }
     }
+}
+
+/// Step Functions of the local AWS at `endpoint`, with the credentials of the shop's back office.
+pub(crate) fn back_office(endpoint: &str) -> aws_sdk_sfn::Client {
+    aws_sdk_sfn::Client::from_conf(configuration!(aws_sdk_sfn, endpoint, BACK_OFFICE_KEY))
 }
 
 /// Whether a local AWS answers at `endpoint`.

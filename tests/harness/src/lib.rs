@@ -29,6 +29,7 @@ pub mod player;
 pub mod proxy;
 pub mod random;
 pub mod redact;
+pub mod refunds;
 pub mod shop_api;
 pub mod shopper;
 pub mod workspace;

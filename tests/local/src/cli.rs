@@ -29,7 +29,9 @@ pub enum Command {
     Test(Test),
     /// Pays an order like a shopper with a browser, and shows the result
     Pay(Pay),
-    /// Lists the executions, or shows the states of one
+    /// Gives back all or a part of a paid order, as the shop's back office does, and shows the result
+    Refund(Refund),
+    /// Lists the executions of payments and refunds, or shows the states of one
     Executions(Executions),
     /// Fuzzes the code that reads outside input: searches for inputs that break a property
     Fuzz(Fuzz),
@@ -196,6 +198,29 @@ pub struct Pay {
     pub json: bool,
 }
 
+/// Arguments of `cargo local refund`.
+#[derive(Debug, Args)]
+pub struct Refund {
+    /// The paid order
+    pub order: String,
+    /// How much goes back, in baht, such as 120.50; by default all that is left
+    #[arg(long)]
+    pub amount: Option<String>,
+    /// The refund's id; by default a new one. Under one id, money goes back once
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Why, for the bank's portal and the ledger
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Starts the refund of this id again, as a person does when its execution failed, or to spare a wait of hours: it
+    /// goes on from where its entry in the ledger stands
+    #[arg(long, requires = "id", conflicts_with_all = ["amount", "reason"])]
+    pub again: bool,
+    /// Prints one JSON document instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What the shopper does on the bank's 3-D Secure page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ThreeDs {
@@ -275,12 +300,13 @@ fn manner_name(manner: Manner) -> &'static str {
 /// Arguments of `cargo local executions`.
 #[derive(Debug, Args)]
 pub struct Executions {
-    /// The execution to show: the charge id, with -2 and so on from the second attempt on
+    /// The execution to show: a payment's has the charge id as its name, with -2 and so on from the second attempt on;
+    /// a refund's has the refund's id
     pub name: Option<String>,
-    /// Lists only executions of this order or charge; a part of its id is enough
+    /// Lists only executions of this order, charge or refund; a part of its id is enough
     #[arg(long, value_name = "ID", conflicts_with_all = ["name", "watch"])]
     pub find: Option<String>,
-    /// Lists only executions with this status: running, failed, or a result of the definition, such as paid
+    /// Lists only executions with this status: running, failed, or a result of a definition, such as paid or refunded
     #[arg(long, conflicts_with_all = ["name", "watch"])]
     pub outcome: Option<String>,
     /// How many to list, newest first

@@ -1,10 +1,10 @@
-//! `cargo local up | test | pay | executions | fuzz | bench | renew`.
+//! `cargo local up | test | pay | refund | executions | fuzz | bench | renew`.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use payment3_local::cli::{Cli, Command};
-use payment3_local::commands::{bench, executions, fuzz, pay, renew, test, up};
+use payment3_local::commands::{bench, executions, fuzz, pay, refund, renew, test, up};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -12,6 +12,7 @@ async fn main() -> ExitCode {
         Command::Up(arguments) => up::run(arguments).await,
         Command::Test(arguments) => test::run(arguments).await,
         Command::Pay(arguments) => pay::run(arguments).await,
+        Command::Refund(arguments) => refund::run(arguments).await,
         Command::Executions(arguments) => executions::run(arguments).await,
         Command::Fuzz(arguments) => fuzz::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments).await,

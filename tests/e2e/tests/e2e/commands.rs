@@ -1,4 +1,4 @@
-//! `cargo local pay` and `cargo local executions`. The AWS command line must show the same executions.
+//! `cargo local pay`, `cargo local refund` and `cargo local executions`. The AWS command line must show the same executions.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
@@ -62,14 +62,26 @@ async fn pay_shows_the_path_and_what_came_of_it() {
 
 /// What a scenario prints, in this order.
 fn pays(arguments: &[&str], expected: &[&str]) {
-    let output = text(&cargo_local(&[&["pay"], arguments].concat()));
+    prints(&[&["pay"], arguments].concat(), expected);
+}
+
+/// What a command that succeeds prints, in this order.
+fn prints(arguments: &[&str], expected: &[&str]) {
+    let output = text(&cargo_local(arguments));
     let mut rest = output.as_str();
     for part in expected {
         let at = rest
             .find(part)
-            .unwrap_or_else(|| panic!("pay {arguments:?}: no `{part}` in order in:\n{output}"));
+            .unwrap_or_else(|| panic!("{arguments:?}: no `{part}` in order in:\n{output}"));
         rest = &rest[at + part.len()..];
     }
+}
+
+/// The error of a command that fails.
+fn fails(arguments: &[&str]) -> String {
+    let output = cargo_local(arguments);
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8(output.stderr).expect("UTF-8")
 }
 
 #[tokio::test]
@@ -115,6 +127,103 @@ async fn pay_plays_what_the_shopper_may_do() {
     pays(&["--spoil", "total"], &["refused: 400", "grandTotal"]);
     pays(&["--spoil", "user"], &["refused: 404", "orderId"]);
     pays(&["--spoil", "merchant"], &["refused: 400", "mid"]);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn refund_gives_back_a_part_and_then_the_rest() {
+    let app = TestApp::connect().await;
+    let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    app.return_with(&paid.form).await;
+    app.execution(paid.charge_id()).await;
+    let order = paid.order.order_id.as_str();
+    let (part, rest) = (random::id("rf_"), random::id("rf_"));
+
+    // A part waits for settlement; the command does not.
+    let wish = [
+        "refund", order, "--amount", "120.50", "--id", &part, "--reason", "missing",
+    ];
+    let waits = "It waits until the charge is settled";
+    let page = format!("{}/charges/{}", app.outputs.bank_url, paid.charge_id());
+    let reserved = format!("{part}: 120.50 THB reserved");
+    prints(
+        &wish,
+        &[
+            "AwaitSettlement",
+            waits,
+            &reserved,
+            "check status   paid, 0.00 of 1500.00",
+            &page,
+            "--again",
+        ],
+    );
+    // The same again is the same refund, and another amount is none.
+    prints(&wish, &["started before", waits]);
+    let other = fails(&["refund", order, "--amount", "1", "--id", &part]);
+    assert!(other.contains("another refund's"), "{other}");
+
+    app.settle(paid.charge_id()).await;
+    let again = ["refund", order, "--id", &part, "--again"];
+    let told = format!("was told refund.succeeded of {part} (verified");
+    let sent = format!("{part}: 120.50 THB sent");
+    let expected = [
+        "RefundCharge",
+        "120.50 THB goes back",
+        &sent,
+        "“missing”",
+        "order          partially refunded",
+        "check status   paid, 120.50 of 1500.00 THB went back",
+        &told,
+    ];
+    prints(&again, &expected);
+    let report = json(&cargo_local(&["refund", order, "--id", &rest, "--json"]));
+    assert_eq!(report["standing"]["isWell"], true, "{report}");
+    assert_eq!(report["account"]["left"], "0.00");
+    assert_eq!(report["account"]["shown"]["status"], "refunded");
+    // No personal data of the order.
+    assert_eq!(report["account"]["order"], Value::Null);
+
+    // Both machines' executions are listed and shown.
+    let listed = json(&cargo_local(&["executions", "--find", order, "--json"]));
+    let kinds: Vec<_> = listed
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|line| &line["kind"])
+        .collect();
+    assert_eq!(kinds, ["refund", "refund", "refund", "payment"], "{listed}");
+    let others = [
+        "RefundDone",
+        "Other executions of the charge",
+        paid.charge_id(),
+        &part,
+    ];
+    prints(&["executions", &rest], &others);
+    let path = text(&cargo_local(&["executions", &rest, "--watch"]));
+    assert!(
+        path.contains("RecordRefund") && path.ends_with("SUCCEEDED\n"),
+        "{path}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn a_refund_that_is_not_possible_says_why() {
+    let app = TestApp::connect().await;
+    let error = fails(&["refund", "000000000000"]);
+    assert!(error.contains("there is no order 000000000000"), "{error}");
+    let order = app.order().await.order_id;
+    let output = cargo_local(&["refund", &order]);
+    assert!(!output.status.success());
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        shown.contains("not paid") && shown.contains("OrderNotPaid: "),
+        "{output:?}"
+    );
+    let error = fails(&["refund", &order, "--id", "elsewhere-1"]);
+    assert!(error.contains("must not begin with"), "{error}");
+    let error = fails(&["refund", &order, "--id", "rf_nobody", "--again"]);
+    assert!(error.contains("has no refund rf_nobody"), "{error}");
 }
 
 #[tokio::test]

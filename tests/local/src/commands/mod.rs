@@ -5,6 +5,7 @@ pub mod executions;
 pub mod fuzz;
 mod path;
 pub mod pay;
+pub mod refund;
 pub mod renew;
 pub mod test;
 pub mod up;

@@ -2,7 +2,7 @@
 
 import { byId, h, json, pages, pill, show, table } from "./dom.js";
 import { get, repeat } from "./data.js";
-import { time } from "./format.js";
+import { eventText, time } from "./format.js";
 
 /** How many a page shows. */
 const LINES = 50;
@@ -15,6 +15,21 @@ function verdict(event) {
   return [pill({ word: "Signature right", tone: "good" }), event.repeated ? " seen before" : ""];
 }
 
+/** What it is about; a refund's has a link to its execution. */
+function kind({ body }) {
+  const { refundId } = body?.data ?? {};
+  const shown = [h("strong", {}, body?.type ?? "Not an event"), h("p", { class: "meaning" }, eventText(body))];
+  // What was given back by hand has no execution of its own name.
+  if (refundId && !refundId.startsWith("elsewhere")) shown.push(h("a", { href: `/executions/${encodeURIComponent(refundId)}` }, "Its execution"));
+  return shown;
+}
+
+function order(event) {
+  const id = event.body?.data?.orderId;
+  if (!id) return "";
+  return id === "ADDCARD" ? h("code", {}, id) : h("a", { href: `/orders/${encodeURIComponent(id)}` }, h("code", {}, id));
+}
+
 function charge(event) {
   const id = event.body?.data?.chargeId;
   return id ? h("a", { href: `/executions/${encodeURIComponent(id)}` }, h("code", {}, id)) : "";
@@ -25,8 +40,8 @@ function list(events) {
   return table("Notifications", ["Received", "Event", "Order", "Charge", "Signature", "Answered", "Body"], events.map((event) => ({
     cells: [
       time(event.receivedAt),
-      h("strong", {}, event.body?.type ?? "Not an event"),
-      h("code", {}, event.body?.data?.orderId ?? ""),
+      kind(event),
+      order(event),
       charge(event),
       verdict(event),
       String(event.answered),

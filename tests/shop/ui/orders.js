@@ -34,34 +34,28 @@ async function reconcile(order) {
   }
 }
 
+/** What became of it; the order itself says that it is paid, and what went back. */
+function standing({ isPaid, paymentStatus, status }) {
+  if (!isPaid) return status ?? "none";
+  return { refunded: "refunded", "partially refunded": "partlyRefunded" }[paymentStatus] ?? "paid";
+}
+
 function list(orders) {
   if (orders.length === 0) return h("p", {}, "There are no orders yet.");
   return table("Orders", ["Order", "Customer", "Total", "Status", "Made", "Actions"], orders.map((order) => ({
     id: `order-${order.orderId}`,
     cells: [
-      h("code", {}, order.orderId),
+      h("a", { href: `/orders/${encodeURIComponent(order.orderId)}` }, h("code", {}, order.orderId)),
       h("code", {}, order.ownerId),
       h("span", { class: "amount" }, baht(order.grandTotal)),
-      pill(named(ORDER, order.isPaid ? "paid" : order.status ?? "none")),
+      pill(named(ORDER, standing(order))),
       time(order.createdAt) || "Not known",
       actions(order),
     ],
   })));
 }
 
-let meant = location.hash.slice(1);
-
-/** Scrolls to the order that the address names, once it is in the list. */
-function markMeant() {
-  const row = meant && byId(meant);
-  if (!row) return;
-  row.classList.add("meant");
-  row.scrollIntoView({ block: "center" });
-  meant = "";
-}
-
 repeat(2000, async () => {
   const orders = await get("/api/orders");
   show(byId("list"), JSON.stringify(orders), () => list(orders));
-  markMeant();
 });

@@ -11,6 +11,7 @@ const isVerification = orderId === "ADDCARD";
 const TEXTS = {
   pending: ["We are waiting for the bank", "Your payment is being checked. You do not need to pay again: this page looks again every second."],
   paid: ["Thank you", "Your order is paid."],
+  refunded: ["Your money was given back", "The order was paid, and all of it went back to your card."],
   declined: ["The payment did not succeed", "The bank declined it. You have not been charged."],
   reversed: ["Your money is on its way back", "The bank charged the card, but the order could not be paid."],
   saved: ["Your card is saved", "The 1.00 THB of the verification goes back to you."],
@@ -19,7 +20,7 @@ const TEXTS = {
 
 const WORDS = { ...ORDER, saved: { word: "Saved", tone: "good" }, refused: { word: "Not saved", tone: "bad" } };
 
-function tell(state, amount) {
+function tell(state, amount, { refunded, refundedElsewhere } = {}) {
   const [heading, explanation] = TEXTS[state] ?? ["Your payment", `Its status is ${state}.`];
   say("heading", heading);
   say("explanation", explanation);
@@ -27,9 +28,11 @@ function tell(state, amount) {
   const status = byId("status");
   show(status, state, () => pill(named(WORDS, state)));
   status.dataset.state = state;
-  show(byId("facts"), `${state} ${amount}`, () => facts([
+  const back = refunded === "0.00" && !refundedElsewhere ? "" : baht(refunded);
+  show(byId("facts"), `${state} ${amount} ${back} ${refundedElsewhere}`, () => facts([
     ["Order", isVerification ? "Card verification" : orderId],
     ["Amount", baht(amount)],
+    ["Given back", refundedElsewhere ? `${back}, and more by hand` : back],
     ["The address says", query.get("status")],
   ]));
 }
@@ -44,7 +47,7 @@ async function payment() {
     say("explanation", "The shop knows no payment for this order.");
     return false;
   }
-  tell(answer.status, answer.amount);
+  tell(answer.status, answer.amount, answer);
   await link();
   return answer.status === "pending";
 }

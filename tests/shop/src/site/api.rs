@@ -9,13 +9,19 @@ use serde::Serialize;
 
 use super::answer::Wrong;
 use super::directory::{ListedOrder, User};
-use super::{Parts, checkstatus, executions, payments};
+use super::{Parts, account, checkstatus, executions, payments};
 
 /// The routes.
 pub(super) fn routes() -> Router<Parts> {
     Router::new()
         .route("/api/environment", get(environment))
         .route("/api/orders", get(orders))
+        .route("/api/orders/{orderId}/account", get(account::read))
+        .route("/api/orders/{orderId}/refunds", post(account::refund))
+        .route(
+            "/api/orders/{orderId}/refunds/{refundId}/again",
+            post(account::again),
+        )
         .route("/api/users", get(users))
         .route("/api/executions", get(executions::list))
         .route("/api/executions/{name}", get(executions::read))

@@ -14,7 +14,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const PICTURE: &str = "image/svg+xml";
 
 /// Route, file in `tests/shop/ui`, media type.
-const FILES: [(&str, &str, &str); 15] = [
+const FILES: [(&str, &str, &str); 16] = [
     ("/ui/style.css", "style.css", STYLE),
     ("/ui/icon.svg", "icon.svg", PICTURE),
     ("/ui/dom.js", "dom.js", SCRIPT),
@@ -24,6 +24,7 @@ const FILES: [(&str, &str, &str); 15] = [
     ("/ui/graph.js", "graph.js", SCRIPT),
     ("/ui/shop.js", "shop.js", SCRIPT),
     ("/ui/orders.js", "orders.js", SCRIPT),
+    ("/ui/order.js", "order.js", SCRIPT),
     ("/ui/cards.js", "cards.js", SCRIPT),
     ("/ui/thankyou.js", "thankyou.js", SCRIPT),
     ("/ui/notifications.js", "notifications.js", SCRIPT),

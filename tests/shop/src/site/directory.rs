@@ -30,6 +30,8 @@ pub(super) struct ListedOrder {
     /// When it was made. None for orders of earlier versions.
     created_at: Option<String>,
     is_paid: bool,
+    /// What the order says of its payment; `refunded` or `partially refunded` once money went back.
+    payment_status: Option<String>,
     /// What apps are shown: `pending`, `paid`, `declined` or `reversed`. None before a payment has started.
     status: Option<String>,
     /// The charge that the status is about.
@@ -136,6 +138,7 @@ fn listed(item: &Value, statuses: &HashMap<String, Value>) -> Option<ListedOrder
         grand_total: items::baht(total).unwrap_or_default(),
         created_at: made_at(data),
         is_paid: data["payment"]["isPaid"] == true,
+        payment_status: text(&data["payment"], "status"),
         status: text(status, "status"),
         charge_id: text(status, "chargeId"),
         updated_at: text(status, "updatedAt"),
@@ -162,7 +165,7 @@ mod tests {
     #[test]
     fn an_order_is_listed_with_the_status_that_apps_are_shown() {
         let item = json!({"orderId": "1", "data": {"ownerId": "usr_1", "orderDate": 1_795_324_200,
-            "payment": {"grandTotal": 1500, "isPaid": true}}});
+            "payment": {"grandTotal": 1500, "isPaid": true, "status": "partially refunded"}}});
         let statuses = HashMap::from([(
             "1".to_owned(),
             json!({"orderId": "1", "status": "paid", "chargeId": "chrg_1", "updatedAt": "2026-11-22T05:11:00Z"}),
@@ -171,6 +174,7 @@ mod tests {
         assert_eq!(order.grand_total, "1500.00");
         assert_eq!(order.created_at.as_deref(), Some("2026-11-22T05:10:00Z"));
         assert!(order.is_paid);
+        assert_eq!(order.payment_status.as_deref(), Some("partially refunded"));
         assert_eq!(order.status.as_deref(), Some("paid"));
         assert_eq!(order.charge_id.as_deref(), Some("chrg_1"));
     }

@@ -1,8 +1,9 @@
-//! The site of the local environment: the demo shop's pages, and the executions of the state machine.
+//! The site of the local environment: the demo shop's pages, and the executions of both state machines.
 //!
 //! The pages are plain files in `tests/shop/ui`. They are read at every request, so an edit shows on the next load.
 //! Their data comes as JSON from `/api`, without card tokens. Only this machine can use the site ([`guard`]).
 
+mod account;
 mod answer;
 mod api;
 mod assets;
@@ -23,6 +24,7 @@ use payment3_harness::aws::Aws;
 use payment3_harness::inspect::Inspector;
 use payment3_harness::operator::Operator;
 use payment3_harness::outputs::Outputs;
+use payment3_harness::refunds::BackOffice;
 use tokio::net::TcpListener;
 
 use crate::Shop;
@@ -44,6 +46,7 @@ struct Parts {
     directory: Directory,
     watch: Watch,
     operator: Operator,
+    back_office: BackOffice,
 }
 
 impl Site {
@@ -59,6 +62,7 @@ impl Site {
                 directory: Directory::of(aws, outputs)?,
                 watch: Watch::of(aws, outputs),
                 operator: Operator::of(aws, outputs),
+                back_office: BackOffice::of(outputs),
                 inspector,
                 outputs: Arc::new(outputs.clone()),
             },

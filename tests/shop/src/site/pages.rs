@@ -31,9 +31,10 @@ const fn page(
     }
 }
 
-const PAGES: [Page; 7] = [
+const PAGES: [Page; 8] = [
     page("/", "shop", "Checkout", "/"),
     page("/orders", "orders", "Orders", "/orders"),
+    page("/orders/{orderId}", "order", "Order", "/orders"),
     page("/cards", "cards", "Cards", "/cards"),
     page("/thankyou", "thankyou", "Your payment", "/orders"),
     page(

@@ -34,7 +34,7 @@ pub(super) async fn read(
 }
 
 /// What a page shows of an order: its owner and its payment, and no personal data.
-fn without_person(order: Value) -> Value {
+pub(super) fn without_person(order: Value) -> Value {
     let data = &order["data"];
     let shown = ["ownerId", "basketId", "isDrafting", "orderDate", "payment"]
         .into_iter()

@@ -440,3 +440,224 @@ describe("at the bank, by hand", () => {
     await shopper.isTold("paid");
   }));
 });
+
+describe("money is given back", () => {
+  withBrowser();
+
+  /** Pays an order, and returns its id. */
+  async function paidOrder(shopper) {
+    await shopper.openShop();
+    await shopper.pay(APPROVED);
+    await shopper.confirm();
+    return shopper.isTold("paid");
+  }
+
+  async function openOrder(shopper, orderId) {
+    await shopper.click(shopper.link("Orders", { exact: true }));
+    await shopper.click(shopper.link(orderId, { exact: true }));
+    await shopper.button("Give the money back").waitFor();
+  }
+
+  /** Settles the order's charge at the bank's page, and comes back to the order's. */
+  async function settle(shopper) {
+    const { page } = shopper;
+    const order = page.url();
+    await shopper.click(shopper.link(/at the bank$/));
+    await shopper.click(shopper.button("Settle"));
+    await page.locator('dl [data-state="Settled"]').waitFor();
+    await page.goto(order);
+    await shopper.button("Give the money back").waitFor();
+  }
+
+  /** Fills in the form and sends it; without an amount, for all that is left. */
+  async function giveBack(shopper, amount, reason = "") {
+    const { page } = shopper;
+    await shopper.click(page.getByRole("radio", { name: amount === undefined ? /^All that is left/ : "A part of it" }));
+    if (amount !== undefined) await page.getByLabel("Amount in baht").fill(amount);
+    await page.getByLabel(/^Reason/).fill(reason);
+    const id = await page.locator("#refund-id").innerText();
+    await shopper.click(shopper.button("Give the money back"));
+    return id;
+  }
+
+  /** The ledger's line of a refund. */
+  function line(shopper, refundId) {
+    return shopper.page.locator(`#refund-${refundId}`);
+  }
+
+  /** Asserts that the picture shows exactly these states as reached, and which of them are not `done`. */
+  async function showsRefund(shopper, states, others = {}) {
+    const picture = await shopper.picture();
+    const expected = Object.fromEntries([
+      ...Object.keys(picture).map((state) => [state, "untouched"]),
+      ...states.map((state) => [state, "done"]),
+      ...Object.entries(others),
+    ]);
+    assert.deepEqual(picture, expected);
+    await isColoured(shopper);
+  }
+
+  async function refundsAtTheBank(shopper) {
+    const { chargeId } = (await ask("/api/orders")).find(({ orderId }) => shopper.page.url().endsWith(orderId));
+    const answer = await fetch(`${outputs.bankUrl}/sandbox/charges/${chargeId}`);
+    const { refunds, transaction_state } = await answer.json();
+    return { amounts: refunds.map(({ amount }) => String(amount)), state: transaction_state };
+  }
+
+  test("a part of a settled order goes back, and then the rest", () => visit(async (shopper) => {
+    const { page } = shopper;
+    const orderId = await paidOrder(shopper);
+    await openOrder(shopper, orderId);
+    await settle(shopper);
+    const part = await giveBack(shopper, "120.50", "2 items missing");
+    await page.getByRole("status").getByText("120.50 THB goes back: the bank has accepted it. 1379.50 THB can still be given back.").waitFor();
+    await line(shopper, part).getByText("Sent", { exact: true }).waitFor();
+    await line(shopper, part).getByText("2 items missing").waitFor();
+    await page.locator("#facts").getByText("partially refunded").waitFor();
+    // The form is empty, and another refund.
+    assert.equal(await page.getByLabel(/^Reason/).inputValue(), "");
+    assert.notEqual(await page.locator("#refund-id").innerText(), part);
+
+    const rest = await giveBack(shopper);
+    await page.getByRole("status").getByText(/^1379\.50 THB goes back/).waitFor();
+    await page.getByText("There is nothing left to give back.").waitFor();
+    await page.locator('#facts[data-status="refunded"]').waitFor();
+    assert.deepEqual(await refundsAtTheBank(shopper), { amounts: ["120.5", "1379.5"], state: "Refund Sent" });
+
+    // The execution shows each step, and leads to the payment's and to the other refund's.
+    await shopper.click(line(shopper, part).getByRole("link", { name: part }));
+    await page.locator('#facts[data-outcome="refunded"]').waitFor();
+    await showsRefund(shopper, ["CheckRefund", "RefundState", "InquireCharge", "RefundWay", "RefundCharge", "RecordRefund", "NotifyRefund", "RefundDone", "done"]);
+    await page.locator("#facts").getByText("120.50 THB").waitFor();
+    await shopper.click(page.locator("#around").getByRole("link", { name: rest }));
+    await page.locator("#facts").getByText("1,379.50 THB").waitFor();
+    await shopper.click(page.locator("#around").getByRole("link", { name: /^chrg_/ }));
+    await page.locator('#facts[data-outcome="paid"]').waitFor();
+
+    // The bank's page, the notifications, the list of orders and the shopper's page say the same.
+    await shopper.click(shopper.link(/at the bank$/));
+    const refunds = page.getByRole("table", { name: "Refunds" });
+    await refunds.getByText("120.50 THB").waitFor();
+    await refunds.getByText("1,379.50 THB").waitFor();
+    await page.goto(`${outputs.shopUrl}/notifications`);
+    for (const [id, text] of [[part, `120.50 THB by ${part}; 1,379.50 THB left`], [rest, `1,379.50 THB by ${rest}; 0.00 THB left`]]) {
+      const row = page.getByRole("row").filter({ hasText: id });
+      await row.getByText("refund.succeeded").first().waitFor();
+      await row.getByText(text).first().waitFor();
+      await row.getByText("Signature right").waitFor();
+    }
+    await page.goto(`${outputs.shopUrl}/thankyou?orderId=${orderId}`);
+    await page.locator('#status[data-state="refunded"]').waitFor();
+    await page.locator("#facts").getByText("1,500.00 THB").last().waitFor();
+    await shopper.click(shopper.link("Orders", { exact: true }));
+    await page.locator(`#order-${orderId}`).getByText("Refunded", { exact: true }).waitFor();
+    // It is found by its refund.
+    await page.goto(`${outputs.shopUrl}/executions?find=${part}`);
+    await page.getByText("1–1 of 1").waitFor();
+    await page.locator("tbody tr").getByText("Refund", { exact: true }).waitFor();
+  }));
+
+  test("all of an order that is not settled is cancelled", () => visit(async (shopper) => {
+    const { page } = shopper;
+    await openOrder(shopper, await paidOrder(shopper));
+    const refund = await giveBack(shopper);
+    await page.getByRole("status").getByText(/^1500\.00 THB goes back/).waitFor();
+    await line(shopper, refund).getByText("Cancelled before settlement.").waitFor();
+    assert.equal((await refundsAtTheBank(shopper)).state, "Voided");
+    await shopper.click(line(shopper, refund).getByRole("link", { name: refund }));
+    await page.locator('#facts[data-outcome="refunded"]').waitFor();
+    await showsRefund(shopper, ["CheckRefund", "RefundState", "InquireCharge", "RefundWay", "VoidCharge", "RecordRefund", "NotifyRefund", "RefundDone", "done"]);
+  }));
+
+  test("a part of an order that is not settled waits, and goes back after settlement", () => visit(async (shopper) => {
+    const { page } = shopper;
+    await openOrder(shopper, await paidOrder(shopper));
+    const order = page.url();
+    const refund = await giveBack(shopper, "120.50");
+    await page.getByRole("status").getByText("It waits until the charge is settled").waitFor();
+    await line(shopper, refund).getByText("Waits until the charge is settled.").waitFor();
+    assert.equal((await refundsAtTheBank(shopper)).state, "Authorized");
+    await shopper.click(line(shopper, refund).getByRole("link", { name: refund }));
+    await page.locator('#facts[data-outcome="running"]').waitFor();
+    await showsRefund(shopper, ["CheckRefund", "RefundState", "InquireCharge", "RefundWay"], { AwaitSettlement: "running" });
+    await page.locator("#graph").getByText(/^Waiting/).waitFor();
+
+    await page.goto(order);
+    await settle(shopper);
+    await shopper.click(line(shopper, refund).getByRole("button", { name: /^Ask the bank now/ }));
+    await page.getByRole("status").getByText(/^120\.50 THB goes back/).waitFor();
+    await line(shopper, refund).getByText("Sent", { exact: true }).waitFor();
+    assert.deepEqual(await refundsAtTheBank(shopper), { amounts: ["120.5"], state: "Refund Sent" });
+  }));
+
+  test("an impossible refund says why, and nothing goes back", () => visit(async (shopper) => {
+    const { page } = shopper;
+    await openOrder(shopper, await paidOrder(shopper));
+    for (const [amount, message] of [
+      ["", /^InvalidRefund: .*amount/],
+      ["12.345", /^InvalidRefund: .*amount/],
+      ["-1", /^InvalidRefund: .*amount/],
+      ["0", /^InvalidRefund: .*amount/],
+      ["a lot", /^InvalidRefund: .*amount/],
+      ["1500.01", /^RefundTooLarge: .*1500\.00/],
+    ]) {
+      const refund = await giveBack(shopper, amount);
+      await page.getByRole("alert").getByText(message).waitFor();
+      // What was typed can be corrected, and is another refund.
+      assert.equal(await page.getByLabel("Amount in baht").inputValue(), amount);
+      assert.notEqual(await page.locator("#refund-id").innerText(), refund);
+    }
+    await page.getByText("Nothing went back.").waitFor();
+    assert.deepEqual(await refundsAtTheBank(shopper), { amounts: [], state: "Authorized" });
+  }));
+
+  test("a form that is sent twice is one refund", () => visit(async (shopper) => {
+    const { page } = shopper;
+    await openOrder(shopper, await paidOrder(shopper));
+    await settle(shopper);
+    await shopper.click(page.getByRole("radio", { name: "A part of it" }));
+    await page.getByLabel("Amount in baht").fill("100");
+    await shopper.button("Give the money back").dblclick();
+    await page.getByRole("status").getByText(/^100\.00 THB goes back/).waitFor();
+    assert.deepEqual((await refundsAtTheBank(shopper)).amounts, ["100"]);
+
+    // A browser without the page's own guard, or one that never saw the first answer.
+    const send = async (amount) => {
+      const address = `${outputs.shopUrl}/api/orders/${page.url().split("/").at(-1)}/refunds`;
+      const body = JSON.stringify({ refundId: "rf_twice", amount });
+      const response = await fetch(address, { method: "POST", headers: { "content-type": "application/json" }, body });
+      return { status: response.status, answer: await response.json() };
+    };
+    const answers = await Promise.all([send("200"), send("200"), send("200")]);
+    for (const { status, answer } of answers) {
+      assert.equal(status, 200);
+      assert.equal(answer.isWell, true, answer.text);
+    }
+    assert.deepEqual((await refundsAtTheBank(shopper)).amounts, ["100", "200"]);
+    // The same id for another amount is refused.
+    const other = await send("300");
+    assert.equal(other.status, 400);
+    assert.match(other.answer.error, /asked for before, with other values/);
+    assert.deepEqual((await refundsAtTheBank(shopper)).amounts, ["100", "200"]);
+  }));
+
+  test("money that is given back at the bank's page shows on the order", () => visit(async (shopper) => {
+    const { page } = shopper;
+    const orderId = await paidOrder(shopper);
+    await openOrder(shopper, orderId);
+    const order = page.url();
+    await shopper.click(shopper.link(/at the bank$/));
+    await shopper.click(shopper.button("Void"));
+    await page.locator('dl [data-state="Voided"]').waitFor();
+    await page.goto(order);
+    await line(shopper, "elsewhere").getByText("By hand at the bank").waitFor();
+    await line(shopper, "elsewhere").getByText("1,500.00 THB").waitFor();
+    await page.locator('#facts[data-status="refunded"]').waitFor();
+    await shopper.click(line(shopper, "elsewhere").getByRole("link"));
+    await page.locator('#facts[data-outcome="elsewhere"]').waitFor();
+    await showsRefund(shopper, ["CheckRefund", "RefundState", "InquireCharge", "RefundWay", "RecordElsewhere", "Elsewhere", "NotifyElsewhere", "RefundDone", "done"]);
+    await shopper.click(shopper.link("Notifications"));
+    const row = page.getByRole("row").filter({ hasText: orderId });
+    await row.getByText("refund.elsewhere").first().waitFor();
+  }));
+});

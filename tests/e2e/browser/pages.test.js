@@ -55,11 +55,48 @@ async function provision() {
     await shopper.pay(/^Approved after/);
     await shopper.confirm();
     const orderId = await shopper.isTold("paid");
+    charges.paidOrder = orderId;
     charges.thankyou = shopper.page.url().slice(outputs.shopUrl.length);
     charges.paid = await chargeOf(orderId);
     await shopper.seesExecution("paid");
+    Object.assign(charges, await giveBack(shopper));
   });
   return charges;
+}
+
+/** Makes the refunds that the pages show. Returns their orders and ids. */
+async function giveBack(shopper) {
+  const made = {};
+  const paid = async () => {
+    await shopper.openShop();
+    await shopper.pay(/^Approved at once/);
+    const orderId = await shopper.isTold("paid");
+    const { chargeId } = (await ask("/api/orders")).find((order) => order.orderId === orderId);
+    return { orderId, chargeId };
+  };
+  const refund = async (orderId, wish) => {
+    const refundId = `rf_${orderId}_${wish.amount ?? "all"}`.replace(".", "_");
+    const answer = await fetch(`${outputs.shopUrl}/api/orders/${orderId}/refunds`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ refundId, ...wish }),
+    });
+    const { isWell, text } = await answer.json();
+    assert.ok(isWell, text);
+    return refundId;
+  };
+  const settled = await paid();
+  await control(`charges/${settled.chargeId}/settle`);
+  made.refund = await refund(settled.orderId, { amount: "120.50", reason: "2 items missing" });
+  await refund(settled.orderId, { amount: "49.00", reason: "weighed less" });
+  made.refundedOrder = settled.orderId;
+  const waiting = await paid();
+  made.waiting = await refund(waiting.orderId, { amount: "120.50" });
+  made.waitingOrder = waiting.orderId;
+  const whole = await paid();
+  made.void = await refund(whole.orderId, { reason: "cancelled by the customer" });
+  made.wholeOrder = whole.orderId;
+  return made;
 }
 
 /** The pages by name. Each function opens its page and waits until it has loaded. */
@@ -81,8 +118,21 @@ function pages(made) {
     shop: shop("/", "#checkout[data-ready]"),
     "shop-of-an-order": shop(`/?order=${made.order}`, "#checkout[data-ready]"),
     orders: shop("/orders", "tbody tr"),
+    order: shop(`/orders/${made.refundedOrder}`, `#refund-${made.refund}`),
+    "order-paid": shop(`/orders/${made.paidOrder}`, "#refund"),
+    "order-unpaid": shop(`/orders/${made.order}`, "#nothing:not(:empty)"),
+    "order-waiting": shop(`/orders/${made.waitingOrder}`, `#again-${made.waiting}`),
+    "order-of-nothing": shop("/orders/000000000000", "text=there is no order"),
+    "order-refused": async (shopper) => {
+      await shop(`/orders/${made.refundedOrder}`, `#refund-${made.refund}`)(shopper);
+      await shopper.click(shopper.page.getByRole("radio", { name: "A part of it" }));
+      await shopper.page.getByLabel("Amount in baht").fill("2000");
+      await shopper.click(shopper.button("Give the money back"));
+      await shopper.page.getByRole("alert").getByText("RefundTooLarge").waitFor();
+    },
     cards: shop("/cards", ".saved"),
     "thank-you": shop(made.thankyou, "#status[data-state=paid]"),
+    "thank-you-refunded": shop(`/thankyou?orderId=${made.wholeOrder}`, "#status[data-state=refunded]"),
     "thank-you-of-nothing": shop("/thankyou?orderId=000000000000&status=success&amount=1.00", "text=No payment was started"),
     notifications: async (shopper) => {
       await shop("/notifications", "tbody tr")(shopper);
@@ -98,6 +148,9 @@ function pages(made) {
       await shopper.page.locator("#record summary").click();
     },
     "execution-reversed": shop(`/executions/${made.reversed}`, "#facts[data-outcome=reversed]"),
+    "execution-refund": shop(`/executions/${made.refund}`, "#around li"),
+    "execution-void": shop(`/executions/${made.void}`, "#around li"),
+    "execution-waiting": shop(`/executions/${made.waiting}`, '#graph [data-state="AwaitSettlement"][data-status="running"]'),
     "execution-of-nothing": shop("/executions/chrg_test_nothing", "text=there is no execution"),
     "bank-charges": bank("/", "tbody tr"),
     "bank-charge": bank(`/charges/${made.slow}`, "#table-refunds"),
@@ -139,7 +192,7 @@ function pages(made) {
 }
 
 /** The pages with pictures in docs/. */
-const SHOWN = ["shop", "orders", "cards", "thank-you", "notifications", "executions", "execution", "execution-retried", "execution-reversed", "bank-charges", "bank-charge", "bank-customers", "bank-3ds", "bank-3ds-lost", "refused"];
+const SHOWN = ["shop", "orders", "order", "order-waiting", "cards", "thank-you", "notifications", "executions", "execution", "execution-retried", "execution-reversed", "execution-refund", "execution-waiting", "bank-charges", "bank-charge", "bank-customers", "bank-3ds", "bank-3ds-lost", "refused"];
 
 async function violations(page) {
   await page.evaluate(AXE);
@@ -304,6 +357,8 @@ describe("nothing that must not be seen", () => {
     for (const [url, method] of [
       [`${outputs.shopUrl}/orders`, "POST"],
       [`${outputs.shopUrl}/api/payments/chrg_test_x/reconcile`, "POST"],
+      [`${outputs.shopUrl}/api/orders/482500007436/refunds`, "POST"],
+      [`${outputs.shopUrl}/api/orders/482500007436/refunds/rf_1/again`, "POST"],
       [`${outputs.shopUrl}/webhooks/payment3/answer`, "PUT"],
       [`${outputs.bankUrl}/sandbox/charges/chrg_test_x/void`, "POST"],
       [`${outputs.bankUrl}/sandbox/tokens`, "POST"],

@@ -87,8 +87,8 @@ export class Shopper {
     return this.page.getByRole("button", { name });
   }
 
-  link(name) {
-    return this.page.getByRole("link", { name });
+  link(name, options) {
+    return this.page.getByRole("link", { name, ...options });
   }
 
   /** Opens the checkout at the printed address. */

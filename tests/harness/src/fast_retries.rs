@@ -1,22 +1,24 @@
-//! The deployed definitions with their waits shortened, and nothing else changed: those of Retriers and Wait states, and
-//! how long the answer to a request may be on its way.
+//! The deployed definitions with their waits shortened, and nothing else changed: those of Retriers and Wait states.
 //!
 //! One wait is kept: for the lease of a process that died while it created a customer. Nothing shortens a lease.
 //!
 //! A retry that waits for minutes proves no more than one that waits for a second, but the matrix would take days. The
 //! number of attempts stays, and so do all time-outs: a task has the time it has in production. So do the times that
-//! conditions compare, such as how long a refund may be refused.
+//! conditions compare, such as how long a refund may be refused, but for the time after which no request is on its way.
 
 use serde_json::{Value, json};
 
 /// The error whose Retrier waits for something that takes its time whatever the waits are.
 const KEPT: &str = "CustomerBeingCreated";
-/// The variable that says how long after a request its answer may be on its way. Until then it is not judged whether
-/// the request took effect, so it is a wait.
-const ANSWERS_WITHIN: &str = "answersWithin";
 
-/// The definition with a wait of one second, the shortest there is, in every Retrier but one and in every Wait state, and
-/// for answers that are on their way.
+/// The variable that says after how many seconds no request to the bank is on its way any more, and its value here: longer
+/// than a request takes that the fault proxy delivers late, after its caller's time limit of 15 s.
+const ANSWERS_WITHIN: (&str, u64) = ("answersWithin", 25);
+/// The Wait state for that, and how many seconds it waits here.
+const AWAITS_ANSWER: (&str, u64) = ("AwaitAnswer", 13);
+
+/// The definition with a wait of one second, the shortest there is, in every Retrier but one and in every Wait state but
+/// one.
 ///
 /// # Panics
 /// It is no definition.
@@ -24,19 +26,17 @@ const ANSWERS_WITHIN: &str = "answersWithin";
 pub fn shorten(definition: &Value) -> Value {
     let mut short = definition.clone();
     let states = short["States"].as_object_mut().expect("States");
-    for wait in states
-        .values_mut()
-        .filter(|state| state["Type"] == "Wait")
-        .filter_map(|state| state.get_mut("Seconds"))
-    {
-        // A number, or an expression.
-        *wait = json!(1);
-    }
-    for within in states
-        .values_mut()
-        .filter_map(|state| state.get_mut("Assign")?.get_mut(ANSWERS_WITHIN))
-    {
-        *within = json!(1);
+    for (name, state) in states.iter_mut() {
+        if state["Type"] == "Wait"
+            && let Some(wait) = state.get_mut("Seconds")
+        {
+            // A number, or an expression.
+            *wait = json!(seconds_of(name));
+        }
+        let (variable, seconds) = ANSWERS_WITHIN;
+        if let Some(within) = state.pointer_mut(&format!("/Assign/{variable}")) {
+            *within = json!(seconds);
+        }
     }
     for retrier in states
         .values_mut()
@@ -52,6 +52,14 @@ pub fn shorten(definition: &Value) -> Value {
         }
     }
     short
+}
+
+/// How long a Wait state waits.
+fn seconds_of(name: &str) -> u64 {
+    match AWAITS_ANSWER {
+        (awaits, seconds) if awaits == name => seconds,
+        _ => 1,
+    }
 }
 
 #[cfg(test)]
@@ -72,10 +80,7 @@ mod tests {
         match definition {
             Value::Object(object) => object
                 .iter()
-                .filter(|(name, value)| {
-                    !WAITS.contains(&name.as_str())
-                        && !(*name == ANSWERS_WITHIN && value.is_number())
-                })
+                .filter(|(name, _)| !WAITS.contains(&name.as_str()))
                 .map(|(name, value)| (name.clone(), without_waits(value)))
                 .collect(),
             Value::Array(items) => items.iter().map(without_waits).collect(),
@@ -97,10 +102,15 @@ mod tests {
     #[test]
     fn only_the_waits_of_retriers_and_wait_states_are_touched() {
         for definition in definitions() {
-            let short = shorten(&definition);
+            let mut short = shorten(&definition);
             assert_ne!(definition, short, "nothing was shortened");
+            let within = format!("/States/CheckRefund/Assign/{}", ANSWERS_WITHIN.0);
+            if let Some(within_here) = short.pointer_mut(&within) {
+                assert_eq!(*within_here, json!(ANSWERS_WITHIN.1));
+                *within_here = definition.pointer(&within).expect("there").clone();
+            }
             assert_eq!(without_waits(&definition), without_waits(&short));
-            // The names of the waits stand nowhere but in Retriers and Wait states, and where the variable is set.
+            // The names of the waits stand nowhere but in Retriers and Wait states.
             for state in states(&definition) {
                 let mut rest = state.clone();
                 let fields = rest.as_object_mut().expect("a state");
@@ -108,37 +118,40 @@ mod tests {
                 if state["Type"] == "Wait" {
                     fields.remove("Seconds");
                 }
-                if let Some(assigned) = fields.get_mut("Assign") {
-                    let assigned = assigned.as_object_mut().expect("variables");
-                    assigned.remove(ANSWERS_WITHIN);
-                }
                 assert_eq!(rest, without_waits(&rest));
             }
         }
     }
 
     #[test]
-    fn every_wait_state_waits_for_a_second_whatever_it_waited_for() {
+    fn every_wait_state_waits_for_seconds_whatever_it_waited_for() {
         let [_, refund] = definitions();
-        let waits = |definition: &Value| -> Vec<Value> {
-            let waiting = states(definition).filter(|state| state["Type"] == "Wait");
-            waiting.map(|state| state["Seconds"].clone()).collect()
+        let waits = |definition: &Value| -> Vec<(String, Value)> {
+            let states = definition["States"].as_object().expect("states");
+            let waiting = states.iter().filter(|(_, state)| state["Type"] == "Wait");
+            waiting
+                .map(|(name, state)| (name.clone(), state["Seconds"].clone()))
+                .collect()
         };
         let before = waits(&refund);
-        assert!(before.iter().any(Value::is_number), "{before:?}");
-        assert!(before.iter().any(Value::is_string), "{before:?}");
-        assert_eq!(waits(&shorten(&refund)), vec![json!(1); before.len()]);
-    }
-
-    #[test]
-    fn an_answer_is_on_its_way_for_a_second() {
-        let [_, refund] = definitions();
-        let within = |definition: &Value| -> Vec<Value> {
-            let set = |state: &Value| state["Assign"].get(ANSWERS_WITHIN).cloned();
-            states(definition).filter_map(set).collect()
-        };
-        assert_eq!(within(&refund), [json!(300)]);
-        assert_eq!(within(&shorten(&refund)), [json!(1)]);
+        assert!(
+            before.iter().any(|(_, wait)| wait.is_number()),
+            "{before:?}"
+        );
+        assert!(
+            before.iter().any(|(_, wait)| wait.is_string()),
+            "{before:?}"
+        );
+        let (awaits, seconds) = AWAITS_ANSWER;
+        let expected = before
+            .into_iter()
+            .map(|(name, _)| {
+                let wait = if name == awaits { seconds } else { 1 };
+                (name, json!(wait))
+            })
+            .collect::<Vec<_>>();
+        assert!(expected.contains(&(awaits.to_owned(), json!(seconds))));
+        assert_eq!(waits(&shorten(&refund)), expected);
     }
 
     #[test]

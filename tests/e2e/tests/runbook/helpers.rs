@@ -68,13 +68,7 @@ impl TestApp {
 
     /// Waits for the execution that a restart printed, however it ends.
     pub(crate) async fn started(&self, printed: &str) -> ExecutionReport {
-        let name = printed
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("\"executionArn\": \""))
-            .and_then(|rest| rest.split('"').next())
-            .and_then(|arn| arn.rsplit(':').next())
-            .unwrap_or_else(|| panic!("nothing was started: {printed}"));
-        self.execution(name).await
+        self.execution(&started_by(printed)).await
     }
 
     /// What apps are shown for an order.
@@ -97,6 +91,17 @@ impl TestApp {
         .await;
         (order, token, charge)
     }
+}
+
+/// The name of the execution that a command printed as started.
+pub(crate) fn started_by(printed: &str) -> String {
+    let name = printed
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("\"executionArn\": \""))
+        .and_then(|rest| rest.split('"').next())
+        .and_then(|arn| arn.rsplit(':').next());
+    name.unwrap_or_else(|| panic!("nothing was started: {printed}"))
+        .to_owned()
 }
 
 /// Asserts that an execution failed with this error.

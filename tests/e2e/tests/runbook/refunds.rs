@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::conditions::{Alarm, deployed_alarms};
 use crate::document::promised;
-use crate::helpers::{assert_failed, compact};
+use crate::helpers::{assert_failed, compact, started_by};
 use crate::shell::Shell;
 use crate::support::{Authenticated, TestApp, assert_closed};
 use crate::tools::PATIENCE;
@@ -70,13 +70,7 @@ impl Office {
 
     /// Waits for the end of the execution that a command started.
     async fn started(&self, printed: &str) -> ExecutionReport {
-        let name = printed
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("\"executionArn\": \""))
-            .and_then(|rest| rest.split('"').next())
-            .and_then(|arn| arn.rsplit(':').next());
-        let name = name.unwrap_or_else(|| panic!("nothing was started: {printed}"));
-        self.ended(name).await
+        self.ended(&started_by(printed)).await
     }
 
     /// Starts the execution of the shell's `NAME` again, and waits for the end of the new one.
@@ -378,12 +372,16 @@ async fn a_refund_that_waits_is_stopped_and_given_up() {
     let alarms = deployed_alarms(&office.app.outputs).await;
     let alarm = alarms.iter().find(|alarm| {
         let name = alarm["AlarmName"].as_str().expect("a name");
-        name.starts_with("payment3-refund-stuck") && alarm["MetricName"] == "ExecutionsAborted"
+        name.starts_with("payment3-refund-aborted-")
     });
+    let alarm = alarm.expect("an alarm of stopped executions");
     let machine = &office.app.outputs.refund_state_machine_arn;
     assert_eq!(
-        alarm.expect("an alarm of stopped executions")["Dimensions"],
-        json!([{"Name": "StateMachineArn", "Value": machine}])
+        (&alarm["MetricName"], &alarm["Dimensions"]),
+        (
+            &json!("ExecutionsAborted"),
+            &json!([{"Name": "StateMachineArn", "Value": machine}])
+        )
     );
     let seen = shell.run("refund-stuck", "see");
     assert!(seen.contains(&format!("ABORTED\t{refund}")), "{seen}");
@@ -632,6 +630,7 @@ async fn refund_stuck() {
     let line = compact(line.expect("a line"));
     for part in [
         "\"because\":\"ChargeMismatch\"",
+        &paid.order.order_id,
         &format!("\"execution\":\"{refund}\""),
     ] {
         assert!(line.contains(part), "{part} is not in {line}");
@@ -660,6 +659,7 @@ async fn refund_elsewhere() {
         "Until you state it, it counts as everything that was left, and every further refund of the order is refused.",
         "The shop is told the amount, and what is left can be given back again.",
         "Have the system look, and tell the shop if it finds something:",
+        "It looks for an hour before it believes that nothing went back, because the bank's copies may lag behind.",
     ]);
     let office = Office::open().await;
     let alarm = Alarm::watch(&office.app.outputs, "refund-elsewhere").await;
@@ -724,21 +724,35 @@ async fn refund_elsewhere() {
         ("refunded".into(), "1500.00".into(), false)
     );
 
-    // The bank has notified nobody.
-    let (silent, quiet) = (office.settled().await, office.settled().await);
+    // The bank has notified nobody, and says so late.
+    let definition = office.with_short_waits().await;
+    let silent = office.settled().await;
+    let looked = office.shell(&silent, "-").run("refund-elsewhere", "look");
+    let name = started_by(&looked);
+    office.until_in(&name, "AwaitAnswer").await;
+    assert_eq!(office.told(&silent).await, [""; 0]);
     office
         .app
         .in_the_portal(silent.charge_id(), "refund", by_hand)
         .await;
-    for (payment, told) in [
-        (&silent, &["refund.elsewhere elsewhere unknown 0.00"][..]),
-        (&quiet, &[]),
-    ] {
-        let looked = office.shell(payment, "-").run("refund-elsewhere", "look");
-        let looked = office.started(&looked).await;
-        assert_eq!(looked.status, "SUCCEEDED", "{looked:?}");
-        assert_eq!(office.told(payment).await, told);
-    }
+    let looked = office.ended(&name).await;
+    assert_eq!(looked.status, "SUCCEEDED", "{looked:?}");
+    assert_eq!(
+        office.told(&silent).await,
+        ["refund.elsewhere elsewhere unknown 0.00"]
+    );
+    office.define(definition.clone()).await;
+    let definition: Value = serde_json::from_str(&definition).expect("JSON");
+    let ways = definition["States"]["RefundWay"]["Choices"].as_array();
+    let again = ways.expect("ways").iter().find(|way| {
+        let condition = way["Condition"].as_str().expect("a condition");
+        way["Next"] == "AwaitAnswer" && condition.contains("$refund.elsewhere")
+    });
+    let again = again.expect("a way back")["Condition"].to_string();
+    assert!(
+        again.contains("$refund.reservedAt * 1000 < 3600000"),
+        "{again}"
+    );
 }
 
 #[tokio::test]
@@ -747,6 +761,7 @@ async fn a_payment_whose_money_went_back_after_it_paid_goes_on_to_its_end() {
     promised(&["The payment goes on to its end."]);
     let office = Office::open().await;
     let app = &office.app;
+    let alarm = Alarm::watch(&app.outputs, "outcome-conflict").await;
     let paid = app.paying().await;
     let charge = paid.charge_id();
     app.fails_to_be_told(&paid).await;
@@ -756,6 +771,7 @@ async fn a_payment_whose_money_went_back_after_it_paid_goes_on_to_its_end() {
     let shell = app.shell_for(charge);
     app.restarted(&shell.run("Restart under a new name", "restart"))
         .await;
+    alarm.assert_met_in_the_logs().await;
     let checked = shell.run("See whether it is repaired", "check");
     assert!(checked.starts_with("paid\torderPaid\t2"), "{checked}");
     let record = app.record(charge).await;
@@ -766,4 +782,7 @@ async fn a_payment_whose_money_went_back_after_it_paid_goes_on_to_its_end() {
     let told = events.last().expect("an event");
     assert_eq!((told.kind(), told.answered), ("payment.succeeded", 204));
     assert_eq!(app.shown(&paid.order).await, "paid");
+    let looked = shell.run("refund-elsewhere", "look");
+    let looked = office.started(&looked).await;
+    assert_eq!(looked.output.expect("output")["result"], "elsewhere");
 }

@@ -1,4 +1,4 @@
-//! Refunds that the bank already has: our own, or a part that a person gave back by hand.
+//! Reversals that meet a refund which the bank already has: our own, or a part that a person gave back by hand.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use payment3_harness::http::client;

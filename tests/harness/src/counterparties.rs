@@ -33,6 +33,56 @@ impl Counterparties {
         self.bank_does(charge_id, "settle").await.map(drop)
     }
 
+    /// A person cancels a charge in the bank's portal. No notification is sent by itself: see [`Counterparties::notify`].
+    ///
+    /// # Errors
+    /// The bank has no such charge, or it is in another state.
+    pub async fn void_by_hand(&self, charge_id: &str) -> Result<()> {
+        let quietly = json!({"notify": false});
+        self.by_hand(charge_id, "void", &quietly).await
+    }
+
+    /// A person gives back a part of a charge in the bank's portal, in decimal baht. No notification is sent by itself:
+    /// see [`Counterparties::notify`].
+    ///
+    /// # Errors
+    /// The bank has no such charge, it is in another state, or less is left.
+    pub async fn refund_by_hand(&self, charge_id: &str, amount: &str) -> Result<()> {
+        let quietly = json!({"amount": amount, "notify": false});
+        self.by_hand(charge_id, "refund", &quietly).await
+    }
+
+    async fn by_hand(&self, charge_id: &str, what: &str, body: &Value) -> Result<()> {
+        let url = format!(
+            "{}/sandbox/charges/{charge_id}/{what}",
+            self.outputs.bank_url
+        );
+        let answer = client().post(url).json(body).send().await;
+        let answer = answer.context("the bank does not answer")?;
+        answer
+            .error_for_status()
+            .map(drop)
+            .context("the bank refuses")
+    }
+
+    /// The bank refuses each void and refund of a charge that its API is asked for, or accepts them again.
+    ///
+    /// # Errors
+    /// The bank has no such charge.
+    pub async fn refuse_reversals(&self, charge_id: &str, refuse: bool) -> Result<()> {
+        let url = format!(
+            "{}/sandbox/charges/{charge_id}/reversals",
+            self.outputs.bank_url
+        );
+        let manner = refuse.then_some("error");
+        let request = client().put(url).json(&json!({ "refuse": manner }));
+        let answer = request.send().await.context("the bank does not answer")?;
+        answer
+            .error_for_status()
+            .map(drop)
+            .context("the bank refuses")
+    }
+
     /// The bank sends the notification of what a charge is now, and waits for our answer; the status is `answer`.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::aws::Aws;
 use crate::http::{client, form};
 use crate::items;
+use crate::ledger::Ledger;
 use crate::outputs::Outputs;
 use crate::shop_api::{ReceivedEvent, WEBHOOK_PATH};
 
@@ -145,6 +146,31 @@ impl Inspector {
     /// The bank has none.
     pub async fn bank_charge(&self, charge_id: &str) -> Result<Value> {
         self.bank(&format!("charges/{charge_id}")).await
+    }
+
+    /// The requests for a void or a refund of a charge that the bank got by its API, oldest first: `void` or `refund`.
+    ///
+    /// # Errors
+    /// The bank does not answer.
+    pub async fn reversals_asked(&self, charge_id: &str) -> Result<Vec<String>> {
+        let requests = self.bank("requests").await?;
+        let requests = requests.as_array().into_iter().flatten();
+        let of_it = |path: &str| path.split('/').any(|part| part == charge_id);
+        Ok(requests
+            .filter(|request| request["path"].as_str().is_some_and(of_it))
+            .filter_map(|request| request["operation"].as_str())
+            .filter(|operation| matches!(*operation, "void" | "refund"))
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// The ledger of refunds of a charge's payment.
+    ///
+    /// # Errors
+    /// The table cannot be read, or there is no such payment.
+    pub async fn ledger(&self, charge_id: &str) -> Result<Ledger> {
+        let record = self.record_by_charge(charge_id).await?;
+        Ledger::of(&record.with_context(|| format!("no payment has the charge {charge_id}"))?)
     }
 
     /// A customer as the bank has it, with its cards.

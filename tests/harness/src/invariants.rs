@@ -10,7 +10,13 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::inspect::{BankToken, Inspector};
+use crate::ledger::Ledger;
 use crate::shop_api::{self, ReceivedEvent, VERIFICATION};
+
+mod refunds;
+
+pub use refunds::KnownRefunds;
+use refunds::{AtBank, Refunds, Returned, baht_to_satang, is_about_refund};
 
 /// The event of a card that could not be saved.
 const CARD_FAILED: &str = "card.failed";
@@ -28,6 +34,10 @@ pub struct Subject {
     /// How many customers at the bank may have no mapping: one for every lost answer to the creation of a customer,
     /// because the bank cannot be asked about it.
     pub orphans_allowed: usize,
+    /// The orders that the shop removed, or whose payment it changed, after they were paid.
+    pub changed_orders: BTreeSet<String>,
+    /// What is known of refunds.
+    pub refunds: KnownRefunds,
 }
 
 impl Subject {
@@ -167,6 +177,7 @@ pub async fn examine(inspector: &Inspector, subject: &Subject) -> Result<Finding
     for payment in &evidence.payments {
         evidence.check_payment(payment, &mut findings);
     }
+    evidence.check_refunds(&subject.refunds, &mut findings);
     evidence.check_customer(subject, &mut findings);
     findings.ended = evidence.ended();
     Ok(findings)
@@ -175,6 +186,8 @@ pub async fn examine(inspector: &Inspector, subject: &Subject) -> Result<Finding
 /// Everything that is stored about a subject, read once.
 struct Evidence {
     orders: BTreeMap<String, Order>,
+    /// The orders of which only the records can tell whether they are paid.
+    changed_orders: BTreeSet<String>,
     payments: Vec<Payment>,
     mapping: Option<Value>,
     /// The bank's customers that hold any of the subject's cards, by their id.
@@ -193,10 +206,13 @@ struct Order {
 struct Payment {
     token: String,
     record: Option<Value>,
+    ledger: Ledger,
     charge: Option<Charge>,
     /// How many charges were made with the token. The bank excludes more than one.
     charges: usize,
+    /// Without those about refunds.
     events: Vec<ReceivedEvent>,
+    refund_events: Vec<ReceivedEvent>,
     outcomes: Vec<Value>,
     holders: Vec<String>,
 }
@@ -207,12 +223,23 @@ struct Charge {
     state: String,
     amount: String,
     order_id: String,
+    returned: Returned,
 }
 
 impl Charge {
     fn read(charge: &Value) -> Self {
         let text = |field: &str| charge[field].as_str().unwrap_or_default().to_owned();
+        let refunds = charge["refunds"].as_array().into_iter().flatten();
+        let refunds = refunds.map(|refund| AtBank {
+            id: refund["refund_id"].as_str().unwrap_or_default().to_owned(),
+            satang: baht_to_satang(&baht(&refund["amount"])),
+            by_hand: refund["by"] == "portal",
+        });
         Self {
+            returned: Returned {
+                voided: text("transaction_state") == "Voided",
+                refunds: refunds.collect(),
+            },
             id: text("id"),
             state: text("transaction_state"),
             // A number or a string, as the bank likes.
@@ -263,6 +290,7 @@ impl Evidence {
         }
         Ok(Self {
             orders,
+            changed_orders: subject.changed_orders.clone(),
             payments,
             mapping: inspector.mapping(&subject.owner_id).await?,
             customers,
@@ -272,6 +300,9 @@ impl Evidence {
     /// An order is paid once, by an authorised charge of the same amount.
     fn check_order(&self, order_id: &str, findings: &mut Findings) {
         let order = &self.orders[order_id];
+        if self.changed_orders.contains(order_id) {
+            return;
+        }
         let Some(payment) = order.item.as_ref().map(|item| &item["data"]["payment"]) else {
             return;
         };
@@ -283,7 +314,8 @@ impl Evidence {
             // A charge of somebody else paid it. Then none of the subject's charges may have.
             return;
         };
-        findings.check(charge.is_authorised(), || {
+        // What went back of it is a matter of the ledger.
+        findings.check(charge.is_authorised() || charge.is_returned(), || {
             format!("order paid by charge {by}, which is {}", charge.state)
         });
         findings.check(charge.order_id == order_id, || {
@@ -297,10 +329,66 @@ impl Evidence {
                 charge.amount
             )
         });
-        let log = payment["paymentLog"].as_array().map_or(0, Vec::len);
-        findings.check(log == 1, || {
-            format!("the order's payment log has {log} entries")
+        let log = payment["paymentLog"].as_array().into_iter().flatten();
+        let paid = log.filter(|line| {
+            let line = line.as_str().unwrap_or_default();
+            let line: Value = serde_json::from_str(line).unwrap_or_default();
+            line["event"] == "paid"
         });
+        let paid = paid.count();
+        findings.check(paid == 1, || {
+            format!("the order's payment log says {paid} times that it is paid")
+        });
+    }
+
+    /// What went back of each paid order.
+    fn check_refunds(&self, known: &KnownRefunds, findings: &mut Findings) {
+        for payment in &self.payments {
+            let paid = payment.charge.as_ref().filter(|charge| self.pays(charge));
+            if let Some(charge) = paid {
+                self.refunds(payment, charge, known).check(findings);
+            } else {
+                let none = payment.ledger == Ledger::default() && payment.refund_events.is_empty();
+                findings.check(none, || "a refund of a payment that paid no order".into());
+            }
+        }
+    }
+
+    fn refunds<'a>(
+        &'a self,
+        payment: &'a Payment,
+        charge: &'a Charge,
+        known: &'a KnownRefunds,
+    ) -> Refunds<'a> {
+        let order = self.orders.get(&charge.order_id);
+        let item = order.and_then(|order| order.item.as_ref());
+        let changed = self.changed_orders.contains(&charge.order_id);
+        Refunds {
+            charge: &charge.id,
+            paid: baht_to_satang(&charge.amount),
+            ledger: &payment.ledger,
+            returned: &charge.returned,
+            payment: item
+                .filter(|_| !changed)
+                .map(|item| &item["data"]["payment"]),
+            row: order.and_then(|order| order.check_status.as_ref()),
+            shown: order.and_then(|order| order.shown.as_ref()),
+            events: payment.refund_events.iter().collect(),
+            known,
+        }
+    }
+
+    /// What apps are shown for a charge that paid.
+    fn paid_as(&self, charge: &Charge) -> &'static str {
+        let known = KnownRefunds::default();
+        let of = |payment: &&Payment| {
+            let its = payment.charge.as_ref();
+            its.is_some_and(|its| its.id == charge.id)
+        };
+        let payment = self.payments.iter().find(of);
+        payment.map_or("paid", |payment| {
+            self.refunds(payment, charge, &known).status()
+        })
     }
 
     /// Apps are shown that the order is paid, or how one of its payments failed.
@@ -321,7 +409,7 @@ impl Evidence {
             .and_then(|row| row["chargeId"].as_str());
         let paid = charges().find(|charge| self.pays(charge));
         let right = match (paid, named) {
-            (Some(charge), _) => Some((charge, "paid")),
+            (Some(charge), _) => Some((charge, self.paid_as(charge))),
             (None, Some(id)) => charges()
                 .find(|charge| charge.id == id)
                 .zip(self.charge(id).and_then(|charge| self.failed_as(charge))),
@@ -444,7 +532,9 @@ impl Evidence {
         let outcome = record["outcome"].as_str().unwrap_or_default();
         // The resolution may be missing where a later attempt learned of the reversal from the bank.
         let went_back = resolution == Some("reversed") || outcome == "returned";
-        findings.check(went_back == charge.is_returned(), || {
+        // What went back of a paid order is in its ledger.
+        let must = charge.is_returned() && !pays;
+        findings.check(went_back == must, || {
             format!(
                 "charge {id}: the record says {outcome} and {resolution:?}, the bank {}",
                 charge.state
@@ -525,6 +615,13 @@ impl Evidence {
     }
 
     fn pays(&self, charge: &Charge) -> bool {
+        if self.changed_orders.contains(&charge.order_id) {
+            let record = self.payments.iter().find_map(|payment| {
+                let its = payment.charge.as_ref()?;
+                (its.id == charge.id).then_some(payment.record.as_ref()?)
+            });
+            return record.is_some_and(|record| record["resolution"] == "orderPaid");
+        }
         self.orders.get(&charge.order_id).is_some_and(|order| {
             order.item.as_ref().is_some_and(|item| {
                 let payment = &item["data"]["payment"];
@@ -551,9 +648,14 @@ impl Payment {
             ),
             None => Default::default(),
         };
+        let (refund_events, events) = events.into_iter().partition(is_about_refund);
+        let record = inspector.record_by_token(token).await?;
+        let ledger = record.as_ref().map(Ledger::of).transpose()?;
         Ok(Self {
             token: token.to_owned(),
-            record: inspector.record_by_token(token).await?,
+            ledger: ledger.unwrap_or_default(),
+            record,
+            refund_events,
             charges: at_bank.charges.len(),
             charge,
             events,

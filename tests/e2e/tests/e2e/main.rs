@@ -20,6 +20,7 @@ mod payments;
 mod policies;
 mod races;
 mod reconciliation;
+mod refunds;
 mod refusals;
 mod returns;
 mod reversals;

@@ -442,6 +442,27 @@ impl TestApp {
         assert_eq!(sent["answer"], status, "{sent}");
     }
 
+    /// A person cancels a charge in the bank's portal. The bank sends no notification by itself.
+    pub(crate) async fn void_by_hand(&self, charge_id: &str) {
+        let voided = self.counterparties.void_by_hand(charge_id).await;
+        voided.expect("voided");
+    }
+
+    /// A person gives back so much of a charge in the bank's portal. The bank sends no notification by itself.
+    pub(crate) async fn refund_by_hand(&self, charge_id: &str, amount: &str) {
+        let refunded = self.counterparties.refund_by_hand(charge_id, amount).await;
+        refunded.expect("given back");
+    }
+
+    /// Has the bank refuse each void and refund of a charge, or accept them again.
+    pub(crate) async fn refuse_reversals(&self, charge_id: &str, refuse: bool) {
+        let told = self
+            .counterparties
+            .refuse_reversals(charge_id, refuse)
+            .await;
+        told.expect("the bank does so");
+    }
+
     /// Plans a fault of the bank.
     pub(crate) async fn plan_bank_fault(&self, fault: &Value) {
         let planned = self.counterparties.plan_fault(fault).await;

@@ -4,6 +4,7 @@
 
 mod attempts;
 mod payments;
+mod refunds;
 mod reversals;
 
 use std::collections::BTreeMap;
@@ -40,57 +41,96 @@ type Round = Pin<Box<dyn Future<Output = Ended> + Send>>;
 /// Things that may happen at the same time.
 struct Race {
     name: &'static str,
+    /// Of so many rounds one is run: a round takes long.
+    one_of: usize,
     run: fn(Arc<TestApp>, usize) -> Round,
 }
 
-const RACES: [Race; 12] = [
+const RACES: [Race; 17] = [
     Race {
         name: "50 returns and notifications of one charge",
+        one_of: 1,
         run: |app, round| Box::pin(payments::fifty_callbacks(app, round)),
     },
     Race {
         name: "two tabs, two cards, one order",
+        one_of: 1,
         run: |app, round| Box::pin(payments::two_tabs(app, round)),
     },
     Race {
         name: "one checkout form five times",
+        one_of: 1,
         run: |app, round| Box::pin(payments::double_click(app, round)),
     },
     Race {
         name: "two first payments of one customer",
+        one_of: 1,
         run: |app, round| Box::pin(payments::two_first_payments(app, round)),
     },
     Race {
         name: "a return during reconciliation",
+        one_of: 1,
         run: |app, round| Box::pin(attempts::during_reconciliation(app, round)),
     },
     Race {
         name: "the bank decides while the payment is given up",
+        one_of: 1,
         run: |app, round| Box::pin(attempts::given_up(app, round)),
     },
     Race {
         name: "a return while an attempt gives up waiting",
+        one_of: 1,
         run: |app, round| Box::pin(attempts::giving_up_waiting(app, round)),
     },
     Race {
         name: "two starts by hand next to the first",
+        one_of: 1,
         run: |app, round| Box::pin(payments::by_hand(app, round)),
     },
     Race {
         name: "two starts by hand during a reversal",
+        one_of: 1,
         run: |app, round| Box::pin(reversals::by_hand(app, round)),
     },
     Race {
         name: "the order becomes a draft while it is paid",
+        one_of: 1,
         run: |app, round| Box::pin(reversals::drafted(app, round)),
     },
     Race {
         name: "the bank settles while the charge is reversed",
+        one_of: 1,
         run: |app, round| Box::pin(reversals::settled(app, round)),
     },
     Race {
         name: "everything at once",
+        one_of: 1,
         run: |app, round| Box::pin(payments::everything(app, round)),
+    },
+    Race {
+        name: "50 refunds of one order, over what was paid",
+        one_of: 20,
+        run: |app, round| Box::pin(refunds::fifty_parts(app, round)),
+    },
+    Race {
+        name: "one refund started 50 times",
+        one_of: 20,
+        run: |app, round| Box::pin(refunds::one_id(app, round)),
+    },
+    Race {
+        name: "a part is given back by hand beside a refund",
+        one_of: 1,
+        run: |app, round| Box::pin(refunds::by_hand(app, round)),
+    },
+    Race {
+        name: "a charge is voided by hand beside a refund",
+        one_of: 1,
+        run: |app, round| Box::pin(refunds::voided_by_hand(app, round)),
+    },
+    Race {
+        name: "a refund while the payment still runs",
+        one_of: 1,
+        run: |app, round| Box::pin(refunds::beside_the_payment(app, round)),
     },
 ];
 
@@ -137,6 +177,7 @@ struct RaceResult {
 impl Race {
     async fn run_rounds(&self, app: &Arc<TestApp>, rounds: usize) -> RaceResult {
         let begun = Instant::now();
+        let rounds = rounds.div_ceil(self.one_of);
         let turns = Arc::new(Semaphore::new(SIDE_BY_SIDE));
         let mut running = JoinSet::new();
         let mut numbers = BTreeMap::new();

@@ -109,7 +109,8 @@ const RULES: [Rule; 5] = [
 ];
 
 impl Injected<'_> {
-    fn is(&self, function: &str, operation: &str) -> bool {
+    /// Whether it is this call of this function.
+    pub(crate) fn is(&self, function: &str, operation: &str) -> bool {
         self.step.call.function == function && self.step.call.operation == operation
     }
 }
@@ -193,11 +194,14 @@ fn ends(flow: Flow) -> &'static [End] {
         | Flow::WithoutThreeDs
         | Flow::NothingCalledBack
         | Flow::EarlyCallback => &[End::Paid],
+        // What goes back since is a matter of the refunds.
+        _ if flow.is_refund() => &[End::Paid],
         Flow::Declined => &[End::Declined],
         Flow::Verification => &[End::Verified],
         Flow::OrderGone | Flow::OrderGoneSettled => &[End::Reversed],
         // The other card may win, before this one is charged or after. Exactly one of the two pays.
         Flow::TwoCards => &[End::Paid, End::Reversed, End::NotCharged],
+        _ => &[],
     }
 }
 

@@ -24,6 +24,8 @@ const CONCURRENCY: usize = 18;
 const PROGRESS_EVERY: usize = 100;
 /// How often a cell is played at most, until the fault was injected.
 const PLAYS: usize = 3;
+/// How often a race is played without a fault, to learn which calls it makes each time.
+const RACES: usize = 3;
 /// The call that a process makes only once, after its start.
 const FETCHES_SECRET: &str = "GetSecretValue";
 /// The call that requests the charge from the bank.
@@ -57,7 +59,13 @@ impl Selection {
     /// save cards and move money.
     pub fn short() -> Self {
         Self {
-            flows: vec![Flow::NewUser, Flow::KnownUser, Flow::Verification],
+            flows: vec![
+                Flow::NewUser,
+                Flow::KnownUser,
+                Flow::Verification,
+                Flow::RefundVoided,
+                Flow::RefundPart,
+            ],
             faults: vec![Fault::Lost, Fault::KilledAfter],
             calls: None,
             cold: false,
@@ -116,19 +124,36 @@ pub struct Report {
     pub cells: usize,
     /// The cells that failed, by name, with the reason.
     pub broken: Vec<String>,
+    /// How many cells of races had no call for their fault, in any play.
+    missed: usize,
     /// What is missing, or must not appear, in the logs, the histories and the list of executions.
     unwelcome: Vec<String>,
     took: BTreeMap<Cell, Duration>,
     executions: Vec<Seen>,
+    /// The refunds that a person must look at.
+    uncertain: BTreeSet<String>,
 }
 
-/// Shortens the waits of the deployed state machine.
+/// Shortens the waits of the deployed state machines.
 ///
 /// # Errors
 /// The local AWS refuses.
 pub async fn use_fast_retries(outputs: &Outputs) -> Result<()> {
     let aws = Aws::at(&outputs.aws_endpoint);
-    let arn = &outputs.state_machine_arn;
+    for arn in [
+        &outputs.state_machine_arn,
+        &outputs.refund_state_machine_arn,
+    ] {
+        change_deployed(&aws, arn, |definition| Ok(shorten(&definition))).await?;
+    }
+    Ok(())
+}
+
+async fn change_deployed(
+    aws: &Aws,
+    arn: &str,
+    change: impl FnOnce(Value) -> Result<Value>,
+) -> Result<()> {
     let machine = aws.sfn.describe_state_machine().state_machine_arn(arn);
     let machine = machine.send().await.context("cannot read the definition")?;
     let definition: Value =
@@ -136,11 +161,11 @@ pub async fn use_fast_retries(outputs: &Outputs) -> Result<()> {
     aws.sfn
         .update_state_machine()
         .state_machine_arn(arn)
-        .definition(shorten(&definition).to_string())
+        .definition(change(definition)?.to_string())
         .send()
         .await
         .map(drop)
-        .context("cannot shorten the definition's waits")
+        .context("cannot change the definition")
 }
 
 /// Runs the selected part of the matrix and prints a table of the results.
@@ -201,18 +226,29 @@ pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Resu
             shown.len()
         );
         report.unwelcome.extend(shown);
+        let told = visible::check_refunds(outputs, &report.uncertain).await?;
+        println!(
+            "{} refunds need a person: {} are told wrongly",
+            report.uncertain.len(),
+            told.len()
+        );
+        report.unwelcome.extend(told);
     }
     Ok(report)
 }
 
 /// The calls of a flow without a fault, or the findings if it fails even then.
 async fn steps(player: &Player, flow: Flow, start: Start) -> Result<Result<Vec<Step>, String>> {
-    let played = scenario::play(player, flow, start, None).await?;
-    Ok(if played.findings.is_empty() {
-        Ok(played.steps)
-    } else {
-        Err(format!("[{flow} | no fault]: {}", played.findings))
-    })
+    let mut steps: Option<Vec<Step>> = None;
+    for _ in 0..if flow.is_race() { RACES } else { 1 } {
+        let played = scenario::play(player, flow, start, None).await?;
+        if !played.findings.is_empty() {
+            return Ok(Err(format!("[{flow} | no fault]: {}", played.findings)));
+        }
+        let steps = steps.get_or_insert_with(|| played.steps.clone());
+        steps.retain(|step| played.steps.contains(step));
+    }
+    Ok(Ok(steps.unwrap_or_default()))
 }
 
 fn cells_of(
@@ -319,8 +355,12 @@ impl Report {
         let problem = match played {
             Ok(mut played) => {
                 self.executions.append(&mut played.executions);
+                self.uncertain.extend(played.uncertain);
                 self.took.insert(cell.clone(), played.took);
-                if !played.struck {
+                if !played.struck && cell.flow.is_race() && played.findings.is_empty() {
+                    self.missed += 1;
+                    None
+                } else if !played.struck {
                     let made: Vec<_> = played.steps.iter().map(Step::to_string).collect();
                     Some(format!("the call was not made, only: {}", made.join(", ")))
                 } else if !played.findings.is_empty() {
@@ -370,9 +410,10 @@ impl Report {
         }
         let longest = self.took.iter().max_by_key(|(_, took)| **took);
         println!(
-            "{} cells, {} passed, in {:.0} s; the slowest recovery: {}",
+            "{} cells, {} passed ({} of races without their call), in {:.0} s; the slowest recovery: {}",
             self.cells,
             self.cells.saturating_sub(self.broken.len()),
+            self.missed,
             took.as_secs_f64(),
             longest.map_or_else(
                 || "none".to_owned(),

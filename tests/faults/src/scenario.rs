@@ -11,10 +11,14 @@ use payment3_harness::peer_process;
 use payment3_harness::player::{Begun, Player, Shopper, Start};
 
 use crate::expected::{Expected, Injected};
+use crate::refunds;
 use crate::visible::{self, Seen};
 
 /// The update of ensure-kbank-user that saves the customer. The first one is the lease.
 const NOTES_CUSTOMER: usize = 2;
+
+/// How long a service stays away while a refund runs, which waits for it in place: longer than a function itself tries.
+const OUTAGE: Duration = Duration::from_secs(8);
 
 /// The result of a played flow.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub struct Played {
     pub findings: Findings,
     /// The executions of all its payments.
     pub executions: Vec<Seen>,
+    /// The refunds that a person must look at.
+    pub uncertain: Vec<String>,
     /// The time from the fault (from the start, if no fault was planned) until all payments had ended.
     pub took: Duration,
 }
@@ -59,11 +65,22 @@ pub async fn play(
         }
     }
     // An unavailable service comes back once nothing is running. Then the next run of reconciliation must be enough.
-    let shopper = player.pay_to_the_end(&begun, || plan.heal()).await?;
+    let heal = || {
+        let lasted = |since: Instant| since.elapsed() >= OUTAGE;
+        if !flow.is_refund() || plan.struck().is_some_and(lasted) {
+            plan.heal();
+        }
+    };
+    let shopper = player.pay_to_the_end(&begun, heal).await?;
     let (steps, struck) = (plan.steps(), plan.struck());
     let took = struck.unwrap_or(started).elapsed();
     let mut findings = player.examine(&begun).await?;
     judge(&begun, &Expected::of(flow, injected), &mut findings);
+    let mut uncertain = Vec::new();
+    if flow.is_refund() {
+        let ended = player.refunds_ended(&begun).await?;
+        uncertain = refunds::judge(&begun, &ended, injected, &mut findings);
+    }
     let aws = Aws::at(&outputs.aws_endpoint);
     let mut executions = Vec::new();
     for ended in findings.ended.clone() {
@@ -76,6 +93,7 @@ pub async fn play(
         left: shopper == Shopper::Left,
         findings,
         executions,
+        uncertain,
         took,
     })
 }

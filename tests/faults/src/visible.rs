@@ -1,7 +1,7 @@
 //! Checks that a payment is visible in Step Functions. Each of its attempts must be there under its name, and ended.
 //! The last one must have the result with which the record was closed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use aws_sdk_sfn::error::SdkError;
@@ -134,6 +134,38 @@ pub async fn check_all(aws: &Aws, outputs: &Outputs, seen: &[Seen]) -> Result<Ve
                 .into_iter()
                 .map(|line| format!("a person is alerted: {line}")),
         );
+    }
+    Ok(findings)
+}
+
+/// Returns what is wrong with the log lines that alert a person of refunds. There must be one for each of these, which
+/// nobody can tell, and none for any other.
+///
+/// # Errors
+/// The local AWS does not answer.
+pub async fn check_refunds(outputs: &Outputs, uncertain: &BTreeSet<String>) -> Result<Vec<String>> {
+    let mut findings = Vec::new();
+    for (function, alert) in [
+        ("report-stuck", "RefundStuck"),
+        ("find-refund", "RefundUncertain"),
+    ] {
+        let group = format!("/aws/lambda/payment3-{function}-{}", outputs.branch);
+        // A function that never ran has no log.
+        let lines = if logs::groups(outputs).await?.contains(&group) {
+            logs::lines_with(outputs, function, alert).await?
+        } else {
+            Vec::new()
+        };
+        let expected = |line: &&String| {
+            alert == "RefundUncertain" && uncertain.iter().any(|id| line.contains(id.as_str()))
+        };
+        let unexpected = lines.iter().filter(|line| !expected(line));
+        findings.extend(unexpected.map(|line| format!("a person is alerted: {line}")));
+        if alert == "RefundUncertain" {
+            let told = |id: &str| lines.iter().any(|line| line.contains(id));
+            let untold = uncertain.iter().filter(|id| !told(id));
+            findings.extend(untold.map(|id| format!("nobody is told of the refund {id}")));
+        }
     }
     Ok(findings)
 }

@@ -15,6 +15,9 @@ use crate::outputs::Outputs;
 use crate::shop_api::{Recipient, VERIFICATION};
 use crate::{json_api, logs, shopper};
 
+/// Why money goes back in all refunds. A shop writes anything there, so it stays out of the logs: only the ledger, the
+/// bank and the execution's own data have it.
+pub const REFUND_REASON: &str = "not on the shelf";
 /// A limit that no run reaches.
 const ALL: usize = 100_000;
 /// How many histories are read at once.
@@ -100,6 +103,10 @@ pub async fn audit(outputs: &Outputs, mut used: Used) -> Result<Audit> {
     for group in logs::groups(outputs).await? {
         for line in logs::lines(outputs, &group).await? {
             audit.lines += 1;
+            if line.contains(REFUND_REASON) {
+                let finding = format!("a line of {group} holds the reason of a refund");
+                audit.findings.push(finding);
+            }
             let found = words.read(&line, || format!("a line of {group}"), &mut audit.findings);
             logged.extend(found);
         }
@@ -115,18 +122,21 @@ pub async fn audit(outputs: &Outputs, mut used: Used) -> Result<Audit> {
 
     let mut executed = BTreeSet::new();
     let mut named = BTreeSet::new();
-    let executions = Executions::of(&aws, &outputs.state_machine_arn);
-    let names: Vec<_> = executions
-        .list(None, ALL)
-        .await?
-        .into_iter()
-        .map(|one| one.name)
-        .collect();
-    for some in names.chunks(AT_ONCE) {
+    let mut summaries = Vec::new();
+    for machine in [
+        &outputs.state_machine_arn,
+        &outputs.refund_state_machine_arn,
+    ] {
+        summaries.extend(Executions::of(&aws, machine).list(None, ALL).await?);
+    }
+    for some in summaries.chunks(AT_ONCE) {
         let mut reading = tokio::task::JoinSet::new();
-        for name in some {
-            let (outputs, name) = (outputs.clone(), name.clone());
-            reading.spawn(async move { history(&outputs, &name).await.map(|text| (name, text)) });
+        for summary in some {
+            let (outputs, summary) = (outputs.clone(), summary.clone());
+            reading.spawn(async move {
+                let text = history(&outputs, &summary.arn).await?;
+                anyhow::Ok((summary.name, text))
+            });
         }
         while let Some(read) = reading.join_next().await {
             let (name, text) = read.context("a history was not read")??;
@@ -219,9 +229,9 @@ impl<'a> Words<'a> {
 }
 
 /// An execution's history with all its data. The SDK's types would not show everything.
-async fn history(outputs: &Outputs, name: &str) -> Result<String> {
+async fn history(outputs: &Outputs, arn: &str) -> Result<String> {
     let mut request = json!({
-        "executionArn": outputs.execution_arn(name), "includeExecutionData": true, "maxResults": 1000,
+        "executionArn": arn, "includeExecutionData": true, "maxResults": 1000,
     });
     let mut text = String::new();
     loop {

@@ -30,11 +30,36 @@ pub enum Flow {
     /// Somebody calls back twice before the shopper has passed 3-D Secure, while the first one's execution waits for
     /// the bank.
     EarlyCallback,
+    /// All of a paid order goes back before settlement: a void. The payment itself gets no fault, here and in all flows
+    /// below.
+    RefundVoided,
+    /// All of it goes back after settlement: a refund.
+    RefundAll,
+    /// A part of it goes back after settlement.
+    RefundPart,
+    /// Another part, after one went back.
+    RefundSecondPart,
+    /// A part that waits for the settlement.
+    RefundWaits,
+    /// A part that the bank refuses the first time.
+    RefundRefused,
+    /// All of it, after settlement; the bank does it, and its answer is lost.
+    RefundAnswerLost,
+    /// A part; the bank does it, and its answer is lost. Nobody can tell.
+    RefundPartAnswerLost,
+    /// A part that waits, of a charge that a person voids in the portal meanwhile.
+    RefundVoidedByHand,
+    /// A person gives a part back in the portal, and the bank notifies.
+    GivenBackByHand,
+    /// Two refunds at the same time, over more than was paid; the faults are in both.
+    RefundTwice,
+    /// One refund is started twice at the same time, under two names.
+    RefundStartedTwice,
 }
 
 impl Flow {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 23] = [
         Self::NewUser,
         Self::Notified,
         Self::KnownUser,
@@ -46,7 +71,46 @@ impl Flow {
         Self::WithoutThreeDs,
         Self::NothingCalledBack,
         Self::EarlyCallback,
+        Self::RefundVoided,
+        Self::RefundAll,
+        Self::RefundPart,
+        Self::RefundSecondPart,
+        Self::RefundWaits,
+        Self::RefundRefused,
+        Self::RefundAnswerLost,
+        Self::RefundPartAnswerLost,
+        Self::RefundVoidedByHand,
+        Self::GivenBackByHand,
+        Self::RefundTwice,
+        Self::RefundStartedTwice,
     ];
+
+    /// Whether it is about money that goes back after the order was paid.
+    pub fn is_refund(self) -> bool {
+        !self.refunds().is_empty() || self == Self::GivenBackByHand
+    }
+
+    /// Whether two executions run at the same time, so that the number of their calls depends on which one is first.
+    pub fn is_race(self) -> bool {
+        matches!(self, Self::RefundTwice | Self::RefundStartedTwice)
+    }
+
+    /// The refunds that are played: the label of each, which its id ends with, and its amount in decimal baht; all that is
+    /// left without one.
+    pub fn refunds(self) -> &'static [(&'static str, Option<&'static str>)] {
+        match self {
+            Self::RefundVoided | Self::RefundAll | Self::RefundAnswerLost => &[("all", None)],
+            Self::RefundPart
+            | Self::RefundSecondPart
+            | Self::RefundWaits
+            | Self::RefundRefused
+            | Self::RefundPartAnswerLost
+            | Self::RefundVoidedByHand
+            | Self::RefundStartedTwice => &[("part", Some("120.50"))],
+            Self::RefundTwice => &[("one", Some("1000.00")), ("two", Some("1000.00"))],
+            _ => &[],
+        }
+    }
 
     /// The sandbox's card with which it is paid.
     pub fn card(self) -> &'static str {
@@ -73,6 +137,18 @@ impl fmt::Display for Flow {
             Self::WithoutThreeDs => "without 3-D Secure",
             Self::NothingCalledBack => "nothing called back",
             Self::EarlyCallback => "early callback",
+            Self::RefundVoided => "refund: all, authorized",
+            Self::RefundAll => "refund: all, settled",
+            Self::RefundPart => "refund: part",
+            Self::RefundSecondPart => "refund: second part",
+            Self::RefundWaits => "refund: part, waits",
+            Self::RefundRefused => "refund: part, refused once",
+            Self::RefundAnswerLost => "refund: all, answer lost",
+            Self::RefundPartAnswerLost => "refund: part, answer lost",
+            Self::RefundVoidedByHand => "refund: part, voided by hand",
+            Self::GivenBackByHand => "given back by hand",
+            Self::RefundTwice => "refund: two at once",
+            Self::RefundStartedTwice => "refund: started twice",
         })
     }
 }

@@ -22,6 +22,10 @@ use crate::shop_api::{NewOrder, Order, Recipient};
 use crate::shopper::{self, CARD_APPROVED, Next, OTHER_CARD_APPROVED, ReturnForm};
 use crate::{logs, random};
 
+mod refunds;
+
+pub use refunds::{Played as PlayedRefund, RefundsEnded};
+
 /// How long an execution may take. A late call to the bank takes 15 s, and so does each retry of it.
 const PATIENCE: Duration = Duration::from_secs(240);
 /// How often a shopper sends a form before giving up.
@@ -53,6 +57,7 @@ pub enum Start {
 /// Plays flows in one environment.
 #[derive(Debug, Clone)]
 pub struct Player {
+    aws: Aws,
     outputs: Outputs,
     inspector: Inspector,
     operator: Operator,
@@ -69,6 +74,9 @@ pub struct Begun {
     earlier: Option<Payment>,
     /// A second card for the same order, whose shopper is back from the bank.
     rival: Option<(Payment, ReturnForm)>,
+    /// The charge that has paid the order, in the flows of refunds.
+    paid_by: Option<String>,
+    refunds: Vec<PlayedRefund>,
     subject: Subject,
     /// Whether a customer at the bank without a mapping is reported only with the owner's next payment.
     orphan_is_found_later: bool,
@@ -89,6 +97,7 @@ impl Player {
             inspector: Inspector::new(&aws, outputs),
             operator: Operator::of(&aws, outputs),
             counterparties: Counterparties::of(&aws, outputs),
+            aws,
             outputs: outputs.clone(),
             fault_plans: fault_plans.clone(),
             used: Arc::default(),
@@ -123,6 +132,8 @@ impl Player {
                 payment: self.payment(&owner, CARD_APPROVED, Flow::NewUser).await?,
                 earlier: None,
                 rival: None,
+                paid_by: None,
+                refunds: Vec::new(),
                 subject: Subject::default(),
                 orphan_is_found_later: false,
             };
@@ -137,14 +148,20 @@ impl Player {
             Flow::TwoCards => Some(self.rival(&payment, &mut subject).await?),
             _ => None,
         };
-        Ok(Begun {
+        let mut begun = Begun {
             flow,
             payment,
             earlier,
             rival,
+            paid_by: None,
+            refunds: refunds::of(flow),
             subject,
             orphan_is_found_later: false,
-        })
+        };
+        if flow.is_refund() {
+            begun.paid_by = Some(self.prepare_refunds(&begun).await?);
+        }
+        Ok(begun)
     }
 
     /// Runs reconciliation until a payment is closed.
@@ -156,11 +173,16 @@ impl Player {
     }
 
     /// Pays, and runs reconciliation until the payment is closed. Calls `at_rest` whenever nothing runs. If the order
-    /// has another card, that card pays at the same time.
+    /// has another card, that card pays at the same time. In a flow of refunds the order is paid already: they are played
+    /// to their end, and `at_rest` is called while they run, because they wait in place.
     ///
     /// # Errors
     /// As [`Player::finish`].
     pub async fn pay_to_the_end(&self, begun: &Begun, at_rest: impl Fn()) -> Result<Shopper> {
+        if begun.flow.is_refund() {
+            self.refund_to_the_end(begun, at_rest).await?;
+            return Ok(Shopper::Paid);
+        }
         let rival_pays = async {
             match &begun.rival {
                 Some((payment, form)) => {
@@ -243,6 +265,7 @@ impl Player {
     pub fn watch(&self, begun: &Begun, start: Start) -> FaultPlan {
         let payment = &begun.payment;
         let mut ids = vec![payment.token.clone(), payment.key.clone()];
+        ids.extend(begun.paid_by.clone());
         // Two payments of one order share the order's ids. Only their tokens, keys and charges differ.
         if begun.rival.is_none() {
             ids.push(payment.order.owner_id.clone());
@@ -472,6 +495,16 @@ impl Begun {
     /// The flow.
     pub fn flow(&self) -> Flow {
         self.flow
+    }
+
+    /// The order that is paid.
+    pub fn order_id(&self) -> &str {
+        &self.payment.order.order_id
+    }
+
+    /// The refunds that are played.
+    pub fn refunds(&self) -> &[PlayedRefund] {
+        &self.refunds
     }
 
     /// The token of a known user's first payment.

@@ -12,6 +12,7 @@ use payment3_harness::outputs::Outputs;
 use payment3_harness::player::{Player, Start};
 
 use crate::expected::{Expected, Injected};
+use crate::mutants::DefinitionChange;
 use crate::scenario::{self, Played};
 use crate::visible::{self, Seen};
 use anyhow::{Context, Result, bail, ensure};
@@ -86,6 +87,8 @@ pub struct Run {
     pub selection: Selection,
     /// Whether to stop at the first cell that fails.
     pub stop_at_first: bool,
+    /// How the definition of refunds is broken on purpose.
+    pub broken_refunds: Option<DefinitionChange>,
 }
 
 /// One fault at one call of one flow.
@@ -176,10 +179,16 @@ pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Resu
     let Run {
         selection,
         stop_at_first,
+        broken_refunds,
     } = run;
     let stop_at_first = *stop_at_first;
     let begun = Instant::now();
     use_fast_retries(outputs).await?;
+    if let Some(broken) = broken_refunds {
+        let aws = Aws::at(&outputs.aws_endpoint);
+        let breaks = |mut definition| broken.apply(&mut definition).map(|()| definition);
+        change_deployed(&aws, &outputs.refund_state_machine_arn, breaks).await?;
+    }
     let player = Player::new(outputs, fault_plans);
     let mut report = Report::default();
     let mut cells = Vec::new();

@@ -11,6 +11,7 @@ use payment3_bank::Dialect;
 use payment3_harness::fault_plan::Fault;
 use payment3_harness::flow::Flow;
 use payment3_harness::workspace;
+use serde_json::Value;
 
 use crate::matrix::Selection;
 
@@ -46,10 +47,44 @@ enum Change {
         to: &'static str,
         before: &'static str,
     },
+    /// Of the definition in `file`. The functions stay as they are.
+    Definition(DefinitionChange),
+}
+
+/// A change of a text in a definition.
+#[derive(Debug, Clone, Copy)]
+pub struct DefinitionChange {
+    /// Where the text is, as a JSON pointer.
+    pointer: &'static str,
+    this: &'static str,
+    by: &'static str,
+}
+
+impl DefinitionChange {
+    /// Changes a definition: the repository's, or the same as it is deployed.
+    ///
+    /// # Errors
+    /// It has changed, and this mutant no longer fits it.
+    pub fn apply(&self, definition: &mut Value) -> Result<()> {
+        let at = definition.pointer_mut(self.pointer);
+        let text = at.as_ref().and_then(|text| text.as_str());
+        let fits = text.is_some_and(|text| text.matches(self.this).count() == 1);
+        ensure!(
+            fits,
+            "{}: `{}` must occur exactly once: adapt the mutant to the changed definition",
+            self.pointer,
+            self.this
+        );
+        let changed = text.map(|text| text.replacen(self.this, self.by, 1));
+        if let Some((at, changed)) = at.zip(changed) {
+            *at = Value::from(changed);
+        }
+        Ok(())
+    }
 }
 
 /// The mutants that the matrix must find.
-pub const MUTANTS: [Mutant; 5] = [
+pub const MUTANTS: [Mutant; 11] = [
     Mutant {
         name: "an order is paid even if another payment has paid it already",
         file: "activities/src/tables/orders/mod.rs",
@@ -112,6 +147,81 @@ pub const MUTANTS: [Mutant; 5] = [
         calls: Some("pay-order: TransactWriteItems"),
         shows_in: "[1 new user | pay-order: TransactWriteItems | away]",
     },
+    Mutant {
+        name: "more is reserved than was paid",
+        file: "activities/src/tables/records/refunds.rs",
+        change: Change::Replace {
+            this: r##"None => "(attribute_not_exists(refundedSatang) OR refundedSatang <= :most)".to_owned(),"##,
+            by: r##"None => "(attribute_not_exists(refundedSatang) OR refundedSatang <> :most)".to_owned(),"##,
+        },
+        flows: &[Flow::RefundTwice],
+        faults: &Fault::ALL,
+        calls: Some("check-refund"),
+        // The two can meet like this even without a fault.
+        shows_in: "[refund: two at once | ",
+    },
+    Mutant {
+        name: "the ledger does not say that the bank is being asked",
+        file: "activities/src/activity/refund_request.rs",
+        change: Change::Replace {
+            this: "        parts\n            .records\n            .ask_refund(payment, &refund.refund_id, mark, &run),",
+            by: "        async { Ok::<bool, TableError>(true) },",
+        },
+        flows: &[Flow::RefundPart],
+        faults: &[Fault::KilledAfter],
+        calls: Some("refund-charge: POST"),
+        shows_in: "[refund: part | ",
+    },
+    Mutant {
+        name: "a request whose answer is lost counts as not sent, and is sent again",
+        file: "activities/src/activity/refund_request.rs",
+        change: Change::Replace {
+            this: "BankError::Unavailable(_) => Self::AnswerLost(error.to_string()),",
+            by: "BankError::Unavailable(_) => Self::RefundNotSent(error.to_string()),",
+        },
+        flows: &[Flow::RefundPart],
+        faults: &[Fault::Lost],
+        calls: Some("refund-charge: POST"),
+        shows_in: "[refund: part | refund-charge: POST charge/*/refund | lost]",
+    },
+    Mutant {
+        name: "a part of which nobody can tell is taken for not done",
+        file: "activities/src/activity/find_refund.rs",
+        change: Change::Replace {
+            this: "        _ => Found::Unclear,",
+            by: "        _ => Found::TookNone,",
+        },
+        flows: &[Flow::RefundPart],
+        faults: &[Fault::KilledAfter],
+        calls: Some("refund-charge: POST"),
+        shows_in: "[refund: part | refund-charge: POST charge/*/refund | killed-after]",
+    },
+    Mutant {
+        name: "an execution takes back what another one asks for",
+        file: "statemachine/refund.asl.json",
+        change: Change::Definition(DefinitionChange {
+            pointer: "/States/TakeBack/Arguments/ConditionExpression",
+            this: "refunds.#id.#state = :asked AND refunds.#id.mark = :mark",
+            by: "refunds.#id.#state = :asked AND (refunds.#id.mark = :mark OR refunds.#id.mark <> :mark)",
+        }),
+        flows: &[Flow::RefundStartedTwice],
+        faults: &[Fault::Away],
+        calls: Some("refund-charge: UpdateItem #2"),
+        shows_in: "[refund: started twice | refund-charge: UpdateItem #2 | away]",
+    },
+    Mutant {
+        name: "the amount of a refund that is given up stays taken",
+        file: "statemachine/refund.asl.json",
+        change: Change::Definition(DefinitionChange {
+            pointer: "/States/ReleaseRefund/Arguments/UpdateExpression",
+            this: "ADD refundedSatang :released",
+            by: "ADD releasedSatang :released",
+        }),
+        flows: &[Flow::RefundVoidedByHand],
+        faults: &[],
+        calls: None,
+        shows_in: "[refund: part, voided by hand | no fault]",
+    },
 ];
 
 /// A way to break the functions that only the tests of the bank's dialects can find.
@@ -148,6 +258,14 @@ impl Mutant {
             faults: self.faults.to_vec(),
             calls: self.calls.map(str::to_owned),
             cold: false,
+        }
+    }
+
+    /// The change of the definition of refunds, if it is that.
+    pub fn definition(&self) -> Option<DefinitionChange> {
+        match self.change {
+            Change::Definition(change) => Some(change),
+            _ => None,
         }
     }
 
@@ -199,6 +317,12 @@ impl Mutant {
                     &text[before..],
                 ]
                 .concat()
+            }
+            Change::Definition(change) => {
+                let mut definition = serde_json::from_str(text)
+                    .with_context(|| format!("{} is no JSON", self.file))?;
+                change.apply(&mut definition)?;
+                definition.to_string()
             }
         })
     }

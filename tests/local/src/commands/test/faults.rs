@@ -33,6 +33,7 @@ pub(super) async fn faults(selection: Selection, interrupt: &mut Interrupt) -> R
     let run = Run {
         selection,
         stop_at_first: false,
+        broken_refunds: None,
     };
     matrix(run, functions, interrupt).await?.verdict()
 }
@@ -58,17 +59,24 @@ pub(super) async fn mutants(interrupt: &mut Interrupt) -> Result<()> {
 }
 
 pub(super) async fn is_found(mutant: &Mutant, interrupt: &mut Interrupt) -> Result<()> {
-    let directory = mutants::directory();
-    let functions = directory.join("lambda");
     println!("\nBroken on purpose: {}", mutant.name);
-    let copy = mutant.make()?;
-    let target = directory.join("target");
-    let logs = logs();
-    let built = functions::build_copy(&copy, &target, &functions, &logs);
-    interrupt.or(built).await?;
+    let functions = match mutant.definition() {
+        // The functions stay as they are.
+        Some(_) => workspace::functions_dir(),
+        None => {
+            let directory = mutants::directory();
+            let functions = directory.join("lambda");
+            let (copy, target) = (mutant.make()?, directory.join("target"));
+            let logs = logs();
+            let built = functions::build_copy(&copy, &target, &functions, &logs);
+            interrupt.or(built).await?;
+            functions
+        }
+    };
     let run = Run {
         selection: mutant.selection(),
         stop_at_first: true,
+        broken_refunds: mutant.definition(),
     };
     let report = matrix(run, functions, interrupt).await?;
     match report.broken.first() {

@@ -4,7 +4,7 @@
 //! Time is simulated. In every virtual minute, all open payments become a minute older, and reconciliation runs once,
 //! as its schedule does. The waits of the state machine are shortened to a second each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,16 +21,18 @@ use payment3_harness::flow::Flow;
 use payment3_harness::operator::Operator;
 use payment3_harness::outputs::Outputs;
 use payment3_harness::player::{Begun, Player, Start};
+use payment3_harness::refund_machine::RefundMachine;
 use payment3_harness::shopper::ReturnForm;
 use payment3_harness::workspace;
-use payment3_harness::{logs, peer_process};
-use payment3_model::{Machine, functions_on};
+use payment3_harness::{logs, peer_process, random};
+use payment3_model::{Definition, Machine, State, functions_on};
 use payment3_stack::environment::Environment;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::matrix::use_fast_retries;
+use crate::refunds;
 
 /// How many payments are in progress during an outage.
 const PAYMENTS: usize = 20;
@@ -82,8 +84,25 @@ const WAYS: [(Flow, &[&str]); 3] = [
     (Flow::OrderGone, &["paid", "OrderNotFound"]),
 ];
 
+/// The same for refunds.
+const REFUND_WAYS: [(Flow, &[&str]); 4] = [
+    (Flow::RefundVoided, &["whole, Authorized"]),
+    (Flow::RefundAll, &["Settled"]),
+    (Flow::RefundAnswerLost, &["answer lost", "it took effect"]),
+    (Flow::GivenBackByHand, &["elsewhere", "by hand"]),
+];
+/// The refunds that are in progress during an outage. A part may need a person after one, so these are of all that was
+/// paid.
+const REFUNDS: [Flow; 2] = [Flow::RefundVoided, Flow::RefundAll];
+/// The virtual minute in which the orders that are paid by then are refunded, while the shop's webhook is away.
+const REFUNDED_IN: i64 = 3;
+/// How long the tables are throttled for one state of a refund: longer than its function itself tries.
+const THROTTLED: Duration = Duration::from_secs(8);
+/// How long a refund may take after an outage.
+const REFUND_PATIENCE: Duration = Duration::from_secs(180);
+
 /// The errors in log lines that alert a person.
-const ALERTS_A_PERSON: [&str; 8] = [
+const ALERTS_A_PERSON: [&str; 10] = [
     "PaymentStands",
     "ChargeMismatch",
     "OutcomeConflict",
@@ -92,6 +111,8 @@ const ALERTS_A_PERSON: [&str; 8] = [
     "RefusalNeedsPerson",
     "OrderUnreadable",
     "UnknownState",
+    "RefundUncertain",
+    "RefundStuck",
 ];
 
 /// Runs all outages: each service in turn, then a wrong key for the bank, then throttled tables for each state in
@@ -109,6 +130,7 @@ pub async fn run(environment: Environment) -> Result<Environment> {
     }
     scene.with_a_wrong_key().await?;
     scene.with_throttled_states().await?;
+    scene.refunds_with_throttled_states().await?;
     let environment = scene.without_aws(environment).await?;
     scene.nobody_was_alerted().await?;
     println!(
@@ -118,8 +140,8 @@ pub async fn run(environment: Environment) -> Result<Environment> {
     Ok(environment)
 }
 
-/// The activities that may use tables, according to the CDK app's snapshot, each with a flow that calls it.
-fn using_tables() -> Result<Vec<(String, Flow)>> {
+/// The activities of a machine that may use tables, according to the CDK app's snapshot, each with a flow that calls it.
+fn using_tables(machine: Machine, ways: &[(Flow, &[&str])]) -> Result<Vec<(String, Flow)>> {
     let snapshot = fs::read_to_string(workspace::cdk_dir().join("test/snapshot.txt"))
         .context("cannot read cdk/test/snapshot.txt")?;
     let granted = |program: &str| -> Result<bool> {
@@ -131,27 +153,32 @@ fn using_tables() -> Result<Vec<(String, Flow)>> {
         let mut grants = rest.lines().take_while(|line| line.starts_with("  "));
         Ok(grants.any(|grant| grant.contains("dynamodb:")))
     };
+    let definition = Definition::of_the_repository(machine)?;
     let mut found = Vec::new();
     for activity in ACTIVITIES {
-        if !granted(activity.program)? {
+        let calls = |state: &State| match state {
+            State::Task(task) => task.function().as_deref() == Some(activity.program),
+            _ => false,
+        };
+        if !definition.states.values().any(calls) || !granted(activity.program)? {
             continue;
         }
         let called = |way: &[&str]| {
-            let functions = functions_on(Machine::Payment, way);
+            let functions = functions_on(machine, way);
             functions
                 .iter()
                 .any(|function| function == activity.program)
         };
-        let (flow, _) = WAYS
-            .into_iter()
+        let (flow, _) = ways
+            .iter()
             .find(|(_, way)| called(way))
-            .with_context(|| {
-                format!("no flow in WAYS of {} calls {}", file!(), activity.program)
-            })?;
-        found.push((activity.program.to_owned(), flow));
+            .with_context(|| format!("no flow in {} calls {}", file!(), activity.program))?;
+        found.push((activity.program.to_owned(), *flow));
     }
-    // A decline is recorded by another way than a payment.
-    found.push(("record-outcome".to_owned(), Flow::Declined));
+    if machine == Machine::Payment {
+        // A decline is recorded by another way than a payment.
+        found.push(("record-outcome".to_owned(), Flow::Declined));
+    }
     Ok(found)
 }
 
@@ -185,6 +212,7 @@ impl Scene {
     /// Makes a service unavailable for ten minutes.
     async fn without(&self, service: Service, how: How) -> Result<()> {
         let payments = self.begin().await?;
+        let mut refunds = self.begin_refunds().await?;
         let paying = self.come_back(&payments);
         self.until_some_run().await?;
         self.fault_plans.away().take(service, how)?;
@@ -194,6 +222,7 @@ impl Scene {
         }
         let what = format!("{service:?} {how:?}").to_lowercase();
         println!("{PAYMENTS} payments in progress: {what} for {MINUTES_AWAY} minutes");
+        let mut refunded = Vec::new();
         for minute in 1..=MINUTES_AWAY {
             sleep(A_MINUTE).await;
             self.operator.pass(60).await?;
@@ -201,10 +230,21 @@ impl Scene {
             if service != Service::Lambda {
                 self.reconcile(minute).await?;
             }
+            if service == Service::Shop && minute == REFUNDED_IN {
+                refunded = self.refund_what_is_paid(&payments).await?;
+            }
         }
         paying.await?;
         self.fault_plans.away().bring_back()?;
-        self.heal(&payments, MINUTES_AWAY).await
+        if !refunded.is_empty() {
+            self.until_refunded(&refunded).await?;
+        }
+        self.heal(&payments, MINUTES_AWAY).await?;
+        while let Some(refund) = refunds.join_next().await {
+            let refund = refund.context("a refund panicked")??;
+            self.examine_refund(&refund).await?;
+        }
+        Ok(())
     }
 
     /// Stores a key that the bank refuses, and the right one ten minutes later.
@@ -230,7 +270,7 @@ impl Scene {
 
     /// Throttles the tables for one function of each payment, until its execution has given up.
     async fn with_throttled_states(&self) -> Result<()> {
-        let states = using_tables()?;
+        let states = using_tables(Machine::Payment, &WAYS)?;
         let begun = self
             .begin_flows(states.iter().map(|(_, flow)| *flow))
             .await?;
@@ -261,6 +301,92 @@ impl Scene {
             scope.throttle_tables_of(None);
         }
         self.heal(&payments, 0).await
+    }
+
+    /// Throttles the tables for one function of each refund. Its execution waits in place.
+    async fn refunds_with_throttled_states(&self) -> Result<()> {
+        let states = using_tables(Machine::Refund, &REFUND_WAYS)?;
+        let begun = self
+            .begin_flows(states.iter().map(|(_, flow)| *flow))
+            .await?;
+        let mut tasks = JoinSet::new();
+        for (refund, (function, _)) in begun.into_iter().zip(states.clone()) {
+            let scope = self.player.watch(&refund, Start::Warm);
+            scope.throttle_tables_of(Some(&function));
+            let (player, begun) = (self.player.clone(), Instant::now());
+            tasks.spawn(async move {
+                let waiting = || {
+                    if begun.elapsed() > THROTTLED {
+                        scope.throttle_tables_of(None);
+                    }
+                };
+                player.pay_to_the_end(&refund, waiting).await?;
+                anyhow::Ok(refund)
+            });
+        }
+        while let Some(refund) = tasks.join_next().await {
+            let refund = refund.context("a refund panicked")??;
+            self.examine_refund(&refund).await?;
+        }
+        println!(
+            "{} refunds, each throttled at the tables in one state: all ended",
+            states.len()
+        );
+        Ok(())
+    }
+
+    /// Begins refunds that are played beside an outage.
+    async fn begin_refunds(&self) -> Result<JoinSet<Result<Begun>>> {
+        let mut tasks = JoinSet::new();
+        for refund in self.begin_flows(REFUNDS.into_iter()).await? {
+            let player = self.player.clone();
+            tasks.spawn(async move {
+                player.pay_to_the_end(&refund, || {}).await?;
+                Ok(refund)
+            });
+        }
+        Ok(tasks)
+    }
+
+    async fn examine_refund(&self, refund: &Begun) -> Result<()> {
+        let mut findings = self.player.examine(refund).await?;
+        let ended = self.player.refunds_ended(refund).await?;
+        refunds::judge(refund, &ended, None, &mut findings);
+        ensure!(findings.is_empty(), "{}: {findings}", refund.flow());
+        Ok(())
+    }
+
+    /// Gives back every order that is paid by now, although its payment still runs. Returns the names of the executions.
+    async fn refund_what_is_paid(&self, payments: &InProgress) -> Result<Vec<String>> {
+        let machine = self.refund_machine();
+        let mut names = Vec::new();
+        let mut orders = BTreeSet::new();
+        for (payment, _) in payments {
+            let paid = self.player.end_of(payment).await? == "orderPaid";
+            if paid && orders.insert(payment.order_id()) {
+                let id = random::id("rf_");
+                let input = json!({"refundId": id, "orderId": payment.order_id()});
+                machine.start(&id, &input).await?;
+                names.push(id);
+            }
+        }
+        ensure!(!names.is_empty(), "no order was paid during the outage");
+        Ok(names)
+    }
+
+    async fn until_refunded(&self, names: &[String]) -> Result<()> {
+        for name in names {
+            let execution = self.refund_machine().end_of(name, REFUND_PATIENCE).await?;
+            let output = execution.output.as_ref();
+            let refunded = output.is_some_and(|output| output["result"] == "refunded");
+            ensure!(refunded, "the refund {name}: {execution:?}");
+        }
+        println!("  {} of the orders were given back meanwhile", names.len());
+        Ok(())
+    }
+
+    fn refund_machine(&self) -> RefundMachine {
+        RefundMachine::at(&self.aws, &self.outputs.refund_state_machine_arn)
     }
 
     /// Stops all of AWS, and starts it again with its stored state.
@@ -520,8 +646,11 @@ mod tests {
 
     #[test]
     fn every_activity_that_uses_tables_is_called_by_a_flow() {
-        let found = using_tables().expect("flows");
+        let found = using_tables(Machine::Payment, &WAYS).expect("flows");
         assert!(found.contains(&("reverse-charge".to_owned(), Flow::OrderGone)));
         assert!(!found.iter().any(|(function, _)| function == "notify"));
+        let found = using_tables(Machine::Refund, &REFUND_WAYS).expect("flows");
+        assert!(found.contains(&("refund-charge".to_owned(), Flow::RefundAll)));
+        assert!(found.contains(&("find-refund".to_owned(), Flow::RefundAnswerLost)));
     }
 }

@@ -12,6 +12,7 @@ use payment3_harness::shopper::CARD_APPROVED;
 
 use crate::figures::Case;
 use crate::payment::{self, Played, Shopfront, System};
+use crate::refund;
 use crate::runs::{FunctionRun, discard_runs, take_runs};
 use crate::testbed::Testbed;
 
@@ -21,7 +22,13 @@ use crate::testbed::Testbed;
 /// A payment does not come to its end.
 pub async fn of(testbed: &Testbed, shopfront: &Shopfront, played: &[Played]) -> Result<Vec<Case>> {
     let others = match shopfront.system {
-        System::Saga => other_flows(testbed, shopfront).await?,
+        System::Saga => {
+            let mut runs = other_flows(testbed, shopfront).await?;
+            for played in refund::play_both(testbed, shopfront).await? {
+                runs.extend(played.runs);
+            }
+            runs
+        }
         System::Baseline => Vec::new(),
     };
     let mut first: BTreeMap<&str, &FunctionRun> = BTreeMap::new();
@@ -36,7 +43,7 @@ pub async fn of(testbed: &Testbed, shopfront: &Shopfront, played: &[Played]) -> 
 }
 
 /// The runs that a payment which goes well does not have: an app asks for the status, reconciliation finds a payment
-/// without a callback, and a payment is reversed because its order is gone.
+/// without a callback, a payment is reversed because its order is gone, and refunds that do not go well.
 ///
 /// # Errors
 /// One of them does not come to its end.
@@ -53,7 +60,9 @@ pub async fn other_flows(testbed: &Testbed, shopfront: &Shopfront) -> Result<Vec
     reconcile(testbed, &charge, "ReverseCharge").await?;
 
     testbed.lambda.wait_until_idle().await?;
-    take_runs(testbed)
+    let mut runs = take_runs(testbed)?;
+    runs.extend(refund::other_flows(testbed, shopfront).await?);
+    Ok(runs)
 }
 
 /// Passes 3-D Secure, and does not come back to the shop. Returns the order and the charge's id.

@@ -10,6 +10,7 @@ use crate::critical_path::CriticalPath;
 use crate::figures::Figures;
 use crate::limits::{self, Check, Verdict};
 use crate::payment::Flow;
+use crate::refund::ONE_AFTER_THE_OTHER;
 use crate::results::{Conditions, Counts, Measured, Others, Sizes};
 use crate::sandbox::DEPLOYED_MB;
 use crate::units::{as_f64, mb, megabytes, millis, ratio};
@@ -50,6 +51,7 @@ fn add_counts(counts: &Counts, verdict: &mut Verdict) -> Result<()> {
     verdict.add(critical_paths(counts)?);
     verdict.add(connections(counts));
     verdict.add(states(counts));
+    verdict.add(refunds(counts));
     Ok(())
 }
 
@@ -212,6 +214,30 @@ fn states(counts: &Counts) -> impl Iterator<Item = Check> {
             states,
             (1..=at_most).contains(&states),
         )
+    })
+}
+
+/// The states and the calls of a refund.
+fn refunds(counts: &Counts) -> impl Iterator<Item = Check> {
+    counts.refunds.iter().flat_map(|played| {
+        let (name, states) = (played.way.name(), played.states.len());
+        let at_most = path(Machine::Refund, played.way.decisions()).len();
+        let calls = played.calls().len();
+        let needed = ONE_AFTER_THE_OTHER.len();
+        [
+            Check::enforced(
+                format!("StateEntered events, {name}"),
+                at_most,
+                states,
+                (1..=at_most).contains(&states),
+            ),
+            Check::enforced(
+                format!("calls, {name} (warm, the first of its payment)"),
+                needed,
+                calls,
+                (1..=needed).contains(&calls),
+            ),
+        ]
     })
 }
 

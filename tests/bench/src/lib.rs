@@ -29,6 +29,7 @@ pub mod preconnect;
 pub mod process_watch;
 pub mod programs;
 pub mod recording_proxy;
+pub mod refund;
 pub mod results;
 pub mod runs;
 pub mod sandbox;

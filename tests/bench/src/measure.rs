@@ -14,7 +14,7 @@ use crate::preconnect::Preconnections;
 use crate::programs::{self, Programs};
 use crate::results::{Conditions, Counts, Measured, Others, Payments, Peaks, Sizes};
 use crate::testbed::{Testbed, logs};
-use crate::{baseline, callgrind, cases, checks, tables};
+use crate::{baseline, callgrind, cases, checks, refund, tables};
 
 /// How often each kind of payment is played.
 const REPEATS: usize = 5;
@@ -176,8 +176,11 @@ async fn count(
         payment::play_both(testbed, shopfront).await?;
         let warm = payment::play_both(testbed, shopfront).await?;
         let others = cases::other_flows(testbed, shopfront).await?;
+        let refunds = refund::play_both(testbed, shopfront).await?;
         let mut peaks_kib = Peaks::new();
-        for run in warm.iter().flat_map(|played| &played.runs).chain(&others) {
+        let of_payments = warm.iter().flat_map(|played| &played.runs);
+        let of_refunds = refunds.iter().flat_map(|played| &played.runs);
+        for run in of_payments.chain(of_refunds).chain(&others) {
             let peak = peaks_kib.entry(run.function.clone()).or_insert(0);
             *peak = run.invocation.memory.peak_kib.max(*peak);
         }
@@ -189,10 +192,14 @@ async fn count(
         testbed.lambda.set_start(Start::Cold);
         let cold = payment::play_both(testbed, shopfront).await?;
         let others = cases::other_flows(testbed, shopfront).await?;
+        let cold_refunds = refund::play_both(testbed, shopfront).await?;
         testbed.lambda.set_start(Start::Warm);
-        let runs = cold.iter().flat_map(|played| &played.runs).chain(&others);
+        let of_payments = cold.iter().flat_map(|played| &played.runs);
+        let of_refunds = cold_refunds.iter().flat_map(|played| &played.runs);
+        let runs = of_payments.chain(of_refunds).chain(&others);
         let counts = Counts {
             warm,
+            refunds,
             preconnections: Preconnections::of(runs),
         };
         Ok((counts, peaks_kib))

@@ -11,6 +11,7 @@ use crate::figures::{Case, Figures, Size};
 use crate::payment::{Flow, Played};
 use crate::preconnect::Preconnections;
 use crate::programs::Programs;
+use crate::refund::PlayedRefund;
 use crate::stats::median;
 
 /// The conditions that a payment was played under.
@@ -64,6 +65,8 @@ pub type Peaks = BTreeMap<String, u64>;
 pub struct Counts {
     /// One payment of each flow, with warm functions.
     pub warm: [Played; 2],
+    /// One refund of each way, with warm functions.
+    pub refunds: [PlayedRefund; 2],
     /// The connections that did not fit the events, in payments whose processes were all new.
     pub preconnections: Preconnections,
 }

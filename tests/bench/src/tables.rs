@@ -7,6 +7,7 @@ use crate::callgrind::Instructions;
 use crate::critical_path::CriticalPath;
 use crate::figures::Figures;
 use crate::markdown::Table;
+use crate::refund::ONE_AFTER_THE_OTHER;
 use crate::results::{Counts, Measured, Others, Sizes};
 use crate::units::{mb, megabytes, millis, ratio};
 
@@ -180,6 +181,17 @@ pub fn print_counts(counts: &Counts) -> Result<()> {
         }
         println!();
     }
+    for played in &counts.refunds {
+        println!("A {}, one call after the other:", played.way.name());
+        for (place, call) in played.calls().iter().enumerate() {
+            println!("  {}. {call}", place + 1);
+        }
+    }
+    println!("These are needed for it:");
+    for (place, (call, why)) in ONE_AFTER_THE_OTHER.iter().enumerate() {
+        println!("  {}. {call} ({why})", place + 1);
+    }
+    println!();
     Ok(())
 }
 

@@ -150,7 +150,10 @@ function pages(made) {
     "execution-reversed": shop(`/executions/${made.reversed}`, "#facts[data-outcome=reversed]"),
     "execution-refund": shop(`/executions/${made.refund}`, "#around li"),
     "execution-void": shop(`/executions/${made.void}`, "#around li"),
-    "execution-waiting": shop(`/executions/${made.waiting}`, '#graph [data-state="AwaitSettlement"][data-status="running"]'),
+    "execution-waiting": async (shopper) => {
+      await shop(`/executions/${made.waiting}`, "#around li")(shopper);
+      await shopper.page.locator('#graph [data-state="AwaitSettlement"][data-status="running"]').waitFor();
+    },
     "execution-of-nothing": shop("/executions/chrg_test_nothing", "text=there is no execution"),
     "bank-charges": bank("/", "tbody tr"),
     "bank-charge": bank(`/charges/${made.slow}`, "#table-refunds"),

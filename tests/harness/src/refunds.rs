@@ -252,7 +252,7 @@ fn running(report: &ExecutionReport) -> String {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
-    /// The order's item, as stored. It may hold personal data.
+    /// The order's item, as stored; null where the order is gone. It may hold personal data.
     #[serde(skip)]
     pub order: Value,
     /// The charge that paid it, or the one that the check status is about.
@@ -292,26 +292,28 @@ pub struct Entry {
 }
 
 impl Account {
-    /// The account of an order; None if there is no such order.
+    /// The account of an order, also of one that is gone: what was paid for it can still be given back. None if there
+    /// never was such an order, as far as anybody knows.
     ///
     /// # Errors
     /// A table cannot be read, or the API or the shop does not answer.
     pub async fn of(inspector: &Inspector, order_id: &str) -> Result<Option<Self>> {
-        let Some(order) = inspector.order(order_id).await? else {
+        let order = inspector.order(order_id).await?;
+        let status = inspector.check_status(order_id).await?;
+        if order.is_none() && status.is_none() {
             return Ok(None);
-        };
+        }
+        let (order, status) = (order.unwrap_or_default(), status.unwrap_or_default());
         let payment = &order["data"]["payment"];
-        let paid_by = payment["paymentId"]
-            .as_str()
-            .filter(|_| payment["isPaid"] == true)
-            .map(str::to_owned);
-        let charge_id = match paid_by {
-            Some(charge) => Some(charge),
-            None => {
-                let status = inspector.check_status(order_id).await?.unwrap_or_default();
-                status["chargeId"].as_str().map(str::to_owned)
+        let shown_charge = status["chargeId"].as_str();
+        let charge_id = match payment["paymentId"].as_str() {
+            // The order may be paid otherwise, or by the former system.
+            Some(paid_by) if payment["isPaid"] == true && status["status"] != "paid" => {
+                Some(paid_by)
             }
+            _ => shown_charge,
         };
+        let charge_id = charge_id.map(str::to_owned);
         let record = match &charge_id {
             Some(charge) => inspector.record_by_charge(charge).await?,
             None => None,

@@ -121,19 +121,21 @@ function told(events) {
 }
 
 function head({ order, account }, environment) {
-  const { data } = order;
+  // An order that is gone can still have been paid.
+  const data = order.data ?? {};
+  const isGone = order.orderId === null;
   const { shown, chargeId } = account;
   const status = shown?.status ?? "none";
   return facts([
-    ["Customer", h("code", {}, data.ownerId)],
+    ["Customer", data.ownerId && h("code", {}, data.ownerId)],
     ["Paid", baht(account.paid) || "Nothing"],
     ["Given back", shown && `${baht(shown.refunded)}${shown.refundedElsewhere ? ", and an unknown amount by hand" : ""}`],
     ["Left", baht(account.left)],
     ["Apps are told", pill(named(ORDER, status))],
-    ["The order says", data.payment?.status],
+    ["The order says", isGone ? "Nothing: it is gone" : data.payment?.status],
     ["Payment", chargeId && h("a", { href: `/executions/${encodeURIComponent(chargeId)}` }, "Execution")],
     ["Charge", chargeId && h("a", { href: `${environment.bankUrl}/charges/${encodeURIComponent(chargeId)}` }, h("code", {}, chargeId), " at the bank")],
-    ["To pay it", data.payment?.isPaid ? null : h("a", { href: `/?order=${encodeURIComponent(orderId)}` }, "Checkout")],
+    ["To pay it", isGone || data.payment?.isPaid ? null : h("a", { href: `/?order=${encodeURIComponent(orderId)}` }, "Checkout")],
   ]);
 }
 

@@ -208,6 +208,25 @@ async fn refund_gives_back_a_part_and_then_the_rest() {
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
+async fn refund_gives_back_what_was_paid_for_an_order_that_is_gone() {
+    let app = TestApp::connect().await;
+    let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    app.return_with(&paid.form).await;
+    app.execution(paid.charge_id()).await;
+    let order = paid.order.order_id.as_str();
+    app.remove_order(order).await;
+    let expected = [
+        "1500.00 THB paid by chrg_",
+        "VoidCharge",
+        "1500.00 THB goes back",
+        "order          gone",
+        "check status   refunded",
+    ];
+    prints(&["refund", order], &expected);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
 async fn a_refund_that_is_not_possible_says_why() {
     let app = TestApp::connect().await;
     let error = fails(&["refund", "000000000000"]);

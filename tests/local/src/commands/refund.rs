@@ -152,7 +152,10 @@ fn afterwards(account: &Account) -> Vec<String> {
         lines.push("ledger         empty".to_owned());
     }
     let payment = &account.order["data"]["payment"];
-    let status = payment["status"].as_str().unwrap_or("without a status");
+    let status = match account.order.is_null() {
+        true => "gone",
+        false => payment["status"].as_str().unwrap_or("without a status"),
+    };
     lines.push(format!("order          {status}"));
     let shown = match &account.shown {
         Some(shown) => {

@@ -133,8 +133,6 @@ pub struct Report {
     unwelcome: Vec<String>,
     took: BTreeMap<Cell, Duration>,
     executions: Vec<Seen>,
-    /// The refunds that a person must look at.
-    uncertain: BTreeSet<String>,
 }
 
 /// Shortens the waits of the deployed state machines.
@@ -224,7 +222,9 @@ pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Resu
     }
     report.print(&selection.faults, begun.elapsed());
     if !stop_at_first {
-        let audit = audit(outputs, player.take_used()).await?;
+        let used = player.take_used();
+        let uncertain = used.uncertain().clone();
+        let audit = audit(outputs, used).await?;
         println!("{audit}");
         report.unwelcome = audit.findings;
         let aws = Aws::at(&outputs.aws_endpoint);
@@ -235,10 +235,10 @@ pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Resu
             shown.len()
         );
         report.unwelcome.extend(shown);
-        let told = visible::check_refunds(outputs, &report.uncertain).await?;
+        let told = visible::check_refunds(outputs, &uncertain).await?;
         println!(
             "{} refunds need a person: {} are told wrongly",
-            report.uncertain.len(),
+            uncertain.len(),
             told.len()
         );
         report.unwelcome.extend(told);
@@ -364,7 +364,6 @@ impl Report {
         let problem = match played {
             Ok(mut played) => {
                 self.executions.append(&mut played.executions);
-                self.uncertain.extend(played.uncertain);
                 self.took.insert(cell.clone(), played.took);
                 if !played.struck && cell.flow.is_race() && played.findings.is_empty() {
                     self.missed += 1;

@@ -33,8 +33,6 @@ pub struct Played {
     pub findings: Findings,
     /// The executions of all its payments.
     pub executions: Vec<Seen>,
-    /// The refunds that a person must look at.
-    pub uncertain: Vec<String>,
     /// The time from the fault (from the start, if no fault was planned) until all payments had ended.
     pub took: Duration,
 }
@@ -76,10 +74,10 @@ pub async fn play(
     let took = struck.unwrap_or(started).elapsed();
     let mut findings = player.examine(&begun).await?;
     judge(&begun, &Expected::of(flow, injected), &mut findings);
-    let mut uncertain = Vec::new();
     if flow.is_refund() {
         let ended = player.refunds_ended(&begun).await?;
-        uncertain = refunds::judge(&begun, &ended, injected, &mut findings);
+        let uncertain = refunds::judge(&begun, &ended, injected, &mut findings);
+        player.note_uncertain(uncertain);
     }
     let aws = Aws::at(&outputs.aws_endpoint);
     let mut executions = Vec::new();
@@ -93,7 +91,6 @@ pub async fn play(
         left: shopper == Shopper::Left,
         findings,
         executions,
-        uncertain,
         took,
     })
 }

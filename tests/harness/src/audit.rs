@@ -30,6 +30,8 @@ pub struct Used {
     payments: Vec<(String, String)>,
     /// The values that must not be written, each with its kind.
     hidden: BTreeMap<String, &'static str>,
+    /// The refunds that ended with a person: nobody can tell whether they took effect.
+    uncertain: BTreeSet<String>,
 }
 
 impl Used {
@@ -37,6 +39,16 @@ impl Used {
     pub fn payment(&mut self, order_id: &str, token: &str) {
         self.payments.push((order_id.to_owned(), token.to_owned()));
         self.hide("a card token", token);
+    }
+
+    /// Adds refunds that ended with a person.
+    pub fn uncertain_refunds(&mut self, ids: impl IntoIterator<Item = String>) {
+        self.uncertain.extend(ids);
+    }
+
+    /// The refunds that ended with a person.
+    pub fn uncertain(&self) -> &BTreeSet<String> {
+        &self.uncertain
     }
 
     /// Adds a customer's e-mail address and an order's recipient.

@@ -114,6 +114,11 @@ impl Player {
         std::mem::take(&mut self.used())
     }
 
+    /// Notes refunds that ended with a person.
+    pub fn note_uncertain(&self, ids: Vec<String>) {
+        self.used().uncertain_refunds(ids);
+    }
+
     fn used(&self) -> MutexGuard<'_, Used> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }

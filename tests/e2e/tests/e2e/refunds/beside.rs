@@ -1,34 +1,36 @@
 //! Refunds of a payment whose own saga is not over: an attempt of it comes later, and must leave what went back alone.
 
+use payment3_harness::random;
+use payment3_harness::refund_machine::RefundMachine as Machine;
+use payment3_harness::shopper::CARD_APPROVED;
 use serde_json::{Value, json};
 
 use super::{Known, PATIENCE, Times, input, refund_id};
 use crate::support::{Authenticated, TestApp, assert_closed};
-use payment3_harness::random;
-use payment3_harness::shopper::CARD_APPROVED;
 
-/// How often the bank fails to make a customer: longer than the test looks.
-const FAILURES: u32 = 50;
+/// A state between the order's payment and the card, in which an execution stays for a while.
+const PAUSE: &str = "Pause";
 
 impl TestApp {
-    /// A payment that has paid its order, and whose execution a person stopped before its end, while it saved the card.
-    async fn paid_and_stopped(&self) -> Authenticated {
+    /// Pays an order by an execution that pauses for so many seconds once the order is paid. Returns it while it does.
+    async fn paid_and_pausing(&self, seconds: u32) -> (Authenticated, Machine) {
+        let mut definition = self.definition("every-order");
+        let states = &mut definition["States"];
+        let next = states["NotifySuccess"]["Next"].take();
+        states["NotifySuccess"]["Next"] = json!(PAUSE);
+        states[PAUSE] = json!({"Type": "Wait", "Seconds": seconds, "Next": next});
+        let name = format!("pausing-{}", random::digits(9));
+        let machine = self.deploy_machine(&name, &definition).await;
+        let machine = Machine::at(&self.aws, &machine);
         let paid = self.authenticated(&random::id("usr_"), CARD_APPROVED).await;
-        let token = paid.token();
-        let fault = json!({"operation": "create_customer", "kind": "error", "token": token, "times": FAILURES});
-        self.plan_bank_fault(&fault).await;
-        self.return_with(&paid.form).await;
-        let machine = payment3_harness::refund_machine::RefundMachine::at(
-            &self.aws,
-            &self.outputs.state_machine_arn,
-        );
-        self.until_in(&machine, paid.charge_id(), "EnsureKBankUser")
-            .await;
-        machine.stop(paid.charge_id()).await.expect("stopped");
-        let record = self.record(paid.charge_id()).await;
+        let charge = paid.charge_id();
+        let started = machine.start(charge, &json!({"chargeId": charge})).await;
+        started.expect("started");
+        self.until_in(&machine, charge, PAUSE).await;
+        let record = self.record(charge).await;
         assert_eq!(record["resolution"], "orderPaid", "{record}");
         assert!(record.get("closedAt").is_none(), "{record}");
-        paid
+        (paid, machine)
     }
 
     /// Refunds all of a payment in the middle of its saga, changes the order, and starts the saga's next attempt.
@@ -37,8 +39,9 @@ impl TestApp {
         settled: bool,
         change: impl AsyncFnOnce(&Self, &Authenticated) -> bool,
     ) {
-        let paid = self.paid_and_stopped().await;
+        let (paid, machine) = self.paid_and_pausing(3600).await;
         let charge = paid.charge_id();
+        machine.stop(charge).await.expect("stopped");
         if settled {
             self.settle(charge).await;
         }
@@ -99,20 +102,10 @@ async fn an_attempt_that_comes_after_the_refund_gives_nothing_back_whatever_the_
 
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test e2e"]
-async fn a_refund_is_made_while_the_payment_still_saves_the_card() {
+async fn a_refund_is_made_while_the_payments_execution_still_runs() {
     let app = TestApp::connect().await;
-    let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
+    let (paid, payment) = app.paid_and_pausing(8).await;
     let charge = paid.charge_id();
-    let token = paid.token();
-    let fault =
-        json!({"operation": "create_customer", "kind": "error", "token": token, "times": 3});
-    app.plan_bank_fault(&fault).await;
-    app.return_with(&paid.form).await;
-    let payment = payment3_harness::refund_machine::RefundMachine::at(
-        &app.aws,
-        &app.outputs.state_machine_arn,
-    );
-    app.until_in(&payment, charge, "EnsureKBankUser").await;
     app.settle(charge).await;
     let id = refund_id();
     let part = input(&id, &paid, Some("120.50"));

@@ -226,11 +226,6 @@ pub(super) async fn voided_by_hand(app: Arc<TestApp>, _: usize) -> Ended {
 pub(super) async fn beside_the_payment(app: Arc<TestApp>, round: usize) -> Ended {
     let paid = app.authenticated(&random::id("usr_"), CARD_APPROVED).await;
     let charge = paid.charge_id();
-    let token = paid.token();
-    // The card is not saved at once, so that the payment still runs.
-    let fault =
-        json!({"operation": "create_customer", "kind": "error", "token": token, "times": 2});
-    app.plan_bank_fault(&fault).await;
     all_well(vec![returns(&app, &paid).await])?;
     let key = app.inspector.key_of_token(paid.token()).expect("a token");
     while app.read_record(&key).await["resolution"] != "orderPaid" {

@@ -8,9 +8,10 @@ use crate::recording_proxy::{CONNECT, Call};
 use crate::runs::FunctionRun;
 
 /// Services that a function calls for few of its events, so that the event opens the connection. Only the first card of
-/// an owner needs the bank's key. Reconciliation needs it for a due payment, and Step Functions if it starts an
-/// execution.
-const LEFT_TO_EVENTS: [(&str, Service); 3] = [
+/// an owner needs the bank's key. The callback needs it for a notification, and not for a browser's return. Reconciliation
+/// needs it for a due payment, and Step Functions if it starts an execution.
+const LEFT_TO_EVENTS: [(&str, Service); 4] = [
+    ("callback", Service::SecretsManager),
     ("ensure-kbank-user", Service::SecretsManager),
     ("reconcile", Service::SecretsManager),
     ("reconcile", Service::StepFunctions),
@@ -87,14 +88,17 @@ mod tests {
             call(Service::SecretsManager, 4, "GetSecretValue"),
             call(Service::Bank, 5, "POST charge"),
         ];
-        let new = FunctionRun::example("callback", Some(1), calls.clone());
+        let new = FunctionRun::example("cardtoken", Some(1), calls.clone());
         let found = Preconnections::of([&new]);
-        assert_eq!(found.unused, ["callback: Step Functions".to_owned()].into());
+        assert_eq!(
+            found.unused,
+            ["cardtoken: Step Functions".to_owned()].into()
+        );
         assert_eq!(
             found.missed,
-            ["callback: Secrets Manager".to_owned()].into()
+            ["cardtoken: Secrets Manager".to_owned()].into()
         );
-        let warm = FunctionRun::example("callback", None, calls.clone());
+        let warm = FunctionRun::example("cardtoken", None, calls.clone());
         assert_eq!(Preconnections::of([&warm]), Preconnections::default());
         let left = FunctionRun::example("ensure-kbank-user", Some(1), calls);
         assert!(Preconnections::of([&left]).missed.is_empty());

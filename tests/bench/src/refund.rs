@@ -45,7 +45,11 @@ impl Way {
 
 /// The calls of a refund that must follow each other, whoever makes them, and why each cannot be made together with the
 /// one before.
-pub const ONE_AFTER_THE_OTHER: [(&str, &str); 13] = [
+pub const ONE_AFTER_THE_OTHER: [(&str, &str); 14] = [
+    (
+        "find the refund among the order's payments",
+        "started again, it stays with the charge that it was for",
+    ),
     (
         "find the charge that paid the order",
         "the shop names the order",

@@ -126,9 +126,8 @@ pub fn reversal(
         status: Option<String>,
         #[serde(default, deserialize_with = "blank")]
         failure_code: Option<String>,
-        #[serde(default, deserialize_with = "blank")]
-        refund_id: Option<String>,
     }
+    let has_refund_id = refund_id(answer).is_some();
     let answer: Answer = object(answer).ok_or_else(|| unreadable("JSON object"))?;
     let is_this_charge =
         answer.object.as_deref() == Some("charge") && answer.id.as_deref() == Some(id.as_str());
@@ -149,7 +148,7 @@ pub fn reversal(
         .map(TransactionState::parse);
     let may_have_succeeded = status.is_none() || says("success");
     let is_done = state.as_ref() == Some(wanted)
-        || (*wanted == TransactionState::RefundSent && answer.refund_id.is_some());
+        || (*wanted == TransactionState::RefundSent && has_refund_id);
     Ok(match (may_have_succeeded, is_done) {
         (true, true) => Said::Done,
         (true, false) if says("success") => Said::Success,

@@ -12,6 +12,7 @@
 //! * An [`outage`] makes a [service unavailable](payment3_harness::away) for all payments at once, or stops all of AWS.
 //! * The [`mutants`] are deliberately broken functions. They show that the matrix can fail.
 
+pub mod definition_change;
 pub mod expected;
 pub mod matrix;
 pub mod mutants;

@@ -12,7 +12,7 @@ use payment3_harness::outputs::Outputs;
 use payment3_harness::player::{Player, Start};
 
 use crate::expected::{Expected, Injected};
-use crate::mutants::DefinitionChange;
+use crate::definition_change::DefinitionChange;
 use crate::scenario::{self, Played};
 use crate::visible::{self, Seen};
 use anyhow::{Context, Result, bail, ensure};

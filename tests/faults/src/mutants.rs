@@ -11,8 +11,8 @@ use payment3_bank::Dialect;
 use payment3_harness::fault_plan::Fault;
 use payment3_harness::flow::Flow;
 use payment3_harness::workspace;
-use serde_json::Value;
 
+use crate::definition_change::DefinitionChange;
 use crate::matrix::Selection;
 
 /// What the copy needs for a build: the functions, and the other packages of the workspace, which cargo must find.
@@ -49,38 +49,6 @@ enum Change {
     },
     /// Of the definition in `file`. The functions stay as they are.
     Definition(DefinitionChange),
-}
-
-/// A change of a text in a definition.
-#[derive(Debug, Clone, Copy)]
-pub struct DefinitionChange {
-    /// Where the text is, as a JSON pointer.
-    pointer: &'static str,
-    this: &'static str,
-    by: &'static str,
-}
-
-impl DefinitionChange {
-    /// Changes a definition: the repository's, or the same as it is deployed.
-    ///
-    /// # Errors
-    /// It has changed, and this mutant no longer fits it.
-    pub fn apply(&self, definition: &mut Value) -> Result<()> {
-        let at = definition.pointer_mut(self.pointer);
-        let text = at.as_ref().and_then(|text| text.as_str());
-        let fits = text.is_some_and(|text| text.matches(self.this).count() == 1);
-        ensure!(
-            fits,
-            "{}: `{}` must occur exactly once: adapt the mutant to the changed definition",
-            self.pointer,
-            self.this
-        );
-        let changed = text.map(|text| text.replacen(self.this, self.by, 1));
-        if let Some((at, changed)) = at.zip(changed) {
-            *at = Value::from(changed);
-        }
-        Ok(())
-    }
 }
 
 /// The mutants that the matrix must find.

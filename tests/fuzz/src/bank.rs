@@ -221,7 +221,8 @@ fn reversed(charge: &Charge, answer: &[u8], plain: &Plain<'_>) {
         match wire::reversal(answer, &charge.id, &wanted) {
             Ok(proven) => {
                 assert!(!fail, "a refusal proves nothing");
-                let has_id = wanted == TransactionState::RefundSent && has_refund_id(answer);
+                let has_id =
+                    wanted == TransactionState::RefundSent && wire::refund_id(answer).is_some();
                 let done = success && (charge.state == wanted || has_id);
                 assert_eq!(proven == Said::Done, done);
                 assert_eq!(proven == Said::Success, says("success") && !done);
@@ -232,13 +233,6 @@ fn reversed(charge: &Charge, answer: &[u8], plain: &Plain<'_>) {
             }
         }
     }
-}
-
-/// Whether the answer holds the text of a refund's id, of whatever length.
-fn has_refund_id(answer: &[u8]) -> bool {
-    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
-    let id = answer.get("refund_id").and_then(Value::as_str);
-    id.is_some_and(|id| !id.trim().is_empty())
 }
 
 /// A charge is paid exactly when the bank says so for this charge. It is declined or returned only when the bank says

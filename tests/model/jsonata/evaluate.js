@@ -1,11 +1,13 @@
-// Fills in templates as Step Functions does. Each line of its input is {"template", "variables"}; each line of its output
-// is {"value"} or {"error"}. Its argument is the time for $now() and $millis(), in milliseconds.
+// Fills in templates as Step Functions does. Each line of its input is {"clock", "template", "variables"}; each line of
+// its output is {"value"} or {"error"}. Its argument is the time for $now() and $millis(), in milliseconds. The clock
+// "later" is 60 days ahead.
 "use strict";
 
 const { createInterface } = require("node:readline");
 const jsonata = require("jsonata");
 
-const now = Number(process.argv[2]);
+const start = Number(process.argv[2]);
+let now = start;
 const functions = {
   now: () => new Date(now).toISOString(),
   millis: () => now,
@@ -50,7 +52,8 @@ async function fill(template, variables) {
 
 async function main() {
   for await (const line of createInterface({ input: process.stdin })) {
-    const { template, variables } = JSON.parse(line);
+    const { clock, template, variables } = JSON.parse(line);
+    now = clock === "later" ? start + 60 * 24 * 3600 * 1000 : start;
     const answer = await fill(template, variables).then(
       (value) => ({ value }),
       (error) => ({ error: error.message }),

@@ -1,6 +1,7 @@
-//! DynamoDB's update of one item. It supports only the expressions that are used on a payment's record; others are
-//! errors.
+//! DynamoDB's update of one item. It supports only the expressions that are used on a payment's record and its ledger;
+//! others are errors.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
@@ -11,7 +12,7 @@ use crate::system::{Item, NOW, NOW_TEXT, n, s};
 
 /// An update and its condition.
 pub(crate) struct Update {
-    set_and_remove: String,
+    changes: String,
     condition: String,
     names: BTreeMap<String, String>,
     values: BTreeMap<String, Value>,
@@ -30,7 +31,7 @@ impl Update {
             stands_for.map(|stands_for| (name, stands_for))
         });
         let update = Self {
-            set_and_remove: needed("UpdateExpression")?,
+            changes: needed("UpdateExpression")?,
             condition: needed("ConditionExpression")?,
             names: names.collect::<Result<_, _>>()?,
             values: map("ExpressionAttributeValues").into_iter().collect(),
@@ -41,7 +42,7 @@ impl Update {
             }
         }
         let given: BTreeSet<_> = update.names.keys().chain(update.values.keys()).collect();
-        let words = words(&update.set_and_remove)
+        let words = words(&update.changes)
             .into_iter()
             .chain(words(&update.condition));
         let used: BTreeSet<_> = words
@@ -52,6 +53,24 @@ impl Update {
             return Err(format!("{given:?} are given, {used:?} are used"));
         }
         Ok(update)
+    }
+
+    /// Reads the update from the body of a request to DynamoDB, with the model's time for the real one.
+    pub(crate) fn of_request(body: &Value) -> Result<Self, String> {
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        let map = |name: &str| body[name].as_object().cloned().unwrap_or_default();
+        let names = map("ExpressionAttributeNames").into_iter();
+        let values = map("ExpressionAttributeValues").into_iter();
+        Ok(Self {
+            changes: text("UpdateExpression"),
+            condition: text("ConditionExpression"),
+            names: names
+                .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
+                .collect(),
+            values: values
+                .map(|(name, value)| (name, in_the_models_time(value)))
+                .collect(),
+        })
     }
 
     /// Reads the update of a record from an activity's transaction. It replaces the real time of the activity by the
@@ -72,7 +91,7 @@ impl Update {
         });
         let names = update.expression_attribute_names().into_iter().flatten();
         Ok(Self {
-            set_and_remove: update.update_expression().to_owned(),
+            changes: update.update_expression().to_owned(),
             condition: update.condition_expression().unwrap_or_default().to_owned(),
             names: names.map(|(k, v)| (k.clone(), v.clone())).collect(),
             values: values.collect::<Result<_, String>>()?,
@@ -88,32 +107,42 @@ impl Update {
     /// The item after the update; `None` if the condition does not hold.
     pub(crate) fn apply(&self, item: &Item) -> Result<Option<Item>, String> {
         let mut condition = self.reader(&self.condition, item);
-        let holds = condition.any_of()?;
+        let holds = self.condition.is_empty() || condition.any_of()?;
         condition.end()?;
         if !holds {
             return Ok(None);
         }
         let mut after = item.clone();
-        let mut update = self.reader(&self.set_and_remove, item);
-        if update.take("SET") {
-            loop {
-                let name = update.path()?;
-                update.expect("=")?;
-                let value = update
-                    .operand()?
-                    .ok_or(format!("{name} is set to nothing"))?;
-                after.insert(name, value);
-                if !update.take(",") {
-                    break;
-                }
-            }
-        }
-        if update.take("REMOVE") {
-            loop {
-                after.remove(&update.path()?);
-                if !update.take(",") {
-                    break;
-                }
+        let mut update = self.reader(&self.changes, item);
+        // The changes are made in the order in which they are written, each with the values from before.
+        loop {
+            if update.take("SET") {
+                while {
+                    let path = update.path()?;
+                    update.expect("=")?;
+                    let value = update.value()?;
+                    let value = value.ok_or(format!("{} is set to nothing", path.join(".")))?;
+                    put(&mut after, &path, value)?;
+                    update.take(",")
+                } {}
+            } else if update.take("REMOVE") {
+                while {
+                    let path = update.path()?;
+                    if let Some((last, map)) = parent(&mut after, &path) {
+                        map.remove(last);
+                    }
+                    update.take(",")
+                } {}
+            } else if update.take("ADD") {
+                while {
+                    let path = update.path()?;
+                    let value = update.operand()?.ok_or("nothing is added")?;
+                    let before = found(item, &path).map_or(Ok(0), number)?;
+                    put(&mut after, &path, n(before + number(&value)?))?;
+                    update.take(",")
+                } {}
+            } else {
+                break;
             }
         }
         update.end()?;
@@ -137,6 +166,53 @@ fn is_now(number: &str) -> bool {
     seconds.is_some_and(|seconds| seconds.abs_diff(clock::now_seconds()) < DAY)
 }
 
+/// A value as an activity writes it, with the model's time for the real one. Otherwise two records could differ only in
+/// when the explorer reached them.
+pub(crate) fn in_the_models_time(value: Value) -> Value {
+    match value {
+        Value::Number(number) if is_now(&number.to_string()) => NOW.into(),
+        Value::String(text) if clock::seconds_of(&text).is_some() => NOW_TEXT.into(),
+        // A number of DynamoDB.
+        Value::String(text) if is_now(&text) => NOW.to_string().into(),
+        Value::Array(items) => items.into_iter().map(in_the_models_time).collect(),
+        Value::Object(members) => {
+            let members = members.into_iter();
+            let members = members.map(|(name, value)| (name, in_the_models_time(value)));
+            Value::Object(members.collect())
+        }
+        other => other,
+    }
+}
+
+/// The last name of a path, and the map that holds it; `None` if there is none.
+fn parent<'i, 'p>(item: &'i mut Item, path: &'p [String]) -> Option<(&'p str, &'i mut Item)> {
+    let (last, before) = path.split_last()?;
+    let mut map = item;
+    for name in before {
+        map = map.get_mut(name)?.get_mut("M")?.as_object_mut()?;
+    }
+    Some((last, map))
+}
+
+fn put(item: &mut Item, path: &[String], value: Value) -> Result<(), String> {
+    // DynamoDB makes no maps on the way.
+    let (last, map) =
+        parent(item, path).ok_or(format!("there is no map for {}", path.join(".")))?;
+    map.insert(last.to_owned(), value);
+    Ok(())
+}
+
+fn found<'i>(item: &'i Item, path: &[String]) -> Option<&'i Value> {
+    let (first, rest) = path.split_first()?;
+    let inner = |value: &'i Value, name: &String| value.get("M")?.get(name);
+    rest.iter().try_fold(item.get(first)?, inner)
+}
+
+fn number(value: &Value) -> Result<i64, String> {
+    let number = value["N"].as_str().and_then(|number| number.parse().ok());
+    number.ok_or(format!("{value} is no whole number"))
+}
+
 /// The tokens of an expression: words and signs.
 fn words(text: &str) -> Vec<&str> {
     let part_of_word = |c: char| c.is_alphanumeric() || "_:#".contains(c);
@@ -144,7 +220,7 @@ fn words(text: &str) -> Vec<&str> {
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let end = match rest.find(|c| !part_of_word(c)) {
-            _ if rest.starts_with("<>") => 2,
+            _ if ["<>", "<=", ">="].iter().any(|sign| rest.starts_with(sign)) => 2,
             Some(0) => first.len_utf8(),
             Some(end) => end,
             None => rest.len(),
@@ -184,7 +260,15 @@ impl Reader<'_> {
         }
     }
 
-    fn path(&mut self) -> Result<String, String> {
+    fn path(&mut self) -> Result<Vec<String>, String> {
+        let mut path = vec![self.name()?];
+        while self.take(".") {
+            path.push(self.name()?);
+        }
+        Ok(path)
+    }
+
+    fn name(&mut self) -> Result<String, String> {
         let word = *self
             .words
             .get(self.next)
@@ -202,15 +286,28 @@ impl Reader<'_> {
         }
     }
 
+    /// What an attribute is set to: an operand, or the sum or difference of two.
+    fn value(&mut self) -> Result<Option<Value>, String> {
+        let left = self.operand()?;
+        let sign = match (self.take("+"), self.take("-")) {
+            (false, false) => return Ok(left),
+            (true, _) => 1,
+            _ => -1,
+        };
+        let right = self.operand()?;
+        let (left, right) = left.zip(right).ok_or("a sum has no value")?;
+        Ok(Some(n(number(&left)? + sign * number(&right)?)))
+    }
+
     /// A value; `None` if the item has no such attribute.
     fn operand(&mut self) -> Result<Option<Value>, String> {
         if self.take("if_not_exists") {
             self.expect("(")?;
-            let name = self.path()?;
+            let path = self.path()?;
             self.expect(",")?;
             let otherwise = self.operand()?;
             self.expect(")")?;
-            return Ok(self.item.get(&name).cloned().or(otherwise));
+            return Ok(found(self.item, &path).cloned().or(otherwise));
         }
         match self.words.get(self.next) {
             Some(word) if word.starts_with(':') => {
@@ -221,7 +318,10 @@ impl Reader<'_> {
                     .map(Some)
                     .ok_or(format!("{word} is not given"))
             }
-            _ => Ok(self.item.get(&self.path()?).cloned()),
+            _ => {
+                let path = self.path()?;
+                Ok(found(self.item, &path).cloned())
+            }
         }
     }
 
@@ -245,9 +345,9 @@ impl Reader<'_> {
         for (function, wanted) in [("attribute_exists", true), ("attribute_not_exists", false)] {
             if self.take(function) {
                 self.expect("(")?;
-                let name = self.path()?;
+                let path = self.path()?;
                 self.expect(")")?;
-                return Ok(self.item.contains_key(&name) == wanted);
+                return Ok(found(self.item, &path).is_some() == wanted);
             }
         }
         if self.take("(") {
@@ -263,6 +363,20 @@ impl Reader<'_> {
         if self.take("=") {
             let right = self.operand()?;
             return Ok(left.is_some() && left == right);
+        }
+        for (sign, orders) in [
+            ("<=", &[Ordering::Less, Ordering::Equal][..]),
+            (">=", &[Ordering::Greater, Ordering::Equal]),
+            ("<", &[Ordering::Less]),
+            (">", &[Ordering::Greater]),
+        ] {
+            if self.take(sign) {
+                let right = self.operand()?;
+                // What is not there is neither less nor more.
+                return left.zip(right).map_or(Ok(false), |(left, right)| {
+                    Ok(orders.contains(&number(&left)?.cmp(&number(&right)?)))
+                });
+            }
         }
         self.expect("IN")?;
         self.expect("(")?;
@@ -283,6 +397,13 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
+    fn item<const N: usize>(attributes: [(&str, Value); N]) -> Item {
+        let attributes = attributes.into_iter();
+        attributes
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
     fn update(set: &str, condition: &str) -> Value {
         json!({
             "UpdateExpression": set,
@@ -294,7 +415,7 @@ mod tests {
 
     #[test]
     fn conditions_hold_as_in_dynamodb() {
-        let item: Item = [("a".to_owned(), n(1)), ("b".to_owned(), s("paid"))].into();
+        let item = item([("a", n(1)), ("b", s("paid"))]);
         for (condition, holds) in [
             ("a = :one AND b = :paid", true),
             ("b = :one OR a = :one", true),
@@ -335,29 +456,66 @@ mod tests {
         let now = clock::now_seconds();
         let written = at(&clock::now(), now);
         assert_eq!(written, at("2026-01-02T03:04:05.678Z", now - 7));
-        let expected = [("a", s(NOW_TEXT)), ("b", n(NOW)), ("c", n(1))];
-        assert_eq!(written, expected.map(|(k, v)| (k.to_owned(), v)).into());
+        let expected = item([("a", s(NOW_TEXT)), ("b", n(NOW)), ("c", n(1))]);
+        assert_eq!(written, expected);
     }
 
     #[test]
     fn an_update_sets_and_removes_attributes() {
-        let item: Item = [("a".to_owned(), n(7)), ("token".to_owned(), s("t"))].into();
+        let before = item([("a", n(7)), ("token", s("t"))]);
         let set =
             "SET a = if_not_exists(a, :one), b = if_not_exists(b, :one), c = :paid REMOVE #token";
         let update = Update::of_task(&update(set, "attribute_exists(a)")).unwrap();
-        let after = update.apply(&item).unwrap().unwrap();
-        let expected = [("a", n(7)), ("b", n(1)), ("c", s("paid"))];
-        assert_eq!(after, expected.map(|(k, v)| (k.to_owned(), v)).into());
+        let after = update.apply(&before).unwrap().unwrap();
+        let expected = item([("a", n(7)), ("b", n(1)), ("c", s("paid"))]);
+        assert_eq!(after, expected);
+    }
+
+    #[test]
+    fn an_update_changes_what_a_map_holds_and_adds_to_numbers() {
+        let entry = json!({"M": {"state": s("reserved"), "mark": s("m")}});
+        let refunds = json!({"M": {"rf-1": entry}});
+        let before = item([("refunds", refunds), ("sum", n(7))]);
+        let update = |set: &str, condition: &str| {
+            let update = Update::of_request(&json!({
+                "UpdateExpression": set,
+                "ConditionExpression": condition,
+                "ExpressionAttributeNames": {"#id": "rf-1", "#other": "rf-2", "#state": "state"},
+                "ExpressionAttributeValues": {
+                    ":asked": s("asked"), ":less": n(-3), ":seven": n(7), ":entry": {"M": {}},
+                },
+            }));
+            update.unwrap().apply(&before)
+        };
+        let after = update(
+            "SET refunds.#id.#state = :asked, refunds.#other = :entry REMOVE refunds.#id.mark ADD sum :less, new :seven",
+            "refunds.#id.mark <> :asked AND sum <= :seven AND attribute_not_exists(refunds.#other)",
+        );
+        let refunds = json!({"M": {"rf-1": {"M": {"state": s("asked")}}, "rf-2": {"M": {}}}});
+        let expected = item([("new", n(7)), ("refunds", refunds), ("sum", n(4))]);
+        assert_eq!(after, Ok(Some(expected)));
+        let after = update("SET sum = sum - :seven", "sum > :less").unwrap();
+        assert_eq!(after.unwrap()["sum"], n(0));
+        for condition in [
+            "sum < :seven",
+            "none >= :seven",
+            "refunds.#other.mark = :asked",
+        ] {
+            assert_eq!(update("SET a = :asked", condition), Ok(None), "{condition}");
+        }
+        assert!(update("SET refunds.#other.#state = :asked", "").is_err());
     }
 
     #[test]
     fn an_update_that_dynamodb_would_refuse_is_an_error() {
-        let item: Item = [("b".to_owned(), s("paid"))].into();
+        let item = item([("b", s("paid"))]);
         for (set, condition) in [
             ("SET a = :one", "b = :paid"),
             ("SET a = :one REMOVE #token", "b = :paid AND"),
             ("SET a = :one, c = :two REMOVE #token", "b = :paid"),
-            ("SET a = :one ADD c :one REMOVE #token", "b = :paid"),
+            ("SET a = :one DELETE c :one REMOVE #token", "b = :paid"),
+            ("SET a = :one, c.d = :one REMOVE #token", "b = :paid"),
+            ("SET a = b + :one REMOVE #token", "b = :paid"),
             ("SET a = :one REMOVE #token", "begins_with(b, :paid)"),
         ] {
             let applied = Update::of_task(&update(set, condition));

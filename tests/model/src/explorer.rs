@@ -2,22 +2,24 @@
 //! end.
 //!
 //! A node is an execution at a state, with its variables and the state of the system. Equal nodes are visited only
-//! once, so paths are counted without following each of them.
+//! once, so paths are counted without following each of them, and a machine that waits and asks again has an end.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
-use std::ops::AddAssign;
+use std::hash::{Hash, Hasher};
+use std::ops::{AddAssign, Deref};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use crate::definition::{Choice, Definition, Machine, State, Task, Wait};
-use crate::jsonata::Jsonata;
-use crate::properties::{self, Broken, Property, Scene, broken};
-use crate::system::{Card, NOW_TEXT, SystemState};
-use crate::tasks::{self, CHARGE, Call, Tasks};
+use crate::definition::{Choice, Definition, Machine, Policy, State, Task, Wait};
+use crate::jsonata::{Clock, Jsonata};
+use crate::properties::{Broken, Property, broken};
+use crate::refunds::Refunds;
+use crate::system::NOW_TEXT;
+use crate::tasks::{Answers, CHARGE, Call, Tasks};
 use crate::treatment::{Agreed, Error, Treatment, errors, treatment};
 
 /// How many violations of one property are reported.
@@ -62,10 +64,12 @@ impl fmt::Display for Violation {
 /// The result of an exploration.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The paths from a start to an end.
-    pub paths: Paths,
+    /// The paths from a start to an end. `None` if there are loops.
+    pub paths: Option<Paths>,
     /// The number of different nodes.
     pub nodes: usize,
+    /// The number of steps between them.
+    pub steps: usize,
     /// How every error of every task is treated.
     pub treatments: BTreeMap<(String, String), Treatment>,
     /// The broken properties.
@@ -74,11 +78,75 @@ pub struct Report {
     pub took: Duration,
 }
 
-/// Explores definitions. It keeps the results of expressions for the next exploration.
+/// What surrounds the executions of a machine: what their tasks may answer, how that changes the system, and what must
+/// hold.
+pub(crate) trait World {
+    /// The state of everything outside an execution.
+    type System: Clone + Eq + Hash;
+
+    /// The inputs of executions, each with the system that it may find.
+    fn starts(&self) -> Vec<(Value, Self::System)>;
+    /// All possible answers to a call. The error says what is wrong with the call.
+    fn ask(&self, call: &Call<'_>, system: &Self::System) -> Result<Answers<Self::System>, Broken>;
+    /// The value to explore with, for a variable that is set. A variable that decides nothing needs only one value.
+    fn simplified(&self, name: &str, value: Value) -> Value;
+    /// Whether a state may tell by which error it was reached.
+    fn tells_errors_apart(&self) -> bool;
+    /// Whether nodes differ by the states that they have left.
+    fn remembers_the_course(&self) -> bool;
+    /// When an execution has entered a state, as text.
+    fn entered_at(&self, _: &str, _: &Self::System) -> &'static str {
+        NOW_TEXT
+    }
+    /// All states of the system after a wait.
+    fn waited(&self, _seconds: f64, system: &Self::System) -> Vec<Self::System> {
+        vec![system.clone()]
+    }
+    /// The system after an error that is caught.
+    fn caught(&self, task: &Task, error: &str, system: &Rc<Self::System>) -> Rc<Self::System>;
+    /// What must hold when an execution enters a state.
+    fn entering(&self, state: &str, scene: &Scene<'_, Self::System>) -> Result<(), Broken>;
+    /// What must hold when a state leads to another one, by its answer or by an error.
+    fn going_to(&self, next: &str, state: &str, error: Option<&str>) -> Result<(), Broken>;
+    /// What must hold when an execution fails in place.
+    fn failing(
+        &self,
+        state: &str,
+        callee: &str,
+        error: &str,
+        system: &Self::System,
+    ) -> Result<(), Broken>;
+    /// What must hold when an execution succeeds in a state, with this output.
+    fn success(
+        &self,
+        state: &str,
+        output: &Value,
+        scene: &Scene<'_, Self::System>,
+    ) -> Result<(), Broken>;
+    /// What must hold when an execution ends in a state that fails, with this error.
+    fn failed(
+        &self,
+        state: &str,
+        error: &str,
+        scene: &Scene<'_, Self::System>,
+    ) -> Result<(), Broken>;
+}
+
+/// An execution, as the properties see it.
+pub(crate) struct Scene<'a, S> {
+    pub(crate) policy: Policy,
+    pub(crate) variables: &'a Map<String, Value>,
+    /// The states that it has left: `X` after an answer, `X caught` after a caught error.
+    pub(crate) course: &'a BTreeSet<String>,
+    pub(crate) system: &'a S,
+}
+
+/// Explores definitions of a machine. It keeps the results of expressions for the next exploration.
 pub struct Explorer {
     jsonata: Jsonata,
-    tasks: Tasks,
     agreed: Agreed,
+    /// What surrounds refunds. It knows what the activities answered before.
+    refunds: Option<Rc<Refunds>>,
 }
 
 impl Explorer {
@@ -86,11 +154,14 @@ impl Explorer {
     ///
     /// # Errors
     /// Something that it needs is missing.
-    pub fn new() -> Result<Self> {
+    pub fn new(machine: Machine) -> Result<Self> {
         Ok(Self {
             jsonata: Jsonata::start()?,
-            tasks: Tasks::new(),
-            agreed: Agreed::read(Machine::Payment)?,
+            agreed: Agreed::read(machine)?,
+            refunds: match machine {
+                Machine::Payment => None,
+                Machine::Refund => Some(Rc::new(Refunds::new()?)),
+            },
         })
     }
 
@@ -99,50 +170,157 @@ impl Explorer {
     /// # Errors
     /// The evaluator has died. Broken properties are in the report.
     pub fn explore(&mut self, definition: &Definition, until: Option<Property>) -> Result<Report> {
+        match self.refunds.clone() {
+            None => self.explore_in(&Tasks::new(definition), definition, until),
+            Some(refunds) => self.explore_in(&*refunds, definition, until),
+        }
+    }
+
+    fn explore_in<W: World>(
+        &mut self,
+        world: &W,
+        definition: &Definition,
+        until: Option<Property>,
+    ) -> Result<Report> {
         let start = Instant::now();
         let mut exploration = Exploration {
             explorer: self,
+            world,
             definition,
             until,
-            carried: definition.carried(&properties::READ_OF_OUTPUTS),
+            inputs: Pool::new(),
+            variables: Pool::new(),
+            courses: Pool::new(),
+            systems: Pool::new(),
             known: HashMap::new(),
+            visited: Vec::new(),
+            waiting: VecDeque::new(),
+            starts: Vec::new(),
+            here: None,
             filled: HashMap::new(),
-            path: Vec::new(),
             seen: BTreeSet::new(),
             report: Report::default(),
         };
-        for input in tasks::inputs() {
+        for (input, system) in world.starts() {
             let node = Node {
                 state: definition.start_at.as_str().into(),
-                input: input.clone().into(),
-                variables: Rc::default(),
-                course: Rc::default(),
-                system: Rc::default(),
+                input: exploration.inputs.share(input.clone()),
+                variables: exploration.variables.share(Map::new()),
+                course: exploration.courses.share(BTreeSet::new()),
+                system: exploration.systems.share(system),
                 again: false,
             };
-            let paths = exploration.go(|| format!("started with {input}"), node, 1, true)?;
-            exploration.report.paths += paths;
+            exploration.go(&|| format!("started with {input}"), node, 1, true);
         }
+        while let (Some(here), false) = (exploration.waiting.pop_front(), exploration.is_over()) {
+            exploration.here = Some(here);
+            exploration.visit(here)?;
+        }
+        exploration.here = None;
         if !exploration.is_over() {
+            exploration.check_ends();
             exploration.check_coverage();
         }
-        exploration.report.nodes = exploration.known.len();
+        exploration.report.nodes = exploration.visited.len();
+        exploration.report.steps = exploration.visited.iter().map(|at| at.steps.len()).sum();
         exploration.report.took = start.elapsed();
         Ok(exploration.report)
     }
 }
 
+/// A value of a [`Pool`]. Equal values of one pool are the same one, so they are compared without looking inside.
+struct Same<T>(Rc<T>);
+
+impl<T> Clone for Same<T> {
+    fn clone(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+}
+
+impl<T> Deref for Same<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> PartialEq for Same<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<T> Eq for Same<T> {}
+
+impl<T> Hash for Same<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Rc::as_ptr(&self.0).hash(state);
+    }
+}
+
+/// Values, each once.
+struct Pool<T>(HashSet<Rc<T>>);
+
+impl<T: Eq + Hash> Pool<T> {
+    fn new() -> Self {
+        Self(HashSet::new())
+    }
+
+    fn share(&mut self, value: impl Into<Rc<T>>) -> Same<T> {
+        let value = value.into();
+        if let Some(known) = self.0.get(&value) {
+            return Same(Rc::clone(known));
+        }
+        self.0.insert(Rc::clone(&value));
+        Same(value)
+    }
+}
+
 /// An execution at a state.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Node {
+#[derive(PartialEq, Eq, Hash)]
+struct Node<S> {
     state: Rc<str>,
-    input: Rc<Value>,
-    variables: Rc<Map<String, Value>>,
+    input: Same<Value>,
+    variables: Same<Map<String, Value>>,
     /// The states that it has left, see [`Scene::course`].
-    course: Rc<BTreeSet<String>>,
-    system: Rc<SystemState>,
+    course: Same<BTreeSet<String>>,
+    system: Same<S>,
     /// Whether its task is retried after an error. One retry represents all of them.
     again: bool,
+}
+
+impl<S> Clone for Node<S> {
+    fn clone(&self) -> Self {
+        Self {
+            state: Rc::clone(&self.state),
+            input: self.input.clone(),
+            variables: self.variables.clone(),
+            course: self.course.clone(),
+            system: self.system.clone(),
+            again: self.again,
+        }
+    }
+}
+
+/// A step that leads away from a node.
+struct Step {
+    /// The next node. `None` if the path ends.
+    to: Option<usize>,
+    /// In how many ways.
+    ways: usize,
+    first_try: bool,
+}
+
+/// A node, and how it was reached first.
+struct Visited<S> {
+    node: Rc<Node<S>>,
+    from: Option<usize>,
+    /// What happened on the way to it.
+    label: String,
+    steps: Vec<Step>,
+    /// Whether a broken property has stopped the exploration here.
+    stopped: bool,
 }
 
 /// Why a path stops.
@@ -164,7 +342,7 @@ impl From<anyhow::Error> for Stop {
 }
 
 /// How an execution leaves a state.
-struct Leaving<'l> {
+struct Leaving<'l, S> {
     /// What `$states` has in addition to the input.
     shown: Option<(&'static str, Value)>,
     assign: &'l Value,
@@ -172,91 +350,123 @@ struct Leaving<'l> {
     output: Option<&'l Value>,
     /// Its entry in the course.
     step: String,
-    system: Rc<SystemState>,
+    system: Rc<S>,
 }
 
-/// A template, the input and the variables of the execution, and what `$states` has in addition.
+/// A template, the time, when the state was entered, the input and the variables of the execution, and what `$states`
+/// has in addition.
 type Question = (
     usize,
-    Rc<Value>,
-    Rc<Map<String, Value>>,
+    Clock,
+    &'static str,
+    Same<Value>,
+    Same<Map<String, Value>>,
     Option<(&'static str, Value)>,
 );
 
-struct Exploration<'w> {
+struct Exploration<'w, W: World> {
     explorer: &'w mut Explorer,
+    world: &'w W,
     definition: &'w Definition,
     until: Option<Property>,
-    /// Variables whose values decide nothing. Nodes that differ only in these are equal.
-    carried: BTreeSet<String>,
-    /// The paths from each node; `None` while it is being explored.
-    known: HashMap<Node, Option<Paths>>,
+    inputs: Pool<Value>,
+    variables: Pool<Map<String, Value>>,
+    courses: Pool<BTreeSet<String>>,
+    systems: Pool<W::System>,
+    /// The number of each node.
+    known: HashMap<Rc<Node<W::System>>, usize>,
+    visited: Vec<Visited<W::System>>,
+    /// The nodes that are not visited yet.
+    waiting: VecDeque<usize>,
+    starts: Vec<Step>,
+    /// The node that is being visited.
+    here: Option<usize>,
     /// The value of each template for each execution.
     filled: HashMap<Question, Result<Value, Broken>>,
-    path: Vec<String>,
     seen: BTreeSet<String>,
     report: Report,
 }
 
-impl<'w> Exploration<'w> {
+impl<'w, W: World> Exploration<'w, W> {
     fn is_over(&self) -> bool {
         let mut found = self.report.violations.iter();
         self.until
             .is_some_and(|property| found.any(|violation| violation.property == property))
     }
 
-    /// The paths from a node that is reached in a number of ways.
+    /// Notes a step from here, to a node that is to be visited if it is new.
     fn go(
         &mut self,
-        label: impl FnOnce() -> String,
-        node: Node,
+        label: &dyn Fn() -> String,
+        node: Node<W::System>,
         ways: usize,
         first_try: bool,
-    ) -> Result<Paths> {
-        if self.is_over() {
-            return Ok(Paths::default());
-        }
-        let paths = match self.known.get(&node) {
-            Some(Some(paths)) => *paths,
-            Some(None) => {
-                let problem = format!("it reaches {} twice", node.state);
-                self.note((Property::EndsWhereMeant, problem));
-                Paths::default()
-            }
+    ) {
+        let to = match self.known.get(&node) {
+            Some(known) => *known,
             None => {
-                self.known.insert(node.clone(), None);
-                self.path.push(label());
-                let paths = self.from(&node)?;
-                self.path.pop();
-                self.known.insert(node, Some(paths));
-                paths
+                let (node, number) = (Rc::new(node), self.visited.len());
+                self.known.insert(Rc::clone(&node), number);
+                self.visited.push(Visited {
+                    node,
+                    from: self.here,
+                    label: label(),
+                    steps: Vec::new(),
+                    stopped: false,
+                });
+                self.waiting.push_back(number);
+                number
             }
         };
-        Ok(counted(paths, ways, first_try))
+        self.step(Some(to), ways, first_try);
     }
 
-    fn from(&mut self, node: &Node) -> Result<Paths> {
-        let entered = properties::entering(&node.state, &self.scene(node));
+    fn step(&mut self, to: Option<usize>, ways: usize, first_try: bool) {
+        let steps = match self.here {
+            Some(here) => &mut self.visited[here].steps,
+            None => &mut self.starts,
+        };
+        steps.push(Step {
+            to,
+            ways,
+            first_try,
+        });
+    }
+
+    /// Takes all steps from a node.
+    fn visit(&mut self, number: usize) -> Result<()> {
+        let node = Rc::clone(&self.visited[number].node);
+        let (definition, world) = (self.definition, self.world);
+        let scene = Scene {
+            policy: definition.policy,
+            variables: &node.variables,
+            course: &node.course,
+            system: &*node.system,
+        };
+        let entered = world.entering(&node.state, &scene);
         entered.unwrap_or_else(|problem| self.note(problem));
         self.seen.insert(node.state.to_string());
-        let definition = self.definition;
         let left = match definition.states.get(&*node.state) {
-            Some(State::Task(task)) => self.task(node, task),
-            Some(State::Choice(choice)) => self.choice(node, choice),
-            Some(State::Wait(wait)) => self.wait(node, wait),
-            Some(State::Succeed(_)) => self.succeed(node, &node.input),
-            Some(State::Fail(fail)) => {
-                let problem = format!("it fails in {} with {}", node.state, fail.error);
-                broken(Property::EndsWhereMeant, problem).map_err(Stop::from)
-            }
-            None => Ok(Paths::default()),
+            Some(State::Task(task)) => self.task(&node, task),
+            Some(State::Choice(choice)) => self.choice(&node, choice),
+            Some(State::Wait(wait)) => self.wait(&node, wait),
+            Some(State::Succeed(_)) => self.end(world.success(&node.state, &node.input, &scene)),
+            Some(State::Fail(fail)) => self.end(world.failed(&node.state, &fail.error, &scene)),
+            None => Ok(()),
         };
         self.unless_broken(left)
     }
 
-    fn task(&mut self, node: &Node, task: &Task) -> Result<Paths, Stop> {
+    /// The path ends here, as it may.
+    fn end(&mut self, as_meant: Result<(), Broken>) -> Result<(), Stop> {
+        as_meant?;
+        self.step(None, 1, true);
+        Ok(())
+    }
+
+    fn task(&mut self, node: &Node<W::System>, task: &Task) -> Result<(), Stop> {
         let state = &node.state;
-        let arguments = self.fill(node, None, &task.arguments)?;
+        let arguments = self.fill(node, None, &task.arguments, Clock::Now)?;
         let callee = task.callee();
         let Some(errors) = errors(&callee) else {
             let problem = format!(
@@ -269,11 +479,10 @@ impl<'w> Exploration<'w> {
             callee: &callee,
             arguments: &arguments,
         };
-        let answers = self.explorer.tasks.ask(&call, &node.system)?;
+        let answers = self.world.ask(&call, &node.system)?;
         if let Some(problem) = answers.problem {
             self.note(problem);
         }
-        let mut paths = Paths::default();
         for given in answers.given {
             match given.result {
                 Ok(result) => {
@@ -285,11 +494,11 @@ impl<'w> Exploration<'w> {
                         system: given.system,
                     };
                     let label = || format!("{state} {}", given.label);
-                    paths += self.leave(node, leaving, task.next.as_deref(), 1, true, &label)?;
+                    self.leave(node, leaving, task.next.as_deref(), 1, true, &label)?;
                 }
                 Err(error) => {
                     let treatment = self.treated(state, task, error);
-                    paths += self.fail(
+                    self.fail(
                         node,
                         task,
                         &treatment,
@@ -302,11 +511,11 @@ impl<'w> Exploration<'w> {
         }
         // A retry may fail again. That is the same as its first failure, which is covered already.
         if node.again {
-            return Ok(paths);
+            return Ok(());
         }
         for (treatment, half_done, names) in self.grouped(state, task, &errors) {
-            let systems =
-                std::iter::once(&node.system).chain(answers.half_done.iter().filter(|_| half_done));
+            let systems = std::iter::once(&node.system.0)
+                .chain(answers.half_done.iter().filter(|_| half_done));
             for (done, system) in systems.enumerate() {
                 let when = if done > 0 {
                     ", half done or unanswered"
@@ -317,10 +526,10 @@ impl<'w> Exploration<'w> {
                     [name] => format!("{name}{when}"),
                     names => format!("{} or {} similar{when}", names[0], names.len() - 1),
                 };
-                paths += self.fail(node, task, &treatment, &names, system, &label)?;
+                self.fail(node, task, &treatment, &names, system, &label)?;
             }
         }
-        Ok(paths)
+        Ok(())
     }
 
     /// Groups the errors that are no answers. Errors in a group are treated alike, and no state sees which one it was.
@@ -330,18 +539,23 @@ impl<'w> Exploration<'w> {
         task: &Task,
         errors: &[Error],
     ) -> Vec<(Treatment, bool, Vec<&'static str>)> {
+        let apart = self.world.tells_errors_apart();
+        let catcher = |error| treatment(task, error).1.map(std::ptr::from_ref);
         let mut alike: Vec<(Treatment, bool, Vec<&'static str>)> = Vec::new();
         for error in errors {
-            let treatment = self.treated(state, task, error.name);
+            let treated = self.treated(state, task, error.name);
             if error.definite && error.name != payment3_activities::lambda::INVALID_INPUT {
                 continue;
             }
-            let like_it = alike.iter_mut().find(|(other, half_done, _)| {
-                *other == treatment && *half_done != error.definite && treatment.caught_to.is_none()
+            let like_it = alike.iter_mut().find(|(other, half_done, names)| {
+                *other == treated
+                    && *half_done != error.definite
+                    && (treated.caught_to.is_none() || !apart)
+                    && catcher(names[0]) == catcher(error.name)
             });
             match like_it {
                 Some((.., names)) => names.push(error.name),
-                None => alike.push((treatment, !error.definite, vec![error.name])),
+                None => alike.push((treated, !error.definite, vec![error.name])),
             }
         }
         alike
@@ -363,50 +577,47 @@ impl<'w> Exploration<'w> {
         treatment
     }
 
-    /// The paths after errors. If the errors are retried and this is the first try, the task is tried again. For the
+    /// The steps after errors. If the errors are retried and this is the first try, the task is tried again. For the
     /// case that all retries fail, the errors are also caught, or the execution fails in place.
     fn fail(
         &mut self,
-        node: &Node,
+        node: &Node<W::System>,
         task: &Task,
         treated: &Treatment,
         names: &[&'static str],
-        system: &Rc<SystemState>,
+        system: &Rc<W::System>,
         label: &str,
-    ) -> Result<Paths, Stop> {
-        let state = &node.state;
-        let mut paths = Paths::default();
+    ) -> Result<(), Stop> {
+        let (state, world) = (&node.state, self.world);
         self.seen
             .extend(names.iter().map(|name| format!("{state}: {name}")));
         if treated.retried && !node.again {
             let again = Node {
                 again: true,
-                system: Rc::clone(system),
+                system: self.systems.share(Rc::clone(system)),
                 ..node.clone()
             };
             let label = || format!("{state} {label}, tried again");
-            paths += self.go(label, again, names.len(), false)?;
+            self.go(&label, again, names.len(), false);
         }
         let Some(next) = &treated.caught_to else {
             let callee = task.callee();
             let failing = names
                 .iter()
-                .map(|name| properties::failing(state, &callee, name, system));
+                .map(|name| world.failing(state, &callee, name, system));
             failing
                 .filter_map(Result::err)
                 .for_each(|problem| self.note_at(label, problem));
-            paths += counted(
-                Paths {
-                    all: 1,
-                    first_try: 1,
-                },
-                names.len(),
-                !treated.retried,
-            );
-            return Ok(paths);
+            self.step(None, names.len(), !treated.retried);
+            return Ok(());
         };
-        for name in names {
-            if let Err(problem) = properties::going_to(next, state, Some(name)) {
+        let (shown, ways) = if world.tells_errors_apart() {
+            (names, 1)
+        } else {
+            (&names[..1], names.len())
+        };
+        for name in shown {
+            if let Err(problem) = world.going_to(next, state, Some(name)) {
                 self.note(problem);
             }
             let Some(catcher) = treatment(task, name).1 else {
@@ -420,128 +631,157 @@ impl<'w> Exploration<'w> {
                 assign: &catcher.assign,
                 output: catcher.output.as_ref(),
                 step: format!("{state} caught"),
-                system: caught(task, name, system),
+                system: world.caught(task, name, system),
             };
             let label = || format!("{state} {label}, caught");
-            paths += self.leave(node, leaving, Some(next), 1, !treated.retried, &label)?;
+            self.leave(node, leaving, Some(next), ways, !treated.retried, &label)?;
         }
-        Ok(paths)
+        Ok(())
     }
 
-    fn choice(&mut self, node: &Node, choice: &Choice) -> Result<Paths, Stop> {
-        let state = &node.state;
-        let mut taken = ("else", &choice.default, None);
+    fn choice(&mut self, node: &Node<W::System>, choice: &Choice) -> Result<(), Stop> {
         for rule in &choice.choices {
-            match self.fill(node, None, &rule.condition)? {
-                Value::Bool(false) => {}
-                Value::Bool(true) => {
-                    taken = (&rule.comment, &rule.next, rule.output.as_ref());
-                    break;
-                }
-                other => {
-                    let problem =
-                        format!("{state}: the condition of `{}` gives {other}", rule.comment);
-                    return Ok(broken(Property::Evaluates, problem)?);
-                }
+            let mut held = [false; 2];
+            for (clock, held) in [Clock::Now, Clock::Later].into_iter().zip(&mut held) {
+                *held = match self.fill(node, None, &rule.condition, clock)? {
+                    Value::Bool(holds) => holds,
+                    other => {
+                        let state = &node.state;
+                        let problem =
+                            format!("{state}: the condition of `{}` gives {other}", rule.comment);
+                        return Ok(broken(Property::Evaluates, problem)?);
+                    }
+                };
+            }
+            // Where only the time decides, both may happen.
+            if held != [false; 2] {
+                self.branch(node, &rule.comment, &rule.next, rule.output.as_ref())?;
+            }
+            if held == [true; 2] {
+                return Ok(());
             }
         }
-        let (branch, next, output) = taken;
+        self.branch(node, "else", &choice.default, None)
+    }
+
+    fn branch(
+        &mut self,
+        node: &Node<W::System>,
+        branch: &str,
+        next: &str,
+        output: Option<&Value>,
+    ) -> Result<(), Stop> {
+        let state = &node.state;
         self.seen.insert(format!("{state}: {branch}"));
-        properties::going_to(next, state, None)?;
+        self.world.going_to(next, state, None)?;
         let leaving = Leaving {
             shown: None,
             assign: &Value::Null,
             output,
             step: state.to_string(),
-            system: Rc::clone(&node.system),
+            system: Rc::clone(&node.system.0),
         };
         self.leave(node, leaving, Some(next), 1, true, &|| {
             format!("{state} {branch}")
         })
     }
 
-    fn wait(&mut self, node: &Node, wait: &Wait) -> Result<Paths, Stop> {
-        let seconds = self.fill(node, None, &wait.seconds)?;
-        if seconds.as_f64().is_none_or(|seconds| seconds < 0.0) {
+    fn wait(&mut self, node: &Node<W::System>, wait: &Wait) -> Result<(), Stop> {
+        let seconds = self.fill(node, None, &wait.seconds, Clock::Now)?;
+        let Some(seconds) = seconds.as_f64().filter(|seconds| *seconds >= 1.0) else {
             let problem = format!("{} waits for {seconds} seconds", node.state);
             return Ok(broken(Property::Evaluates, problem)?);
-        }
-        let leaving = Leaving {
-            shown: None,
-            assign: &Value::Null,
-            output: wait.output.as_ref(),
-            step: node.state.to_string(),
-            system: Rc::clone(&node.system),
         };
-        let label = || format!("{} {seconds} s", node.state);
-        self.leave(node, leaving, Some(&wait.next), 1, true, &label)
+        self.world.going_to(&wait.next, &node.state, None)?;
+        for system in self.world.waited(seconds, &node.system) {
+            let leaving = Leaving {
+                shown: None,
+                assign: &Value::Null,
+                output: wait.output.as_ref(),
+                step: node.state.to_string(),
+                system: Rc::new(system),
+            };
+            let label = || format!("{} {seconds} s", node.state);
+            self.leave(node, leaving, Some(&wait.next), 1, true, &label)?;
+        }
+        Ok(())
     }
 
-    /// The paths from the next state. Variables and output are both computed with the variables from before the state.
+    /// The step to the next state. Variables and output are both computed with the variables from before the state.
     fn leave(
         &mut self,
-        node: &Node,
-        leaving: Leaving<'_>,
+        node: &Node<W::System>,
+        leaving: Leaving<'_, W::System>,
         next: Option<&str>,
         ways: usize,
         first_try: bool,
         label: &dyn Fn() -> String,
-    ) -> Result<Paths, Stop> {
+    ) -> Result<(), Stop> {
         let mut after = node.clone();
         let shown = leaving.shown.as_ref();
         if !leaving.assign.is_null() {
-            let assigned = self.fill(node, shown, leaving.assign)?;
-            let mut assigned = assigned.as_object().cloned().unwrap_or_default();
-            for (name, value) in &mut assigned {
-                if self.carried.contains(name) {
-                    *value = Value::Null;
-                }
-            }
-            Rc::make_mut(&mut after.variables).extend(assigned);
+            let assigned = self.fill(node, shown, leaving.assign, Clock::Now)?;
+            let assigned = assigned.as_object().cloned().unwrap_or_default();
+            let assigned = assigned.into_iter().map(|(name, value)| {
+                let value = self.world.simplified(&name, value);
+                (name, value)
+            });
+            let mut variables = Map::clone(&node.variables);
+            variables.extend(assigned);
+            after.variables = self.variables.share(variables);
         }
         match (leaving.output, leaving.shown.as_ref()) {
-            (Some(output), shown) => after.input = self.fill(node, shown, output)?.into(),
-            (None, Some((_, shown))) => after.input = shown.clone().into(),
+            (Some(output), shown) => {
+                let input = self.fill(node, shown, output, Clock::Now)?;
+                after.input = self.inputs.share(input);
+            }
+            (None, Some((_, shown))) => after.input = self.inputs.share(shown.clone()),
             (None, None) => {}
         }
-        Rc::make_mut(&mut after.course).insert(leaving.step);
-        after.system = leaving.system;
+        if self.world.remembers_the_course() {
+            let mut course = BTreeSet::clone(&node.course);
+            course.insert(leaving.step);
+            after.course = self.courses.share(course);
+        }
+        after.system = self.systems.share(leaving.system);
         after.again = false;
         match next {
             Some(next) => {
                 after.state = next.into();
-                Ok(self.go(label, after, ways, first_try)?)
+                self.go(label, after, ways, first_try);
             }
             None => {
-                self.path.push(label());
-                let ended = self.succeed(&after, &after.input);
-                let ended = self.unless_broken(ended);
-                self.path.pop();
-                Ok(counted(ended?, ways, first_try))
+                let scene = Scene {
+                    policy: self.definition.policy,
+                    variables: &after.variables,
+                    course: &after.course,
+                    system: &*after.system,
+                };
+                match self.world.success(&after.state, &after.input, &scene) {
+                    Ok(()) => self.step(None, ways, first_try),
+                    Err(problem) => self.note_at(&label(), problem),
+                }
             }
         }
-    }
-
-    fn succeed(&self, node: &Node, output: &Value) -> Result<Paths, Stop> {
-        properties::success(&node.state, output, &self.scene(node))?;
-        Ok(Paths {
-            all: 1,
-            first_try: 1,
-        })
+        Ok(())
     }
 
     /// Fills in a template of the definition for an execution at a state.
     fn fill(
         &mut self,
-        node: &Node,
+        node: &Node<W::System>,
         shown: Option<&(&'static str, Value)>,
         template: &Value,
+        clock: Clock,
     ) -> Result<Value, Stop> {
+        let entered = self.world.entered_at(&node.state, &node.system);
         // The definition does not move in memory while it is explored, so an address identifies a template.
         let question = (
             std::ptr::from_ref(template) as usize,
-            Rc::clone(&node.input),
-            Rc::clone(&node.variables),
+            clock,
+            entered,
+            node.input.clone(),
+            node.variables.clone(),
             shown.cloned(),
         );
         if let Some(filled) = self.filled.get(&question) {
@@ -551,7 +791,7 @@ impl<'w> Exploration<'w> {
             "input": *node.input,
             "context": {
                 "Execution": {"Name": CHARGE, "StartTime": NOW_TEXT, "RedriveCount": 0},
-                "State": {"Name": *node.state, "EnteredTime": NOW_TEXT, "RetryCount": 0},
+                "State": {"Name": *node.state, "EnteredTime": entered, "RetryCount": 0},
             },
         });
         if let Some((name, value)) = shown {
@@ -559,41 +799,40 @@ impl<'w> Exploration<'w> {
         }
         let mut variables = Map::clone(&node.variables);
         variables.insert("states".to_owned(), states);
-        let filled = self.explorer.jsonata.fill(template, &variables)?;
+        let filled = self.explorer.jsonata.fill(template, &variables, clock)?;
         let filled =
             filled.map_err(|problem| (Property::Evaluates, format!("{}: {problem}", node.state)));
         self.filled.insert(question, filled.clone());
         Ok(filled?)
     }
 
-    fn scene<'n>(&self, node: &'n Node) -> Scene<'n> {
-        Scene {
-            policy: self.definition.policy,
-            variables: &node.variables,
-            course: &node.course,
-            system: &node.system,
-        }
-    }
-
-    fn unless_broken(&mut self, paths: Result<Paths, Stop>) -> Result<Paths> {
-        match paths {
-            Ok(paths) => Ok(paths),
+    fn unless_broken(&mut self, left: Result<(), Stop>) -> Result<()> {
+        match left {
+            Ok(()) => Ok(()),
             Err(Stop::EvaluatorDied(error)) => Err(error),
             Err(Stop::Broken(problem)) => {
                 self.note(problem);
-                Ok(Paths::default())
+                if let Some(here) = self.here {
+                    self.visited[here].stopped = true;
+                }
+                Ok(())
             }
         }
     }
 
     /// Notes a property that breaks when an error ends the execution.
     fn note_at(&mut self, error: &str, problem: Broken) {
-        self.path.push(error.to_owned());
-        self.note(problem);
-        self.path.pop();
+        let path = self.path_to(self.here).chain([error.to_owned()]);
+        let path = path.collect();
+        self.note_on(path, problem);
     }
 
-    fn note(&mut self, (property, details): Broken) {
+    fn note(&mut self, problem: Broken) {
+        let path = self.path_to(self.here).collect();
+        self.note_on(path, problem);
+    }
+
+    fn note_on(&mut self, path: Vec<String>, (property, details): Broken) {
         let like_it = self
             .report
             .violations
@@ -601,13 +840,142 @@ impl<'w> Exploration<'w> {
             .filter(|other| other.property == property);
         let known = like_it.clone().any(|other| other.details == details);
         if !known && like_it.count() < SHOWN {
-            let path = self.path.clone();
             self.report.violations.push(Violation {
                 property,
                 details,
                 path,
             });
         }
+    }
+
+    /// What happened on the way to a node.
+    fn path_to(&self, node: Option<usize>) -> impl Iterator<Item = String> + use<W> {
+        let mut path = Vec::new();
+        let mut at = node;
+        while let Some(number) = at {
+            let visited = &self.visited[number];
+            path.push(visited.label.clone());
+            at = visited.from;
+        }
+        path.into_iter().rev()
+    }
+
+    /// Every path ends: no loop goes on without a wait, and each loop has a way out.
+    fn check_ends(&mut self) {
+        let definition = self.definition;
+        let waits = |node: &Node<W::System>| {
+            matches!(definition.states.get(&*node.state), Some(State::Wait(_)))
+        };
+        match self.in_order(&|_| false) {
+            Ok(order) => self.report.paths = Some(self.counted(&order)),
+            Err(_) => {
+                if let Err(twice) = self.in_order(&waits) {
+                    let state = &self.visited[twice].node.state;
+                    let problem = format!("it reaches {state} twice without a wait");
+                    let path = self.path_to(Some(twice)).collect();
+                    self.note_on(path, (Property::EndsWhereMeant, problem));
+                }
+            }
+        }
+        let mut before = vec![Vec::new(); self.visited.len()];
+        let mut ends: Vec<usize> = Vec::new();
+        for (number, visited) in self.visited.iter().enumerate() {
+            for step in &visited.steps {
+                match step.to {
+                    Some(to) => before[to].push(number),
+                    None => ends.push(number),
+                }
+            }
+            ends.extend(visited.stopped.then_some(number));
+        }
+        let mut leads_out = vec![false; self.visited.len()];
+        while let Some(number) = ends.pop() {
+            if !std::mem::replace(&mut leads_out[number], true) {
+                ends.append(&mut before[number]);
+            }
+        }
+        // A violation elsewhere has already told why an execution has no end.
+        if !self.report.violations.is_empty() {
+            return;
+        }
+        if let Some(stuck) = leads_out.iter().position(|leads_out| !leads_out) {
+            let state = &self.visited[stuck].node.state;
+            let problem = format!("no way leads from {state} to an end");
+            let path = self.path_to(Some(stuck)).collect();
+            self.note_on(path, (Property::EndsWhereMeant, problem));
+        }
+    }
+
+    /// The nodes, each after all to which it leads. Steps from nodes that are `left_out` do not count. The error is a
+    /// node that leads to itself.
+    fn in_order(&self, left_out: &dyn Fn(&Node<W::System>) -> bool) -> Result<Vec<usize>, usize> {
+        #[derive(Clone, Copy, PartialEq)]
+        enum Mark {
+            New,
+            Open,
+            Done,
+        }
+        let mut marks = vec![Mark::New; self.visited.len()];
+        let mut order = Vec::new();
+        for start in 0..self.visited.len() {
+            let mut open = vec![(start, 0)];
+            while let Some((number, next)) = open.pop() {
+                let visited = &self.visited[number];
+                if next == 0 {
+                    match marks[number] {
+                        Mark::Done => continue,
+                        Mark::Open => return Err(number),
+                        Mark::New => marks[number] = Mark::Open,
+                    }
+                }
+                let steps = if left_out(&visited.node) {
+                    &[][..]
+                } else {
+                    &visited.steps
+                };
+                match steps.get(next) {
+                    Some(step) => {
+                        open.push((number, next + 1));
+                        open.extend(step.to.map(|to| (to, 0)));
+                    }
+                    None => {
+                        marks[number] = Mark::Done;
+                        order.push(number);
+                    }
+                }
+            }
+        }
+        Ok(order)
+    }
+
+    /// The paths from the starts to the ends.
+    fn counted(&self, order: &[usize]) -> Paths {
+        let mut from = vec![Paths::default(); self.visited.len()];
+        let sum = |from: &[Paths], steps: &[Step]| {
+            let mut all = Paths::default();
+            for step in steps {
+                let after = step.to.map_or(
+                    Paths {
+                        all: 1,
+                        first_try: 1,
+                    },
+                    |to| from[to],
+                );
+                all += Paths {
+                    all: after.all * step.ways as u128,
+                    first_try: if step.first_try {
+                        after.first_try * step.ways as u128
+                    } else {
+                        0
+                    },
+                };
+            }
+            all
+        };
+        for number in order {
+            from[*number] = sum(&from, &self.visited[*number].steps);
+        }
+        sum(&from, &self.starts)
     }
 
     fn check_coverage(&mut self) {
@@ -638,33 +1006,8 @@ impl<'w> Exploration<'w> {
             }
         }
         let missing: Vec<_> = expected.difference(&self.seen).cloned().collect();
-        self.path.clear();
         for what in missing {
             self.note((Property::EverythingIsReached, what));
         }
-    }
-}
-
-/// The system after a caught error: a card that was refused, or retried for long enough, is not saved.
-fn caught(task: &Task, error: &str, system: &Rc<SystemState>) -> Rc<SystemState> {
-    if !tasks::saves_cards(&task.callee()) {
-        return Rc::clone(system);
-    }
-    let card = match error {
-        "CardNotSaved" => Card::Refused,
-        _ => Card::Failed,
-    };
-    let system = SystemState::clone(system);
-    Rc::new(SystemState { card, ..system })
-}
-
-fn counted(paths: Paths, ways: usize, first_try: bool) -> Paths {
-    Paths {
-        all: paths.all * ways as u128,
-        first_try: if first_try {
-            paths.first_try * ways as u128
-        } else {
-            0
-        },
     }
 }

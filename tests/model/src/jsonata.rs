@@ -19,8 +19,19 @@ pub(crate) struct Jsonata {
     known: HashMap<String, Result<Value, String>>,
 }
 
+/// What `$now()` and `$millis()` say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Clock {
+    /// The time of the model.
+    Now,
+    /// Long after all times that a machine waits for.
+    Later,
+}
+
 #[derive(Serialize)]
 struct Question<'a> {
+    clock: Clock,
     template: &'a Value,
     variables: &'a Map<String, Value>,
 }
@@ -64,11 +75,16 @@ impl Jsonata {
         &mut self,
         template: &Value,
         variables: &Map<String, Value>,
+        clock: Clock,
     ) -> Result<Result<Value, String>> {
         if !has_expression(template) {
             return Ok(Ok(template.clone()));
         }
+        // Most templates do not look at the clock, and have one value at all times.
+        let looks = template.to_string();
+        let looks = looks.contains("$millis(") || looks.contains("$now(");
         let question = Question {
+            clock: if looks { clock } else { Clock::Now },
             template,
             variables,
         };
@@ -108,11 +124,16 @@ mod tests {
         let mut jsonata = Jsonata::start().unwrap();
         let variables = json!({"states": {"input": {"id": "x", "none": null}}, "n": 4});
         let variables = variables.as_object().unwrap();
-        let mut fill = |template: Value| jsonata.fill(&template, variables).unwrap();
+        let mut fill = |template: Value| jsonata.fill(&template, variables, Clock::Now).unwrap();
         let template = json!({"a": ["{% $states.input.id %}", "{%$n + 1%}"], "b": "$n", "c": "{% $states.input.none %}"});
         let filled = json!({"a": ["x", 5], "b": "$n", "c": null});
         assert_eq!(fill(template), Ok(filled));
         assert_eq!(fill(json!("{% $millis() %}")), Ok((NOW * 1000).into()));
+        let later = json!("{% $millis() %}");
+        let later = jsonata.fill(&later, variables, Clock::Later).unwrap();
+        let days = (later.unwrap().as_i64().unwrap() / 1000 - NOW) / 86_400;
+        assert!(days > 14, "{days}");
+        let mut fill = |template: Value| jsonata.fill(&template, variables, Clock::Now).unwrap();
         for (template, problem) in [
             ("{% $states.input.gone %}", "it gives nothing"),
             ("{% $gone %}", "it gives nothing"),

@@ -1,11 +1,13 @@
-//! The model check of the state machine. It explores every path of `statemachine/payment.asl.json`, with every answer
-//! that the tasks may give, and checks at every step that no money is lost.
+//! The model check of the state machines. It explores every path of `statemachine/payment.asl.json` and
+//! `statemachine/refund.asl.json`, with every answer that the tasks may give, and checks at every step that no money is
+//! lost.
 //!
 //! It works on the real definition, not on a copy of its rules:
 //!
 //! * [`jsonata`] evaluates the expressions with the reference implementation of JSONata.
 //! * [`tasks`] reads the tasks' inputs with the activities' own types. It makes all possible answers from these
 //!   types, from the activities' lists of errors, and from their conditions on the payment's record.
+//! * [`refunds`] has the same for refunds. There the activities themselves run, against the tables of [`store`].
 //! * [`explorer`] follows every path, and [`properties`] says what must hold on it.
 
 mod definition;
@@ -13,6 +15,8 @@ mod dynamodb;
 mod explorer;
 mod jsonata;
 mod properties;
+mod refunds;
+mod store;
 mod system;
 mod tasks;
 mod treatment;

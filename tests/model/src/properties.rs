@@ -1,16 +1,16 @@
 //! The properties that must hold for all answers of the tasks, at every step and at every end.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use payment3_activities::activity::notify::{self, Event};
 use payment3_activities::activity::reconcile::turn::needs_person;
 use payment3_activities::domain::decision::Asked;
 use payment3_activities::domain::payment::Purpose;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::definition::Policy;
 use crate::dynamodb::Update;
+use crate::explorer;
 use crate::system::{Bank, Card, Item, NOW, SystemState, n, s};
 use crate::treatment::is_definite;
 
@@ -23,7 +23,7 @@ pub enum Property {
     Understood,
     /// Every error is retried, caught or left to fail in place as agreed, and no other error is ignored.
     Treatment,
-    /// Every path ends, in a state where a path may end.
+    /// Every path ends, in a state where a path may end, and waits before it does something again.
     EndsWhereMeant,
     /// No path both pays the order and reverses the charge.
     PaysOrGoesBack,
@@ -45,13 +45,20 @@ pub enum Property {
     GoesOnByItself,
     /// A payment that failed and is not finished is in the index of open records.
     StandsInTheIndex,
+    /// No path asks the bank for a refund while an earlier request for it may have taken effect, or still may.
+    AsksOnce,
+    /// Refunds that the bank has accepted are never more than what was paid.
+    GivesBackWhatWasPaid,
+    /// A refund that ends is known everywhere, or given up with its amount released, or reported to a person with its
+    /// amount still counted.
+    NothingIsKept,
     /// Every state, branch, catcher and agreed error is reached.
     EverythingIsReached,
 }
 
 impl Property {
     /// All properties.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Evaluates,
         Self::Understood,
         Self::Treatment,
@@ -66,6 +73,9 @@ impl Property {
         Self::ComesBack,
         Self::GoesOnByItself,
         Self::StandsInTheIndex,
+        Self::AsksOnce,
+        Self::GivesBackWhatWasPaid,
+        Self::NothingIsKept,
         Self::EverythingIsReached,
     ];
 }
@@ -92,6 +102,11 @@ impl fmt::Display for Property {
             Self::GoesOnByItself => {
                 "a path failed in an outage and is not retried, or a definite error is treated as an outage"
             }
+            Self::AsksOnce => {
+                "the bank is asked for a refund again, although it may have accepted it before"
+            }
+            Self::GivesBackWhatWasPaid => "more is given back than was paid",
+            Self::NothingIsKept => "a refund ends with its amount reserved and nobody to come back",
             Self::StandsInTheIndex => "a failed payment is not in the index of open records",
             Self::EverythingIsReached => "a part of the definition is never reached",
         })
@@ -106,7 +121,11 @@ pub(crate) fn broken<T>(property: Property, details: impl Into<String>) -> Resul
     Err((property, details.into()))
 }
 
-fn hold(holds: bool, property: Property, details: impl Into<String>) -> Result<(), Broken> {
+pub(crate) fn hold(
+    holds: bool,
+    property: Property,
+    details: impl Into<String>,
+) -> Result<(), Broken> {
     if holds {
         Ok(())
     } else {
@@ -114,14 +133,8 @@ fn hold(holds: bool, property: Property, details: impl Into<String>) -> Result<(
     }
 }
 
-/// An execution, as the properties see it.
-pub(crate) struct Scene<'a> {
-    pub(crate) policy: Policy,
-    pub(crate) variables: &'a Map<String, Value>,
-    /// The states that it has left: `X` after an answer, `X caught` after a caught error.
-    pub(crate) course: &'a BTreeSet<String>,
-    pub(crate) system: &'a SystemState,
-}
+/// An execution of the payment machine, as the properties see it.
+pub(crate) type Scene<'a> = explorer::Scene<'a, SystemState>;
 
 impl Scene<'_> {
     fn payment(&self) -> &Value {

@@ -1,8 +1,6 @@
 //! The state of the system that a payment's execution may change: money, card, shop and record.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The time in the model, in seconds since 1970: 2100-01-01.
 pub(crate) const NOW: i64 = 4_102_444_800;
@@ -10,7 +8,7 @@ pub(crate) const NOW: i64 = 4_102_444_800;
 pub(crate) const NOW_TEXT: &str = "2100-01-01T00:00:00.000Z";
 
 /// The attributes of a record, each in DynamoDB's JSON: `{"S": "paid"}`.
-pub(crate) type Item = BTreeMap<String, Value>;
+pub(crate) type Item = Map<String, Value>;
 
 /// What the bank answered about the charge in this execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -3,6 +3,7 @@
 //! Inputs and answers use the activities' own types. Whether the record allows an update is decided by the
 //! activities' own conditions, if the activity makes the update in a transaction.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use aws_sdk_dynamodb::config::BehaviorVersion;
@@ -32,13 +33,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::definition::{Definition, Task};
 use crate::dynamodb::Update;
-use crate::properties::{self, Broken, Property, broken};
+use crate::explorer::World;
+use crate::properties::{self, Broken, Property, Scene, broken};
 use crate::system::{Bank, Card, Item, NOW, SystemState, n, s};
 use crate::treatment::{CONDITION_FAILED, RECORDS, errors};
 
 /// Whether a function saves cards. Its failures do not stop a payment.
-pub(crate) fn saves_cards(callee: &str) -> bool {
+fn saves_cards(callee: &str) -> bool {
     matches!(callee, "ensure-kbank-user" | "add-card")
 }
 
@@ -54,44 +57,70 @@ pub(crate) struct Call<'a> {
 }
 
 /// All possible answers to a call.
-#[derive(Default)]
-pub(crate) struct Answers {
+pub(crate) struct Answers<S = SystemState> {
     /// The results and the definite errors.
-    pub(crate) given: Vec<Given>,
+    pub(crate) given: Vec<Given<S>>,
     /// The possible states of the system if the call fails halfway, or its answer is lost.
-    pub(crate) half_done: Vec<Rc<SystemState>>,
+    pub(crate) half_done: Vec<Rc<S>>,
     /// What is wrong with the call, although it can be answered.
     pub(crate) problem: Option<Broken>,
     /// Definite errors that cannot occur in the current state.
     impossible: Vec<&'static str>,
 }
 
+impl<S> Default for Answers<S> {
+    fn default() -> Self {
+        Self {
+            given: Vec::new(),
+            half_done: Vec::new(),
+            problem: None,
+            impossible: Vec::new(),
+        }
+    }
+}
+
 /// One answer.
-pub(crate) struct Given {
+pub(crate) struct Given<S = SystemState> {
     pub(crate) result: Result<Value, &'static str>,
-    pub(crate) system: Rc<SystemState>,
+    pub(crate) system: Rc<S>,
     /// What happened meanwhile and the answer, for messages.
     pub(crate) label: String,
 }
 
-/// Answers the calls of tasks.
+/// Answers the calls of payments' tasks.
 pub(crate) struct Tasks {
     records: Records,
+    /// Variables whose values decide nothing.
+    carried: BTreeSet<String>,
 }
 
-impl Tasks {
-    pub(crate) fn new() -> Self {
-        // The client is only used to build conditions. It never connects.
-        let version = BehaviorVersion::latest();
-        let config = aws_sdk_dynamodb::Config::builder().behavior_version(version);
-        let client = aws_sdk_dynamodb::Client::from_conf(config.build());
-        Self {
-            records: Records::new(client, RECORDS.to_owned()),
+impl World for Tasks {
+    type System = SystemState;
+
+    fn starts(&self) -> Vec<(Value, SystemState)> {
+        let inputs = inputs().into_iter();
+        inputs
+            .map(|input| (input, SystemState::default()))
+            .collect()
+    }
+
+    fn simplified(&self, name: &str, value: Value) -> Value {
+        if self.carried.contains(name) {
+            Value::Null
+        } else {
+            value
         }
     }
 
-    /// All possible answers to a call. The error says what is wrong with the call.
-    pub(crate) fn ask(&self, call: &Call<'_>, system: &SystemState) -> Result<Answers, Broken> {
+    fn tells_errors_apart(&self) -> bool {
+        true
+    }
+
+    fn remembers_the_course(&self) -> bool {
+        true
+    }
+
+    fn ask(&self, call: &Call<'_>, system: &SystemState) -> Result<Answers, Broken> {
         if call.callee == RECORDS {
             return update_item(call, system);
         }
@@ -125,6 +154,59 @@ impl Tasks {
         Ok(answers)
     }
 
+    /// A card that was refused, or retried for long enough, is not saved.
+    fn caught(&self, task: &Task, error: &str, system: &Rc<SystemState>) -> Rc<SystemState> {
+        if !saves_cards(&task.callee()) {
+            return Rc::clone(system);
+        }
+        let card = match error {
+            "CardNotSaved" => Card::Refused,
+            _ => Card::Failed,
+        };
+        let system = SystemState::clone(system);
+        Rc::new(SystemState { card, ..system })
+    }
+
+    fn entering(&self, state: &str, scene: &Scene<'_>) -> Result<(), Broken> {
+        properties::entering(state, scene)
+    }
+
+    fn going_to(&self, next: &str, state: &str, error: Option<&str>) -> Result<(), Broken> {
+        properties::going_to(next, state, error)
+    }
+
+    fn failing(
+        &self,
+        state: &str,
+        callee: &str,
+        error: &str,
+        system: &SystemState,
+    ) -> Result<(), Broken> {
+        properties::failing(state, callee, error, system)
+    }
+
+    fn success(&self, state: &str, output: &Value, scene: &Scene<'_>) -> Result<(), Broken> {
+        properties::success(state, output, scene)
+    }
+
+    fn failed(&self, state: &str, error: &str, _: &Scene<'_>) -> Result<(), Broken> {
+        let problem = format!("it fails in {state} with {error}");
+        broken(Property::EndsWhereMeant, problem)
+    }
+}
+
+impl Tasks {
+    pub(crate) fn new(definition: &Definition) -> Self {
+        // The client is only used to build conditions. It never connects.
+        let version = BehaviorVersion::latest();
+        let config = aws_sdk_dynamodb::Config::builder().behavior_version(version);
+        let client = aws_sdk_dynamodb::Client::from_conf(config.build());
+        Self {
+            records: Records::new(client, RECORDS.to_owned()),
+            carried: definition.carried(&properties::READ_OF_OUTPUTS),
+        }
+    }
+
     fn record_outcome(
         &self,
         input: &record_outcome::Input,
@@ -149,6 +231,20 @@ impl Tasks {
             Some(after) => {
                 answers.impossible.push("OutcomeConflict");
                 answers.done(&Recorded { outcome }, after);
+            }
+            // As in the activity: an order that is paid stays so. What went back since is a refund's.
+            None if system.text("resolution") == Some("orderPaid") => {
+                let only = errors("record-outcome").into_iter().flatten();
+                answers.impossible.extend(only.map(|error| error.name));
+                let outcome = Outcome::Paid;
+                let bank = bank(outcome);
+                let paid = SystemState {
+                    bank,
+                    ..system.clone()
+                };
+                answers.done(&Recorded { outcome }, paid);
+                // Nothing is written.
+                answers.half_done.clear();
             }
             None => answers.impossible.push("HandledElsewhere"),
         }
@@ -204,15 +300,12 @@ impl Tasks {
             return Ok(answers);
         }
         let mut begun = system.clone();
-        begun
-            .record
-            .entry("resolution".into())
-            .or_insert(s("reversing"));
+        begun.record.entry("resolution").or_insert(s("reversing"));
         // As in `Records::note_refund`: noted before the request. A void needs no note.
         let mut asked = begun.clone();
         asked
             .record
-            .entry("refundAskedAt".into())
+            .entry("refundAskedAt")
             .or_insert(json!({"SS": ["a moment"]}));
         let back = |system: &SystemState| SystemState {
             reversed: true,
@@ -260,8 +353,8 @@ impl Tasks {
     }
 }
 
-impl Answers {
-    fn done(&mut self, result: &impl Serialize, system: SystemState) {
+impl<S: PartialEq> Answers<S> {
+    pub(crate) fn done(&mut self, result: &impl Serialize, system: S) {
         let payload = serde_json::to_value(result).unwrap_or_default();
         let label = match payload.to_string() {
             text if text.len() > 80 => String::new(),
@@ -279,7 +372,7 @@ impl Answers {
         });
     }
 
-    fn fail(&mut self, error: &'static str, system: SystemState) {
+    pub(crate) fn fail(&mut self, error: &'static str, system: S) {
         let label = error.to_owned();
         let result = Err(error);
         let system = Rc::new(system);
@@ -292,7 +385,7 @@ impl Answers {
 }
 
 /// Checks the trace in a function's input and removes it. The trace must name this call.
-fn traced(call: &Call<'_>, payload: &mut Value) -> Result<(), Broken> {
+pub(crate) fn traced(call: &Call<'_>, payload: &mut Value) -> Result<(), Broken> {
     let seen = (
         payload["trace"]["execution"].clone(),
         payload["trace"]["state"].clone(),
@@ -307,7 +400,7 @@ fn traced(call: &Call<'_>, payload: &mut Value) -> Result<(), Broken> {
     )
 }
 
-fn typed<T: DeserializeOwned>(call: &Call<'_>, payload: Value) -> Result<T, Broken> {
+pub(crate) fn typed<T: DeserializeOwned>(call: &Call<'_>, payload: Value) -> Result<T, Broken> {
     let read = serde_json::from_value(payload);
     read.or_else(|error| broken(Property::Understood, format!("{}: {error}", call.state)))
 }
@@ -526,7 +619,7 @@ fn update_item(call: &Call<'_>, system: &SystemState) -> Result<Answers, Broken>
 }
 
 /// The inputs of executions: those from the callers, and those that a person types. The last one is invalid.
-pub(crate) fn inputs() -> Vec<Value> {
+fn inputs() -> Vec<Value> {
     let (charge_id, key) = (charge(), record_key());
     let mut inputs = Vec::new();
     for (source, status) in [
@@ -594,7 +687,7 @@ fn payments() -> Vec<(Payment, SystemState)> {
     all
 }
 
-fn payment(purpose: Purpose, origin: Origin, save_card: bool) -> Payment {
+pub(crate) fn payment(purpose: Purpose, origin: Origin, save_card: bool) -> Payment {
     let (order, amount_satang) = match purpose {
         Purpose::Order => ("482500007436", Satang::new(150_000).unwrap_or(Satang::ZERO)),
         Purpose::Verification => (ADD_CARD_ORDER_ID, VERIFICATION_AMOUNT),
@@ -618,7 +711,7 @@ fn payment(purpose: Purpose, origin: Origin, save_card: bool) -> Payment {
     }
 }
 
-fn record(payment: &Payment, outcome: &str) -> Item {
+pub(crate) fn record(payment: &Payment, outcome: &str) -> Item {
     [
         ("tokenId", s(payment.record_key.as_str())),
         ("chargeId", s(CHARGE)),
@@ -630,7 +723,8 @@ fn record(payment: &Payment, outcome: &str) -> Item {
         ("outcome", s(outcome)),
     ]
     .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    .into_iter()
+    .collect()
 }
 
 fn charge() -> ChargeId {
@@ -648,19 +742,34 @@ fn record_key() -> RecordKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::definition::Machine;
+    use crate::refunds::Refunds;
 
     #[test]
     fn every_function_has_answers() {
-        let arguments = json!({"Payload": {"trace": {"execution": CHARGE, "state": "X"}}});
-        for activity in payment3_activities::activity::ACTIVITIES {
-            let call = Call {
-                state: "X",
-                callee: activity.program,
-                arguments: &arguments,
-            };
-            let asked = Tasks::new().ask(&call, &SystemState::default());
-            let problem = asked.err().map(|(_, problem)| problem).unwrap_or_default();
+        let payments = Definition::of_the_repository(Machine::Payment).unwrap();
+        let refunds = Definition::of_the_repository(Machine::Refund).unwrap();
+        let says = |problem: Option<Broken>| {
+            let (_, problem) = problem.unwrap_or((Property::Understood, String::new()));
             assert!(!problem.contains("does not say"), "{problem}");
+        };
+        let arguments = json!({"Payload": {"trace": {"execution": CHARGE, "state": "X"}}});
+        for (definition, is_refund) in [(&payments, false), (&refunds, true)] {
+            for (_, task) in definition.tasks() {
+                let call = Call {
+                    state: "X",
+                    callee: &task.callee(),
+                    arguments: &arguments,
+                };
+                if is_refund {
+                    let world = Refunds::new().unwrap();
+                    let (_, system) = world.starts().remove(0);
+                    says(world.ask(&call, &system).err());
+                } else {
+                    let world = Tasks::new(definition);
+                    says(world.ask(&call, &SystemState::default()).err());
+                }
+            }
         }
     }
 }

@@ -40,7 +40,7 @@ const OF_DYNAMODB: [&str; 8] = [
     "States.Timeout",
 ];
 /// The errors that no wildcard matches, so nothing can retry them.
-const UNSTOPPABLE: [&str; 2] = ["States.DataLimitExceeded", "States.Runtime"];
+pub(crate) const UNSTOPPABLE: [&str; 2] = ["States.DataLimitExceeded", "States.Runtime"];
 
 /// How an error is treated at a state.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -210,7 +210,10 @@ fn takes(error_equals: &[String], error: &str) -> bool {
 }
 
 /// How errors must be treated: a table for the activities' own errors, and rules for the others.
-pub(crate) struct Agreed(BTreeMap<(String, String), String>);
+pub(crate) struct Agreed {
+    machine: Machine,
+    table: BTreeMap<(String, String), String>,
+}
 
 impl Agreed {
     /// Reads the errors of a machine's part of `snapshot.txt`: lines such as
@@ -227,20 +230,31 @@ impl Agreed {
             Some(((state.to_owned(), error.to_owned()), treatment.to_owned()))
         });
         let agreed: Option<_> = lines.collect();
-        Ok(Self(agreed.context(
-            "a line of snapshot.txt does not have four cells",
-        )?))
+        let table = agreed.context("a line of snapshot.txt does not have four cells")?;
+        Ok(Self { machine, table })
     }
 
-    /// The agreed treatment, as [`Treatment`] prints it. An error of the platform may be temporary: it is retried,
-    /// and then fails in place. An error that no rule can retry, and an invalid input, fail in place at once. An
-    /// error with a card does not stop the payment.
+    /// The agreed treatment, as [`Treatment`] prints it. An error that no rule can retry fails in place at once.
+    ///
+    /// Of payments: an error of the platform may be temporary: it is retried, and then fails in place. An invalid input
+    /// fails in place at once. An error with a card does not stop the payment.
+    ///
+    /// Of refunds: an error of the platform is retried, and then told to a person, and so is an invalid input at once.
+    /// But a request for money is never repeated: what became of it is found out. An invalid input of the execution
+    /// itself fails in place.
     pub(crate) fn on(&self, state: &str, error: &str) -> &str {
         let key = (state.to_owned(), error.to_owned());
         let is_card = matches!(state, "EnsureKBankUser" | "AddCard");
-        match self.0.get(&key) {
+        match self.table.get(&key) {
             Some(treatment) => treatment,
             None if UNSTOPPABLE.contains(&error) => "at once | fails in place",
+            None if self.machine == Machine::Refund => match (state, error) {
+                ("VoidCharge" | "RefundCharge", _) => "at once | to AwaitAnswer",
+                ("ReportStuck", _) => "retried | to RefundStuck",
+                ("CheckRefund", INVALID_INPUT) => "at once | fails in place",
+                (_, INVALID_INPUT) => "at once | to ReportStuck",
+                _ => "retried | to ReportStuck",
+            },
             None if is_card && error == INVALID_INPUT => "at once | to CardHandled",
             None if is_card => "retried | to CardHandled",
             None if error == INVALID_INPUT => "at once | fails in place",
@@ -250,7 +264,7 @@ impl Agreed {
 
     /// The states and errors of the table.
     pub(crate) fn listed(&self) -> impl Iterator<Item = &(String, String)> {
-        self.0.keys()
+        self.table.keys()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Checks the activities' error names against the state machine. If the two sides use different names, a business
+//! Checks the activities' error names against the state machines. If the two sides use different names, a business
 //! answer is retried for hours, or an outage is treated as a business answer.
 
 use std::collections::BTreeSet;
@@ -12,6 +12,10 @@ use payment3_model::{Definition, Machine, Retrier, Task, own_errors, snapshot};
 const ALL: &str = "States.ALL";
 /// The states that save a card. The payment is settled before them, so their errors do not stop it.
 const SAVES_CARDS: [&str; 2] = ["EnsureKBankUser", "AddCard"];
+/// The states that ask the bank for money to go back. No request of theirs is repeated.
+const ASKS_FOR_MONEY: [&str; 2] = ["VoidCharge", "RefundCharge"];
+/// The state that tells a person of a refund.
+const REPORTS: &str = "ReportStuck";
 
 /// The definition of the payment machine.
 fn definition() -> Definition {
@@ -20,6 +24,20 @@ fn definition() -> Definition {
 
 fn definition_of(machine: Machine) -> Definition {
     Definition::of_the_repository(machine).expect("the definition")
+}
+
+/// The tasks of both machines, each with its machine.
+fn all_tasks(all: &[(Machine, Definition)]) -> impl Iterator<Item = (Machine, &str, &Task)> {
+    let tasks = all.iter().flat_map(|(machine, definition)| {
+        let tasks = definition.tasks();
+        tasks.map(move |(name, task)| (*machine, name, task))
+    });
+    // It has no answer to give: whatever happens to it, a person must be told.
+    tasks.filter(|(_, name, _)| *name != REPORTS)
+}
+
+fn both() -> [(Machine, Definition); 2] {
+    Machine::ALL.map(|machine| (machine, definition_of(machine)))
 }
 
 /// The own errors of a task.
@@ -42,7 +60,7 @@ fn names(error_equals: &[String]) -> BTreeSet<&str> {
 
 #[test]
 fn definite_errors_are_never_retried() {
-    for (name, task) in definition().tasks() {
+    for (machine, name, task) in all_tasks(&both()) {
         let mut definite = errors_treated(task, Treatment::Definite);
         if task.function().is_some() {
             definite.insert(INVALID_INPUT);
@@ -52,17 +70,26 @@ fn definite_errors_are_never_retried() {
         assert_eq!(
             names(&first.error_equals),
             definite,
-            "statemachine/payment.asl.json: the first Retrier of {name} names every definite error of its function"
+            "statemachine/{machine}.asl.json: the first Retrier of {name} names every definite error of its function"
         );
     }
 }
 
 #[test]
 fn everything_else_is_retried_with_backoff_and_full_jitter() {
-    for (name, task) in definition().tasks() {
+    for (_, name, task) in all_tasks(&both()) {
         let (last, middle) = task.retry[1..].split_last().expect("Retriers");
         assert_eq!(names(&last.error_equals), BTreeSet::from([ALL]), "{name}");
-        for retrier in &task.retry[1..] {
+        let asks = ASKS_FOR_MONEY.contains(&name);
+        if asks {
+            let waits = middle.iter().map(|retrier| names(&retrier.error_equals));
+            assert_eq!(waits.collect::<Vec<_>>(), [["RefundBusy"].into()], "{name}");
+            assert_eq!(last.max_attempts, 0, "{name}");
+        }
+        for retrier in task.retry[1..]
+            .iter()
+            .filter(|r| !asks || r.max_attempts > 0)
+        {
             let of = names(&retrier.error_equals);
             // No outage: the bank refuses until its day has ended. Retries come at a constant interval.
             if of == BTreeSet::from(["NotReversibleYet"]) {
@@ -98,6 +125,44 @@ fn only_errors_that_an_activity_can_raise_are_caught_but_for_cards() {
             let caught = names(&catcher.error_equals);
             let any = SAVES_CARDS.contains(&name) && caught == BTreeSet::from([ALL]);
             assert!(any || caught.is_subset(&known), "{name}: {catcher:?}");
+        }
+    }
+}
+
+/// A refund has nobody who starts it again: what ends its tries is told to a person, or found out by asking the bank.
+#[test]
+fn whatever_happens_to_a_refund_is_told_to_a_person_or_found_out() {
+    let definition = definition_of(Machine::Refund);
+    for (name, task) in definition.tasks() {
+        let last = task.catch.last().expect(name);
+        let leads_to = last.next.as_str();
+        match name {
+            REPORTS => assert_eq!(leads_to, "RefundStuck"),
+            // A definite error says that there is no refund.
+            "CheckRefund" => {
+                let there_is_none = errors_treated(task, Treatment::Definite);
+                let caught = names(&last.error_equals);
+                let both: Vec<_> = there_is_none.intersection(&caught).collect();
+                assert_eq!(both, [&"ItemUnreadable"]);
+                assert_eq!(leads_to, REPORTS);
+                continue;
+            }
+            name if ASKS_FOR_MONEY.contains(&name) => assert_eq!(leads_to, "AwaitAnswer"),
+            name => assert_eq!(leads_to, REPORTS, "{name}"),
+        }
+        assert_eq!(last.error_equals, [ALL], "{name}");
+    }
+}
+
+#[test]
+fn a_refund_is_tried_for_two_weeks_at_least() {
+    const TWO_WEEKS: f64 = 13.9 * 86_400.0;
+    let definition = definition_of(Machine::Refund);
+    for (name, task) in definition.tasks() {
+        for retrier in task.retry.iter().filter(|retrier| retrier.max_attempts > 0) {
+            // On average, jitter halves each wait.
+            let wait = longest_wait(retrier) / 2.0;
+            assert!(wait > TWO_WEEKS, "{name}: {} days", wait / 86_400.0);
         }
     }
 }

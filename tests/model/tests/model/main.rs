@@ -10,25 +10,26 @@ use payment3_model::{
 };
 use serde_json::{Value, json};
 
-fn text() -> String {
-    std::fs::read_to_string(file(Machine::Payment)).expect("the definition")
+fn text(machine: Machine) -> String {
+    std::fs::read_to_string(file(machine)).expect("the definition")
 }
 
-fn definition() -> Value {
-    serde_json::from_str(&text()).expect("JSON")
+fn definition(machine: Machine) -> Value {
+    serde_json::from_str(&text(machine)).expect("JSON")
 }
 
 #[test]
 #[ignore = "needs the JSONata package: cargo local test model"]
 fn the_definition_keeps_all_properties_under_every_policy() {
-    let mut explorer = Explorer::new().expect("a explorer");
+    let mut explorer = Explorer::new(Machine::Payment).expect("a explorer");
     let mut violations = Vec::new();
     let mut treatments = BTreeMap::new();
     println!();
     for policy in Policy::ALL {
-        let definition = Definition::read(&text(), policy).expect("a definition");
+        let text = text(Machine::Payment);
+        let definition = Definition::read(&text, policy).expect("a definition");
         let report = explorer.explore(&definition, None).expect("explored");
-        print_size(policy, &report);
+        print_size(&policy.to_string(), &report);
         treatments.extend(report.treatments);
         violations.extend(
             report
@@ -41,12 +42,29 @@ fn the_definition_keeps_all_properties_under_every_policy() {
     assert!(violations.is_empty(), "violations:{}", violations.concat());
 }
 
-fn print_size(policy: Policy, report: &Report) {
+#[test]
+#[ignore = "needs the JSONata package: cargo local test model"]
+fn the_refund_machine_keeps_all_properties() {
+    let mut explorer = Explorer::new(Machine::Refund).expect("a explorer");
+    let definition = Definition::of_the_repository(Machine::Refund).expect("a definition");
+    let report = explorer.explore(&definition, None).expect("explored");
+    println!();
+    print_size("refunds", &report);
+    print_treatments(&report.treatments);
+    let violations = report.violations.iter();
+    let violations: String = violations.map(|found| format!("\n{found}")).collect();
+    assert!(violations.is_empty(), "violations:{violations}");
+}
+
+fn print_size(of: &str, report: &Report) {
+    let paths = report.paths.map_or("with loops".to_owned(), |paths| {
+        let (all, first_try) = (paths.all, paths.first_try);
+        format!("{all} paths, {first_try} of them without a retry")
+    });
     println!(
-        "{policy:11} {} paths, {} of them without a retry: {} nodes, {:.1} s",
-        report.paths.all,
-        report.paths.first_try,
+        "{of:11} {paths}: {} nodes, {} steps, {:.1} s",
         report.nodes,
+        report.steps,
         report.took.as_secs_f64(),
     );
 }
@@ -75,8 +93,18 @@ fn print_treatments(treatments: &BTreeMap<(String, String), Treatment>) {
 #[test]
 #[ignore = "needs the JSONata package: cargo local test model"]
 fn every_broken_definition_is_found() {
-    let mut explorer = Explorer::new().expect("a explorer");
-    let unnoticed = mutations::unnoticed(&mut explorer, &definition());
+    let mut explorer = Explorer::new(Machine::Payment).expect("a explorer");
+    let definition = definition(Machine::Payment);
+    let unnoticed = mutations::unnoticed(&mut explorer, &definition, &mutations::PAYMENT);
+    assert!(unnoticed.is_empty(), "{}", unnoticed.join("\n"));
+}
+
+#[test]
+#[ignore = "needs the JSONata package: cargo local test model"]
+fn every_broken_definition_of_refunds_is_found() {
+    let mut explorer = Explorer::new(Machine::Refund).expect("a explorer");
+    let definition = definition(Machine::Refund);
+    let unnoticed = mutations::unnoticed(&mut explorer, &definition, &mutations::REFUND);
     assert!(unnoticed.is_empty(), "{}", unnoticed.join("\n"));
 }
 
@@ -93,7 +121,7 @@ fn every_property_is_broken_by_a_mutation() {
 #[test]
 #[ignore = "needs the JSONata package: cargo local test model"]
 fn unreached_parts_are_named() {
-    let mut broken = definition();
+    let mut broken = definition(Machine::Payment);
     let states = &mut broken["States"];
     states["Nowhere"] = states["AlreadyProcessed"].clone();
     let never = json!({"Comment": "never", "Condition": false, "Next": "CloseRecord"});
@@ -101,7 +129,7 @@ fn unreached_parts_are_named() {
     choices.expect("choices").push(never);
     states["AddCard"]["Catch"][0]["ErrorEquals"] = json!(["CardNotSaved", "CardLost"]);
     let definition = Definition::read(&broken.to_string(), Policy::EveryOrder).expect("valid");
-    let mut explorer = Explorer::new().expect("a explorer");
+    let mut explorer = Explorer::new(Machine::Payment).expect("a explorer");
     let report = explorer.explore(&definition, None).expect("explored");
     let missing: Vec<_> = report.violations.iter().map(ToString::to_string).collect();
     assert_eq!(

@@ -5,14 +5,15 @@ use payment3_model::{Definition, Explorer, Policy, Property};
 use serde_json::{Value, json};
 
 /// The name of a mutation, the property that it breaks, under which policy, and the change to the states.
-type Mutation = (&'static str, Property, Policy, fn(&mut Value));
+pub(crate) type Mutation = (&'static str, Property, Policy, fn(&mut Value));
 
 /// The condition of the update that closes a record.
 const CLOSE_IF: &str = "/CloseRecord/Arguments/ConditionExpression";
 /// The time of the next check.
 const NOW: &str = "/AwaitBank/Arguments/ExpressionAttributeValues/:now/N";
 
-const MUTATIONS: [Mutation; 53] = [
+/// Of the payment machine.
+pub(crate) const PAYMENT: [Mutation; 53] = [
     // Errors.
     (
         "a catcher is dropped",
@@ -515,6 +516,235 @@ const MUTATIONS: [Mutation; 53] = [
     ),
 ];
 
+/// Of the refund machine.
+pub(crate) const REFUND: [Mutation; 24] = [
+    // Errors.
+    (
+        "a refusal is treated as a lost answer",
+        Property::Treatment,
+        EveryOrder,
+        |s| {
+            remove_first(s, "/RefundCharge/Catch");
+        },
+    ),
+    (
+        "a request for money is repeated",
+        Property::Treatment,
+        EveryOrder,
+        |s| {
+            set(s, "/RefundCharge/Retry/2/MaxAttempts", 3.into());
+        },
+    ),
+    ("a void is repeated", Property::Treatment, EveryOrder, |s| {
+        remove_first(s, "/VoidCharge/Retry");
+        set(s, "/VoidCharge/Retry/1/MaxAttempts", 1.into());
+    }),
+    (
+        "a lost answer is taken for a refusal",
+        Property::Treatment,
+        EveryOrder,
+        |s| {
+            set(s, "/VoidCharge/Catch/3/Next", "TakeBack".into());
+        },
+    ),
+    (
+        "TakeBack is skipped",
+        Property::Treatment,
+        EveryOrder,
+        |s| {
+            set(s, "/RefundCharge/Catch/0/Next", "AwaitRetry".into());
+        },
+    ),
+    (
+        "the first state fails in place when the table is away",
+        Property::NothingIsKept,
+        EveryOrder,
+        |s| {
+            remove_first(s, "/CheckRefund/Catch");
+        },
+    ),
+    (
+        "nobody is told of a refund that stands",
+        Property::NothingIsKept,
+        EveryOrder,
+        |s| {
+            set(s, "/RefundWay/Default", "RefundStuck".into());
+        },
+    ),
+    (
+        "a refund fails before anybody has looked for it",
+        Property::NothingIsKept,
+        EveryOrder,
+        |s| {
+            set(s, "/RefundFound/Default", "RefundUncertain".into());
+        },
+    ),
+    // Loops.
+    (
+        "the bank is asked again without a wait",
+        Property::EndsWhereMeant,
+        EveryOrder,
+        |s| {
+            set(s, "/TakeBack/Next", "InquireCharge".into());
+        },
+    ),
+    (
+        "the pause is no number",
+        Property::Evaluates,
+        EveryOrder,
+        |s| {
+            set(s, "/AwaitRetry/Seconds", "{% 'PT' & $pause & 'S' %}".into());
+        },
+    ),
+    // Requests.
+    (
+        "a request whose answer is lost is followed by another one",
+        Property::AsksOnce,
+        EveryOrder,
+        |s| {
+            set(s, "/AwaitAnswer/Next", "RefundCharge".into());
+        },
+    ),
+    (
+        "a refusal is followed by a request without an inquiry",
+        Property::AsksOnce,
+        EveryOrder,
+        |s| {
+            set(s, "/AwaitRetry/Next", "RefundCharge".into());
+        },
+    ),
+    (
+        "the bank's word is taken while a request may be on its way",
+        Property::AsksOnce,
+        EveryOrder,
+        |s| {
+            set(s, "/FindRefund/Arguments/Payload/answersWithin", 0.into());
+        },
+    ),
+    (
+        "TakeBack takes back whatever is asked for",
+        Property::AsksOnce,
+        EveryOrder,
+        |s| {
+            let condition = "/TakeBack/Arguments/ConditionExpression";
+            replace(s, condition, " AND refunds.#id.mark = :mark", "");
+            let values = "/TakeBack/Arguments/ExpressionAttributeValues";
+            remove(s, values, ":mark");
+        },
+    ),
+    // Amounts.
+    (
+        "a part is voided",
+        Property::GivesBackWhatWasPaid,
+        EveryOrder,
+        |s| {
+            let choices = s["RefundWay"]["Choices"].as_array_mut();
+            let voids = choices.and_then(|choices| {
+                let mut choices = choices.iter_mut();
+                choices.find(|rule| rule["Comment"] == "whole, Authorized")
+            });
+            let voids = voids.expect("a branch for voids");
+            replace(voids, "/Condition", "$refund.whole and ", "");
+        },
+    ),
+    (
+        "a refund is given up that the bank was asked for",
+        Property::GivesBackWhatWasPaid,
+        EveryOrder,
+        |s| {
+            let condition = "/ReleaseRefund/Arguments/ConditionExpression";
+            set(s, condition, "attribute_exists(refunds.#id)".into());
+            let values = "/ReleaseRefund/Arguments/ExpressionAttributeValues";
+            remove(s, values, ":reserved");
+        },
+    ),
+    (
+        "a refund that is given up keeps its amount",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            let released = "/ReleaseRefund/Arguments/ExpressionAttributeValues/:released/N";
+            set(s, released, "0".into());
+        },
+    ),
+    (
+        "a refund that is given up is released twice over",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            let released = "/ReleaseRefund/Arguments/ExpressionAttributeValues/:released/N";
+            replace(
+                s,
+                released,
+                "-$refund.amountSatang",
+                "-2 * $refund.amountSatang",
+            );
+        },
+    ),
+    (
+        "a refund that was sent is said to have failed",
+        Property::TellsTheTruth,
+        EveryOrder,
+        |s| {
+            set(s, "/NotifyRefund/Output/result", "failed".into());
+        },
+    ),
+    // The shop.
+    (
+        "the shop is not notified of a refund",
+        Property::ShopIsNotified,
+        EveryOrder,
+        |s| {
+            s["RecordRefund"]["Output"] = json!({"result": "refunded", "notified": true});
+            set(s, "/RecordRefund/Next", "RefundDone".into());
+        },
+    ),
+    (
+        "the shop is notified before the refund is recorded",
+        Property::ShopIsNotified,
+        EveryOrder,
+        |s| {
+            s["VoidCharge"]["Assign"]["recordedAt"] = "2100-01-01T00:00:00.000Z".into();
+            set(s, "/VoidCharge/Next", "NotifyRefund".into());
+        },
+    ),
+    (
+        "the shop is notified that a refund has failed which went back",
+        Property::ShopIsNotified,
+        EveryOrder,
+        |s| {
+            set(
+                s,
+                "/NotifyRefund/Arguments/Payload/event",
+                "refund.failed".into(),
+            );
+        },
+    ),
+    (
+        "the shop is not told which refund",
+        Property::ShopIsNotified,
+        EveryOrder,
+        |s| {
+            remove(s, "/NotifyRefundFailed/Arguments/Payload", "refund");
+        },
+    ),
+    // Inputs of tasks.
+    (
+        "FindRefund does not get the time of the inquiry",
+        Property::Understood,
+        EveryOrder,
+        |s| {
+            remove(s, "/FindRefund/Arguments/Payload", "inquiredAt");
+        },
+    ),
+];
+
+fn remove_first(states: &mut Value, pointer: &str) {
+    let list = states.pointer_mut(pointer).and_then(Value::as_array_mut);
+    let list = list.unwrap_or_else(|| panic!("the definition has no list {pointer}"));
+    list.remove(0);
+}
+
 /// An additional state that removes attributes from the record.
 fn forgets(states: &Value, attributes: &str, next: &str) -> Value {
     let mut forgets = states["AwaitBank"].clone();
@@ -555,16 +785,21 @@ fn replace(states: &mut Value, pointer: &str, from: &str, to: &str) {
     set(states, pointer, text.replace(from, to).into());
 }
 
-/// The properties that the mutations break.
+/// The properties that the mutations of both machines break.
 pub(crate) fn properties() -> impl Iterator<Item = Property> {
-    MUTATIONS.iter().map(|(_, property, ..)| *property)
+    let all = PAYMENT.iter().chain(&REFUND);
+    all.map(|(_, property, ..)| *property)
 }
 
 /// Prints which property each mutation breaks, and returns the mutations that break nothing.
-pub(crate) fn unnoticed(explorer: &mut Explorer, definition: &Value) -> Vec<String> {
+pub(crate) fn unnoticed(
+    explorer: &mut Explorer,
+    definition: &Value,
+    mutations: &[Mutation],
+) -> Vec<String> {
     let mut unnoticed = Vec::new();
     println!("\nDeliberately broken definitions:");
-    for (name, property, policy, breaks) in &MUTATIONS {
+    for (name, property, policy, breaks) in mutations {
         let mut broken = definition.clone();
         breaks(&mut broken["States"]);
         let broken = Definition::read(&broken.to_string(), *policy).expect(name);

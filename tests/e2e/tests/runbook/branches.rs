@@ -79,21 +79,44 @@ async fn knows(outputs: &Outputs, (order, charge): &(String, String)) -> bool {
     executions.find(charge).await.expect("executions").is_some()
 }
 
+/// All functions, of every branch: AWS lists 50 at a time.
+async fn functions(outputs: &Outputs) -> Value {
+    let mut all = Vec::new();
+    let mut page = String::new();
+    loop {
+        let found = lambda(outputs, reqwest::Method::GET, &page, None).await;
+        all.extend(found["Functions"].as_array().expect("functions").clone());
+        let Some(next) = found["NextMarker"].as_str().filter(|next| !next.is_empty()) else {
+            return json!({ "Functions": all });
+        };
+        page = format!("?Marker={next}");
+    }
+}
+
+/// All log groups, of every branch: AWS lists 50 at a time.
+async fn log_groups(outputs: &Outputs) -> Value {
+    let mut all = Vec::new();
+    let mut page = json!({});
+    loop {
+        let found = call(outputs, "Logs_20140328.DescribeLogGroups", &page).await;
+        all.extend(found["logGroups"].as_array().expect("log groups").clone());
+        match found["nextToken"].as_str() {
+            Some(next) => page["nextToken"] = json!(next),
+            None => return json!({ "logGroups": all }),
+        }
+    }
+}
+
 /// Every name of a branch's resources that are there.
 async fn remains(outputs: &Outputs) -> Vec<String> {
-    let functions = lambda(outputs, reqwest::Method::GET, "", None).await;
     let sources = [
-        (functions, "/Functions", "FunctionName"),
+        (functions(outputs).await, "/Functions", "FunctionName"),
         (
             call(outputs, "DynamoDB_20120810.ListTables", &json!({})).await,
             "/TableNames",
             "",
         ),
-        (
-            call(outputs, "Logs_20140328.DescribeLogGroups", &json!({})).await,
-            "/logGroups",
-            "logGroupName",
-        ),
+        (log_groups(outputs).await, "/logGroups", "logGroupName"),
         (
             call(outputs, "AWSStepFunctions.ListStateMachines", &json!({})).await,
             "/stateMachines",

@@ -138,7 +138,7 @@ pub const MUTANTS: [Mutant; 11] = [
         flows: &[Flow::RefundPart],
         faults: &[Fault::KilledAfter],
         calls: Some("refund-charge: POST"),
-        shows_in: "[refund: part | ",
+        shows_in: "[refund: part | refund-charge: POST charge/*/refund | killed-after]",
     },
     Mutant {
         name: "a request whose answer is lost counts as not sent, and is sent again",

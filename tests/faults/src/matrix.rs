@@ -11,8 +11,8 @@ use payment3_harness::flow::Flow;
 use payment3_harness::outputs::Outputs;
 use payment3_harness::player::{Player, Start};
 
-use crate::expected::{Expected, Injected};
 use crate::definition_change::DefinitionChange;
+use crate::expected::{Expected, Injected};
 use crate::scenario::{self, Played};
 use crate::visible::{self, Seen};
 use anyhow::{Context, Result, bail, ensure};

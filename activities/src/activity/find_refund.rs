@@ -108,14 +108,16 @@ fn log_uncertain(refund: &Refund) {
     );
 }
 
-/// What the bank's word says of the request. A whole refund shows in the charge's state. Of a part, only a charge of
+/// What the bank's word says of the request. A whole refund shows in the charge's state, unless a part was given back by
+/// hand. Of a part, only a charge of
 /// which no refund was ever accepted says something: that this one was not. Otherwise this part, another one, or one
 /// given back by hand may have made the state what it is. A charge that is voided was never refunded.
 fn became(ledger: &Ledger, refund: &Refund, state: &TransactionState) -> Found {
     let accepted = |entry: &Entry| matches!(entry.state, EntryState::Sent | EntryState::Uncertain);
     let none_accepted = || !ledger.entries.values().any(accepted);
     match (state, Way::shown_by(state)) {
-        (_, Some(way)) if refund.whole => Found::TookEffect(way),
+        (TransactionState::Voided, Some(way)) if refund.whole => Found::TookEffect(way),
+        (_, Some(way)) if refund.whole && none_accepted() => Found::TookEffect(way),
         (TransactionState::Voided, _) => Found::TookNone,
         (TransactionState::Authorized | TransactionState::Settled, _) if none_accepted() => {
             Found::TookNone
@@ -178,6 +180,10 @@ mod tests {
         ] {
             assert_eq!(found(true, None, word), expected, "{word}");
         }
+        // What was given back by hand explains `Refund Sent` as well.
+        let by_hand = Some(EntryState::Sent);
+        assert_eq!(found(true, by_hand, "Refund Sent"), Unclear);
+        assert_eq!(found(true, by_hand, "Voided"), TookEffect(Way::Voided));
     }
 
     #[test]

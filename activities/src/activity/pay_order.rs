@@ -177,7 +177,7 @@ async fn attempt(tables: &Tables, payment: &Payment) -> Result<PaidOrder, PayErr
                 return Ok(paid(payment));
             }
             Err(NotWritten::Refused(refused)) if refused.contains(&RECORD) => {
-                return Err(forbidden(tables, payment).await?);
+                return forbidden(tables, payment).await;
             }
             // The order is not the one that was read: look at what it is now.
             Err(NotWritten::Refused(_)) => {}
@@ -188,11 +188,13 @@ async fn attempt(tables: &Tables, payment: &Payment) -> Result<PaidOrder, PayErr
     Err(PayError::TransactionConflict)
 }
 
-/// Why the record forbids paying.
-async fn forbidden(tables: &Tables, payment: &Payment) -> Result<PayError, TableError> {
+/// Why the record forbids paying. What has paid its order stays so: money that went back since pays nothing again, even
+/// if the shop opens the order again.
+async fn forbidden(tables: &Tables, payment: &Payment) -> Result<PaidOrder, PayError> {
     let record = tables.records.get(&payment.record_key).await?;
-    Ok(match record.and_then(|record| record.resolution) {
-        Some(Resolution::Reversing | Resolution::Reversed) => PayError::ChargeReversing,
-        Some(Resolution::OrderPaid) | None => PayError::OutcomeConflict,
-    })
+    match record.and_then(|record| record.resolution) {
+        Some(Resolution::OrderPaid) => Ok(paid(payment)),
+        Some(Resolution::Reversing | Resolution::Reversed) => Err(PayError::ChargeReversing),
+        None => Err(PayError::OutcomeConflict),
+    }
 }

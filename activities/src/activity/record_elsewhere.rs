@@ -107,13 +107,14 @@ pub async fn record(tables: &RefundTables, input: &Input) -> Result<Elsewhere, E
             sent: Satang::new(sent).unwrap_or(paid),
             elsewhere: amount.is_none(),
         };
+        // Before it is written: a process that dies afterwards would tell nobody.
+        if ledger.elsewhere().is_none() && stated.is_none() {
+            log_elsewhere(way, amount.is_some());
+        }
         match tables
             .tell("record what was given back by hand", update, payment, &told)
             .await
         {
-            Ok(()) if ledger.elsewhere().is_none() && stated.is_none() => {
-                log_elsewhere(way, amount.is_some());
-            }
             // Read once more, it is known; or the ledger changed meanwhile.
             Ok(()) | Err(NotTold::LedgerChanged) => {}
             Err(NotTold::Conflict) => return Err(ElsewhereError::TransactionConflict),

@@ -125,9 +125,9 @@ pub(super) async fn send(parts: &Parts, input: &Input, way: Way) -> Result<Accep
     };
     let (found, bank_refund_id) = match answer {
         Refunded::Accepted(id) => (Found::TookEffect(way), id),
-        // Whether all of a charge went back shows in its state. Of a part, the bank will not say more than this.
-        Refunded::Unclear if !refund.whole => (Found::Unclear, None),
-        Refunded::Unclear | Refunded::Unproven => return Err(unproven()),
+        // It may have been accepted, and contradicts what is known of the bank: nothing that it says later is sure.
+        Refunded::Unclear => (Found::Unclear, None),
+        Refunded::Unproven => return Err(unproven()),
     };
     let (records, id) = (&parts.records, &refund.refund_id);
     let written = records

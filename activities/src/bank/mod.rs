@@ -80,7 +80,7 @@ pub struct NewCharge<'a> {
 pub enum Refunded {
     /// It accepted it: an evening batch pays it. With the bank's id of the refund, where the answer holds one.
     Accepted(Option<String>),
-    /// It says success of the charge, and does not show the refund: it may have accepted it.
+    /// It speaks of the charge, and neither shows the refund nor refuses it: it may have accepted it.
     Unclear,
     /// It says nothing of it.
     Unproven,
@@ -263,7 +263,7 @@ impl Bank {
         let said = wire::reversal(&answer, id, &TransactionState::RefundSent)?;
         Ok(match said {
             Said::Done => Refunded::Accepted(wire::refund_id(&answer)),
-            Said::Success => Refunded::Unclear,
+            Said::Unclear => Refunded::Unclear,
             Said::Nothing => Refunded::Unproven,
         })
     }

@@ -97,9 +97,9 @@ pub fn customer_id(answer: &[u8]) -> Result<CustomerId, BankError> {
 pub enum Said {
     /// It was done.
     Done,
-    /// Success, of this charge, and not what was asked for: it may have been done.
-    Success,
-    /// Nothing.
+    /// Something of this charge that neither shows nor refuses it: it may have been done.
+    Unclear,
+    /// Nothing of this charge.
     Nothing,
 }
 
@@ -149,10 +149,10 @@ pub fn reversal(
     let may_have_succeeded = status.is_none() || says("success");
     let is_done = state.as_ref() == Some(wanted)
         || (*wanted == TransactionState::RefundSent && has_refund_id);
-    Ok(match (may_have_succeeded, is_done) {
-        (true, true) => Said::Done,
-        (true, false) if says("success") => Said::Success,
-        _ => Said::Nothing,
+    Ok(if may_have_succeeded && is_done {
+        Said::Done
+    } else {
+        Said::Unclear
     })
 }
 
@@ -402,16 +402,16 @@ mod tests {
             r#""transaction_state":"Voided","status":"success""#,
             r#""transaction_state":"Refund Snet","status":"success""#,
         ] {
-            assert_eq!(of(success).unwrap(), Said::Success, "{success}");
+            assert_eq!(of(success).unwrap(), Said::Unclear, "{success}");
             let with_id = format!(r#"{success},"refund_id":"rfnd_1""#);
             assert_eq!(of(&with_id).unwrap(), Said::Done, "{with_id}");
         }
-        for none in [
+        for unclear in [
             r#""transaction_state":"Refund Sent","status":"pending""#,
             r#""transaction_state":"Refund Sent","status":"failed""#,
             r#""transaction_state":"Settled""#,
         ] {
-            assert_eq!(of(none).unwrap(), Said::Nothing, "{none}");
+            assert_eq!(of(unclear).unwrap(), Said::Unclear, "{unclear}");
         }
         for answer in [
             "{}",

@@ -14,13 +14,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use crate::definition::{Choice, Definition, Machine, Policy, State, Task, Wait};
+use crate::definition::{Choice, Definition, Machine, State, Task, Wait};
 use crate::jsonata::{Clock, Jsonata};
-use crate::properties::{Broken, Property, broken};
+use crate::properties::{Broken, Property, Scene, broken};
 use crate::refunds::Refunds;
 use crate::system::NOW_TEXT;
-use crate::tasks::{Answers, CHARGE, Call, Tasks};
+use crate::tasks::Tasks;
 use crate::treatment::{Agreed, Error, Treatment, errors, treatment};
+use crate::world::{CHARGE, Call, World};
 
 /// How many violations of one property are reported.
 const SHOWN: usize = 3;
@@ -76,69 +77,6 @@ pub struct Report {
     pub violations: Vec<Violation>,
     /// How long it took.
     pub took: Duration,
-}
-
-/// What surrounds the executions of a machine: what their tasks may answer, how that changes the system, and what must
-/// hold.
-pub(crate) trait World {
-    /// The state of everything outside an execution.
-    type System: Clone + Eq + Hash;
-
-    /// The inputs of executions, each with the system that it may find.
-    fn starts(&self) -> Vec<(Value, Self::System)>;
-    /// All possible answers to a call. The error says what is wrong with the call.
-    fn ask(&self, call: &Call<'_>, system: &Self::System) -> Result<Answers<Self::System>, Broken>;
-    /// The value to explore with, for a variable that is set. A variable that decides nothing needs only one value.
-    fn simplified(&self, name: &str, value: Value) -> Value;
-    /// Whether a state may tell by which error it was reached.
-    fn tells_errors_apart(&self) -> bool;
-    /// Whether nodes differ by the states that they have left.
-    fn remembers_the_course(&self) -> bool;
-    /// When an execution has entered a state, as text.
-    fn entered_at(&self, _: &str, _: &Self::System) -> &'static str {
-        NOW_TEXT
-    }
-    /// All states of the system after a wait.
-    fn waited(&self, _seconds: f64, system: &Self::System) -> Vec<Self::System> {
-        vec![system.clone()]
-    }
-    /// The system after an error that is caught.
-    fn caught(&self, task: &Task, error: &str, system: &Rc<Self::System>) -> Rc<Self::System>;
-    /// What must hold when an execution enters a state.
-    fn entering(&self, state: &str, scene: &Scene<'_, Self::System>) -> Result<(), Broken>;
-    /// What must hold when a state leads to another one, by its answer or by an error.
-    fn going_to(&self, next: &str, state: &str, error: Option<&str>) -> Result<(), Broken>;
-    /// What must hold when an execution fails in place.
-    fn failing(
-        &self,
-        state: &str,
-        callee: &str,
-        error: &str,
-        system: &Self::System,
-    ) -> Result<(), Broken>;
-    /// What must hold when an execution succeeds in a state, with this output.
-    fn success(
-        &self,
-        state: &str,
-        output: &Value,
-        scene: &Scene<'_, Self::System>,
-    ) -> Result<(), Broken>;
-    /// What must hold when an execution ends in a state that fails, with this error.
-    fn failed(
-        &self,
-        state: &str,
-        error: &str,
-        scene: &Scene<'_, Self::System>,
-    ) -> Result<(), Broken>;
-}
-
-/// An execution, as the properties see it.
-pub(crate) struct Scene<'a, S> {
-    pub(crate) policy: Policy,
-    pub(crate) variables: &'a Map<String, Value>,
-    /// The states that it has left: `X` after an answer, `X caught` after a caught error.
-    pub(crate) course: &'a BTreeSet<String>,
-    pub(crate) system: &'a S,
 }
 
 /// Explores definitions of a machine. It keeps the results of expressions for the next exploration.

@@ -20,6 +20,7 @@ mod store;
 mod system;
 mod tasks;
 mod treatment;
+mod world;
 
 pub use definition::{
     Catcher, Definition, KNOWN_USER, Machine, NEW_USER, Policy, Retrier, State, Task, file,

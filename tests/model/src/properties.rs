@@ -1,16 +1,16 @@
 //! The properties that must hold for all answers of the tasks, at every step and at every end.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use payment3_activities::activity::notify::{self, Event};
 use payment3_activities::activity::reconcile::turn::needs_person;
 use payment3_activities::domain::decision::Asked;
 use payment3_activities::domain::payment::Purpose;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::definition::Policy;
 use crate::dynamodb::Update;
-use crate::explorer;
 use crate::system::{Bank, Card, Item, NOW, SystemState, n, s};
 use crate::treatment::is_definite;
 
@@ -133,8 +133,14 @@ pub(crate) fn hold(
     }
 }
 
-/// An execution of the payment machine, as the properties see it.
-pub(crate) type Scene<'a> = explorer::Scene<'a, SystemState>;
+/// An execution, as the properties see it: of the payment machine, unless another system surrounds it.
+pub(crate) struct Scene<'a, S = SystemState> {
+    pub(crate) policy: Policy,
+    pub(crate) variables: &'a Map<String, Value>,
+    /// The states that it has left: `X` after an answer, `X caught` after a caught error.
+    pub(crate) course: &'a BTreeSet<String>,
+    pub(crate) system: &'a S,
+}
 
 impl Scene<'_> {
     fn payment(&self) -> &Value {

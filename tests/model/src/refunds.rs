@@ -27,12 +27,12 @@ use serde_json::{Value, json};
 
 use crate::definition::Task;
 use crate::dynamodb::{Update, in_the_models_time};
-use crate::explorer::{self, World};
-use crate::properties::{Broken, Property, broken, hold};
+use crate::properties::{self, Broken, Property, broken, hold};
 use crate::store::{PAID_OTHERWISE, Ran, Store};
 use crate::system::{Item, NOW, NOW_TEXT, n, s};
-use crate::tasks::{self, Answers, CHARGE, Call, Given, traced, typed};
+use crate::tasks::{self, traced, typed};
 use crate::treatment::{CONDITION_FAILED, RECORDS, UNSTOPPABLE};
+use crate::world::{Answers, CHARGE, Call, Given, World};
 
 /// The refund of the execution that is followed.
 const OWN: &str = "rf_1";
@@ -51,7 +51,7 @@ const ARRIVES_WITHIN: f64 = 300.0;
 /// How often somebody else acts on one path.
 const ACTS: u8 = 1;
 
-type Scene<'a> = explorer::Scene<'a, System>;
+type Scene<'a> = properties::Scene<'a, System>;
 
 /// Where the charge stands at the bank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

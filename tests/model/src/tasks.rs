@@ -29,62 +29,19 @@ use payment3_activities::executions::{ExecutionInput, Source};
 use payment3_activities::lambda::INVALID_INPUT;
 use payment3_activities::log::Trace;
 use payment3_activities::tables::records::Records;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::definition::{Definition, Task};
 use crate::dynamodb::Update;
-use crate::explorer::World;
 use crate::properties::{self, Broken, Property, Scene, broken};
 use crate::system::{Bank, Card, Item, NOW, SystemState, n, s};
 use crate::treatment::{CONDITION_FAILED, RECORDS, errors};
+use crate::world::{Answers, CHARGE, Call, Given, World};
 
 /// Whether a function saves cards. Its failures do not stop a payment.
 fn saves_cards(callee: &str) -> bool {
     matches!(callee, "ensure-kbank-user" | "add-card")
-}
-
-/// The bank's id of the charge in the model. It is also the name of the execution.
-pub(crate) const CHARGE: &str = "chrg_test_model";
-
-/// The call of a task.
-pub(crate) struct Call<'a> {
-    pub(crate) state: &'a str,
-    /// The program of the function, or the name of the table in the definition.
-    pub(crate) callee: &'a str,
-    pub(crate) arguments: &'a Value,
-}
-
-/// All possible answers to a call.
-pub(crate) struct Answers<S = SystemState> {
-    /// The results and the definite errors.
-    pub(crate) given: Vec<Given<S>>,
-    /// The possible states of the system if the call fails halfway, or its answer is lost.
-    pub(crate) half_done: Vec<Rc<S>>,
-    /// What is wrong with the call, although it can be answered.
-    pub(crate) problem: Option<Broken>,
-    /// Definite errors that cannot occur in the current state.
-    impossible: Vec<&'static str>,
-}
-
-impl<S> Default for Answers<S> {
-    fn default() -> Self {
-        Self {
-            given: Vec::new(),
-            half_done: Vec::new(),
-            problem: None,
-            impossible: Vec::new(),
-        }
-    }
-}
-
-/// One answer.
-pub(crate) struct Given<S = SystemState> {
-    pub(crate) result: Result<Value, &'static str>,
-    pub(crate) system: Rc<S>,
-    /// What happened meanwhile and the answer, for messages.
-    pub(crate) label: String,
 }
 
 /// Answers the calls of payments' tasks.
@@ -350,37 +307,6 @@ impl Tasks {
             );
         }
         Ok(answers)
-    }
-}
-
-impl<S: PartialEq> Answers<S> {
-    pub(crate) fn done(&mut self, result: &impl Serialize, system: S) {
-        let payload = serde_json::to_value(result).unwrap_or_default();
-        let label = match payload.to_string() {
-            text if text.len() > 80 => String::new(),
-            text => text,
-        };
-        let result = Ok(json!({"StatusCode": 200, "Payload": payload}));
-        let system = Rc::new(system);
-        if !self.half_done.contains(&system) {
-            self.half_done.push(Rc::clone(&system));
-        }
-        self.given.push(Given {
-            result,
-            system,
-            label,
-        });
-    }
-
-    pub(crate) fn fail(&mut self, error: &'static str, system: S) {
-        let label = error.to_owned();
-        let result = Err(error);
-        let system = Rc::new(system);
-        self.given.push(Given {
-            result,
-            system,
-            label,
-        });
     }
 }
 

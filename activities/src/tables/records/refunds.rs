@@ -327,14 +327,23 @@ impl Records {
             set.push_str(", refundAsking");
         }
         let told = as_read("sentSatang", ":before", ledger.sent);
+        // The check status is told of what was given back by hand, too.
+        let by_hand = match ledger.elsewhere() {
+            None => "attribute_not_exists(refunds.#elsewhere)",
+            Some(entry) => {
+                update = update.expression_attribute_values(":elsewhere", n(entry.amount.satang()));
+                "refunds.#elsewhere.satang = :elsewhere"
+            }
+        };
         transact_update(
             update
                 .update_expression(set)
                 .condition_expression(format!(
                     "chargeId = :charge AND refunds.#id.#state = :was \
-                     AND attribute_not_exists(refunds.#id.recordedAt) AND {told}"
+                     AND attribute_not_exists(refunds.#id.recordedAt) AND {told} AND {by_hand}"
                 ))
                 .expression_attribute_names("#id", refund.as_str())
+                .expression_attribute_names("#elsewhere", RefundId::elsewhere().as_str())
                 .expression_attribute_names("#state", "state")
                 .expression_attribute_values(":charge", s(payment.charge_id.as_str()))
                 .expression_attribute_values(":sent", s(EntryState::Sent.as_str()))

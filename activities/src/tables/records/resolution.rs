@@ -23,7 +23,7 @@ pub enum Resolution {
 
 impl Records {
     /// For a transaction: the order is paid by this charge. Holds only while the bank's decision is `paid` and nobody
-    /// has decided to give the money back.
+    /// has decided to give the money back, before the order was paid or after it.
     #[must_use]
     pub fn order_paid_update(&self, payment: &Payment) -> TransactWriteItem {
         transact_update(
@@ -33,7 +33,7 @@ impl Records {
                 )
                 .condition_expression(
                     "chargeId = :charge AND outcome = :paid \
-                     AND (attribute_not_exists(resolution) OR resolution = :orderPaid)",
+                     AND (attribute_not_exists(resolution) OR (resolution = :orderPaid AND attribute_not_exists(refunds)))",
                 )
                 .expression_attribute_values(":charge", s(payment.charge_id.as_str()))
                 .expression_attribute_values(":paid", s("paid"))

@@ -1,8 +1,8 @@
 //! What happens around a payment that stands, and how tests look at it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use payment3_faults::matrix::use_fast_retries;
 use payment3_harness::executions::ExecutionReport;
+use payment3_harness::fast_retries::shorten;
 use payment3_harness::http::client;
 use payment3_harness::random;
 use payment3_harness::shop_api::{Order, TOTAL};
@@ -304,13 +304,16 @@ impl TestApp {
         format!("payment3-{kebab}-{}/concurrency", self.outputs.branch)
     }
 
-    /// Deploys the definition with waits of a second, so that retries end soon. Returns the former one, to restore it.
+    /// Deploys the definition of payments with waits of a second, so that retries end soon. Returns the former one, to
+    /// restore it.
     pub(crate) async fn with_short_waits(&self) -> String {
         let machine = self.aws.sfn.describe_state_machine();
         let machine = machine.state_machine_arn(&self.outputs.state_machine_arn);
         let deployed = machine.send().await.expect("the definition");
-        use_fast_retries(&self.outputs).await.expect("shortened");
-        deployed.definition().to_owned()
+        let deployed = deployed.definition().to_owned();
+        let definition = serde_json::from_str(&deployed).expect("JSON");
+        self.define(shorten(&definition).to_string()).await;
+        deployed
     }
 
     /// Deploys a definition.

@@ -659,7 +659,7 @@ async fn refund_elsewhere() {
         "Until you state it, it counts as everything that was left, and every further refund of the order is refused.",
         "The shop is told the amount, and what is left can be given back again.",
         "Have the system look, and tell the shop if it finds something:",
-        "It looks for an hour before it believes that nothing went back, because the bank's copies may lag behind.",
+        "It asks for an hour, because the bank's copies may lag behind.",
     ]);
     let office = Office::open().await;
     let alarm = Alarm::watch(&office.app.outputs, "refund-elsewhere").await;

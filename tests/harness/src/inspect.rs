@@ -5,7 +5,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use payment3_activities::domain::ids::CardToken;
 use serde::Deserialize;
 use serde_json::Value;
-use url::Url;
 
 use crate::aws::Aws;
 use crate::http::{client, form};
@@ -107,14 +106,7 @@ impl Inspector {
     /// # Errors
     /// It does not answer, or with another status than 200 and 404.
     pub async fn shown_status(&self, order_id: &str) -> Result<Option<Value>> {
-        let mut url: Url = self.outputs.api_url.parse().context("the API's address")?;
-        // An id may hold anything that is visible.
-        let mut path = url
-            .path_segments_mut()
-            .ok()
-            .context("an address with a path")?;
-        path.pop_if_empty().extend(["checkstatus", order_id]);
-        drop(path);
+        let url = format!("{}/checkstatus/{order_id}", self.outputs.api_url);
         let response = client()
             .get(url)
             .send()

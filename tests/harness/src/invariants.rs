@@ -372,6 +372,7 @@ impl Evidence {
                 .filter(|_| !changed)
                 .map(|item| &item["data"]["payment"]),
             row: order.and_then(|order| order.check_status.as_ref()),
+            has_address: !charge.order_id.contains('/'),
             shown: order.and_then(|order| order.shown.as_ref()),
             events: payment.refund_events.iter().collect(),
             known,

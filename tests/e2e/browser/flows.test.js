@@ -686,46 +686,6 @@ describe("money is given back", () => {
     await page.locator('#facts[data-status="paid"]').waitFor();
   }));
 
-  test("a refund that the bank refuses is tried again", () => visit(async (shopper) => {
-    const { page } = shopper;
-    await openOrder(shopper, await paidOrder(shopper));
-    const order = page.url();
-    const refusing = async (how) => {
-      await page.goto(order);
-      await shopper.click(shopper.link(/at the bank$/));
-      await page.getByLabel("Voids and refunds that the shop asks for").selectOption(how);
-      await page.getByRole("status").getByText(how ? /refuses/ : /accepts/).waitFor();
-      await page.goto(order);
-    };
-    await refusing("error");
-    const refund = await giveBack(shopper);
-    await page.getByRole("status").getByText("The bank has refused it. It is tried again every half hour").waitFor();
-    await line(shopper, refund).getByText("Is tried again.").waitFor();
-    await shopper.click(line(shopper, refund).getByRole("link", { name: refund }));
-    await showsRefund(shopper, ["CheckRefund", "RefundState", "InquireCharge", "RefundWay", "TakeBack"], { VoidCharge: "caught", AwaitRetry: "running" });
-    await page.locator("#steps").getByText("RefundRefused").waitFor();
-    await refusing("");
-    await shopper.click(line(shopper, refund).getByRole("button", { name: /^Ask the bank now/ }));
-    await page.getByRole("status").getByText(/^1500\.00 THB goes back/).waitFor();
-    assert.equal((await refundsAtTheBank(shopper)).state, "Voided");
-  }));
-
-  test("a part that is given back at the bank's page counts as everything until a person says how much it was", () => visit(async (shopper) => {
-    const { page } = shopper;
-    await openOrder(shopper, await paidOrder(shopper));
-    const order = page.url();
-    await settle(shopper);
-    await shopper.click(shopper.link(/at the bank$/));
-    await page.getByLabel("A part, in baht").fill("100");
-    await shopper.click(shopper.button("Refund this part"));
-    await page.locator('dl [data-state="Refund Sent"]').waitFor();
-    await page.goto(order);
-    await line(shopper, "elsewhere").getByText("Not known").waitFor();
-    await page.locator("#facts").getByText("0.00 THB, and an unknown amount by hand").waitFor();
-    await page.getByText("There is nothing left to give back.").waitFor();
-    await page.locator('#facts[data-status="paid"]').waitFor();
-  }));
-
   test("money that is given back at the bank's page shows on the order", () => visit(async (shopper) => {
     const { page } = shopper;
     const orderId = await paidOrder(shopper);

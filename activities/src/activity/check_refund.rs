@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::domain::fields::FieldError;
-use crate::domain::ids::{ChargeId, OrderId};
+use crate::domain::ids::{ChargeId, OrderId, RecordKey};
 use crate::domain::money::Satang;
 use crate::domain::order::Paid;
 use crate::domain::payment::{ADD_CARD_ORDER_ID, Payment};
@@ -217,7 +217,8 @@ pub async fn check(tables: &RefundTables, input: &Input) -> Result<Checked, Chec
         Request::Elsewhere { charge, amount } => {
             let unpaid =
                 || FieldError::invalid("chargeId", "has paid no order here: check the id").into();
-            let (payment, ledger) = paid_by(tables, &charge, unpaid).await?;
+            let key = key_of(tables, &charge, unpaid).await?;
+            let (payment, ledger) = paid_by(tables, (&key, &charge), unpaid).await?;
             if let Some(amount) = amount {
                 check_stated(&ledger, amount, payment.amount_satang)?;
             }
@@ -264,15 +265,23 @@ async fn paying_charge(tables: &RefundTables, order: &OrderId) -> Result<ChargeI
     })
 }
 
-/// The payment by this charge, with its ledger, if it has paid its order.
-async fn paid_by(
+/// The key of the record of this charge.
+async fn key_of(
     tables: &RefundTables,
     charge: &ChargeId,
     unpaid: impl Fn() -> CheckError,
-) -> Result<(Payment, Ledger), CheckError> {
+) -> Result<RecordKey, CheckError> {
     let key = tables.records.key_of_charge(charge).await?;
-    let key = key.ok_or_else(&unpaid)?;
-    let read = tables.records.get_with_ledger(&key).await?;
+    key.ok_or_else(unpaid)
+}
+
+/// The payment by this charge, with its ledger, if it has paid its order.
+async fn paid_by(
+    tables: &RefundTables,
+    (key, charge): (&RecordKey, &ChargeId),
+    unpaid: impl Fn() -> CheckError,
+) -> Result<(Payment, Ledger), CheckError> {
+    let read = tables.records.get_with_ledger(key).await?;
     let (record, ledger) = read.ok_or_else(&unpaid)?;
     match record.payment() {
         Some(payment) if payment.charge_id == *charge && record.has_paid() => {
@@ -290,8 +299,9 @@ async fn reserve(
     unpaid: impl Fn() -> CheckError,
     (id, amount, reason): (&RefundId, Option<Satang>, Option<&String>),
 ) -> Result<Checked, CheckError> {
+    let key = key_of(tables, charge, &unpaid).await?;
     for _ in 0..TRIES {
-        let (payment, ledger) = paid_by(tables, charge, &unpaid).await?;
+        let (payment, ledger) = paid_by(tables, (&key, charge), &unpaid).await?;
         if let Some(entry) = ledger.entries.get(id) {
             return found(payment, &ledger, id, entry, amount);
         }

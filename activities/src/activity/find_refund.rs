@@ -7,7 +7,7 @@ use crate::domain::payment::Payment;
 use crate::domain::refund::{Entry, EntryState, Ledger, Refund, Way};
 use crate::failure::failure;
 use crate::tables::TableError;
-use crate::tables::records::{Found, Records};
+use crate::tables::records::{Found, Records, unreadable};
 
 /// Which refund, and what the bank says of its charge now.
 #[derive(Debug, Deserialize)]
@@ -59,14 +59,9 @@ pub async fn find(records: &Records, input: &Input) -> Result<Standing, FindErro
     let Input {
         payment, refund, ..
     } = input;
-    let read = records.get_with_ledger(&payment.record_key).await?;
-    let unreadable = TableError::Unreadable {
-        table: "card-payment-record",
-        attribute: "refunds",
-    };
-    let (_, ledger) = read.ok_or_else(|| unreadable.clone())?;
+    let ledger = records.ledger(&payment.record_key).await?;
     let entry = ledger.entries.get(&refund.refund_id);
-    let entry = entry.ok_or_else(|| unreadable.clone())?;
+    let entry = entry.ok_or_else(|| unreadable("refunds"))?;
     let left_satang = ledger.left_of(payment.amount_satang).satang();
     let standing = |state| Standing { state, left_satang };
     if entry.state != EntryState::Asked {
@@ -75,7 +70,8 @@ pub async fn find(records: &Records, input: &Input) -> Result<Standing, FindErro
         }
         return Ok(standing(entry.state));
     }
-    let mark = entry.mark.as_ref().ok_or(unreadable)?;
+    let mark = entry.mark.as_ref();
+    let mark = mark.ok_or_else(|| unreadable("refunds"))?;
     let state = TransactionState::parse(&input.transaction_state);
     let found = became(&ledger, refund, &state);
     let may_be_on_its_way = input.inquired_at < entry.asked_at + input.answers_within;
@@ -109,9 +105,9 @@ fn log_uncertain(refund: &Refund) {
 }
 
 /// What the bank's word says of the request. A whole refund shows in the charge's state, unless a part was given back by
-/// hand. Of a part, only a charge of
-/// which no refund was ever accepted says something: that this one was not. Otherwise this part, another one, or one
-/// given back by hand may have made the state what it is. A charge that is voided was never refunded.
+/// hand. Of a part, only a charge of which no refund was ever accepted says something: that this one was not. Otherwise
+/// this part, another one, or one given back by hand may have made the state what it is. A charge that is voided was
+/// never refunded.
 fn became(ledger: &Ledger, refund: &Refund, state: &TransactionState) -> Found {
     let accepted = |entry: &Entry| matches!(entry.state, EntryState::Sent | EntryState::Uncertain);
     let none_accepted = || !ledger.entries.values().any(accepted);

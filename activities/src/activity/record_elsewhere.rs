@@ -82,11 +82,7 @@ pub async fn record(tables: &RefundTables, input: &Input) -> Result<Elsewhere, E
     let stated =
         (refund.elsewhere && refund.amount_satang > Satang::ZERO).then_some(refund.amount_satang);
     for _ in 0..TRIES {
-        let read = records.get_with_ledger(&payment.record_key).await?;
-        let (_, ledger) = read.ok_or(TableError::Unreadable {
-            table: "card-payment-record",
-            attribute: "refunds",
-        })?;
+        let ledger = records.ledger(&payment.record_key).await?;
         let (amount, way) = match (next(&ledger, stated, &state, paid), Way::shown_by(&state)) {
             (Next::Known, _) => return Ok(known(&ledger, paid)),
             (Next::TooMuch { most }, _) => return Err(ElsewhereError::RefundTooLarge(most)),

@@ -133,12 +133,13 @@ pub(super) async fn send(parts: &Parts, input: &Input, way: Way) -> Result<Accep
     let written = records
         .answer_refund(payment, id, mark, found, bank_refund_id.as_deref())
         .await;
+    if let Err(error) = written {
+        tracing::warn!(reason = %error, found = ?found, "the bank's answer could not be written into the ledger");
+    }
     if found == Found::Unclear {
         return Err(unproven());
     }
-    if let Err(error) = written {
-        tracing::warn!(reason = %error, "the refund is accepted; RecordRefund writes it into the ledger");
-    }
+    // Where it is not in the ledger, RecordRefund writes it.
     Ok(Accepted { bank_refund_id })
 }
 

@@ -409,7 +409,7 @@ impl Records {
 }
 
 /// An attribute that a payment cannot do without is absent, or cannot be read.
-pub(super) fn unreadable(attribute: &'static str) -> TableError {
+pub(crate) fn unreadable(attribute: &'static str) -> TableError {
     TableError::Unreadable {
         table: "card-payment-record",
         attribute,

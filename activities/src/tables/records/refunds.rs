@@ -107,6 +107,16 @@ impl Records {
         Ok(Some((Record::read(&item)?, read(&item)?)))
     }
 
+    /// Reads the ledger of a refund's payment, strongly consistent.
+    ///
+    /// # Errors
+    /// [`TableError`]: [`TableError::Unreadable`] where the record is gone.
+    pub async fn ledger(&self, key: &RecordKey) -> Result<Ledger, TableError> {
+        let read = self.get_with_ledger(key).await?;
+        let (_, ledger) = read.ok_or_else(|| unreadable("refunds"))?;
+        Ok(ledger)
+    }
+
     /// The key of the record of this layout that has this charge. The index may lag behind a checkout of the last
     /// moments; a charge that has paid an order is older.
     ///

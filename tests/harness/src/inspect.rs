@@ -1,5 +1,7 @@
 //! What a payment left behind: in the tables, at the bank, at the shop.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
 use payment3_activities::domain::ids::CardToken;
@@ -12,6 +14,10 @@ use crate::items;
 use crate::ledger::Ledger;
 use crate::outputs::Outputs;
 use crate::shop_api::{ReceivedEvent, WEBHOOK_PATH};
+
+/// How often a check status is asked for that is answered with 503, and after how long.
+const ASKS: u32 = 10;
+const BETWEEN_ASKS: Duration = Duration::from_secs(1);
 
 /// Looks into a running environment.
 #[derive(Debug, Clone)]
@@ -101,25 +107,30 @@ impl Inspector {
         self.item("check-status", "orderId", order_id).await
     }
 
-    /// What `GET /checkstatus` answers about an order; nothing where it knows of no payment.
+    /// What `GET /checkstatus` answers about an order; nothing where it knows of no payment. Asks again after a 503, as
+    /// an app does.
     ///
     /// # Errors
     /// It does not answer, or with another status than 200 and 404.
     pub async fn shown_status(&self, order_id: &str) -> Result<Option<Value>> {
         let url = format!("{}/checkstatus/{order_id}", self.outputs.api_url);
-        let response = client()
-            .get(url)
-            .send()
-            .await
-            .context("/checkstatus does not answer")?;
-        match response.status().as_u16() {
-            200 => response
-                .json()
+        let mut asked = 1;
+        loop {
+            let response = client()
+                .get(&url)
+                .send()
                 .await
-                .map(Some)
-                .context("/checkstatus answers JSON"),
-            404 => Ok(None),
-            status => bail!("/checkstatus answered {status} about order {order_id}"),
+                .context("/checkstatus does not answer")?;
+            match response.status().as_u16() {
+                200 => {
+                    let shown = response.json().await;
+                    return shown.map(Some).context("/checkstatus answers JSON");
+                }
+                404 => return Ok(None),
+                503 if asked < ASKS => tokio::time::sleep(BETWEEN_ASKS).await,
+                status => bail!("/checkstatus answered {status} about order {order_id}"),
+            }
+            asked += 1;
         }
     }
 

@@ -168,7 +168,15 @@ pub async fn assert_invariants(inspector: &Inspector, subject: &Subject) {
 /// # Errors
 /// The environment does not answer.
 pub async fn examine(inspector: &Inspector, subject: &Subject) -> Result<Findings> {
-    let evidence = Evidence::gather(inspector, subject).await?;
+    judge(subject, gather(inspector, subject).await?)
+}
+
+/// As [`examine`], by what was read already.
+///
+/// # Errors
+/// A ledger of refunds cannot be read.
+pub fn judge(subject: &Subject, seen: Seen) -> Result<Findings> {
+    let evidence = Evidence::of(subject, seen)?;
     let mut findings = Findings::default();
     for order_id in &subject.order_ids {
         evidence.check_order(order_id, &mut findings);
@@ -183,23 +191,94 @@ pub async fn examine(inspector: &Inspector, subject: &Subject) -> Result<Finding
     Ok(findings)
 }
 
-/// Everything that is stored about a subject, read once.
+/// Everything that is stored about a subject.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// From when until when its payments were played, in seconds since 1970.
+    pub played: (i64, i64),
+    /// The subject's orders, by their ids.
+    pub orders: BTreeMap<String, OrderSeen>,
+    /// The subject's payments, in the order of its tokens.
+    pub payments: Vec<PaymentSeen>,
+    /// The mapping of the owner to the bank's customer.
+    pub mapping: Option<Value>,
+}
+
+/// What is stored about an order.
+#[derive(Debug, Clone, Default)]
+pub struct OrderSeen {
+    /// Its item.
+    pub item: Option<Value>,
+    /// The row of the table check-status.
+    pub check_status: Option<Value>,
+    /// What `/checkstatus` answers.
+    pub shown: Option<Value>,
+}
+
+/// What is stored about a payment.
+#[derive(Debug, Clone)]
+pub struct PaymentSeen {
+    /// Its card token.
+    pub token: String,
+    /// Its record.
+    pub record: Option<Value>,
+    /// What the bank did with the token.
+    pub at_bank: BankToken,
+    /// Every delivery of an event about its charge, oldest first.
+    pub events: Vec<ReceivedEvent>,
+    /// The rows of its charge in the table of outcomes.
+    pub outcomes: Vec<Value>,
+}
+
+/// Reads everything that is stored about a subject.
+async fn gather(inspector: &Inspector, subject: &Subject) -> Result<Seen> {
+    let mut orders = BTreeMap::new();
+    for id in &subject.order_ids {
+        let order = OrderSeen {
+            item: inspector.order(id).await?,
+            check_status: inspector.check_status(id).await?,
+            shown: inspector.shown_status(id).await?,
+        };
+        orders.insert(id.clone(), order);
+    }
+    let mut payments = Vec::new();
+    for token in &subject.tokens {
+        let at_bank = inspector.bank_token(token).await?;
+        let charge = at_bank.charges.first().map(Charge::read);
+        let (events, outcomes) = match &charge {
+            Some(charge) => (
+                inspector.shop_events_of_charge(&charge.id).await?,
+                inspector.outcomes(&charge.id).await?,
+            ),
+            None => Default::default(),
+        };
+        payments.push(PaymentSeen {
+            token: token.clone(),
+            record: inspector.record_by_token(token).await?,
+            at_bank,
+            events,
+            outcomes,
+        });
+    }
+    let now = jiff::Timestamp::now().as_second();
+    Ok(Seen {
+        played: (now - 86_400, now),
+        orders,
+        payments,
+        mapping: inspector.mapping(&subject.owner_id).await?,
+    })
+}
+
+/// What was seen, as the invariants need it.
 struct Evidence {
-    orders: BTreeMap<String, Order>,
+    played: (i64, i64),
+    orders: BTreeMap<String, OrderSeen>,
     /// The orders of which only the records can tell whether they are paid.
     changed_orders: BTreeSet<String>,
     payments: Vec<Payment>,
     mapping: Option<Value>,
     /// The bank's customers that hold any of the subject's cards, by their id.
     customers: BTreeMap<String, Value>,
-}
-
-struct Order {
-    item: Option<Value>,
-    /// The row of the table check-status.
-    check_status: Option<Value>,
-    /// What `/checkstatus` answers.
-    shown: Option<Value>,
 }
 
 /// A card token and what became of it.
@@ -268,31 +347,23 @@ impl Charge {
 }
 
 impl Evidence {
-    async fn gather(inspector: &Inspector, subject: &Subject) -> Result<Self> {
-        let mut orders = BTreeMap::new();
-        for id in &subject.order_ids {
-            let order = Order {
-                item: inspector.order(id).await?,
-                check_status: inspector.check_status(id).await?,
-                shown: inspector.shown_status(id).await?,
-            };
-            orders.insert(id.clone(), order);
-        }
-        let mut payments = Vec::new();
+    fn of(subject: &Subject, seen: Seen) -> Result<Self> {
         let mut customers = BTreeMap::new();
-        for token in &subject.tokens {
-            let at_bank = inspector.bank_token(token).await?;
-            for customer in &at_bank.customers {
-                let id = customer["id"].as_str().unwrap_or_default();
-                customers.insert(id.to_owned(), customer.clone());
-            }
-            payments.push(Payment::gather(inspector, token, at_bank).await?);
+        for customer in seen
+            .payments
+            .iter()
+            .flat_map(|payment| &payment.at_bank.customers)
+        {
+            let id = customer["id"].as_str().unwrap_or_default();
+            customers.insert(id.to_owned(), customer.clone());
         }
+        let payments = seen.payments.into_iter().map(Payment::of);
         Ok(Self {
-            orders,
+            played: seen.played,
+            orders: seen.orders,
             changed_orders: subject.changed_orders.clone(),
-            payments,
-            mapping: inspector.mapping(&subject.owner_id).await?,
+            payments: payments.collect::<Result<_>>()?,
+            mapping: seen.mapping,
             customers,
         })
     }
@@ -321,7 +392,7 @@ impl Evidence {
         findings.check(charge.order_id == order_id, || {
             format!("order paid by charge {by} of another order")
         });
-        check_shape(order_id, payment, findings);
+        check_shape(order_id, payment, self.played, findings);
         let total = baht(&payment["grandTotal"]);
         findings.check(charge.amount == total, || {
             format!(
@@ -607,7 +678,7 @@ impl Evidence {
     }
 
     /// Whether a charge of somebody else has paid an order.
-    fn is_paid_by_another(&self, order: &Order) -> bool {
+    fn is_paid_by_another(&self, order: &OrderSeen) -> bool {
         let payment = order.item.as_ref().map(|item| &item["data"]["payment"]);
         payment.is_some_and(|payment| {
             let by = payment["paymentId"].as_str().unwrap_or_default();
@@ -640,32 +711,21 @@ impl Evidence {
 }
 
 impl Payment {
-    async fn gather(inspector: &Inspector, token: &str, at_bank: BankToken) -> Result<Self> {
-        let charge = at_bank.charges.first().map(Charge::read);
-        let (events, outcomes) = match &charge {
-            Some(charge) => (
-                inspector.shop_events_of_charge(&charge.id).await?,
-                inspector.outcomes(&charge.id).await?,
-            ),
-            None => Default::default(),
-        };
-        let (refund_events, events) = events.into_iter().partition(is_about_refund);
-        let record = inspector.record_by_token(token).await?;
-        let ledger = record.as_ref().map(Ledger::of).transpose()?;
+    fn of(seen: PaymentSeen) -> Result<Self> {
+        let (refund_events, events) = seen.events.into_iter().partition(is_about_refund);
+        let ledger = seen.record.as_ref().map(Ledger::of).transpose()?;
+        let holders = seen.at_bank.customers.iter();
+        let holders = holders.filter_map(|customer| customer["id"].as_str().map(str::to_owned));
         Ok(Self {
-            token: token.to_owned(),
+            token: seen.token,
             ledger: ledger.unwrap_or_default(),
-            record,
+            record: seen.record,
             refund_events,
-            charges: at_bank.charges.len(),
-            charge,
+            charges: seen.at_bank.charges.len(),
+            charge: seen.at_bank.charges.first().map(Charge::read),
             events,
-            outcomes,
-            holders: at_bank
-                .customers
-                .iter()
-                .filter_map(|customer| customer["id"].as_str().map(str::to_owned))
-                .collect(),
+            outcomes: seen.outcomes,
+            holders: holders.collect(),
         })
     }
 }
@@ -678,7 +738,7 @@ impl Payment {
 
 /// The payment of a paid order has only fields of the merchant's published schema, each of its type, and says what was
 /// paid and when.
-fn check_shape(order_id: &str, payment: &Value, findings: &mut Findings) {
+fn check_shape(order_id: &str, payment: &Value, played: (i64, i64), findings: &mut Findings) {
     for (field, value) in payment.as_object().into_iter().flatten() {
         let fits = match field.as_str() {
             "isPaid" => value.is_boolean(),
@@ -703,8 +763,8 @@ fn check_shape(order_id: &str, payment: &Value, findings: &mut Findings) {
     });
     for time in ["paymentDate", "timestamp"] {
         let seconds = payment[time].as_i64().unwrap_or_default();
-        let age = jiff::Timestamp::now().as_second() - seconds;
-        findings.check((-60..86_400).contains(&age), || {
+        let while_played = played.0 - 60..=played.1 + 60;
+        findings.check(while_played.contains(&seconds), || {
             format!("order {order_id} has {time} = {}", payment[time])
         });
     }

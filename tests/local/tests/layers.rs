@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 10] = [
     &["payment3-faults"],
     &["payment3-bench"],
     &["payment3-stack"],
-    &["payment3-shop"],
+    &["payment3-shop", "payment3-sim"],
     &["payment3-harness"],
     &["payment3-bank", "payment3-model", "payment3-fuzz"],
     &["payment3-activities"],

@@ -9,8 +9,6 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::clock;
-
 /// How long after a rotation the former version still counts, in seconds.
 pub const FORMER_COUNTS_FOR: i64 = 24 * 60 * 60;
 
@@ -143,13 +141,13 @@ impl SecretSource {
             .ok_or_else(|| "it has no string value".to_owned())
     }
 
-    /// Fetches the version before this one, if it still counts. It is asked for only within a day of the rotation.
+    /// Fetches the version before this one, if it still counts at `now` (seconds since 1970). It is asked for only within a day of the rotation.
     ///
     /// # Errors
     /// As [`SecretSource::current`].
-    pub async fn former(&self, current: &Version) -> Result<Option<Former>, String> {
+    pub async fn former(&self, current: &Version, now: i64) -> Result<Option<Former>, String> {
         let until = current.put_at.map(|put_at| put_at + FORMER_COUNTS_FOR);
-        let Some(until) = until.filter(|until| clock::now_seconds() < *until) else {
+        let Some(until) = until.filter(|until| now < *until) else {
             return Ok(None);
         };
         let version = (self.0)(Stage::Previous).await?;

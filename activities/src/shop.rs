@@ -12,6 +12,7 @@ use serde::Deserialize;
 use sha2::Sha256;
 use url::Url;
 
+use crate::clock::Clock;
 use crate::http_client::http_client;
 use crate::secret::SecretSource;
 use crate::settings::SettingError;
@@ -70,15 +71,15 @@ pub struct SigningKeys {
 }
 
 impl SigningKeys {
-    /// Fetches them from their secret. A former one that cannot be read is left out: nobody verifies with it.
+    /// Fetches them from their secret, as they count at `now` (seconds since 1970). A former one that cannot be read is left out: nobody verifies with it.
     ///
     /// # Errors
     /// A reason without any of the keys.
-    pub async fn fetch(source: &SecretSource) -> Result<Self, String> {
+    pub async fn fetch(source: &SecretSource, now: i64) -> Result<Self, String> {
         let version = source.current().await?;
         let current = SigningKey::parse(version.expose()).map_err(|error| error.to_string())?;
         let former = source
-            .former(&version)
+            .former(&version, now)
             .await?
             .and_then(|former| SigningKey::parse(former.text.expose_secret()).ok());
         Ok(Self { current, former })
@@ -111,6 +112,7 @@ pub enum DeliveryError {
 pub struct WebhookEndpoint {
     http: reqwest::Client,
     url: Url,
+    clock: Clock,
 }
 
 impl WebhookEndpoint {
@@ -118,11 +120,18 @@ impl WebhookEndpoint {
     ///
     /// # Errors
     /// [`SettingError`] when no HTTP client can be built.
-    pub fn new(url: Url, timeout: Duration) -> Result<Self, SettingError> {
+    pub fn new(url: Url, timeout: Duration, clock: Clock) -> Result<Self, SettingError> {
         Ok(Self {
             http: http_client(timeout)?,
             url,
+            clock,
         })
+    }
+
+    /// The clock by which deliveries are dated.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Delivers one event. `id` is the same at every repeat, so that the receiver can drop repeats; the timestamp and
@@ -136,7 +145,7 @@ impl WebhookEndpoint {
         id: &str,
         body: String,
     ) -> Result<(), DeliveryError> {
-        let timestamp = crate::clock::now_seconds();
+        let timestamp = self.clock.seconds();
         let signature = keys.sign(id, timestamp, &body);
         let response = self
             .http

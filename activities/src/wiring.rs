@@ -7,12 +7,14 @@ use url::Url;
 
 use crate::aws::{Sdk, Service};
 use crate::bank::{Bank, Credentials};
+use crate::clock::Clock;
 use crate::domain::callback_base::{CallbackBases, is_https_or_loopback};
 use crate::domain::ids::MerchantId;
 use crate::executions::Executions;
 use crate::secret::SecretSource;
 use crate::settings::{SettingError, invalid, list, millis, text};
 use crate::shop::WebhookEndpoint;
+use crate::tables::Database;
 use crate::tables::check_status::CheckStatus;
 use crate::tables::checkouts::Checkouts;
 use crate::tables::mapping::Mapping;
@@ -27,6 +29,7 @@ type Setting<T> = Result<T, SettingError>;
 /// The parts that need AWS.
 pub struct Aws {
     sdk: Sdk,
+    clock: Clock,
     dynamodb: OnceCell<aws_sdk_dynamodb::Client>,
 }
 
@@ -39,6 +42,7 @@ impl Aws {
     pub fn load() -> Setting<Self> {
         Ok(Self {
             sdk: Sdk::load()?,
+            clock: Clock::system(),
             dynamodb: OnceCell::new(),
         })
     }
@@ -50,16 +54,20 @@ impl Aws {
     }
 
     /// One client for all tables.
-    fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        self.dynamodb
-            .get_or_init(|| aws_sdk_dynamodb::Client::new(&self.sdk.config))
-            .clone()
+    fn database(&self) -> Database {
+        let client = self
+            .dynamodb
+            .get_or_init(|| aws_sdk_dynamodb::Client::new(&self.sdk.config));
+        Database {
+            client: client.clone(),
+            clock: self.clock.clone(),
+        }
     }
 
     /// The payments' records.
     pub fn records(&self) -> Setting<Records> {
         Ok(Records::new(
-            self.dynamodb(),
+            self.database(),
             text("CARD_PAYMENT_RECORD_TABLE")?,
         ))
     }
@@ -79,12 +87,15 @@ impl Aws {
 
     /// The bank's address and key, as they count now.
     pub fn credentials(&self) -> Setting<Credentials> {
-        Ok(Credentials::new(self.secret("GATEWAY_SECRET_ARN")?))
+        Ok(Credentials::new(
+            self.secret("GATEWAY_SECRET_ARN")?,
+            self.clock.clone(),
+        ))
     }
 
     /// The shop's orders.
     pub fn orders(&self) -> Setting<Orders> {
-        Ok(Orders::new(self.dynamodb(), text("ORDER_TABLE")?))
+        Ok(Orders::new(self.database(), text("ORDER_TABLE")?))
     }
 
     /// The payments' records, and what apps show.
@@ -98,15 +109,23 @@ impl Aws {
     /// What apps show.
     pub fn check_status(&self) -> Setting<CheckStatus> {
         Ok(CheckStatus::new(
-            self.dynamodb(),
+            self.database(),
             text("CHECK_STATUS_TABLE")?,
+        ))
+    }
+
+    /// The log of the bank's decisions.
+    pub fn outcomes(&self) -> Setting<Outcomes> {
+        Ok(Outcomes::new(
+            self.database(),
+            text("CREDIT_CARD_NOTIFY_TABLE")?,
         ))
     }
 
     /// Owner to customer at the bank.
     pub fn mapping(&self) -> Setting<Mapping> {
         Ok(Mapping::new(
-            self.dynamodb(),
+            self.database(),
             text("KBANK_USER_MAPPING_TABLE")?,
         ))
     }
@@ -145,6 +164,16 @@ impl Aws {
     pub fn bank(&self) -> Setting<Bank> {
         Bank::new(self.credentials()?, millis("BANK_TIMEOUT_MS")?)
     }
+
+    /// The shop's endpoint for events.
+    pub fn webhook_endpoint(&self) -> Setting<WebhookEndpoint> {
+        const NAME: &str = "SHOP_WEBHOOK_URL";
+        let url = Url::parse(&text(NAME)?)
+            .ok()
+            .filter(is_https_or_loopback)
+            .ok_or_else(|| invalid(NAME, "must be an https URL (http only on loopback)"))?;
+        WebhookEndpoint::new(url, millis("SHOP_TIMEOUT_MS")?, self.clock.clone())
+    }
 }
 
 /// Whether the bank answers inquiries by reference (`BANK_FINDS_BY_REFERENCE`, which is set where somebody has seen
@@ -152,27 +181,6 @@ impl Aws {
 #[must_use]
 pub fn bank_finds_by_reference() -> bool {
     text("BANK_FINDS_BY_REFERENCE").is_ok()
-}
-
-/// The log of the bank's decisions.
-///
-/// # Errors
-/// [`SettingError`] names the variable.
-pub fn outcomes() -> Setting<Outcomes> {
-    Ok(Outcomes::new(text("CREDIT_CARD_NOTIFY_TABLE")?))
-}
-
-/// The shop's endpoint for events.
-///
-/// # Errors
-/// [`SettingError`] names the variable.
-pub fn webhook_endpoint() -> Setting<WebhookEndpoint> {
-    const NAME: &str = "SHOP_WEBHOOK_URL";
-    let url = Url::parse(&text(NAME)?)
-        .ok()
-        .filter(is_https_or_loopback)
-        .ok_or_else(|| invalid(NAME, "must be an https URL (http only on loopback)"))?;
-    WebhookEndpoint::new(url, millis("SHOP_TIMEOUT_MS")?)
 }
 
 /// The merchant accounts that may be charged through.

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use payment3_activities::activity::notify::{Delivered, Input, NotifyError, Shop, notify};
-use payment3_activities::clock;
+use payment3_activities::clock::Clock;
 use payment3_activities::secret::{SecretSource, Stage, Version};
 use payment3_activities::shop::{SigningKey, WebhookEndpoint};
 use serde_json::json;
@@ -89,7 +89,7 @@ fn rotated(url: &str, ago: i64) -> Shop {
         Ok(Some(Version {
             text: secret_text(key).into(),
             id: None,
-            put_at: Some(clock::now_seconds() - ago),
+            put_at: Some(Clock::system().seconds() - ago),
         }))
     });
     with_key(url, versions)
@@ -97,7 +97,12 @@ fn rotated(url: &str, ago: i64) -> Shop {
 
 fn with_key(url: &str, signing_key: SecretSource) -> Shop {
     Shop {
-        endpoint: WebhookEndpoint::new(url.parse().unwrap(), Duration::from_secs(5)).unwrap(),
+        endpoint: WebhookEndpoint::new(
+            url.parse().unwrap(),
+            Duration::from_secs(5),
+            Clock::system(),
+        )
+        .unwrap(),
         signing_key,
     }
 }
@@ -142,7 +147,7 @@ async fn a_former_key_that_is_none_leaves_the_current_one() {
             let version = text.map(|text| Version {
                 text: text.into(),
                 id: None,
-                put_at: Some(clock::now_seconds()),
+                put_at: Some(Clock::system().seconds()),
             });
             async { Ok(version) }
         });
@@ -163,7 +168,7 @@ async fn an_event_waits_where_its_keys_cannot_be_fetched() {
             Ok(Some(Version {
                 text: secret_text(CURRENT).into(),
                 id: None,
-                put_at: Some(clock::now_seconds()),
+                put_at: Some(Clock::system().seconds()),
             }))
         });
         let error = notify(&with_key(&url, source), &event()).await.unwrap_err();

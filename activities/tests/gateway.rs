@@ -13,6 +13,7 @@ use payment3_activities::activity::reverse_charge::{
 use payment3_activities::bank::{
     Bank, BankError, CardSaved, Credentials, NewCharge, Refunded, SecretSource,
 };
+use payment3_activities::clock::Clock;
 use payment3_activities::domain::charge::{Charge, Outcome, TransactionState, Verdict};
 use payment3_activities::domain::ids::{
     CardToken, ChargeId, CustomerId, MerchantId, OrderId, OwnerId, ReferenceOrder,
@@ -51,11 +52,14 @@ impl Setup {
         let secret = json!({"url": url, "b2c": format!("pkey_test_x:{key}")}).to_string();
         let secret_fetches = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&secret_fetches);
-        let credentials = Credentials::new(SecretSource::new(move || {
-            counted.fetch_add(1, Ordering::SeqCst);
-            let secret = secret.clone();
-            async move { Ok(secret.into()) }
-        }));
+        let credentials = Credentials::new(
+            SecretSource::new(move || {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let secret = secret.clone();
+                async move { Ok(secret.into()) }
+            }),
+            Clock::system(),
+        );
         Self {
             bank: Bank::new(credentials, Duration::from_secs(5)).unwrap(),
             http: payment3_activities::http_client::http_client(Duration::from_secs(5)).unwrap(),
@@ -226,7 +230,10 @@ async fn a_refused_key_charges_nobody_and_does_not_flood_the_secret_store() {
 
 #[tokio::test]
 async fn a_key_that_cannot_be_fetched_charges_nobody() {
-    let credentials = Credentials::new(SecretSource::new(|| async { Err("down".to_owned()) }));
+    let credentials = Credentials::new(
+        SecretSource::new(|| async { Err("down".to_owned()) }),
+        Clock::system(),
+    );
     let bank = Bank::new(credentials, Duration::from_secs(2)).unwrap();
     let error = charge_somebody(&bank).await.unwrap_err();
     assert!(matches!(error, BankError::NotTaken(_)), "{error:?}");
@@ -339,10 +346,13 @@ async fn a_client_on_new_connections_leaves_no_charge_to_a_connection_that_was_k
 /// A client of whatever is at this address.
 fn client_of(url: &str) -> Bank {
     let secret = json!({"url": url, "b2c": format!("pkey_test_x:{SECRET_KEY}")}).to_string();
-    let credentials = Credentials::new(SecretSource::new(move || {
-        let secret = secret.clone();
-        async move { Ok(secret.into()) }
-    }));
+    let credentials = Credentials::new(
+        SecretSource::new(move || {
+            let secret = secret.clone();
+            async move { Ok(secret.into()) }
+        }),
+        Clock::system(),
+    );
     Bank::new(credentials, Duration::from_secs(5)).unwrap()
 }
 
@@ -917,11 +927,14 @@ async fn a_refused_key_and_the_fresh_one_share_the_time_of_one_call() {
             }
         });
         let fetches = AtomicUsize::new(0);
-        let credentials = Credentials::new(SecretSource::new(move || {
-            let key = fetches.fetch_add(1, Ordering::SeqCst);
-            let secret = json!({"url": url, "b2c": format!("pkey_test_x:skey_test_{key}")});
-            async move { Ok(secret.to_string().into()) }
-        }));
+        let credentials = Credentials::new(
+            SecretSource::new(move || {
+                let key = fetches.fetch_add(1, Ordering::SeqCst);
+                let secret = json!({"url": url, "b2c": format!("pkey_test_x:skey_test_{key}")});
+                async move { Ok(secret.to_string().into()) }
+            }),
+            Clock::system(),
+        );
         let timeout = Duration::from_secs(2);
         let bank = Bank::new(credentials, timeout).unwrap();
         let begun = std::time::Instant::now();

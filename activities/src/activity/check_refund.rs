@@ -4,7 +4,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::clock;
 use crate::domain::fields::FieldError;
 use crate::domain::ids::{ChargeId, OrderId, RecordKey};
 use crate::domain::money::Satang;
@@ -231,7 +230,7 @@ pub async fn check(tables: &RefundTables, input: &Input) -> Result<Checked, Chec
                     whole: false,
                     elsewhere: true,
                     reason: None,
-                    reserved_at: clock::now_seconds(),
+                    reserved_at: tables.records.clock().seconds(),
                 },
                 state: ELSEWHERE,
             })
@@ -319,7 +318,7 @@ async fn reserve(
             whole: amount_satang == payment.amount_satang,
             elsewhere: false,
             reason: reason.cloned(),
-            reserved_at: clock::now_seconds(),
+            reserved_at: tables.records.clock().seconds(),
         };
         if !ledger.is_open {
             tables

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bank::{Bank, BankError};
-use crate::clock;
 use crate::domain::charge::{Mismatch, Outcome, Verdict};
 use crate::domain::payment::Payment;
 use crate::failure::failure;
@@ -103,7 +102,7 @@ impl InquiryError {
 /// # Errors
 /// [`InquiryError`].
 pub async fn inquire(bank: &Bank, input: &Input) -> Result<Decision, InquiryError> {
-    let now = clock::now_seconds();
+    let now = bank.clock().seconds();
     let age = now - input.payment.open_since;
     let decision = decide(bank, &input.payment, now).await;
     if matches!(decision, Err(InquiryError::ChargeUnknown(_))) && age >= UNKNOWN_IS_TOLD_AFTER {

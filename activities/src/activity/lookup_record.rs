@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-use crate::clock;
 use crate::domain::ids::{ChargeId, RecordKey};
 use crate::domain::payment::Payment;
 use crate::failure::failure;
@@ -100,7 +99,7 @@ pub async fn lookup(parts: &Parts, input: &Input) -> Result<Payment, LookupError
         return Err(TableError::busy("open the abandoned payment record again").into());
     }
     // Whoever starts an execution sets the next look, except a person who starts one by hand, and a process that died.
-    own.look_after_a_start(&record, clock::now_seconds())
+    own.look_after_a_start(&record, own.clock().seconds())
         .await?;
     record.payment().ok_or(LookupError::RecordNotFound)
 }

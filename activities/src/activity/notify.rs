@@ -160,7 +160,7 @@ pub struct Shop {
 /// # Errors
 /// [`NotifyError`].
 pub async fn notify(shop: &Shop, input: &Input) -> Result<Delivered, NotifyError> {
-    let keys = SigningKeys::fetch(&shop.signing_key)
+    let keys = SigningKeys::fetch(&shop.signing_key, shop.endpoint.clock().seconds())
         .await
         .map_err(NotifyError::SigningKeyUnavailable)?;
     let event_id = event_id(input);

@@ -1,9 +1,7 @@
 //! `PayOrder`: the order is paid by this charge, or it says for good why it cannot be.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::clock;
 use crate::domain::decision::Asked;
 use crate::domain::order::Unpayable;
 use crate::domain::payment::{Origin, Payment};
@@ -113,7 +111,7 @@ const RECORD: usize = 1;
 /// # Errors
 /// [`PayError`].
 pub async fn pay(tables: &Tables, input: &Input) -> Result<PaidOrder, PayError> {
-    if input.asked.is_stale(clock::now_seconds()) {
+    if input.asked.is_stale(tables.records.clock().seconds()) {
         return Err(PayError::StaleDecision);
     }
     let payment = &input.payment;
@@ -166,7 +164,7 @@ async fn attempt(tables: &Tables, payment: &Payment) -> Result<PaidOrder, PayErr
                 &stored,
                 &payment.charge_id,
                 payment.amount_satang,
-                Timestamp::now(),
+                tables.records.clock().now(),
             ),
             tables.records.order_paid_update(payment),
             tables.check_status.paid(payment),

@@ -4,7 +4,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::clock;
 use crate::domain::charge::TransactionState;
 use crate::domain::money::Satang;
 use crate::domain::payment::Payment;
@@ -95,7 +94,7 @@ pub async fn record(tables: &RefundTables, input: &Input) -> Result<Elsewhere, E
             let charge = &payment.charge_id;
             records.open_ledger(&payment.record_key, charge).await?;
         }
-        let now = clock::now();
+        let now = records.clock().text();
         let update = records.elsewhere_recorded(payment, &ledger, amount, way, &now);
         let (_, sent) = ledger.sums_with_elsewhere(amount, paid);
         let told = Told {

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock;
 use crate::domain::charge::{Outcome, TransactionState};
 use crate::domain::decision::Asked;
 use crate::domain::payment::{Origin, Payment, Purpose};
@@ -92,7 +91,7 @@ pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordEr
         transaction_state,
         asked,
     } = input;
-    if asked.is_stale(clock::now_seconds()) {
+    if asked.is_stale(tables.sources.own().clock().seconds()) {
         return Err(RecordError::StaleDecision);
     }
     let records = tables.sources.own();

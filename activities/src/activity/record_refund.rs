@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::clock;
 use crate::domain::charge::TransactionState;
 use crate::domain::money::Satang;
 use crate::domain::payment::Payment;
@@ -94,7 +93,7 @@ pub async fn record(tables: &RefundTables, input: &Input) -> Result<Recorded, Re
                 });
         let sent = Satang::new(ledger.sent + entry.amount.satang())
             .map_err(|_| RecordError::RefundConflict)?;
-        let recorded_at = clock::now();
+        let recorded_at = records.clock().text();
         let bank_refund_id = input.bank_refund_id.as_deref();
         let update = records.refund_recorded(
             payment,

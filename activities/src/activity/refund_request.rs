@@ -8,7 +8,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bank::{Bank, BankError, Refunded};
-use crate::clock;
 use crate::domain::payment::Payment;
 use crate::domain::refund::{EntryState, Refund, Way};
 use crate::failure::failure;
@@ -101,7 +100,7 @@ pub(super) async fn send(parts: &Parts, input: &Input, way: Way) -> Result<Accep
         mark,
     } = input;
     // The key is fetched meanwhile.
-    let run = clock::mark();
+    let run = parts.records.clock().mark();
     let (noted, ()) = tokio::join!(
         parts
             .records

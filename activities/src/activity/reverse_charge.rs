@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::bank::{Bank, BankError, Refunded};
-use crate::clock;
 use crate::domain::charge::{Charge, Mismatch, TransactionState};
 use crate::domain::payment::{Payment, Purpose};
 use crate::domain::refund::Way;
@@ -278,7 +277,7 @@ async fn refund(
     notes: &impl RefundNotes,
     payment: &Payment,
 ) -> Result<Answer, ReverseError> {
-    let mark = clock::mark();
+    let mark = bank.clock().mark();
     if !notes.note(payment, &mark).await? {
         return Err(ReverseError::OutcomeConflict);
     }

@@ -2,13 +2,14 @@
 //! key or a checksum does not fit, so that a rotated key needs no deployment.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::gateway_secret::{GatewaySecret, InvalidGatewaySecret};
-use crate::clock;
+use crate::clock::Clock;
 use crate::domain::notification::Notification;
 use crate::secret::{Former, SecretSource, Version};
 
@@ -35,6 +36,7 @@ pub enum SecretUnavailable {
 #[derive(Clone)]
 pub struct Credentials {
     source: SecretSource,
+    clock: Clock,
     state: Arc<Mutex<State>>,
 }
 
@@ -55,11 +57,8 @@ struct Cached {
 
 impl Cached {
     /// Whether the bank signed this notification: with its key, or for a day after a rotation with the one before.
-    fn signed(&self, notification: &Notification) -> bool {
-        let former = self
-            .former
-            .as_ref()
-            .filter(|(_, until)| clock::now_seconds() < *until);
+    fn signed(&self, notification: &Notification, now: i64) -> bool {
+        let former = self.former.as_ref().filter(|(_, until)| now < *until);
         self.secret.signed(notification)
             || former.is_some_and(|(secret, _)| secret.signed(notification))
     }
@@ -68,14 +67,21 @@ impl Cached {
 impl Credentials {
     /// A cache over `source`; nothing is fetched yet.
     #[must_use]
-    pub fn new(source: SecretSource) -> Self {
+    pub fn new(source: SecretSource, clock: Clock) -> Self {
         Self {
             source,
+            clock,
             state: Arc::new(Mutex::new(State {
                 cached: None,
                 refreshes: RateLimit::unused(Instant::now()),
             })),
         }
+    }
+
+    /// The clock by which former keys end.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The secret, at most five minutes old.
@@ -121,7 +127,11 @@ impl Credentials {
     /// [`SecretUnavailable`].
     pub async fn signed(&self, notification: &Notification) -> Result<bool, SecretUnavailable> {
         let mut state = self.state.lock().await;
-        if self.cached(&mut state).await?.signed(notification) {
+        if self
+            .cached(&mut state)
+            .await?
+            .signed(notification, self.clock.seconds())
+        {
             return Ok(true);
         }
         if !state.refreshes.take(Instant::now()) {
@@ -129,7 +139,7 @@ impl Credentials {
         }
         let cached = self.fetch(&mut state).await?;
         cached.former = self.former(&cached.version).await?;
-        Ok(cached.signed(notification))
+        Ok(cached.signed(notification, self.clock.seconds()))
     }
 
     /// What is cached, fetched anew where it is too old.
@@ -171,7 +181,7 @@ impl Credentials {
     ) -> Result<Option<(GatewaySecret, i64)>, SecretUnavailable> {
         let former = self
             .source
-            .former(current)
+            .former(current, self.clock.seconds())
             .await
             .map_err(SecretUnavailable::Fetch)?;
         Ok(former.and_then(|Former { text, until }| {
@@ -205,6 +215,7 @@ impl RateLimit {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use sha2::{Digest, Sha256};
 
     use super::super::gateway_secret::tests::notification;
@@ -217,6 +228,8 @@ mod tests {
 
     #[derive(Default)]
     struct Put {
+        /// What the clock shows, in seconds since 1970.
+        now: i64,
         /// Text and time of each version, newest last.
         versions: Vec<(String, i64)>,
         /// How often one was fetched.
@@ -231,9 +244,19 @@ mod tests {
         }
 
         fn put_text(&self, text: &str, ago: i64) {
-            let put_at = clock::now_seconds() - ago;
             let mut put = self.0.lock().unwrap();
+            let put_at = put.now - ago;
             put.versions.push((text.to_owned(), put_at));
+        }
+
+        fn wait(&self, seconds: i64) {
+            self.0.lock().unwrap().now += seconds;
+        }
+
+        /// The clock by which keys were put.
+        fn clock(&self) -> Clock {
+            let secret = self.clone();
+            Clock::new(move || Timestamp::from_second(secret.0.lock().unwrap().now).unwrap())
         }
 
         fn fetches(&self) -> u32 {
@@ -242,7 +265,7 @@ mod tests {
 
         fn credentials(&self) -> Credentials {
             let secret = self.clone();
-            Credentials::new(SecretSource::versions(move |stage| {
+            let source = SecretSource::versions(move |stage| {
                 let mut secret = secret.0.lock().unwrap();
                 secret.fetches += 1;
                 let back = if stage == Stage::Current { 1 } else { 2 };
@@ -254,7 +277,8 @@ mod tests {
                     },
                 );
                 async { Ok(version) }
-            }))
+            });
+            Credentials::new(source, self.clock())
         }
     }
 
@@ -306,7 +330,9 @@ mod tests {
         let credentials = secret.credentials();
         let signed = signed_with("skey_test_former");
         assert!(credentials.signed(&signed).await.unwrap());
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        secret.wait(2);
+        assert!(credentials.signed(&signed).await.unwrap());
+        secret.wait(1);
         assert!(!credentials.signed(&signed).await.unwrap());
     }
 

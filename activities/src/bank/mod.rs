@@ -8,12 +8,14 @@ mod gateway_secret;
 mod requests;
 pub mod wire;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
+use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::domain::charge::{Charge, Mismatch, TransactionState, Verdict};
 use crate::domain::ids::{
     CardToken, ChargeId, CustomerId, MAX_ID_LENGTH, MerchantId, OrderId, ReferenceOrder,
@@ -168,6 +170,12 @@ impl Bank {
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    /// The time of day.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        self.credentials.clock()
     }
 
     /// Creates a charge (`POST /card/v2/charge`). Not idempotent: after [`BankError::Unavailable`] the charge may or

@@ -10,7 +10,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     log::init();
     let aws = wiring::Aws::load()?;
     let shop = Shop {
-        endpoint: wiring::webhook_endpoint()?,
+        endpoint: aws.webhook_endpoint()?,
         signing_key: aws.secret("SHOP_WEBHOOK_SECRET_ARN")?,
     };
     aws.connect(&[Service::SecretsManager]).await;

@@ -10,7 +10,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = wiring::Aws::load()?;
     let tables = Tables {
         sources: aws.sources()?,
-        outcomes: wiring::outcomes()?,
+        outcomes: aws.outcomes()?,
         check_status: aws.check_status()?,
     };
     aws.connect(&[Service::DynamoDb]).await;

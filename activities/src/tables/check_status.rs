@@ -9,10 +9,10 @@ use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use jiff::Timestamp;
 
-use super::TableError;
 use super::item::{Item, boolean, get_item, integer, n, s, string};
 use super::write::transact_update;
-use crate::clock;
+use super::{Database, TableError};
+use crate::clock::{self, Clock};
 use crate::domain::ids::{ChargeId, OrderId, RecordKey};
 use crate::domain::money::Satang;
 use crate::domain::payment::Payment;
@@ -29,6 +29,7 @@ const MAY_BE_PENDING: &str = "(attribute_not_exists(chargeId) \
 #[derive(Clone)]
 pub struct CheckStatus {
     client: Client,
+    clock: Clock,
     table: String,
 }
 
@@ -149,8 +150,13 @@ impl Status {
 impl CheckStatus {
     /// The table by its name.
     #[must_use]
-    pub fn new(client: Client, table: String) -> Self {
-        Self { client, table }
+    pub fn new(database: Database, table: String) -> Self {
+        let Database { client, clock } = database;
+        Self {
+            client,
+            clock,
+            table,
+        }
     }
 
     /// Reads an order's status, strongly consistent; `None` when no payment was started for it.
@@ -158,7 +164,7 @@ impl CheckStatus {
     /// # Errors
     /// [`TableError`].
     pub async fn get(&self, order: &OrderId) -> Result<Option<Status>, TableError> {
-        Ok(self.row(order).await?.shown(clock::now_seconds()))
+        Ok(self.row(order).await?.shown(self.clock.seconds()))
     }
 
     /// Reads an order's row, strongly consistent; an empty one where there is none.
@@ -286,7 +292,7 @@ impl CheckStatus {
                 .condition_expression("chargeId = :charge")
                 .expression_attribute_values(":charge", s(payment.charge_id.as_str()))
                 .expression_attribute_values(":sent", n(sent.satang()))
-                .expression_attribute_values(":now", s(clock::now())),
+                .expression_attribute_values(":now", s(self.clock.text())),
         )
     }
 
@@ -322,7 +328,7 @@ impl CheckStatus {
             .expression_attribute_values(":charge", s(charge.as_str()))
             .expression_attribute_values(":status", s(status))
             .expression_attribute_values(":amount", n(amount.satang()))
-            .expression_attribute_values(":now", s(clock::now()))
+            .expression_attribute_values(":now", s(self.clock.text()))
     }
 
     fn row_update(&self, order: &OrderId) -> UpdateBuilder {

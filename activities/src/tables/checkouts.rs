@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep};
 use super::check_status::{Asked, CheckStatus};
 use super::records::{Record, Records};
 use super::{NotWritten, TableError, transact};
-use crate::clock;
 use crate::domain::checkout::CheckoutForm;
 use crate::domain::ids::{ChargeId, OrderId, OwnerId, RecordKey, ReferenceOrder};
 use crate::domain::money::Satang;
@@ -80,7 +79,7 @@ impl Checkouts {
         let order = asked_for(&form.order_id);
         let mut void = None;
         for _ in 0..TRIES {
-            let now = clock::now_seconds();
+            let now = self.records.clock().seconds();
             let mut items = vec![
                 self.records
                     .created(form, owner, amount, reference, bank_key),
@@ -123,7 +122,7 @@ impl Checkouts {
             let Ok(row) = self.check_status.row(order).await else {
                 return false;
             };
-            let now = clock::now_seconds();
+            let now = self.records.clock().seconds();
             let Some(asked) = row.asked.filter(|asked| now < asked.ends()) else {
                 return true;
             };

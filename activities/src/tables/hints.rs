@@ -4,7 +4,6 @@
 use super::TableError;
 use super::checkouts::Checkouts;
 use super::records::{Hint, Record};
-use crate::clock;
 use crate::domain::ids::{ChargeId, OrderId};
 use crate::domain::payment::Purpose;
 
@@ -37,7 +36,11 @@ pub async fn of_notification(
         return Ok(Hinted::Unknown);
     };
     let row = checkouts.check_status.row(order).await?;
-    let mut kept = row.names_since(charge, RECORD_FOLLOWS_WITHIN, clock::now_seconds());
+    let mut kept = row.names_since(
+        charge,
+        RECORD_FOLLOWS_WITHIN,
+        checkouts.records.clock().seconds(),
+    );
     let asked = row.asked.map(|asked| asked.key);
     // The row knows the last checkout, without a delay; the index those before it.
     let others = checkouts.records.without_charge(order).await?;

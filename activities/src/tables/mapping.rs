@@ -7,10 +7,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValue;
 
-use super::TableError;
 use super::item::{Item, get_item, n, s, string};
 use super::write::condition_held;
-use crate::clock;
+use super::{Database, TableError};
+use crate::clock::Clock;
 use crate::domain::ids::{ChargeId, CustomerId, OwnerId};
 
 /// How long a lease keeps others from creating the owner's customer, in seconds. Longer than its holder's function can
@@ -42,14 +42,20 @@ pub enum Lease {
 #[derive(Clone)]
 pub struct Mapping {
     client: Client,
+    clock: Clock,
     table: String,
 }
 
 impl Mapping {
     /// The table by its name.
     #[must_use]
-    pub fn new(client: Client, table: String) -> Self {
-        Self { client, table }
+    pub fn new(database: Database, table: String) -> Self {
+        let Database { client, clock } = database;
+        Self {
+            client,
+            clock,
+            table,
+        }
     }
 
     /// The owner's customer, strongly consistent; `None` when there is none, or only a lease.
@@ -73,7 +79,7 @@ impl Mapping {
     /// # Errors
     /// [`TableError`].
     pub async fn lease(&self, owner: &OwnerId, execution: &str) -> Result<Lease, TableError> {
-        let now = clock::now_seconds();
+        let now = self.clock.seconds();
         let result = self
             .update(owner)
             .update_expression("SET claimedBy = :execution, claimedAt = :now")
@@ -117,7 +123,7 @@ impl Mapping {
             .expression_attribute_values(":execution", s(execution))
             .expression_attribute_values(":customer", s(customer.as_str()))
             .expression_attribute_values(":charge", s(charge.as_str()))
-            .expression_attribute_values(":now", s(clock::now()))
+            .expression_attribute_values(":now", s(self.clock.text()))
             .send()
             .await;
         condition_held(result, "save the user mapping")

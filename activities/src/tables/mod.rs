@@ -12,11 +12,22 @@ pub mod refunds;
 pub mod sources;
 mod write;
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+use crate::clock::Clock;
 use crate::failure::{Failure, Name, Treatment};
 
 pub use write::{NotWritten, transact, transact_without};
+
+/// What every table is made of: the client, and the clock by which items are dated.
+#[derive(Clone)]
+pub struct Database {
+    /// DynamoDB.
+    pub client: Client,
+    /// The time of day.
+    pub clock: Clock,
+}
 
 /// A table could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,23 +2,28 @@
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 
+use super::Database;
 use super::item::{n, s};
 use super::write::transact_update;
-use crate::clock;
+use crate::clock::Clock;
 use crate::domain::charge::Outcome;
 use crate::domain::payment::Payment;
 
 /// The table.
 #[derive(Clone)]
 pub struct Outcomes {
+    clock: Clock,
     table: String,
 }
 
 impl Outcomes {
     /// The table by its name.
     #[must_use]
-    pub fn new(table: String) -> Self {
-        Self { table }
+    pub fn new(database: Database, table: String) -> Self {
+        Self {
+            clock: database.clock,
+            table,
+        }
     }
 
     /// For a transaction: the row of an outcome. Written again, it stays as it was first.
@@ -36,7 +41,7 @@ impl Outcomes {
                 .expression_attribute_values(":order", s(payment.order_id.as_str()))
                 .expression_attribute_values(":amount", n(payment.amount_satang.satang()))
                 .expression_attribute_values(":state", s(bank_state))
-                .expression_attribute_values(":now", s(clock::now())),
+                .expression_attribute_values(":now", s(self.clock.text())),
         )
     }
 }

@@ -275,7 +275,7 @@ fn taken_over(item: &Item, foreign: &Foreign, origin: Origin) -> Item {
     let total = foreign
         .amount
         .unwrap_or(Satang::new(150_000).expect("within the bounds"));
-    let copy = foreign.copy(&owner, total, "the-table");
+    let copy = foreign.copy(&owner, total, "the-table", jiff::Timestamp::UNIX_EPOCH);
     let record = Record::read(&copy).expect("a strange attribute hides a payment");
     assert_none_debugged("a record", &record);
     assert_eq!(record.charge_id, ChargeId::new(CHARGE).ok());

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
-use payment3_activities::clock;
+use payment3_activities::clock::{self, Clock};
 use serde_json::{Value, json};
 
 use crate::system::{Item, NOW, NOW_TEXT, n, s};
@@ -163,7 +163,7 @@ impl Update {
 fn is_now(number: &str) -> bool {
     const DAY: u64 = 86_400;
     let seconds: Option<i64> = number.parse().ok();
-    seconds.is_some_and(|seconds| seconds.abs_diff(clock::now_seconds()) < DAY)
+    seconds.is_some_and(|seconds| seconds.abs_diff(Clock::system().seconds()) < DAY)
 }
 
 /// A value as an activity writes it, with the model's time for the real one. Otherwise two records could differ only in
@@ -453,8 +453,8 @@ mod tests {
             let update = Update::of_transaction(&item).unwrap();
             update.apply(&Item::new()).unwrap().unwrap()
         };
-        let now = clock::now_seconds();
-        let written = at(&clock::now(), now);
+        let now = Clock::system().seconds();
+        let written = at(&Clock::system().text(), now);
         assert_eq!(written, at("2026-01-02T03:04:05.678Z", now - 7));
         let expected = item([("a", s(NOW_TEXT)), ("b", n(NOW)), ("c", n(1))]);
         assert_eq!(written, expected);

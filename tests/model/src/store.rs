@@ -10,6 +10,8 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
+use payment3_activities::clock::Clock;
+use payment3_activities::tables::Database;
 use payment3_activities::tables::check_status::CheckStatus;
 use payment3_activities::tables::orders::Orders;
 use payment3_activities::tables::records::Records;
@@ -54,12 +56,15 @@ impl Store {
                 SharedHttpConnector::new(connector.clone())
             }))
             .build();
-        let client = aws_sdk_dynamodb::Client::from_conf(config);
+        let database = Database {
+            client: aws_sdk_dynamodb::Client::from_conf(config),
+            clock: Clock::system(),
+        };
         Ok(Self {
             tables: RefundTables {
-                records: Records::new(client.clone(), RECORDS.to_owned()),
-                orders: Orders::new(client.clone(), ORDERS.to_owned()),
-                check_status: CheckStatus::new(client, STATUS.to_owned()),
+                records: Records::new(database.clone(), RECORDS.to_owned()),
+                orders: Orders::new(database.clone(), ORDERS.to_owned()),
+                check_status: CheckStatus::new(database, STATUS.to_owned()),
             },
             table,
             runtime: tokio::runtime::Builder::new_current_thread()

@@ -16,6 +16,7 @@ use payment3_activities::activity::parse_callback;
 use payment3_activities::activity::pay_order::{self, PaidOrder};
 use payment3_activities::activity::record_outcome::{self, Recorded};
 use payment3_activities::activity::reverse_charge::{self, Reversed};
+use payment3_activities::clock::Clock;
 use payment3_activities::domain::browser_return::ReportedStatus;
 use payment3_activities::domain::charge::{Charge, Outcome, TransactionState, Verdict};
 use payment3_activities::domain::checkout::VERIFICATION_AMOUNT;
@@ -28,6 +29,7 @@ use payment3_activities::domain::refund::Way;
 use payment3_activities::executions::{ExecutionInput, Source};
 use payment3_activities::lambda::INVALID_INPUT;
 use payment3_activities::log::Trace;
+use payment3_activities::tables::Database;
 use payment3_activities::tables::records::Records;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -157,9 +159,12 @@ impl Tasks {
         // The client is only used to build conditions. It never connects.
         let version = BehaviorVersion::latest();
         let config = aws_sdk_dynamodb::Config::builder().behavior_version(version);
-        let client = aws_sdk_dynamodb::Client::from_conf(config.build());
+        let database = Database {
+            client: aws_sdk_dynamodb::Client::from_conf(config.build()),
+            clock: Clock::system(),
+        };
         Self {
-            records: Records::new(client, RECORDS.to_owned()),
+            records: Records::new(database, RECORDS.to_owned()),
             carried: definition.carried(&properties::READ_OF_OUTPUTS),
         }
     }

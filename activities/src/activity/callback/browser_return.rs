@@ -2,7 +2,6 @@
 
 use super::start::{Here, Message, ask, open_here, start_attempt, start_once, unless_conflict};
 use super::{Parts, TRIES, unavailable, unknown};
-use crate::clock;
 use crate::domain::browser_return::{BrowserReturn, ReportedStatus};
 use crate::domain::ids::{CardToken, ChargeId};
 use crate::domain::money::Satang;
@@ -152,7 +151,7 @@ async fn start_by_return(
     };
     let own = parts.sources.own();
     for _ in 0..TRIES {
-        let now = clock::now_seconds();
+        let now = own.clock().seconds();
         match Turn::of(&record, now) {
             Turn::Nothing => return Ok(()),
             Turn::Hint => {

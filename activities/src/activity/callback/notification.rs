@@ -7,7 +7,6 @@ use tokio::time::sleep;
 
 use super::start::{Here, Message, ask, log_start, open_here, start_attempt, unless_conflict};
 use super::{Parts, TRIES, cannot_now, unavailable, unknown};
-use crate::clock;
 use crate::domain::charge::{Outcome, TransactionState};
 use crate::domain::ids::ChargeId;
 use crate::domain::notification::Notification;
@@ -189,7 +188,13 @@ async fn start_signed(
         look_elsewhere(parts, &record, message.charge_id, state).await?;
     }
     if record.is_abandoned() {
-        return ask(parts, message, &record, clock::now_seconds()).await;
+        return ask(
+            parts,
+            message,
+            &record,
+            parts.sources.own().clock().seconds(),
+        )
+        .await;
     }
     if record.is_closed() {
         return Ok(());

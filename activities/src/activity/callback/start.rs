@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::Parts;
 use crate::bank::Bank;
-use crate::clock;
 use crate::domain::browser_return::ReportedStatus;
 use crate::domain::charge::Word;
 use crate::domain::ids::{ChargeId, RecordKey};
@@ -144,12 +143,12 @@ pub(super) async fn start_attempt(
     record: &Record,
 ) -> Result<Started, NotStarted> {
     let own = parts.sources.own();
-    let looks = own.look_before_a_start(record, clock::now_seconds()).await;
+    let looks = own.look_before_a_start(record, own.clock().seconds()).await;
     let brought_forward = left_if_late(looks);
     let started = start_once(parts, message, record).await?;
     // Not before: a name that is used up starts nothing, and whoever posts returns must not put a payment off.
     if started == Started::Now && !brought_forward {
-        left_if_late(own.look_after_a_start(record, clock::now_seconds()).await);
+        left_if_late(own.look_after_a_start(record, own.clock().seconds()).await);
     }
     Ok(started)
 }

@@ -12,17 +12,17 @@ mod pending;
 pub mod turn;
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::bank::Bank;
-use crate::clock;
 use crate::domain::ids::OPEN_SHARDS;
 use crate::executions::Executions;
 use crate::log;
@@ -153,7 +153,7 @@ pub async fn reconcile(parts: &Parts, input: &Input) -> Report {
         bank: parts.bank.within(INQUIRY_WITHIN),
         key: OnceCell::new(),
         begun,
-        now: clock::now_seconds(),
+        now: parts.checkouts.records.clock().seconds(),
         bank_answered: Cell::new(false),
     };
     let shards = match input.shard {

@@ -7,9 +7,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use jiff::Timestamp;
 
-use super::TableError;
 use super::item::{Item, get_item, s};
 use super::write::transact_update;
+use super::{Database, TableError};
 use crate::domain::ids::{ChargeId, OrderId, OwnerId};
 use crate::domain::money::Satang;
 use stored::{READ, data, owner};
@@ -26,8 +26,11 @@ pub struct Orders {
 impl Orders {
     /// The table by its name.
     #[must_use]
-    pub fn new(client: Client, table: String) -> Self {
-        Self { client, table }
+    pub fn new(database: Database, table: String) -> Self {
+        Self {
+            client: database.client,
+            table,
+        }
     }
 
     /// Reads an order, strongly consistent.
@@ -120,13 +123,18 @@ impl Orders {
 mod tests {
     use super::stored::tests::{new_year, order_with, total};
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
     fn the_condition_is_on_what_paying_reads_and_on_nothing_else() {
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
             .build();
-        let orders = Orders::new(Client::from_conf(config), "orders".into());
+        let database = Database {
+            client: Client::from_conf(config),
+            clock: Clock::system(),
+        };
+        let orders = Orders::new(database, "orders".into());
         let stored = order_with(&[
             ("isDrafting", AttributeValue::Bool(false)),
             ("tracking", AttributeValue::L(vec![s("click")])),

@@ -6,7 +6,6 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use super::super::item::{Item, n, s};
 use super::super::write::transact_update;
 use super::{FIRST_LOOK_AFTER, Record, Records};
-use crate::clock;
 use crate::domain::checkout::CheckoutForm;
 use crate::domain::ids::{ChargeId, OwnerId, RecordKey, ReferenceOrder};
 use crate::domain::money::Satang;
@@ -40,7 +39,7 @@ impl Records {
         bank_key: Option<&str>,
     ) -> TransactWriteItem {
         let key = form.token.record_key();
-        let now = clock::now();
+        let now = self.clock.text();
         let mut item = Item::from(
             [
                 ("tokenId", s(key.as_str())),
@@ -58,7 +57,7 @@ impl Records {
                 ("status", AttributeValue::Bool(false)),
                 ("attempt", n(0)),
                 ("openShard", n(key.open_shard())),
-                ("lookAgainAt", n(clock::now_seconds() + FIRST_LOOK_AFTER)),
+                ("lookAgainAt", n(self.clock.seconds() + FIRST_LOOK_AFTER)),
                 ("openSince", s(&now)),
                 ("createdAt", s(&now)),
             ]
@@ -108,7 +107,7 @@ impl Records {
                 "attribute_exists(openShard) AND (attribute_not_exists(chargeId) OR chargeId = :charge)",
             )
             .expression_attribute_values(":charge", s(charge.as_str()))
-            .expression_attribute_values(":soon", n(clock::now_seconds() + FIRST_LOOK_AFTER));
+            .expression_attribute_values(":soon", n(self.clock.seconds() + FIRST_LOOK_AFTER));
         if let Some(url) = redirect_url {
             update = update.expression_attribute_values(":url", s(url));
         }

@@ -6,7 +6,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::super::TableError;
 use super::super::item::{Item, n, s, string};
 use super::{ORDER_INDEX, Record, Records};
-use crate::clock;
 use crate::domain::ids::{ChargeId, OrderId, RecordKey};
 
 /// How many charges a record keeps as hints of each kind. The first ones stay: nobody pushes out what came before.
@@ -66,7 +65,7 @@ impl Records {
             Hint::Notified => "SET lookAgainAt = :now",
             Hint::Returned => "SET lookAgainAt = :now, cameBackAt = :now",
         };
-        let now = || (":now", Some(n(clock::now_seconds())));
+        let now = || (":now", Some(n(self.clock.seconds())));
         let room = format!(
             "{WAITS} AND (attribute_not_exists({named}) OR size({named}) < :most OR contains({named}, :id))"
         );

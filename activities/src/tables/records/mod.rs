@@ -41,10 +41,10 @@ use aws_sdk_dynamodb::operation::query::QueryError;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
 
-use super::TableError;
 use super::item::{Item, baht, boolean, get_item, integer, s, string};
 use super::write::condition_held;
-use crate::clock;
+use super::{Database, TableError};
+use crate::clock::{self, Clock};
 use crate::domain::charge::Outcome;
 use crate::domain::ids::{
     CardToken, ChargeId, CustomerId, OrderId, OwnerId, RecordKey, ReferenceOrder,
@@ -273,14 +273,28 @@ impl Record {
 #[derive(Clone)]
 pub struct Records {
     client: Client,
+    clock: Clock,
     table: String,
 }
 
 impl Records {
     /// The table by its name.
     #[must_use]
-    pub fn new(client: Client, table: String) -> Self {
-        Self { client, table }
+    pub fn new(database: Database, table: String) -> Self {
+        let Database { client, clock } = database;
+        Self {
+            client,
+            clock,
+            table,
+        }
+    }
+
+    /// Another table of the same kind in the same database.
+    pub(super) fn in_table(&self, table: String) -> Self {
+        Self {
+            table,
+            ..self.clone()
+        }
     }
 
     /// Reads a record by its key, strongly consistent.
@@ -354,6 +368,12 @@ impl Records {
         &self.client
     }
 
+    /// The clock by which records are dated.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The table's name.
     pub(super) fn table(&self) -> &str {
         &self.table
@@ -403,7 +423,7 @@ impl Records {
             )
             .expression_attribute_names("#token", "token")
             .expression_attribute_values(":declined", s("declined"))
-            .expression_attribute_values(":now", s(clock::now()))
+            .expression_attribute_values(":now", s(self.clock.text()))
             .expression_attribute_values(":closedAs", s(closed_as))
     }
 }

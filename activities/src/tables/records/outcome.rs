@@ -6,7 +6,6 @@ use super::super::TableError;
 use super::super::item::s;
 use super::super::write::transact_update;
 use super::Records;
-use crate::clock;
 use crate::domain::charge::{Outcome, TransactionState};
 use crate::domain::ids::RecordKey;
 use crate::domain::payment::Payment;
@@ -52,7 +51,7 @@ impl Records {
                 ":isPaid",
                 AttributeValue::Bool(outcome == Outcome::Paid),
             )
-            .expression_attribute_values(":now", s(clock::now()));
+            .expression_attribute_values(":now", s(self.clock.text()));
         update = match outcome {
             Outcome::Paid => update.expression_attribute_values(":declined", s("declined")),
             Outcome::Declined => update,
@@ -78,7 +77,7 @@ impl Records {
             "SET closedAt = :now, closedAs = :elsewhere REMOVE openShard, lookAgainAt, #token",
             "attribute_exists(openShard) AND outcome = :pending",
             [
-                (":now", Some(s(clock::now()))),
+                (":now", Some(s(self.clock.text()))),
                 (":elsewhere", Some(s("handledElsewhere"))),
                 (":pending", Some(s("pending"))),
             ],

@@ -14,7 +14,6 @@ use super::super::TableError;
 use super::super::item::{Item, boolean, integer, map, n, s, string};
 use super::super::write::{condition_held, transact_update};
 use super::{ORDER_INDEX, Record, Records, unreadable};
-use crate::clock;
 use crate::domain::ids::{ChargeId, OrderId, RecordKey};
 use crate::domain::money::Satang;
 use crate::domain::payment::Payment;
@@ -260,7 +259,7 @@ impl Records {
                 (":reserved", s(EntryState::Reserved.as_str())),
                 (":mark", s(mark)),
                 (":run", s(run)),
-                (":now", n(clock::now_seconds())),
+                (":now", n(self.clock.seconds())),
                 (":id", s(refund.as_str())),
                 (":charge", s(payment.charge_id.as_str())),
                 (":orderPaid", s("orderPaid")),
@@ -294,7 +293,7 @@ impl Records {
         ];
         if let Some(way) = sent {
             set.push_str(", refunds.#id.way = :way, refunds.#id.sentAt = :now");
-            values.extend([(":way", s(way.as_str())), (":now", s(clock::now()))]);
+            values.extend([(":way", s(way.as_str())), (":now", s(self.clock.text()))]);
             if let Some(id) = bank_refund_id {
                 set.push_str(", refunds.#id.bankRefundId = :bankRefund");
                 values.push((":bankRefund", s(id)));

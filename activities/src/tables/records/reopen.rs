@@ -5,7 +5,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::super::TableError;
 use super::super::item::{n, s};
 use super::{ABANDONED, Record, Records};
-use crate::clock;
 use crate::domain::ids::RecordKey;
 use crate::domain::payment::Payment;
 
@@ -23,7 +22,7 @@ impl Records {
             "SET lookAgainAt = :now, paidNotifiedAt = :now",
             "attribute_exists(openShard) AND outcome = :pending",
             [
-                (":now", Some(n(clock::now_seconds()))),
+                (":now", Some(n(self.clock.seconds()))),
                 (":pending", Some(s("pending"))),
             ],
         )
@@ -126,7 +125,7 @@ impl Records {
         let opened = [
             (":pending", Some(s("pending"))),
             (":shard", Some(n(key.open_shard()))),
-            (":now", Some(n(clock::now_seconds()))),
+            (":now", Some(n(self.clock.seconds()))),
         ];
         let values = opened.into_iter().chain(values);
         self.update_if(operation, key, &update, condition, values)

@@ -7,7 +7,6 @@ use super::super::TableError;
 use super::super::item::s;
 use super::super::write::transact_update;
 use super::Records;
-use crate::clock;
 use crate::domain::payment::Payment;
 
 /// What was done about the bank's yes. Decided once: neither turns into the other.
@@ -38,7 +37,7 @@ impl Records {
                 .expression_attribute_values(":charge", s(payment.charge_id.as_str()))
                 .expression_attribute_values(":paid", s("paid"))
                 .expression_attribute_values(":orderPaid", s("orderPaid"))
-                .expression_attribute_values(":now", s(clock::now())),
+                .expression_attribute_values(":now", s(self.clock.text())),
         )
     }
 
@@ -59,7 +58,7 @@ impl Records {
                 (":reversed", Some(s("reversed"))),
                 (":paid", Some(s("paid"))),
                 (":returned", Some(s("returned"))),
-                (":now", Some(s(clock::now()))),
+                (":now", Some(s(self.clock.text()))),
             ],
         )
         .await
@@ -135,7 +134,7 @@ impl Records {
             .expression_attribute_values(":reversing", s("reversing"))
             .expression_attribute_values(":reversed", s("reversed"))
             .expression_attribute_values(":how", s(how))
-            .expression_attribute_values(":now", s(clock::now()));
+            .expression_attribute_values(":now", s(self.clock.text()));
         if let Some(id) = refund_id {
             update = update.expression_attribute_values(":refund", s(id));
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
 
 use super::super::TableError;
 use super::super::item::{Item, baht, boolean, identifier, integer, n, s, string};
@@ -151,9 +152,16 @@ impl Foreign {
 
     /// The record in our layout: whatever else it holds is kept. `source_table` is where the original stays.
     #[must_use]
-    pub fn copy(&self, owner: &OwnerId, amount: Satang, source_table: &str) -> Item {
+    pub fn copy(
+        &self,
+        owner: &OwnerId,
+        amount: Satang,
+        source_table: &str,
+        now: Timestamp,
+    ) -> Item {
         let key = &self.key;
-        let now = clock::now();
+        let look_again_at = now.as_second() + FIRST_LOOK_AFTER;
+        let now = clock::rfc3339(now);
         let mut item = self.item.clone();
         let of_our_layout = if self.old_layout { OLD_HAVE_NONE } else { &[] };
         for gone in DONE_HERE.iter().chain(of_our_layout) {
@@ -169,10 +177,7 @@ impl Foreign {
             ("status".into(), AttributeValue::Bool(false)),
             ("attempt".into(), n(0)),
             ("openShard".into(), n(key.open_shard())),
-            (
-                "lookAgainAt".into(),
-                n(clock::now_seconds() + FIRST_LOOK_AFTER),
-            ),
+            ("lookAgainAt".into(), n(look_again_at)),
             ("openSince".into(), s(&now)),
             (
                 "origin".into(),
@@ -301,7 +306,12 @@ mod tests {
         ] {
             let record = read(&[(name, value)]);
             let owner = OwnerId::new("usr_1").unwrap();
-            let copy = record.copy(&owner, Satang::new(150_000).unwrap(), "the-table");
+            let copy = record.copy(
+                &owner,
+                Satang::new(150_000).unwrap(),
+                "the-table",
+                Timestamp::now(),
+            );
             let read = Record::read(&copy).unwrap();
             assert!(!read.is_closed() && read.resolution.is_none(), "{name}");
             assert_eq!(
@@ -333,7 +343,12 @@ mod tests {
             }
             let borrowed = Foreign::read(item, Origin::Borrowed).unwrap();
             let owner = OwnerId::new("usr_1").unwrap();
-            let copy = borrowed.copy(&owner, Satang::new(150_000).unwrap(), "the-table");
+            let copy = borrowed.copy(
+                &owner,
+                Satang::new(150_000).unwrap(),
+                "the-table",
+                Timestamp::now(),
+            );
             for (name, _) in &bounds {
                 assert!(!copy.contains_key(*name), "{name}");
             }
@@ -353,7 +368,7 @@ mod tests {
             (of_master, "masters-key", false),
         ] {
             let foreign = Foreign::read(item, Origin::Borrowed).unwrap();
-            let mut copy = foreign.copy(&owner, total, "the-table");
+            let mut copy = foreign.copy(&owner, total, "the-table", Timestamp::now());
             copy.remove("token");
             let found = original(&copy, &foreign.key).unwrap();
             assert_eq!(found, Some(("the-table", source_key, is_old)));
@@ -408,6 +423,7 @@ mod tests {
             &OwnerId::new("usr_1").unwrap(),
             Satang::new(150_000).unwrap(),
             "the-table",
+            Timestamp::now(),
         );
         assert_eq!(copy["promotion"], s("songkran"));
         assert_eq!(copy["tokenId"], s(record.key.as_str()));

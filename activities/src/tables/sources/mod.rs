@@ -122,7 +122,7 @@ impl Sources {
     /// its own records before it works on them, so that no branch takes one of those.
     #[must_use]
     pub fn new(own: Records, master_table: Option<String>, lends: bool, branch: String) -> Self {
-        let master = master_table.map(|table| Records::new(own.client().clone(), table));
+        let master = master_table.map(|table| own.in_table(table));
         Self {
             own,
             master,
@@ -188,7 +188,7 @@ impl Sources {
             (Some(master), Origin::Borrowed) => master,
             _ => &self.own,
         };
-        let copy = foreign.copy(&owner, amount, source.table());
+        let copy = foreign.copy(&owner, amount, source.table(), self.own.clock().now());
         self.own.adopt(copy).await?;
         match self.standing(foreign).await? {
             Standing::SameCharge(copy) => Ok(*copy),

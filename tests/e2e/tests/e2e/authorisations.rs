@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::hostile::sign;
 use crate::lossy::{refuses, starts_nothing};
-use crate::support::{TestApp, assert_closed};
+use crate::support::{TestApp, assert_closed, database};
 
 /// More calls than a test makes.
 const EVERY: usize = 1000;
@@ -36,11 +36,11 @@ const STAGES: [(&str, &str); 4] = [
 impl TestApp {
     /// The parts of the callback function, with these clients of AWS.
     fn callback_at(&self, aws: &Aws) -> callback::Parts {
-        let records = Records::new(aws.dynamodb.clone(), self.table("card-payment-record"));
+        let records = Records::new(database(aws), self.table("card-payment-record"));
         callback::Parts {
             sources: Sources::new(records, None, false, self.outputs.branch.clone()),
             checkouts: self.checkouts_at(aws),
-            orders: Orders::new(aws.dynamodb.clone(), self.table("order")),
+            orders: Orders::new(database(aws), self.table("order")),
             bank: self.bank(),
             executions: Executions::new(aws.sfn.clone(), self.outputs.state_machine_arn.clone()),
             refunds: Executions::new(

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use payment3_activities::activity::cardtoken;
 use payment3_activities::bank::{Bank, Credentials, SecretSource};
+use payment3_activities::clock::Clock;
 use payment3_activities::domain::callback_base::CallbackBases;
 use payment3_activities::domain::ids::{ChargeId, MerchantId, OrderId, RecordKey, ReferenceOrder};
 use payment3_activities::domain::money::Satang;
@@ -29,7 +30,7 @@ use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
 use crate::lossy::loses_the_first_answer;
-use crate::support::{TestApp, assert_closed};
+use crate::support::{TestApp, assert_closed, database};
 
 const MINUTE: i64 = 60;
 const HALF_AN_HOUR: i64 = 30 * MINUTE;
@@ -179,8 +180,8 @@ impl TestApp {
 
     pub(crate) fn checkouts_at(&self, aws: &Aws) -> Checkouts {
         Checkouts {
-            records: Records::new(aws.dynamodb.clone(), self.table("card-payment-record")),
-            check_status: CheckStatus::new(aws.dynamodb.clone(), self.table("check-status")),
+            records: Records::new(database(aws), self.table("card-payment-record")),
+            check_status: CheckStatus::new(database(aws), self.table("check-status")),
         }
     }
 
@@ -192,14 +193,18 @@ impl TestApp {
             let secret = secret.clone();
             async move { Ok(secret.into()) }
         });
-        Bank::new(Credentials::new(source), Duration::from_secs(5)).expect("a client")
+        Bank::new(
+            Credentials::new(source, Clock::system()),
+            Duration::from_secs(5),
+        )
+        .expect("a client")
     }
 
     /// The parts of the checkout function, with these clients of AWS.
     fn cardtoken_at(&self, aws: &Aws) -> cardtoken::Parts {
         let origin = url::Url::parse(&self.outputs.bank_url).expect("a URL");
         cardtoken::Parts {
-            orders: Orders::new(aws.dynamodb.clone(), self.table("order")),
+            orders: Orders::new(database(aws), self.table("order")),
             checkouts: self.checkouts_at(aws),
             bank: self.bank(),
             executions: Executions::new(aws.sfn.clone(), self.outputs.state_machine_arn.clone()),

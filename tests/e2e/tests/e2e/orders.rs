@@ -13,7 +13,7 @@ use payment3_harness::shop_api::Order;
 use payment3_harness::shopper::{self, CARD_APPROVED};
 use serde_json::{Value, json};
 
-use crate::support::{Authenticated, TestApp, subject};
+use crate::support::{Authenticated, TestApp, database, subject};
 
 impl TestApp {
     /// An order whose payment is this, as the shop stored it.
@@ -254,7 +254,7 @@ async fn a_form_whose_record_cannot_be_read_is_not_to_be_sent_again() {
 /// refused.
 async fn paid_after(app: &TestApp, field: &str, value: &Value) -> bool {
     let order = app.order().await;
-    let orders = Orders::new(app.aws.dynamodb.clone(), app.table("order"));
+    let orders = Orders::new(database(&app.aws), app.table("order"));
     let id = OrderId::new(&*order.order_id).expect("an id");
     let stored = orders.get(&id).await.expect("the table").expect("an order");
     app.change_order(&order.order_id, field, value).await;

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use payment3_activities::clock::Clock;
+use payment3_activities::tables::Database;
 use payment3_bank::Dialect;
 use payment3_harness::aws::Aws;
 use payment3_harness::counterparties::Counterparties;
@@ -33,6 +35,14 @@ static RECONCILIATION: RwLock<()> = RwLock::const_new(());
 
 /// The fields of a form.
 pub(crate) type Form = BTreeMap<String, String>;
+
+/// The tables' database, as functions know it.
+pub(crate) fn database(aws: &Aws) -> Database {
+    Database {
+        client: aws.dynamodb.clone(),
+        clock: Clock::system(),
+    }
+}
 
 /// The path of a first payment.
 pub(crate) fn new_user_path() -> Vec<&'static str> {

@@ -22,6 +22,7 @@ pub mod http_api;
 pub mod http_client;
 pub mod lambda;
 pub mod log;
+pub mod random;
 pub mod secret;
 pub mod settings;
 pub mod shop;

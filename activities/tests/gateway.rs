@@ -21,6 +21,7 @@ use payment3_activities::domain::ids::{
 use payment3_activities::domain::money::Satang;
 use payment3_activities::domain::payment::{Origin, Payment, Purpose};
 use payment3_activities::domain::refund::Way;
+use payment3_activities::random::Random;
 use payment3_activities::tables::TableError;
 use payment3_bank::{Bank as Sandbox, BankConfig, Dialect, SECRET_KEY};
 use serde_json::{Value, json};
@@ -130,7 +131,7 @@ impl Setup {
 }
 
 fn reference() -> ReferenceOrder {
-    ReferenceOrder::random().unwrap()
+    ReferenceOrder::random(&Random::system()).unwrap()
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use payment3_activities::activity::cardtoken::{Parts, answer};
 use payment3_activities::aws::Service;
+use payment3_activities::random::Random;
 use payment3_activities::{lambda, log, wiring};
 
 #[tokio::main(flavor = "current_thread")]
@@ -16,6 +17,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         merchants: wiring::merchants()?,
         bases: wiring::callback_bases()?,
         bank_origins: wiring::bank_origins()?,
+        random: Random::system(),
     };
     aws.connect(&[Service::DynamoDb, Service::SecretsManager])
         .await;

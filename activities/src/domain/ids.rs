@@ -7,6 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::random::Random;
+
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to {MAX_ID_LENGTH} visible ASCII characters, and neither `.` nor `..`")]
@@ -100,17 +102,17 @@ pub struct ReferenceOrder(String);
 impl ReferenceOrder {
     const LENGTH: usize = 20;
 
-    /// A fresh reference from the operating system's random numbers (119 bits).
+    /// A fresh reference (119 bits).
     ///
     /// # Errors
-    /// Fails when the system has no random numbers to give.
-    pub fn random() -> Result<Self, getrandom::Error> {
+    /// Fails when there are no random numbers to have.
+    pub fn random(random: &Random) -> Result<Self, getrandom::Error> {
         const ALPHABET: &[u8; 62] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         let mut text = String::with_capacity(Self::LENGTH);
         let mut bytes = [0u8; 32];
         while text.len() < Self::LENGTH {
-            getrandom::fill(&mut bytes)?;
+            random.fill(&mut bytes)?;
             for byte in bytes {
                 // 248 = 4 × 62: dropping the rest keeps every character equally likely.
                 if byte < 248 && text.len() < Self::LENGTH {
@@ -223,8 +225,9 @@ mod tests {
 
     #[test]
     fn references_fit_the_gateway_and_do_not_repeat() {
-        let a = ReferenceOrder::random().unwrap();
-        let b = ReferenceOrder::random().unwrap();
+        let random = Random::system();
+        let a = ReferenceOrder::random(&random).unwrap();
+        let b = ReferenceOrder::random(&random).unwrap();
         assert_eq!(a.as_str().len(), 20);
         assert!(a.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()));
         assert_ne!(a, b);

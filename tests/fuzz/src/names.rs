@@ -7,6 +7,7 @@ use payment3_activities::domain::ids::{
     CardToken, ChargeId, CustomerId, MerchantId, OPEN_SHARDS, OrderId, OwnerId, ReferenceOrder,
 };
 use payment3_activities::executions::execution_name;
+use payment3_activities::random::Random;
 use url::Url;
 
 use crate::generate::{short, word};
@@ -178,7 +179,7 @@ fn path(id: &ChargeId) {
             .as_deref(),
         Some(id.as_str())
     );
-    if let Ok(reference) = ReferenceOrder::random() {
+    if let Ok(reference) = ReferenceOrder::random(&Random::system()) {
         assert_eq!(path_segment(reference.as_str()), reference.as_str());
     }
 }

@@ -30,6 +30,7 @@ use crate::domain::payment::Purpose;
 use crate::executions::{ExecutionInput, Executions, Source};
 use crate::http_api::{ApiError, Request, Response, body, html_response};
 use crate::log;
+use crate::random::Random;
 use crate::tables::TableError;
 use crate::tables::checkouts::{ANSWER_TAKES, Checkouts, NotBegun};
 use crate::tables::orders::Orders;
@@ -68,6 +69,8 @@ pub struct Parts {
     pub bases: CallbackBases,
     /// The bank's origins, where browsers may be sent for 3-D Secure.
     pub bank_origins: Vec<url::Origin>,
+    /// What references are made of.
+    pub random: Random,
 }
 
 /// Answers a checkout form: a page that sends the browser on, or an error as the client can read it.
@@ -120,7 +123,7 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
             (order.owner_id, order.grand_total)
         }
     };
-    let reference = ReferenceOrder::random().map_err(|error| {
+    let reference = ReferenceOrder::random(&parts.random).map_err(|error| {
         tracing::error!(reason = %error, "no random numbers for a reference");
         not_charged()
     })?;

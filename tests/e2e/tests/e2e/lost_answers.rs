@@ -12,6 +12,7 @@ use payment3_activities::domain::ids::{ChargeId, MerchantId, OrderId, RecordKey,
 use payment3_activities::domain::money::Satang;
 use payment3_activities::executions::Executions;
 use payment3_activities::http_api::Request;
+use payment3_activities::random::Random;
 use payment3_activities::tables::check_status::{Asked, CheckStatus};
 use payment3_activities::tables::checkouts::Checkouts;
 use payment3_activities::tables::hints::{self, Hinted};
@@ -211,6 +212,7 @@ impl TestApp {
             merchants: vec![MerchantId::new(shopper::MERCHANT_ID).expect("an id")],
             bases: CallbackBases::new(&[], &self.outputs.shop_url).expect("a base"),
             bank_origins: vec![origin.origin()],
+            random: Random::system(),
         }
     }
 

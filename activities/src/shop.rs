@@ -6,16 +6,20 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use reqwest::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretSlice};
 use serde::Deserialize;
 use sha2::Sha256;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::http_client::http_client;
+use crate::http_client::{Request, SendError, Sender};
 use crate::secret::SecretSource;
-use crate::settings::SettingError;
+
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// The key that signs events.
 pub struct SigningKey(SecretSlice<u8>);
@@ -110,22 +114,22 @@ pub enum DeliveryError {
 
 /// The endpoint and how to reach it.
 pub struct WebhookEndpoint {
-    http: reqwest::Client,
     url: Url,
+    sender: Sender,
+    timeout: Duration,
     clock: Clock,
 }
 
 impl WebhookEndpoint {
-    /// An endpoint at `url`; `timeout` bounds each delivery.
-    ///
-    /// # Errors
-    /// [`SettingError`] when no HTTP client can be built.
-    pub fn new(url: Url, timeout: Duration, clock: Clock) -> Result<Self, SettingError> {
-        Ok(Self {
-            http: http_client(timeout)?,
+    /// An endpoint at `url`, to which `sender` leads; `timeout` bounds each delivery.
+    #[must_use]
+    pub fn new(url: Url, sender: Sender, timeout: Duration, clock: Clock) -> Self {
+        Self {
             url,
+            sender,
+            timeout,
             clock,
-        })
+        }
     }
 
     /// The clock by which deliveries are dated.
@@ -147,24 +151,32 @@ impl WebhookEndpoint {
     ) -> Result<(), DeliveryError> {
         let timestamp = self.clock.seconds();
         let signature = keys.sign(id, timestamp, &body);
-        let response = self
-            .http
-            .post(self.url.clone())
-            .header("content-type", "application/json")
-            .header("webhook-id", id)
-            .header("webhook-timestamp", timestamp.to_string())
-            .header("webhook-signature", signature)
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| {
-                let what = if error.is_timeout() {
-                    "no answer in time"
-                } else {
+        let value = |text: &str| {
+            HeaderValue::from_str(text).map_err(|error| DeliveryError::Failed(error.to_string()))
+        };
+        let request = Request {
+            method: Method::POST,
+            url: self.url.clone(),
+            headers: HeaderMap::from_iter([
+                (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+                (ID, value(id)?),
+                (TIMESTAMP, timestamp.into()),
+                (SIGNATURE, value(&signature)?),
+            ]),
+            body: body.into_bytes(),
+            timeout: self.timeout,
+            // The status says all.
+            answer_limit: 0,
+        };
+        let response = self.sender.send(request).await.map_err(|error| {
+            let what = match error {
+                SendError::TimedOut => "no answer in time",
+                SendError::NotConnected | SendError::TooLong | SendError::Broken(_) => {
                     "no connection"
-                };
-                DeliveryError::Failed(what.into())
-            })?;
+                }
+            };
+            DeliveryError::Failed(what.into())
+        })?;
         match response.status() {
             status if status.is_success() => Ok(()),
             StatusCode::GONE => Err(DeliveryError::Gone),

@@ -2,6 +2,7 @@
 //! function touches.
 
 use std::cell::OnceCell;
+use std::time::Duration;
 
 use url::Url;
 
@@ -11,6 +12,7 @@ use crate::clock::Clock;
 use crate::domain::callback_base::{CallbackBases, is_https_or_loopback};
 use crate::domain::ids::MerchantId;
 use crate::executions::Executions;
+use crate::http_client::Sender;
 use crate::secret::SecretSource;
 use crate::settings::{SettingError, invalid, list, millis, text};
 use crate::shop::WebhookEndpoint;
@@ -162,7 +164,17 @@ impl Aws {
 
     /// The bank.
     pub fn bank(&self) -> Setting<Bank> {
-        Bank::new(self.credentials()?, millis("BANK_TIMEOUT_MS")?)
+        self.bank_by(Sender::keeping_connections)
+    }
+
+    /// The bank, with a new connection for each call: for whoever creates charges or gives money back.
+    pub fn bank_on_new_connections(&self) -> Setting<Bank> {
+        self.bank_by(Sender::on_new_connections)
+    }
+
+    fn bank_by(&self, sender: fn(Duration) -> Setting<Sender>) -> Setting<Bank> {
+        let timeout = millis("BANK_TIMEOUT_MS")?;
+        Ok(Bank::new(self.credentials()?, sender(timeout)?, timeout))
     }
 
     /// The shop's endpoint for events.
@@ -172,7 +184,14 @@ impl Aws {
             .ok()
             .filter(is_https_or_loopback)
             .ok_or_else(|| invalid(NAME, "must be an https URL (http only on loopback)"))?;
-        WebhookEndpoint::new(url, millis("SHOP_TIMEOUT_MS")?, self.clock.clone())
+        let timeout = millis("SHOP_TIMEOUT_MS")?;
+        let sender = Sender::keeping_connections(timeout)?;
+        Ok(WebhookEndpoint::new(
+            url,
+            sender,
+            timeout,
+            self.clock.clone(),
+        ))
     }
 }
 

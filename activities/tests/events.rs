@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use payment3_activities::activity::notify::{Delivered, Input, NotifyError, Shop, notify};
 use payment3_activities::clock::Clock;
+use payment3_activities::http_client::Sender;
 use payment3_activities::secret::{SecretSource, Stage, Version};
 use payment3_activities::shop::{SigningKey, WebhookEndpoint};
 use serde_json::json;
@@ -96,13 +97,10 @@ fn rotated(url: &str, ago: i64) -> Shop {
 }
 
 fn with_key(url: &str, signing_key: SecretSource) -> Shop {
+    let timeout = Duration::from_secs(5);
+    let sender = Sender::keeping_connections(timeout).unwrap();
     Shop {
-        endpoint: WebhookEndpoint::new(
-            url.parse().unwrap(),
-            Duration::from_secs(5),
-            Clock::system(),
-        )
-        .unwrap(),
+        endpoint: WebhookEndpoint::new(url.parse().unwrap(), sender, timeout, Clock::system()),
         signing_key,
     }
 }

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use http::Method;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use payment3_activities::activity::reverse_charge::{
     Proof, RefundNotes, ReverseError, Reversed, give_back, give_back_within,
 };
@@ -21,6 +23,7 @@ use payment3_activities::domain::ids::{
 use payment3_activities::domain::money::Satang;
 use payment3_activities::domain::payment::{Origin, Payment, Purpose};
 use payment3_activities::domain::refund::Way;
+use payment3_activities::http_client::{Request, Sender};
 use payment3_activities::random::Random;
 use payment3_activities::tables::TableError;
 use payment3_bank::{Bank as Sandbox, BankConfig, Dialect, SECRET_KEY};
@@ -33,11 +36,14 @@ const THREE_DS: &str = "4417706600005830";
 const NO_THREE_DS: &str = "4024007134786226";
 const NO_THREE_DS_DECLINED: &str = "4877300371267473";
 
+/// How long a call may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The sandbox bank on a port of its own, and a client that talks to it.
 struct Setup {
     url: String,
     bank: Bank,
-    http: reqwest::Client,
+    sender: Sender,
     secret_fetches: Arc<AtomicUsize>,
 }
 
@@ -61,24 +67,36 @@ impl Setup {
             }),
             Clock::system(),
         );
+        let sender = sender();
         Self {
-            bank: Bank::new(credentials, Duration::from_secs(5)).unwrap(),
-            http: payment3_activities::http_client::http_client(Duration::from_secs(5)).unwrap(),
+            bank: Bank::new(credentials, sender.clone(), TIMEOUT),
+            sender,
             url,
             secret_fetches,
         }
     }
 
     async fn post(&self, path: &str, body: Value) -> Value {
-        let response = self
-            .http
-            .post(format!("{}{path}", self.url))
-            .json(&body)
-            .send()
-            .await
-            .unwrap();
-        assert!(response.status().is_success(), "{path}: {response:?}");
-        response.json().await.unwrap()
+        self.call(Method::POST, path, body.to_string()).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.call(Method::GET, path, String::new()).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: String) -> Value {
+        let json = HeaderValue::from_static("application/json");
+        let request = Request {
+            method,
+            url: format!("{}{path}", self.url).parse().unwrap(),
+            headers: HeaderMap::from_iter([(CONTENT_TYPE, json)]),
+            body: body.into_bytes(),
+            timeout: TIMEOUT,
+            answer_limit: 1024 * 1024,
+        };
+        let answer = self.sender.send(request).await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {answer:?}");
+        serde_json::from_slice(answer.body()).unwrap()
     }
 
     async fn token(&self, card: &str) -> CardToken {
@@ -117,17 +135,13 @@ impl Setup {
     }
 
     async fn charges(&self) -> usize {
-        let list: Value = self
-            .http
-            .get(format!("{}/sandbox/charges", self.url))
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let list = self.get("/sandbox/charges").await;
         list.as_array().unwrap().len()
     }
+}
+
+fn sender() -> Sender {
+    Sender::keeping_connections(TIMEOUT).unwrap()
 }
 
 fn reference() -> ReferenceOrder {
@@ -235,7 +249,7 @@ async fn a_key_that_cannot_be_fetched_charges_nobody() {
         SecretSource::new(|| async { Err("down".to_owned()) }),
         Clock::system(),
     );
-    let bank = Bank::new(credentials, Duration::from_secs(2)).unwrap();
+    let bank = Bank::new(credentials, sender(), Duration::from_secs(2));
     let error = charge_somebody(&bank).await.unwrap_err();
     assert!(matches!(error, BankError::NotTaken(_)), "{error:?}");
 }
@@ -336,7 +350,7 @@ async fn a_client_on_new_connections_leaves_no_charge_to_a_connection_that_was_k
             });
         }
     });
-    let bank = client_of(&url).on_new_connections().unwrap();
+    let bank = client_by(Sender::on_new_connections(TIMEOUT).unwrap(), &url);
     for _ in 0..2 {
         let error = charge_somebody(&bank).await.unwrap_err();
         assert!(matches!(error, BankError::NotTaken(_)), "{error:?}");
@@ -346,6 +360,10 @@ async fn a_client_on_new_connections_leaves_no_charge_to_a_connection_that_was_k
 
 /// A client of whatever is at this address.
 fn client_of(url: &str) -> Bank {
+    client_by(sender(), url)
+}
+
+fn client_by(sender: Sender, url: &str) -> Bank {
     let secret = json!({"url": url, "b2c": format!("pkey_test_x:{SECRET_KEY}")}).to_string();
     let credentials = Credentials::new(
         SecretSource::new(move || {
@@ -354,7 +372,7 @@ fn client_of(url: &str) -> Bank {
         }),
         Clock::system(),
     );
-    Bank::new(credentials, Duration::from_secs(5)).unwrap()
+    Bank::new(credentials, sender, TIMEOUT)
 }
 
 /// Has a made-up token charged.
@@ -385,15 +403,7 @@ async fn the_first_card_makes_the_customer_and_the_second_joins_it_once() {
         let saved = setup.bank.add_card(&customer, &second).await.unwrap();
         assert!(matches!(saved, CardSaved::Added | CardSaved::AlreadyThere));
     }
-    let held: Value = setup
-        .http
-        .get(format!("{}/sandbox/customers/{customer}", setup.url))
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let held = setup.get(&format!("/sandbox/customers/{customer}")).await;
     assert_eq!(held["cards"].as_array().unwrap().len(), 2);
 }
 
@@ -416,7 +426,7 @@ impl Setup {
         let hasty = Setup {
             url: self.url.clone(),
             bank: self.bank.within(timeout),
-            http: self.http.clone(),
+            sender: self.sender.clone(),
             secret_fetches: Arc::clone(&self.secret_fetches),
         };
         hasty.charge(token, reference).await
@@ -883,16 +893,8 @@ async fn in_every_dialect_the_money_goes_back_once_or_waits_for_a_person() {
                 (_, true) => (Some(Way::Refunded), "Refund Sent", 1),
             };
             assert_eq!(back, expected, "{dialect}");
-            let book = format!("{}/sandbox/charges/{}", setup.url, payment.charge_id);
-            let book: Value = setup
-                .http
-                .get(book)
-                .send()
-                .await
-                .unwrap()
-                .json()
-                .await
-                .unwrap();
+            let book = format!("/sandbox/charges/{}", payment.charge_id);
+            let book = setup.get(&book).await;
             assert_eq!(book["transaction_state"], state, "{dialect}");
             assert_eq!(
                 book["refunds"].as_array().unwrap().len(),
@@ -937,7 +939,8 @@ async fn a_refused_key_and_the_fresh_one_share_the_time_of_one_call() {
             Clock::system(),
         );
         let timeout = Duration::from_secs(2);
-        let bank = Bank::new(credentials, timeout).unwrap();
+        let sender = Sender::keeping_connections(timeout).unwrap();
+        let bank = Bank::new(credentials, sender, timeout);
         let begun = std::time::Instant::now();
         let asked = bank.inquire(&ChargeId::new("chrg_test_1").unwrap()).await;
         let took = begun.elapsed();

@@ -10,8 +10,8 @@ pub mod wire;
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, StatusCode};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -22,8 +22,7 @@ use crate::domain::ids::{
 };
 use crate::domain::money::Satang;
 use crate::domain::payment::Payment;
-use crate::http_client::{http_client, http_client_without_reuse};
-use crate::settings::SettingError;
+use crate::http_client::{Request, SendError, Sender};
 use wire::Said;
 
 pub use crate::secret::SecretSource;
@@ -32,6 +31,7 @@ pub use gateway_secret::{GatewaySecret, InvalidGatewaySecret};
 
 /// The bank answers with a few kilobytes; more is not the bank.
 const MAX_ANSWER: usize = 256 * 1024;
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Why the bank did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -100,34 +100,22 @@ pub enum CardSaved {
 /// The client. Every call has a time-out.
 #[derive(Clone)]
 pub struct Bank {
-    http: reqwest::Client,
+    sender: Sender,
     credentials: Credentials,
     timeout: Duration,
 }
 
 impl Bank {
-    /// A client for the gateway whose address and key `credentials` knows. `timeout` bounds each HTTP call.
-    ///
-    /// # Errors
-    /// [`SettingError`] when no HTTP client can be built.
-    pub fn new(credentials: Credentials, timeout: Duration) -> Result<Self, SettingError> {
-        Ok(Self {
-            http: http_client(timeout)?,
+    /// A client for the gateway whose address and key `credentials` knows. `timeout` bounds each HTTP call. Whoever
+    /// creates charges or gives money back sends each call over a new connection: one that met a dead connection would
+    /// leave open whether it took effect.
+    #[must_use]
+    pub fn new(credentials: Credentials, sender: Sender, timeout: Duration) -> Self {
+        Self {
+            sender,
             credentials,
             timeout,
-        })
-    }
-
-    /// The same client with a new connection for each call: for whoever creates charges or gives money back, where a
-    /// call that met a dead connection would leave open whether it took effect.
-    ///
-    /// # Errors
-    /// As [`Bank::new`].
-    pub fn on_new_connections(self) -> Result<Self, SettingError> {
-        Ok(Self {
-            http: http_client_without_reuse(self.timeout)?,
-            ..self
-        })
+        }
     }
 
     /// The same client with another bound for each call.
@@ -365,44 +353,36 @@ impl Bank {
         body: Option<&impl Serialize>,
         timeout: Duration,
     ) -> Result<(StatusCode, Vec<u8>), BankError> {
-        let mut request = self
-            .http
-            .request(method.clone(), secret.url(path))
-            .timeout(timeout)
-            .header("x-api-key", secret.api_key());
-        if let Some(body) = body {
-            let json =
-                serde_json::to_vec(body).map_err(|error| BankError::NotTaken(error.to_string()))?;
-            request = request
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(json);
-        }
-        let mut response = request.send().await.map_err(no_answer)?;
-        let status = response.status();
-        let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
-            if answer.len() + chunk.len() > MAX_ANSWER {
-                return Err(BankError::Unavailable("its answer is too long".into()));
+        let mut headers = HeaderMap::from_iter([(API_KEY, secret.api_key())]);
+        let body = match body {
+            None => Vec::new(),
+            Some(body) => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                serde_json::to_vec(body).map_err(|error| BankError::NotTaken(error.to_string()))?
             }
-            answer.extend_from_slice(&chunk);
-        }
-        Ok((status, answer))
+        };
+        let request = Request {
+            method: method.clone(),
+            url: secret.url(path),
+            headers,
+            body,
+            timeout,
+            answer_limit: MAX_ANSWER,
+        };
+        let answer = self.sender.send(request).await.map_err(no_answer)?;
+        Ok((answer.status(), answer.into_body()))
     }
 }
 
-/// A transport error in words without the URL: the path names a charge or a customer. Only a failure to connect says
-/// that nothing was sent; its own time-out is one, so it is asked for first. A kept connection that breaks is none: the
-/// request may have been on it.
-fn no_answer(error: reqwest::Error) -> BankError {
-    if error.is_connect() {
-        return BankError::NotTaken("no connection".into());
+/// Only where there was no connection, nothing was sent. A kept connection that breaks is none: the request may have
+/// been on it.
+fn no_answer(error: SendError) -> BankError {
+    match error {
+        SendError::NotConnected => BankError::NotTaken(error.to_string()),
+        SendError::TimedOut | SendError::TooLong | SendError::Broken(_) => {
+            BankError::Unavailable(error.to_string())
+        }
     }
-    let what = if error.is_timeout() {
-        "no answer in time"
-    } else {
-        "the connection broke before the answer was complete"
-    };
-    BankError::Unavailable(what.into())
 }
 
 fn no_secret(error: SecretUnavailable) -> BankError {

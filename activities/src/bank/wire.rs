@@ -1,6 +1,6 @@
 //! The gateway's answers, read. Tolerant: `""`, null and absent are alike, and booleans may come as strings.
 
-use reqwest::StatusCode;
+use http::StatusCode;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 

@@ -12,7 +12,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let parts = Parts {
         orders: aws.orders()?,
         checkouts: aws.checkouts()?,
-        bank: aws.bank()?.on_new_connections()?,
+        bank: aws.bank_on_new_connections()?,
         executions: aws.executions()?,
         merchants: wiring::merchants()?,
         bases: wiring::callback_bases()?,

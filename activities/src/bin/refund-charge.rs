@@ -11,7 +11,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = wiring::Aws::load()?;
     let parts = Parts {
         // A request that met a dead connection would be one whose answer is lost.
-        bank: aws.bank()?.on_new_connections()?,
+        bank: aws.bank_on_new_connections()?,
         records: aws.records()?,
     };
     aws.connect(&[Service::DynamoDb, Service::SecretsManager])

@@ -12,6 +12,7 @@ use payment3_activities::domain::ids::{ChargeId, MerchantId, OrderId, RecordKey,
 use payment3_activities::domain::money::Satang;
 use payment3_activities::executions::Executions;
 use payment3_activities::http_api::Request;
+use payment3_activities::http_client::Sender;
 use payment3_activities::random::Random;
 use payment3_activities::tables::check_status::{Asked, CheckStatus};
 use payment3_activities::tables::checkouts::Checkouts;
@@ -194,11 +195,9 @@ impl TestApp {
             let secret = secret.clone();
             async move { Ok(secret.into()) }
         });
-        Bank::new(
-            Credentials::new(source, Clock::system()),
-            Duration::from_secs(5),
-        )
-        .expect("a client")
+        let timeout = Duration::from_secs(5);
+        let sender = Sender::keeping_connections(timeout).expect("a client");
+        Bank::new(Credentials::new(source, Clock::system()), sender, timeout)
     }
 
     /// The parts of the checkout function, with these clients of AWS.

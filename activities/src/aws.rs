@@ -57,7 +57,11 @@ impl Sdk {
         )
     }
 
-    fn of(
+    /// AWS in this region. `timeout` bounds an operation as `AWS_TIMEOUT_MS` does.
+    ///
+    /// # Errors
+    /// [`SettingError`] when the trusted roots cannot be read.
+    pub fn of(
         region: String,
         credentials: Credentials,
         timeout: Duration,

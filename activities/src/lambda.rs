@@ -2,13 +2,13 @@
 
 use std::future::Future;
 
-use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tracing::Instrument;
 
+use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::log::{self, Trace};
 
@@ -29,21 +29,45 @@ where
     H: Fn(I) -> F,
     F: Future<Output = Result<O, E>>,
 {
-    let handler = &handler;
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
-        let (mut input, context) = event.into_parts();
-        let trace = Trace::take_from(&mut input);
-        let span = log::span(&context.request_id, trace.as_ref());
-        // Boxed: the SDK's futures nest deeper than the compiler likes to lay out in one piece.
-        Box::pin(run(handler, input, trace)).instrument(span)
+    let (handler, clock) = (&handler, &Clock::system());
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        let (input, context) = event.into_parts();
+        answer(handler, input, &context.request_id, clock).await
     }))
     .await
+}
+
+/// What [`serve`] does with one event: the function's output, or the error as the platform shows it to the state
+/// machine.
+///
+/// # Errors
+/// The handler's error by its name, or [`INVALID_INPUT`].
+pub async fn answer<I, O, E, H, F>(
+    handler: &H,
+    mut input: Value,
+    request_id: &str,
+    clock: &Clock,
+) -> Result<Value, Diagnostic>
+where
+    I: DeserializeOwned,
+    O: Serialize,
+    E: Failure,
+    H: Fn(I) -> F,
+    F: Future<Output = Result<O, E>>,
+{
+    let trace = Trace::take_from(&mut input);
+    let span = log::span(request_id, trace.as_ref());
+    // Boxed: the SDK's futures nest deeper than the compiler likes to lay out in one piece.
+    Box::pin(run(handler, input, trace, clock))
+        .instrument(span)
+        .await
 }
 
 async fn run<I, O, E, H, F>(
     handler: &H,
     input: Value,
     trace: Option<Trace>,
+    clock: &Clock,
 ) -> Result<Value, Diagnostic>
 where
     I: DeserializeOwned,
@@ -59,7 +83,7 @@ where
     let output = serde_json::to_value(output)
         .map_err(|error| invalid(&format!("the function's output cannot be written: {error}")))?;
     log::payment_in(&output);
-    let since_start = trace.and_then(|trace| trace.since_start(Timestamp::now()));
+    let since_start = trace.and_then(|trace| trace.since_start(clock.now()));
     tracing::info!(event = "done", sinceStartMs = since_start, "done");
     Ok(output)
 }

@@ -16,8 +16,10 @@ use tokio::sync::watch;
 use crate::BankConfig;
 use crate::error::GatewayError;
 use crate::faults::Faults;
+use crate::ids::{self, Ids};
+use crate::keys::Keys;
 use crate::ledger::Ledger;
-use crate::merchant_client::MerchantClient;
+use crate::merchant_client::{self, MerchantClient};
 use crate::requests::RequestLog;
 use crate::store::StateFile;
 
@@ -28,6 +30,13 @@ pub(crate) struct State {
     pub(crate) requests: RequestLog,
 }
 
+impl State {
+    /// The keys of the merchant account.
+    pub(crate) fn keys<'a>(&'a self, config: &'a BankConfig) -> Keys<'a> {
+        Keys::of(self.ledger.rotated.as_ref(), &config.secret_key)
+    }
+}
+
 /// The bank behind all its routes.
 pub(crate) struct Core {
     pub(crate) config: BankConfig,
@@ -35,13 +44,21 @@ pub(crate) struct Core {
     file: Option<StateFile>,
     /// What calls the merchant's server.
     pub(crate) merchant: MerchantClient,
+    /// What makes ids.
+    pub(crate) ids: Ids,
 }
 
 impl Core {
     /// Opens the bank with these books.
     pub(crate) fn new(config: BankConfig, ledger: Ledger, file: Option<StateFile>) -> Self {
+        let call = config.merchant.clone();
+        let random = config.random.clone();
         Self {
-            merchant: MerchantClient::new(config.notification_timeout),
+            merchant: MerchantClient::new(
+                call.unwrap_or_else(merchant_client::over_http),
+                config.notification_timeout,
+            ),
+            ids: Ids::of(random.unwrap_or_else(ids::system)),
             config,
             state: Mutex::new(State {
                 ledger,
@@ -59,17 +76,27 @@ pub(crate) struct App {
     pub(crate) core: Arc<Core>,
     /// The bank's address for browsers, without a slash at the end.
     pub(crate) base: Arc<str>,
-    stopping: watch::Receiver<bool>,
+    /// Turns true when the bank has to stop. None for a bank that nobody stops.
+    stopping: Option<watch::Receiver<bool>>,
 }
 
 impl App {
     /// A bank that is served at `base` until `stopping` turns true.
-    pub(crate) fn new(core: Arc<Core>, base: String, stopping: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        base: &str,
+        stopping: Option<watch::Receiver<bool>>,
+    ) -> Self {
         Self {
             core,
-            base: base.into(),
+            base: base.trim_end_matches('/').into(),
             stopping,
         }
+    }
+
+    /// What makes ids.
+    pub(crate) fn ids(&self) -> Ids {
+        self.core.ids.clone()
     }
 
     /// The state, locked. Nobody may hold it over an await.
@@ -124,7 +151,10 @@ impl App {
 
     /// Resolves when the bank has been asked to stop.
     pub(crate) async fn stopped(&self) {
-        stopped(self.stopping.clone()).await;
+        match &self.stopping {
+            Some(stopping) => stopped(stopping.clone()).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Never answers. Waits, and then makes the server close the connection without a byte.

@@ -1,6 +1,7 @@
 //! Charges: their data, what may happen to them, and how they are shown.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,9 +12,10 @@ use crate::OTP;
 use crate::cards::{Card, CardObject};
 use crate::dialect::{Dialect, Info, ReversalAnswer};
 use crate::error::GatewayError;
-use crate::ids;
+use crate::ids::Ids;
 use crate::money::Satang;
 use crate::time::bangkok_stamp;
+use crate::token::{Token, slow_issuer_ms};
 use crate::transaction_state::TransactionState;
 
 /// How many wrong one-time passwords decline a charge.
@@ -160,6 +162,9 @@ pub(crate) struct Charge {
     approval_code: Option<String>,
     refunds: Vec<Refund>,
     wrong_otps: u8,
+    /// How long the issuer of a slow card takes.
+    #[serde(default = "slow_issuer_ms")]
+    issuer_delay_ms: u64,
     /// Whether a slow issuer has been asked. The state says whether it has decided.
     #[serde(default)]
     issuer_asked: bool,
@@ -183,19 +188,19 @@ impl Charge {
     pub(crate) fn create(
         order: Order,
         number: u64,
-        token: &str,
-        (card, card_id): (Card, &str),
-        dialect: Dialect,
+        (token_id, token): (&str, &Token),
+        ids: &Ids,
         now: Timestamp,
     ) -> Self {
         let mut charge = Self {
-            id: ids::new("chrg_test_"),
+            id: ids.new_id("chrg_test_", token_id),
             number,
-            token: token.to_owned(),
+            token: token_id.to_owned(),
             order,
-            card,
-            card_id: card_id.to_owned(),
-            dialect,
+            card: token.card,
+            card_id: token.card_id.clone(),
+            dialect: token.dialect,
+            issuer_delay_ms: token.issuer_delay_ms,
             created: now,
             state: TransactionState::PreAuthorized,
             failure: None,
@@ -209,7 +214,7 @@ impl Charge {
             history: Vec::new(),
             notifications: Vec::new(),
         };
-        if card.needs_three_ds() {
+        if token.card.needs_three_ds() {
             charge.enter(TransactionState::PreAuthorized, now);
         } else {
             charge.ask_issuer(now);
@@ -272,6 +277,11 @@ impl Charge {
     /// Whether a slow issuer has been asked and has not decided.
     pub(crate) fn waits_for_issuer(&self) -> bool {
         self.state == TransactionState::PreAuthorized && self.issuer_asked
+    }
+
+    /// How long a slow issuer takes.
+    pub(crate) fn issuer_delay(&self) -> Duration {
+        Duration::from_millis(self.issuer_delay_ms)
     }
 
     /// The slow issuer decides, if it was asked.
@@ -358,6 +368,7 @@ impl Charge {
         amount: Satang,
         by: Channel,
         reason: Option<String>,
+        ids: &Ids,
         now: Timestamp,
     ) -> Result<String, GatewayError> {
         if self.state != TransactionState::RefundSent {
@@ -383,7 +394,7 @@ impl Charge {
             ));
         }
         let refund = Refund {
-            id: ids::new("rfnd_test_"),
+            id: ids.new_id("rfnd_test_", &self.id),
             amount,
             at: now,
             by,
@@ -651,6 +662,10 @@ mod tests {
         Satang::from_json(&RawValue::from_string(json.to_owned()).unwrap()).unwrap()
     }
 
+    fn ids() -> Ids {
+        Ids::of(crate::ids::system())
+    }
+
     fn charge(card: &str) -> Charge {
         let order = Order {
             amount: satang("100"),
@@ -661,15 +676,10 @@ mod tests {
             ref_3: None,
             mid: None,
         };
+        let (id, now) = ("tokn_test_x", Timestamp::UNIX_EPOCH);
         let card = Card::by_number(card).unwrap();
-        Charge::create(
-            order,
-            1,
-            "tokn_test_x",
-            (card, "card_test_x"),
-            Dialect::Usual,
-            Timestamp::UNIX_EPOCH,
-        )
+        let token = Token::issue(id, card, Dialect::Usual, None, &ids(), now);
+        Charge::create(order, 1, (id, &token), &ids(), now)
     }
 
     fn history(charge: &Charge) -> Vec<&'static str> {
@@ -760,26 +770,26 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         charge.settle(now).unwrap();
         charge
-            .refund(satang("60.5"), Channel::Api, None, now)
+            .refund(satang("60.5"), Channel::Api, None, &ids(), now)
             .unwrap();
         let error = charge
-            .refund(satang("39.51"), Channel::Api, None, now)
+            .refund(satang("39.51"), Channel::Api, None, &ids(), now)
             .unwrap_err();
         assert_eq!(error.code, "refund_exceeds_charge");
         assert!(error.message.starts_with("39.50 THB"), "{}", error.message);
         assert_eq!(
             charge
-                .refund(Satang::ZERO, Channel::Api, None, now)
+                .refund(Satang::ZERO, Channel::Api, None, &ids(), now)
                 .unwrap_err()
                 .code,
             "invalid_request"
         );
         charge
-            .refund(satang("39.50"), Channel::Api, None, now)
+            .refund(satang("39.50"), Channel::Api, None, &ids(), now)
             .unwrap();
         assert!(
             charge
-                .refund(satang("0.01"), Channel::Api, None, now)
+                .refund(satang("0.01"), Channel::Api, None, &ids(), now)
                 .is_err()
         );
         assert_eq!(
@@ -796,21 +806,25 @@ mod tests {
         assert!(
             pending.void(Channel::Api, now).is_err()
                 && pending.settle(now).is_err()
-                && pending.refund(one, Channel::Api, None, now).is_err()
+                && pending
+                    .refund(one, Channel::Api, None, &ids(), now)
+                    .is_err()
         );
         let mut declined = charge("4877300371267473");
         assert!(
             declined.void(Channel::Api, now).is_err()
                 && declined.settle(now).is_err()
-                && declined.refund(one, Channel::Api, None, now).is_err()
+                && declined
+                    .refund(one, Channel::Api, None, &ids(), now)
+                    .is_err()
         );
         let mut voided = charge("4024007134786226");
-        assert!(voided.refund(one, Channel::Api, None, now).is_err());
+        assert!(voided.refund(one, Channel::Api, None, &ids(), now).is_err());
         voided.void(Channel::Api, now).unwrap();
         assert!(
             voided.void(Channel::Api, now).is_err()
                 && voided.settle(now).is_err()
-                && voided.refund(one, Channel::Api, None, now).is_err()
+                && voided.refund(one, Channel::Api, None, &ids(), now).is_err()
         );
         let mut settled = charge("4024007134786226");
         settled.settle(now).unwrap();

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::cards::{Card, CardObject};
-use crate::ids;
 use crate::time::bangkok_stamp;
 
 /// A card that a customer has saved. One token stands for one card, so the id identifies it.
@@ -28,13 +27,14 @@ pub(crate) struct Customer {
 impl Customer {
     /// A new customer with a first card.
     pub(crate) fn create(
+        id: String,
         number: u64,
         email: Option<String>,
         card: SavedCard,
         now: Timestamp,
     ) -> Self {
         Self {
-            id: ids::new("cust_test_"),
+            id,
             number,
             email,
             created: now,
@@ -42,11 +42,14 @@ impl Customer {
         }
     }
 
-    /// Saves a card, unless it is saved already.
+    /// Saves a card.
     pub(crate) fn add(&mut self, card: SavedCard) {
-        if self.cards.iter().all(|saved| saved.id != card.id) {
-            self.cards.push(card);
-        }
+        self.cards.push(card);
+    }
+
+    /// The ids of the saved cards.
+    pub(crate) fn card_ids(&self) -> impl Iterator<Item = &str> {
+        self.cards.iter().map(|saved| saved.id.as_str())
     }
 
     /// Whether this card is among the saved ones.

@@ -120,14 +120,14 @@ struct CardRequest {
 
 async fn create_charge(Shared(app): Shared<App>, call: Call, body: Payload) -> Response {
     let call = call.charging(&body);
-    let base = app.base.clone();
+    let (base, ids) = (app.base.clone(), app.ids());
     perform(
         app,
         Operation::CreateCharge,
         call,
         move |call, ledger, now| {
             let (token, order) = call.json::<ChargeRequest>(&body)?.check()?;
-            let charge = ledger.create_charge(&token, order, now)?;
+            let charge = ledger.create_charge(&token, order, &ids, now)?;
             let decided = charge.state() != TransactionState::PreAuthorized;
             let answer = Effect::text(charge.text_in_dialect(&base));
             Ok(match charge.dialect() {
@@ -176,14 +176,14 @@ async fn refund(
     call: Call,
     body: Payload,
 ) -> Response {
-    let base = app.base.clone();
+    let (base, ids) = (app.base.clone(), app.ids());
     perform(app, Operation::Refund, call, move |call, ledger, now| {
         let charge = ledger.charge_mut(&id)?;
         let request: RefundRequest = call.json(&body)?;
         let amount = read_amount(&request.amount)?;
         expect_short("reason", request.reason.as_deref().unwrap_or_default())?;
         reversed(charge, &base, |charge| {
-            let refund_id = charge.refund(amount, Channel::Api, request.reason, now)?;
+            let refund_id = charge.refund(amount, Channel::Api, request.reason, &ids, now)?;
             let mut object = charge.object_in_dialect(&base);
             object.refund_id = Some(refund_id);
             Ok(object)
@@ -226,6 +226,7 @@ fn reversed(
 }
 
 async fn create_customer(Shared(app): Shared<App>, call: Call, body: Payload) -> Response {
+    let ids = app.ids();
     perform(
         app,
         Operation::CreateCustomer,
@@ -240,7 +241,7 @@ async fn create_customer(Shared(app): Shared<App>, call: Call, body: Payload) ->
             {
                 return Err(GatewayError::invalid("`email` must be an e-mail address"));
             }
-            let customer = ledger.create_customer(&request.token, request.email, now)?;
+            let customer = ledger.create_customer(&request.token, request.email, &ids, now)?;
             Ok(Effect::answer(&customer.object()))
         },
     )

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::{App, State};
 use crate::error::{GatewayError, read_json};
 use crate::faults::{FaultKind, Operation};
+use crate::keys::Keys;
 use crate::ledger::Ledger;
 use crate::notify::{self, Delivery};
 use crate::requests::Request;
@@ -194,7 +195,7 @@ where
 {
     let mut state = app.lock();
     let mut fault = None;
-    let decision = match call.authorise(&app.core.config.secret_key) {
+    let decision = match call.authorise(state.keys(&app.core.config)) {
         Err(e) => Decision::refusal(e),
         Ok(()) => {
             let token = call.token_of_its_charge(&state.ledger);
@@ -325,9 +326,9 @@ impl Call {
         self.token.clone().or_else(charge)
     }
 
-    fn authorise(&self, secret_key: &str) -> Result<(), GatewayError> {
+    fn authorise(&self, keys: Keys<'_>) -> Result<(), GatewayError> {
         let message = match self.headers.get("x-api-key").map(|key| key.as_bytes()) {
-            Some(key) if key == secret_key.as_bytes() => return Ok(()),
+            Some(key) if keys.accepts(key) => return Ok(()),
             Some(key) if key.starts_with(b"pkey_") => {
                 "`x-api-key` holds a public key, which is for the browser; server calls need the secret key"
             }

@@ -2,29 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::cards::Card;
 use crate::charge::{Charge, Order};
 use crate::customer::{Customer, SavedCard};
 use crate::dialect::Dialect;
 use crate::error::GatewayError;
-use crate::ids;
-
-/// How long a token can be charged.
-const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(10);
-
-/// A card that was typed into the checkout. It can be charged once, and the card can be saved afterwards.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-struct Token {
-    card: Card,
-    card_id: String,
-    #[serde(default)]
-    dialect: Dialect,
-    issued: Timestamp,
-    charge: Option<String>,
-}
+use crate::ids::Ids;
+use crate::keys::Rotated;
+use crate::token::Token;
+use crate::transaction_state::TransactionState;
 
 /// The URLs of the merchant account, which a real merchant agrees on with the bank.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -46,24 +34,46 @@ pub(crate) struct Merchant {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ledger {
     pub(crate) merchant: Merchant,
+    /// The keys since the last rotation; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rotated: Option<Rotated>,
     tokens: BTreeMap<String, Token>,
     charges: BTreeMap<String, Charge>,
     customers: BTreeMap<String, Customer>,
+    /// The latest charge of each `reference_order`.
+    #[serde(skip)]
+    latest: BTreeMap<String, String>,
+    /// The customers that hold each card, by their number.
+    #[serde(skip)]
+    holders: BTreeMap<String, BTreeMap<u64, String>>,
 }
 
 impl Ledger {
-    /// Exchanges a card for a token. The dialect is that of the token's charge.
-    pub(crate) fn issue_token(&mut self, card: Card, dialect: Dialect, now: Timestamp) -> String {
-        let id = ids::new("tokn_test_");
-        let token = Token {
-            card,
-            card_id: ids::new("card_test_"),
-            dialect,
-            issued: now,
-            charge: None,
-        };
-        self.tokens.insert(id.clone(), token);
-        id
+    /// The ledger as it was read from a file, with its indexes.
+    pub(crate) fn indexed(mut self) -> Self {
+        let entry = |charge: &&Charge| (charge.order.reference_order.clone(), charge.id.clone());
+        self.latest = self.charges().iter().map(entry).collect();
+        let mut holders = BTreeMap::<_, BTreeMap<_, _>>::new();
+        for customer in self.customers.values() {
+            for card in customer.card_ids() {
+                let of_card = holders.entry(card.to_owned()).or_default();
+                of_card.insert(customer.number, customer.id.clone());
+            }
+        }
+        self.holders = holders;
+        self
+    }
+
+    /// Keeps a token under an id that no other has.
+    pub(crate) fn add_token(&mut self, id: &str, token: Token) -> Result<(), GatewayError> {
+        if self.tokens.contains_key(id) {
+            return Err(GatewayError::refused(
+                "token_taken",
+                "there is a token with this id already",
+            ));
+        }
+        self.tokens.insert(id.to_owned(), token);
+        Ok(())
     }
 
     /// Charges the card behind a token. Every charge uses the token up, even a declined one.
@@ -71,25 +81,16 @@ impl Ledger {
         &mut self,
         token_id: &str,
         order: Order,
+        ids: &Ids,
         now: Timestamp,
     ) -> Result<&mut Charge, GatewayError> {
         let number = self.charges.len() as u64 + 1;
         let token = self.tokens.get_mut(token_id).ok_or_else(unknown_token)?;
-        if token.charge.is_some() {
-            return Err(GatewayError::refused(
-                "token_used",
-                "the token has been charged before; every charge needs a token of its own",
-            ));
-        }
-        if now.duration_since(token.issued) >= TOKEN_LIFE {
-            return Err(GatewayError::refused(
-                "token_expired",
-                "the token is older than 10 minutes; the card has to be entered again",
-            ));
-        }
-        let card = (token.card, token.card_id.as_str());
-        let charge = Charge::create(order, number, token_id, card, token.dialect, now);
+        token.check_charging(now)?;
+        let charge = Charge::create(order, number, (token_id, token), ids, now);
         token.charge = Some(charge.id.clone());
+        self.latest
+            .insert(charge.order.reference_order.clone(), charge.id.clone());
         Ok(self.charges.entry(charge.id.clone()).or_insert(charge))
     }
 
@@ -118,10 +119,8 @@ impl Ledger {
     /// The charge with this id or, if there is none, the latest one with this `reference_order`.
     pub(crate) fn named(&self, id_or_reference: &str) -> Option<&Charge> {
         self.charges.get(id_or_reference).or_else(|| {
-            self.charges
-                .values()
-                .filter(|charge| charge.order.reference_order == id_or_reference)
-                .max_by_key(|charge| charge.number)
+            let id = self.latest.get(id_or_reference)?;
+            self.charges.get(id)
         })
     }
 
@@ -132,16 +131,34 @@ impl Ledger {
         charges
     }
 
+    /// The charges in this state, the oldest first.
+    pub(crate) fn in_state(&self, state: TransactionState) -> Vec<String> {
+        let mut charges: Vec<_> = self
+            .charges
+            .values()
+            .filter(|charge| charge.state() == state)
+            .collect();
+        charges.sort_by_key(|charge| charge.number);
+        charges.iter().map(|charge| charge.id.clone()).collect()
+    }
+
     /// Creates a customer with the card behind a token. The same token again creates another customer: the gateway is
     /// not idempotent here.
     pub(crate) fn create_customer(
         &mut self,
         token_id: &str,
         email: Option<String>,
+        ids: &Ids,
         now: Timestamp,
     ) -> Result<&Customer, GatewayError> {
         let number = self.customers.len() as u64 + 1;
-        let customer = Customer::create(number, email, self.saveable(token_id)?, now);
+        let card = self.saveable(token_id)?;
+        let id = ids.new_id("cust_test_", token_id);
+        self.holders
+            .entry(card.id.clone())
+            .or_default()
+            .insert(number, id.clone());
+        let customer = Customer::create(id, number, email, card, now);
         Ok(self
             .customers
             .entry(customer.id.clone())
@@ -161,7 +178,11 @@ impl Ledger {
             .customers
             .get_mut(customer_id)
             .ok_or_else(unknown_customer)?;
-        customer.add(card);
+        if !customer.holds(&card.id) {
+            let holders = self.holders.entry(card.id.clone()).or_default();
+            holders.insert(customer.number, customer.id.clone());
+            customer.add(card);
+        }
         Ok(customer)
     }
 
@@ -177,19 +198,20 @@ impl Ledger {
         customers
     }
 
-    /// The charges that were made with a token.
-    pub(crate) fn charges_of_token(&self, token_id: &str) -> impl Iterator<Item = &Charge> {
-        self.charges
-            .values()
-            .filter(move |charge| charge.token == token_id)
+    /// The charge that was made with a token.
+    pub(crate) fn charge_of_token(&self, token_id: &str) -> Option<&Charge> {
+        let id = self.tokens.get(token_id)?.charge.as_ref()?;
+        self.charges.get(id)
     }
 
-    /// The customers that hold the card behind a token.
+    /// The customers that hold the card behind a token, the oldest first.
     pub(crate) fn customers_with_card_of(&self, token_id: &str) -> impl Iterator<Item = &Customer> {
-        let card = self.tokens.get(token_id).map(|token| &token.card_id);
-        self.customers
-            .values()
-            .filter(move |customer| card.is_some_and(|card| customer.holds(card)))
+        let token = self.tokens.get(token_id);
+        let holders = token.and_then(|token| self.holders.get(&token.card_id));
+        holders
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .filter_map(|id| self.customers.get(id))
     }
 
     /// The card behind a token whose charge was approved at some time. The token's ten minutes count only for charging

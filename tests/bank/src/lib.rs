@@ -9,7 +9,8 @@
 //!   happened, settlement, and faults on demand;
 //! * the bank's pages (`/`), which show the ledger and have a button for each control.
 //!
-//! Only the ids are random. Time comes from [`BankConfig::clock`].
+//! Only the ids are random. Time comes from [`BankConfig::clock`], random bytes from [`BankConfig::random`], and the
+//! merchant's server is called by [`BankConfig::merchant`].
 
 mod app;
 mod back_office;
@@ -25,6 +26,8 @@ mod faults;
 mod gateway;
 mod gateway_call;
 mod ids;
+mod in_process;
+mod keys;
 mod ledger;
 mod merchant_client;
 mod money;
@@ -36,15 +39,18 @@ mod store;
 mod three_ds;
 mod three_ds_pages;
 mod time;
+mod token;
 mod transaction_state;
 
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use axum::http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -54,6 +60,7 @@ use crate::store::StateFile;
 
 pub use crate::cards::{CARDS, Manner, SandboxCard};
 pub use crate::dialect::{Dialect, UnknownDialect};
+pub use crate::in_process::InProcess;
 pub use crate::store::OpenError;
 
 /// The public key of the sandbox's only merchant account, which a checkout page carries.
@@ -75,6 +82,17 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// Where the bank gets the time from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
+/// Where the bank gets random bytes for an id from. The text is the id's prefix and the id of what it is made from, such
+/// as `chrg_test_tokn_test_1` for the charge of a token.
+pub type Random = Arc<dyn Fn(&str, &mut [u8]) + Send + Sync>;
+
+/// What calls the merchant's server. The bank needs no more than the head of the answer. An error says in one sentence
+/// why there is none.
+pub type CallMerchant = Arc<dyn Fn(Request<Vec<u8>>) -> MerchantAnswer + Send + Sync>;
+
+/// The answer of the merchant's server, as it will be.
+pub type MerchantAnswer = Pin<Box<dyn Future<Output = Result<Response<()>, String>> + Send>>;
+
 /// The settings of a bank.
 #[derive(Clone)]
 pub struct BankConfig {
@@ -85,6 +103,10 @@ pub struct BankConfig {
     pub base_url: Option<String>,
     /// The time source, for the age of tokens and the times of charges.
     pub clock: Clock,
+    /// The source of random bytes. `None` takes the operating system's.
+    pub random: Option<Random>,
+    /// What calls the merchant's server. `None` calls over HTTP.
+    pub merchant: Option<CallMerchant>,
     /// How long the bank waits for the merchant's answer to a notification.
     pub notification_timeout: Duration,
 }
@@ -95,6 +117,8 @@ impl Default for BankConfig {
             secret_key: SECRET_KEY.to_owned(),
             base_url: None,
             clock: Arc::new(SystemTime::now),
+            random: None,
+            merchant: None,
             notification_timeout: Duration::from_secs(10),
         }
     }
@@ -135,6 +159,13 @@ impl Bank {
         })
     }
 
+    /// The bank for calls within this process, in whose runtime it must be made. Browsers reach it at `base_url`.
+    pub fn in_process(self, base_url: &str) -> InProcess {
+        let app = App::new(self.core, base_url, None);
+        three_ds::resume(&app);
+        InProcess::new(app)
+    }
+
     /// Serves the bank on `listener` until `shutdown` resolves. Then requests that hang because of a fault are cut off;
     /// others may take two more seconds.
     ///
@@ -146,11 +177,11 @@ impl Bank {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let base = match &self.core.config.base_url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
+            Some(url) => url.clone(),
             None => browsable(listener.local_addr()?),
         };
         let (stop, stopping) = watch::channel(false);
-        let app = App::new(self.core, base, stopping.clone());
+        let app = App::new(self.core, &base, Some(stopping.clone()));
         three_ds::resume(&app);
         let server = axum::serve(listener, router::router(app))
             .with_graceful_shutdown(async move {

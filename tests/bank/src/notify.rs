@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::FORMER_SECRET_KEY;
 use crate::app::{App, State};
 use crate::charge::{Charge, ChargeObject, Notification};
 use crate::dialect::Dialect;
@@ -33,6 +32,25 @@ struct Body {
     checksum: String,
 }
 
+/// Where notifications go, and the keys that sign them.
+struct Receiver {
+    url: String,
+    key: String,
+    former_key: String,
+}
+
+impl Receiver {
+    /// None if the merchant wants no notifications.
+    fn of(app: &App, state: &State) -> Option<Self> {
+        let keys = state.keys(&app.core.config);
+        Some(Self {
+            url: state.ledger.merchant.notify_url.clone()?,
+            key: keys.current.to_owned(),
+            former_key: keys.former.to_owned(),
+        })
+    }
+}
+
 /// How long after the first time a notification is sent again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -47,7 +65,7 @@ pub(crate) fn prepare(
     if state.ledger.merchant.notify_on_demand {
         return Ok(Vec::new());
     }
-    let Some(url) = state.ledger.merchant.notify_url.clone() else {
+    let Some(receiver) = Receiver::of(app, state) else {
         return Ok(Vec::new());
     };
     let charge = state.ledger.charge_mut(charge)?;
@@ -74,14 +92,14 @@ pub(crate) fn prepare(
             Vec::new()
         }
         Some(FaultKind::Repeated) => vec![
-            draft(app, charge, &url, Duration::ZERO, now),
-            draft(app, charge, &url, Duration::ZERO, now),
+            draft(app, charge, &receiver, Duration::ZERO, now),
+            draft(app, charge, &receiver, Duration::ZERO, now),
         ],
         Some(_) | None => {
             let delay = active.map_or(Duration::ZERO, |active| active.delay);
-            let mut deliveries = vec![draft(app, charge, &url, delay, now)];
+            let mut deliveries = vec![draft(app, charge, &receiver, delay, now)];
             if charge.dialect() == Dialect::NotifiedTwice {
-                deliveries.push(draft(app, charge, &url, delay + AGAIN_AFTER, now));
+                deliveries.push(draft(app, charge, &receiver, delay + AGAIN_AFTER, now));
             }
             deliveries
         }
@@ -95,22 +113,28 @@ pub(crate) fn prepare_one(
     charge: &str,
     now: Timestamp,
 ) -> Result<Delivery, GatewayError> {
-    let url = state.ledger.merchant.notify_url.clone().ok_or_else(|| {
+    let receiver = Receiver::of(app, state).ok_or_else(|| {
         GatewayError::refused(
             "no_notify_url",
             "the merchant account has no notifyUrl; set one with PUT /sandbox/merchant",
         )
     })?;
     let charge = state.ledger.charge_mut(charge)?;
-    Ok(draft(app, charge, &url, Duration::ZERO, now))
+    Ok(draft(app, charge, &receiver, Duration::ZERO, now))
 }
 
-fn draft(app: &App, charge: &mut Charge, url: &str, delay: Duration, now: Timestamp) -> Delivery {
+fn draft(
+    app: &App,
+    charge: &mut Charge,
+    receiver: &Receiver,
+    delay: Duration,
+    now: Timestamp,
+) -> Delivery {
     let dialect = charge.dialect();
     let object = charge.object_in_dialect(&app.base);
     let key = match dialect {
-        Dialect::FormerKey => FORMER_SECRET_KEY,
-        _ => app.core.config.secret_key.as_str(),
+        Dialect::FormerKey => &receiver.former_key,
+        _ => &receiver.key,
     };
     let amount = charge.order.amount;
     let signed = (object.status, object.transaction_state.as_ref());
@@ -122,7 +146,7 @@ fn draft(app: &App, charge: &mut Charge, url: &str, delay: Duration, now: Timest
     Delivery {
         charge: charge.id.clone(),
         place: record(charge, now, None),
-        url: url.to_owned(),
+        url: receiver.url.clone(),
         body: dialect.write(&body, amount),
         delay,
     }

@@ -1,5 +1,7 @@
 //! The sandbox's own controls: `/sandbox/...`. They need no key.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
@@ -22,8 +24,10 @@ use crate::dialect::{Dialect, UnknownDialect};
 use crate::error::{GatewayError, read_json};
 use crate::faults::Fault;
 use crate::gateway::read_amount;
+use crate::keys::Rotation;
 use crate::ledger::Merchant;
 use crate::notify::{self, Delivery};
+use crate::token::Token;
 use crate::transaction_state::TransactionState;
 
 /// The routes.
@@ -35,6 +39,7 @@ pub(crate) fn routes() -> Router<App> {
         )
         .route("/sandbox/tokens/{id}", get(token))
         .route("/sandbox/merchant", put(set_merchant))
+        .route("/sandbox/key", put(rotate_key))
         .route("/sandbox/charges", get(charges))
         .route("/sandbox/charges/{id}", get(charge))
         .route("/sandbox/charges/{id}/dialect", put(speak))
@@ -58,6 +63,10 @@ struct TokenRequest {
     card_number: String,
     /// The payment's dialect. The usual one if absent.
     dialect: Option<String>,
+    /// The token's id. A random one if absent.
+    token: Option<String>,
+    /// How many milliseconds the issuer of a slow card takes. Five seconds if absent.
+    issuer_delay_ms: Option<u64>,
 }
 
 async fn issue_token(Shared(app): Shared<App>, body: Bytes) -> Response {
@@ -68,7 +77,15 @@ async fn issue_token(Shared(app): Shared<App>, body: Bytes) -> Response {
             None => Dialect::Usual,
             Some(name) => dialect_named(&name)?,
         };
-        app.change(|state, now| Ok(state.ledger.issue_token(card, dialect, now)))
+        let ids = &app.core.ids;
+        let id = request.token.unwrap_or_else(|| Token::new_id(ids));
+        Token::check_id(&id)?;
+        let delay = request.issuer_delay_ms.map(Duration::from_millis);
+        app.change(|state, now| {
+            let token = Token::issue(&id, card, dialect, delay, ids, now);
+            state.ledger.add_token(&id, token)
+        })?;
+        Ok(id)
     });
     let response = match issued {
         Ok(token) => Json(serde_json::json!({ "token": token })).into_response(),
@@ -87,7 +104,8 @@ async fn token(Shared(app): Shared<App>, Path(id): Path<String>) -> Response {
     let state = app.lock();
     let charges: Vec<_> = state
         .ledger
-        .charges_of_token(&id)
+        .charge_of_token(&id)
+        .into_iter()
         .map(|charge| charge.record(&app.base))
         .collect();
     let customers: Vec<_> = state
@@ -111,6 +129,17 @@ async fn set_merchant(
         Ok(())
     })?;
     Ok(Json(merchant))
+}
+
+/// Replaces the secret key of the merchant account. From now on the former key signs nothing but the notifications of
+/// charges in the dialect of a former key.
+async fn rotate_key(Shared(app): Shared<App>, body: Bytes) -> Result<StatusCode, GatewayError> {
+    let rotation: Rotation = read_json(&body)?;
+    app.change(|state, _| {
+        let rotated = state.keys(&app.core.config).rotate(rotation)?;
+        state.ledger.rotated = Some(rotated);
+        Ok(StatusCode::NO_CONTENT)
+    })
 }
 
 fn check_url(field: &str, url: Option<&str>) -> Result<(), GatewayError> {
@@ -269,13 +298,7 @@ async fn settle(
 async fn settle_all(Shared(app): Shared<App>, body: Bytes) -> Result<Response, GatewayError> {
     let wish = ByHand::read_whole(&body)?;
     let (settled, deliveries) = app.change(|state, now| {
-        let ids: Vec<_> = state
-            .ledger
-            .charges()
-            .iter()
-            .filter(|charge| charge.state() == TransactionState::Authorized)
-            .map(|charge| charge.id.clone())
-            .collect();
+        let ids = state.ledger.in_state(TransactionState::Authorized);
         let mut deliveries = Vec::new();
         for id in &ids {
             state.ledger.charge_mut(id)?.settle(now)?;
@@ -309,7 +332,8 @@ async fn refund(
     let part = wish.amount.as_deref().map(read_amount).transpose()?;
     wish.change(&app, &id, |charge, now| {
         let amount = part.unwrap_or_else(|| charge.left());
-        charge.refund(amount, Channel::Portal, None, now).map(Some)
+        let refund = charge.refund(amount, Channel::Portal, None, &app.core.ids, now);
+        refund.map(Some)
     })
 }
 

@@ -102,7 +102,7 @@ fn parse(bytes: &[u8]) -> Result<Ledger, String> {
         return Err(format!("its layout is {}, not {LAYOUT}", header.layout));
     }
     let contents: Contents<Ledger> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    Ok(contents.ledger)
+    Ok(contents.ledger.indexed())
 }
 
 #[cfg(test)]

@@ -92,9 +92,6 @@ enum Reply {
     Lost(Response, Return),
 }
 
-/// How long a slow issuer takes.
-const SLOW_ISSUER: Duration = Duration::from_secs(5);
-
 /// Continues with the slow issuers that were asked before the bank was stopped.
 pub(crate) fn resume(app: &App) {
     let waiting: Vec<_> = app
@@ -103,17 +100,17 @@ pub(crate) fn resume(app: &App) {
         .charges()
         .into_iter()
         .filter(|charge| charge.waits_for_issuer())
-        .map(|charge| charge.id.clone())
+        .map(|charge| (charge.id.clone(), charge.issuer_delay()))
         .collect();
-    for id in waiting {
-        tokio::spawn(decide_late(app.clone(), id));
+    for (id, delay) in waiting {
+        tokio::spawn(decide_late(app.clone(), id, delay));
     }
 }
 
 /// Lets a slow issuer decide. If the bank is stopped before, it does so when it runs again.
-async fn decide_late(app: App, id: String) {
+async fn decide_late(app: App, id: String, delay: Duration) {
     tokio::select! {
-        () = tokio::time::sleep(SLOW_ISSUER) => {}
+        () = tokio::time::sleep(delay) => {}
         () = app.stopped() => return,
     }
     let done = app.change(|state, now| {
@@ -156,7 +153,8 @@ fn take_action(app: &App, id: &str, action: &FormAction) -> Result<Reply, Gatewa
             }
             ThreeDsResult::Decided => notify::prepare(app, state, id, now)?,
             ThreeDsResult::Asked => {
-                tokio::spawn(decide_late(app.clone(), id.to_owned()));
+                let delay = charge.issuer_delay();
+                tokio::spawn(decide_late(app.clone(), id.to_owned(), delay));
                 Vec::new()
             }
             ThreeDsResult::AlreadyDecided => Vec::new(),

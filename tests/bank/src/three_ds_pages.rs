@@ -1,13 +1,17 @@
 //! The HTML pages of 3-D Secure. They load no script, style, font or picture.
 
+use std::sync::LazyLock;
+
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
 
 use crate::OTP;
 use crate::browser_return::Return;
 use crate::charge::Charge;
 use crate::error::GatewayError;
-use crate::ids;
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --ground: #eef1f4; --line: #6b7480;
@@ -34,6 +38,9 @@ a { color: var(--brand); }
 .hint { margin: .25rem 0 0; font-size: .875rem; }
 .alert { color: var(--bad); font-weight: 600; }
 ";
+
+/// Sends the browser back to the shop.
+const SUBMIT: &str = "document.forms[0]?.submit();";
 
 /// The form that asks for the one-time password, with an alert if the last try was wrong.
 pub(crate) fn challenge(charge: &Charge, alert: Option<&str>) -> Response {
@@ -81,7 +88,7 @@ pub(crate) fn challenge(charge: &Charge, alert: Option<&str>) -> Response {
 /// The page that sends the browser back to the shop: by itself, or with a button if scripts are off.
 pub(crate) fn returning(back: &Return) -> Response {
     let content = format!("<h1>Back to the shop</h1>{}", return_form(back));
-    page("Back to the shop", &content, "document.forms[0]?.submit();")
+    page("Back to the shop", &content, SUBMIT)
 }
 
 /// The page of a charge that is decided. The shopper may go back to the shop.
@@ -150,11 +157,10 @@ fn return_form(back: &Return) -> String {
 }
 
 fn page(title: &str, content: &str, script: &str) -> Response {
-    let nonce = ids::random_hex::<16>();
     let script = if script.is_empty() {
         String::new()
     } else {
-        format!("<script nonce=\"{nonce}\">{script}</script>\n")
+        format!("<script>{script}</script>\n")
     };
     let html = format!(
         "<!doctype html>
@@ -165,7 +171,7 @@ fn page(title: &str, content: &str, script: &str) -> Response {
 <meta name=\"color-scheme\" content=\"light dark\">
 <link rel=\"icon\" href=\"data:,\">
 <title>{title} - sandbox bank</title>
-<style nonce=\"{nonce}\">{STYLE}</style>
+<style>{STYLE}</style>
 </head>
 <body>
 <main>
@@ -177,16 +183,24 @@ fn page(title: &str, content: &str, script: &str) -> Response {
         title = escape(title),
     );
     // Without form-action: browsers apply it to redirects, too, and the shop may redirect anywhere.
-    let policy = format!(
-        "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; base-uri 'none'; \
-         frame-ancestors 'none'"
-    );
+    static POLICY: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "default-src 'none'; style-src {}; script-src {}; img-src data:; base-uri 'none'; frame-ancestors 'none'",
+            source(STYLE),
+            source(SUBMIT)
+        )
+    });
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CACHE_CONTROL, "no-store"),
-        (CONTENT_SECURITY_POLICY, &policy),
+        (CONTENT_SECURITY_POLICY, POLICY.as_str()),
     ];
     (headers, html).into_response()
+}
+
+/// What allows this script or style in a policy, and no other.
+fn source(text: &str) -> String {
+    format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
 }
 
 /// Escapes text for HTML, also for a quoted attribute.
@@ -208,6 +222,15 @@ pub(crate) fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_policy_names_a_script_by_its_hash() {
+        // The example of the CSP specification.
+        assert_eq!(
+            source("alert('Hello, world.');"),
+            "'sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng='"
+        );
+    }
 
     #[test]
     fn text_cannot_become_markup() {

@@ -5,6 +5,8 @@
 
 use futures_util::future::join_all;
 
+use std::sync::atomic::Ordering;
+
 use super::{DAY, Done, HOUR, Key, MINUTE, Run, age, text};
 use crate::bank::BankError;
 use crate::domain::charge::{Charge, Mismatch, Verdict, Word};
@@ -70,7 +72,7 @@ impl Run<'_> {
             Err(error @ BankError::Unavailable(_)) => ByReference::NotAnswered(error.to_string()),
         };
         if !matches!(by_reference, ByReference::NotAnswered(_)) {
-            self.bank_answered.set(true);
+            self.bank_answered.store(true, Ordering::Relaxed);
         }
         let found = match (by_reference, not_answered) {
             (ByReference::Differs, _) => ByReference::Differs,
@@ -79,7 +81,7 @@ impl Run<'_> {
         };
         // While the bank answers to nothing it is an outage, however long it lasts.
         let unanswered_for = match record.trouble_since {
-            Some(since) if self.bank_answered.get() => self.now - since,
+            Some(since) if self.bank_answered.load(Ordering::Relaxed) => self.now - since,
             _ => 0,
         };
         let trusted = self.parts.finds_by_reference && key.made(record) == Some(true);

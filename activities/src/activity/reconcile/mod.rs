@@ -11,11 +11,11 @@ mod dead_checkout;
 mod pending;
 pub mod turn;
 
-use std::cell::Cell;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, ready};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
@@ -141,7 +141,7 @@ struct Run<'a> {
     begun: Instant,
     now: i64,
     /// Whether the bank has answered to anything in this run.
-    bank_answered: Cell<bool>,
+    bank_answered: AtomicBool,
 }
 
 /// Looks at every open record that is due, of one shard or of all. A record or a shard that fails stops nothing: it is
@@ -154,7 +154,7 @@ pub async fn reconcile(parts: &Parts, input: &Input) -> Report {
         key: OnceCell::new(),
         begun,
         now: parts.checkouts.records.clock().seconds(),
-        bank_answered: Cell::new(false),
+        bank_answered: AtomicBool::new(false),
     };
     let shards = match input.shard {
         Some(shard) => shard..shard.saturating_add(1),
@@ -239,7 +239,7 @@ impl Run<'_> {
         let looks = stream::iter(records)
             .take_while(|_| {
                 let time_is_left = self.begun.elapsed() < FOR_AT_MOST;
-                async move { time_is_left }
+                ready(time_is_left)
             })
             .map(|record| self.one(record))
             .buffer_unordered(at_once);

@@ -1,6 +1,8 @@
 //! A payment that the bank had not decided at the last look. The bank is asked, and an execution is started only when
 //! there is something to do: an abandoned checkout costs inquiries, and no transitions.
 
+use std::sync::atomic::Ordering;
+
 use super::super::inquire_charge::{MAY_BE_UNKNOWN_FOR, UNKNOWN_IS_TOLD_AFTER, log_unknown_charge};
 use super::{ABANDONED_AFTER, DAY, Done, HOUR, Kind, MINUTE, Run, age, text};
 use crate::domain::charge::Word;
@@ -27,7 +29,7 @@ impl Run<'_> {
         };
         let word = match self.bank.inquire(charge_id).await {
             Ok(charge) => {
-                self.bank_answered.set(true);
+                self.bank_answered.store(true, Ordering::Relaxed);
                 let word = Word::of(charge.judge(&payment.expected(key.livemode)));
                 if let Word::UnknownState = word {
                     charge.log_unknown_state();

@@ -56,6 +56,11 @@ pub enum CheckError {
         "`orderId` {0} was paid otherwise, or by the former system: give the money back where it was paid, such as in the bank's portal"
     )]
     PaidOtherwise(String),
+    /// A charge of this system has paid the order, and the index does not show its record yet.
+    #[error(
+        "`orderId` {0} is paid, and the record of its payment is not found yet: if this lasts, look whether somebody has removed it"
+    )]
+    RecordNotFound(String),
     /// More than is left.
     #[error("`amount` is more than is left: {left} THB of {paid} THB can still be given back")]
     RefundTooLarge {
@@ -86,6 +91,7 @@ failure!(CheckError {
     InvalidRefund: Definite,
     OrderNotPaid: Definite,
     PaidOtherwise: Definite,
+    RecordNotFound: Transient,
     RefundTooLarge: Definite,
     RefundMismatch: Definite,
     TransactionConflict: Transient,
@@ -211,7 +217,11 @@ pub async fn check(tables: &RefundTables, input: &Input) -> Result<Checked, Chec
                 None => paying_charge(tables, &order).await?,
             };
             let unpaid = || CheckError::PaidOtherwise(order.to_string());
-            reserve(tables, &charge, unpaid, (&id, amount, reason.as_ref())).await
+            // Whatever named the charge was written together with its record: an index that lags behind proves nothing.
+            let behind = || CheckError::RecordNotFound(order.to_string());
+            let key = key_of(tables, &charge, behind).await?;
+            let asked = (&id, amount, reason.as_ref());
+            reserve(tables, (&key, &charge), unpaid, asked).await
         }
         Request::Elsewhere { charge, amount } => {
             let unpaid =
@@ -264,14 +274,14 @@ async fn paying_charge(tables: &RefundTables, order: &OrderId) -> Result<ChargeI
     })
 }
 
-/// The key of the record of this charge.
+/// The key of the record of this charge; an error of this kind where the index shows none.
 async fn key_of(
     tables: &RefundTables,
     charge: &ChargeId,
-    unpaid: impl Fn() -> CheckError,
+    none: impl Fn() -> CheckError,
 ) -> Result<RecordKey, CheckError> {
     let key = tables.records.key_of_charge(charge).await?;
-    key.ok_or_else(unpaid)
+    key.ok_or_else(none)
 }
 
 /// The payment by this charge, with its ledger, if it has paid its order.
@@ -294,13 +304,12 @@ async fn paid_by(
 
 async fn reserve(
     tables: &RefundTables,
-    charge: &ChargeId,
+    (key, charge): (&RecordKey, &ChargeId),
     unpaid: impl Fn() -> CheckError,
     (id, amount, reason): (&RefundId, Option<Satang>, Option<&String>),
 ) -> Result<Checked, CheckError> {
-    let key = key_of(tables, charge, &unpaid).await?;
     for _ in 0..TRIES {
-        let (payment, ledger) = paid_by(tables, (&key, charge), &unpaid).await?;
+        let (payment, ledger) = paid_by(tables, (key, charge), &unpaid).await?;
         if let Some(entry) = ledger.entries.get(id) {
             return found(payment, &ledger, id, entry, amount);
         }

@@ -116,8 +116,8 @@ impl Records {
         Ok(ledger)
     }
 
-    /// The key of the record of this layout that has this charge. The index may lag behind a checkout of the last
-    /// moments; a charge that has paid an order is older.
+    /// The key of the record of this layout that has this charge. The index may lag behind, also for minutes: that it
+    /// shows none proves nothing.
     ///
     /// # Errors
     /// [`TableError`].

@@ -75,8 +75,8 @@ pub struct Definition {
     pub source: Value,
     /// The state where every execution begins.
     pub start_at: String,
-    #[serde(rename = "TimeoutSeconds")]
-    _timeout_seconds: u64,
+    /// How long an execution may take.
+    pub timeout_seconds: u64,
     /// The states by name.
     pub states: BTreeMap<String, State>,
 }
@@ -105,8 +105,8 @@ pub struct Task {
     pub comment: String,
     /// The resource that is called.
     pub resource: String,
-    #[serde(rename = "TimeoutSeconds")]
-    _timeout_seconds: u64,
+    /// How long each try may take.
+    pub timeout_seconds: u64,
     /// The arguments of the call.
     pub arguments: Value,
     /// The variables that are set from its result.

@@ -10,6 +10,15 @@ use serde_json::{Value, json};
 
 use crate::system::{Item, NOW, NOW_TEXT, n, s};
 
+/// What an update in the JSON protocol makes of an item: `None` where its condition does not hold. A body without an
+/// update leaves the item as it is, if its condition holds.
+///
+/// # Errors
+/// The expressions use what the model does not know, or DynamoDB would refuse them.
+pub fn updated(body: &Value, item: &Item) -> Result<Option<Item>, String> {
+    Update::of_body(body, |value| value)?.apply(item)
+}
+
 /// An update and its condition.
 pub(crate) struct Update {
     changes: String,
@@ -57,6 +66,10 @@ impl Update {
 
     /// Reads the update from the body of a request to DynamoDB, with the model's time for the real one.
     pub(crate) fn of_request(body: &Value) -> Result<Self, String> {
+        Self::of_body(body, in_the_models_time)
+    }
+
+    fn of_body(body: &Value, read: fn(Value) -> Value) -> Result<Self, String> {
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let map = |name: &str| body[name].as_object().cloned().unwrap_or_default();
         let names = map("ExpressionAttributeNames").into_iter();
@@ -67,9 +80,7 @@ impl Update {
             names: names
                 .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
                 .collect(),
-            values: values
-                .map(|(name, value)| (name, in_the_models_time(value)))
-                .collect(),
+            values: values.map(|(name, value)| (name, read(value))).collect(),
         })
     }
 

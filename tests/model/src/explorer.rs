@@ -103,14 +103,36 @@ impl Explorer {
         })
     }
 
+    /// The evaluator, with everything that the explorations have filled in.
+    pub fn jsonata(&mut self) -> &mut Jsonata {
+        &mut self.jsonata
+    }
+
     /// Explores a definition. With `until`, it stops when that property breaks.
     ///
     /// # Errors
     /// The evaluator has died. Broken properties are in the report.
     pub fn explore(&mut self, definition: &Definition, until: Option<Property>) -> Result<Report> {
+        self.explore_with(definition, until, usize::MAX)
+    }
+
+    /// Explores the part of a definition that is reached first, up to about this number of nodes.
+    ///
+    /// # Errors
+    /// As [`Self::explore`].
+    pub fn explore_part(&mut self, definition: &Definition, nodes: usize) -> Result<Report> {
+        self.explore_with(definition, None, nodes)
+    }
+
+    fn explore_with(
+        &mut self,
+        definition: &Definition,
+        until: Option<Property>,
+        nodes: usize,
+    ) -> Result<Report> {
         match self.refunds.clone() {
-            None => self.explore_in(&Tasks::new(definition), definition, until),
-            Some(refunds) => self.explore_in(&*refunds, definition, until),
+            None => self.explore_in(&Tasks::new(definition), definition, until, nodes),
+            Some(refunds) => self.explore_in(&*refunds, definition, until, nodes),
         }
     }
 
@@ -119,6 +141,7 @@ impl Explorer {
         world: &W,
         definition: &Definition,
         until: Option<Property>,
+        nodes: usize,
     ) -> Result<Report> {
         let start = Instant::now();
         let mut exploration = Exploration {
@@ -126,6 +149,7 @@ impl Explorer {
             world,
             definition,
             until,
+            nodes,
             inputs: Pool::new(),
             variables: Pool::new(),
             courses: Pool::new(),
@@ -307,6 +331,8 @@ struct Exploration<'w, W: World> {
     world: &'w W,
     definition: &'w Definition,
     until: Option<Property>,
+    /// With so many nodes it is over, too.
+    nodes: usize,
     inputs: Pool<Value>,
     variables: Pool<Map<String, Value>>,
     courses: Pool<BTreeSet<String>>,
@@ -328,8 +354,8 @@ struct Exploration<'w, W: World> {
 impl<'w, W: World> Exploration<'w, W> {
     fn is_over(&self) -> bool {
         let mut found = self.report.violations.iter();
-        self.until
-            .is_some_and(|property| found.any(|violation| violation.property == property))
+        let broken = |property| found.any(|violation| violation.property == property);
+        self.visited.len() >= self.nodes || self.until.is_some_and(broken)
     }
 
     /// Notes a step from here, to a node that is to be visited if it is new.

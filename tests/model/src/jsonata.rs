@@ -6,13 +6,16 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::system::NOW;
 
+/// How long after [`Clock::Now`] the clock shows [`Clock::Later`], in days. `evaluate.js` has the same number.
+const LATER: i64 = 60;
+
 /// The evaluator. It fills in each template only once for the same variables.
-pub(crate) struct Jsonata {
+pub struct Jsonata {
     node: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -20,13 +23,44 @@ pub(crate) struct Jsonata {
 }
 
 /// What `$now()` and `$millis()` say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Clock {
+pub enum Clock {
     /// The time of the model.
     Now,
     /// Long after all times that a machine waits for.
     Later,
+}
+
+impl Clock {
+    /// What it shows, in milliseconds since 1970.
+    #[must_use]
+    pub fn millis(self) -> i64 {
+        match self {
+            Self::Now => NOW * 1000,
+            Self::Later => (NOW + LATER * 24 * 3600) * 1000,
+        }
+    }
+}
+
+/// A template that was filled in.
+#[derive(Debug, Clone)]
+pub struct Filled {
+    /// What the clock showed.
+    pub clock: Clock,
+    /// The template.
+    pub template: Value,
+    /// The variables, `states` among them.
+    pub variables: Map<String, Value>,
+    /// The value, or why there is none.
+    pub value: Result<Value, String>,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    clock: Clock,
+    template: Value,
+    variables: Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -47,7 +81,10 @@ fn has_expression(template: &Value) -> bool {
 
 impl Jsonata {
     /// Starts Node.
-    pub(crate) fn start() -> Result<Self> {
+    ///
+    /// # Errors
+    /// Node or the JSONata package is missing.
+    pub fn start() -> Result<Self> {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("jsonata");
         ensure!(
             directory.join("node_modules/jsonata").is_dir(),
@@ -71,7 +108,10 @@ impl Jsonata {
 
     /// Fills in a template: replaces each of its `{% … %}` texts by the value of the expression. The inner error
     /// names an expression that cannot be evaluated or has no value, and the reason.
-    pub(crate) fn fill(
+    ///
+    /// # Errors
+    /// Node has died.
+    pub fn fill(
         &mut self,
         template: &Value,
         variables: &Map<String, Value>,
@@ -102,6 +142,29 @@ impl Jsonata {
         };
         self.known.insert(question, answer.clone());
         Ok(answer)
+    }
+
+    /// All that was filled in until now, always in the same order.
+    ///
+    /// # Errors
+    /// Never: it reads what it has written.
+    pub fn filled(&self) -> Result<Vec<Filled>> {
+        let mut known: Vec<_> = self.known.iter().collect();
+        known.sort_by_key(|(question, _)| *question);
+        let filled = known.into_iter().map(|(question, value)| {
+            let Asked {
+                clock,
+                template,
+                variables,
+            } = serde_json::from_str(question)?;
+            Ok(Filled {
+                clock,
+                template,
+                variables,
+                value: value.clone(),
+            })
+        });
+        filled.collect()
     }
 }
 

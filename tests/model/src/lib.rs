@@ -23,9 +23,11 @@ mod treatment;
 mod world;
 
 pub use definition::{
-    Catcher, Definition, KNOWN_USER, Machine, NEW_USER, Policy, Retrier, State, Task, file,
-    functions_on, path,
+    Catcher, Choice, Definition, KNOWN_USER, Machine, NEW_USER, Policy, Retrier, Rule, State, Task,
+    Wait, file, functions_on, path,
 };
+pub use dynamodb::updated;
 pub use explorer::{Explorer, Paths, Report, Violation};
+pub use jsonata::{Clock, Filled, Jsonata};
 pub use properties::Property;
-pub use treatment::{Treatment, is_own, own_errors, snapshot};
+pub use treatment::{Treatment, is_own, own_errors, snapshot, takes};

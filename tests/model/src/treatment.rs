@@ -201,7 +201,8 @@ fn error_table(definition: &Definition) -> Vec<String> {
 }
 
 /// Whether a list of error names, as in `ErrorEquals`, matches an error.
-fn takes(error_equals: &[String], error: &str) -> bool {
+#[must_use]
+pub fn takes(error_equals: &[String], error: &str) -> bool {
     error_equals.iter().any(|name| match name.as_str() {
         "States.ALL" => !UNSTOPPABLE.contains(&error),
         "States.TaskFailed" => error != "States.Timeout" && !UNSTOPPABLE.contains(&error),

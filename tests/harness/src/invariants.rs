@@ -36,6 +36,8 @@ pub struct Subject {
     pub orphans_allowed: usize,
     /// The orders that the shop removed, or whose payment it changed, after they were paid.
     pub changed_orders: BTreeSet<String>,
+    /// Whether the deployment saves no cards, or not all of them.
+    pub cards_not_saved: bool,
     /// What is known of refunds.
     pub refunds: KnownRefunds,
 }
@@ -275,6 +277,7 @@ struct Evidence {
     orders: BTreeMap<String, OrderSeen>,
     /// The orders of which only the records can tell whether they are paid.
     changed_orders: BTreeSet<String>,
+    cards_not_saved: bool,
     payments: Vec<Payment>,
     mapping: Option<Value>,
     /// The bank's customers that hold any of the subject's cards, by their id.
@@ -302,6 +305,10 @@ struct Charge {
     state: String,
     amount: String,
     order_id: String,
+    /// When it came into its state.
+    since: Option<jiff::Timestamp>,
+    /// Whether the bank's dialect shows a decline as if the shopper were still at 3-D Secure.
+    hides_declines: bool,
     returned: Returned,
 }
 
@@ -321,6 +328,13 @@ impl Charge {
             },
             id: text("id"),
             state: text("transaction_state"),
+            since: charge["history"]
+                .as_array()
+                .and_then(|history| history.last()?["at"].as_str()?.parse().ok()),
+            hides_declines: matches!(
+                text("dialect").as_str(),
+                "fail-with-pre-authorized" | "fail-with-initialized"
+            ),
             // A number or a string, as the bank likes.
             amount: baht(&charge["amount"]),
             order_id: text("ref_1"),
@@ -362,6 +376,7 @@ impl Evidence {
             played: seen.played,
             orders: seen.orders,
             changed_orders: subject.changed_orders.clone(),
+            cards_not_saved: subject.cards_not_saved,
             payments: payments.collect::<Result<_>>()?,
             mapping: seen.mapping,
             customers,
@@ -590,7 +605,11 @@ impl Evidence {
         };
         check_closed(record, findings);
         if let (Some(end), Some(closed_as)) = (self.end_of(charge), record["closedAs"].as_str()) {
-            findings.check(end.words().contains(&closed_as), || {
+            let closed_at = record["closedAt"].as_str().and_then(|at| at.parse().ok());
+            // A shopper may end at the bank what was given up a week after the checkout.
+            let late = charge.since > closed_at || charge.hides_declines;
+            let given_up = closed_as == "abandoned" && end == End::Declined && late;
+            findings.check(end.words().contains(&closed_as) || given_up, || {
                 format!("charge {id} ended as {end:?}, and its record is closed as {closed_as}")
             });
         }
@@ -643,10 +662,17 @@ impl Evidence {
         // A second event says that this order's card could not be saved.
         if card_failed {
             expected.insert(CARD_FAILED);
+            // A later attempt may save a card that an earlier one could not, if the shop had not taken that event.
+            let last = payment.events.last().map(ReceivedEvent::kind);
+            let saved_later = charge.is_verification() && last == Some("card.saved");
+            if saved_later && self.holds_card(payment) {
+                expected.insert("card.saved");
+            }
         }
         check_events(id, &payment.events, &expected, findings);
         let settled = pays || (charge.is_verification() && charge.is_returned());
-        findings.check(!settled || card_failed || self.holds_card(payment), || {
+        let no_card = !settled || self.cards_not_saved && pays;
+        findings.check(no_card || card_failed || self.holds_card(payment), || {
             format!("the card of charge {id} is not with the owner's customer, and nobody was told")
         });
     }

@@ -15,8 +15,8 @@ const KIND: &str = "refund.";
 /// What a test knows of the refunds of its payments, and that the system cannot know.
 #[derive(Debug, Clone, Default)]
 pub struct KnownRefunds {
-    /// How many satang a person gave back in the portal that look like a refund of ours.
-    pub hidden_by_hand: i64,
+    /// By charge, how many satang a person gave back in the portal that look like a refund of ours.
+    pub hidden_by_hand: BTreeMap<String, i64>,
     /// Refunds that are not over: they wait, or a person must look at them.
     pub unfinished: BTreeSet<String>,
 }
@@ -139,6 +139,12 @@ impl Refunds<'_> {
         })
     }
 
+    /// What a person gave back and the ledger does not know, in satang.
+    fn hidden_by_hand(&self) -> i64 {
+        let hidden = self.known.hidden_by_hand.get(self.charge);
+        hidden.copied().unwrap_or(0)
+    }
+
     /// The bank gave back what the ledger says, and at most what nobody can tell more.
     fn check_bank(&self, findings: &mut Findings) {
         let sum = |by_hand: bool| -> i64 {
@@ -155,7 +161,7 @@ impl Refunds<'_> {
         findings.check(given <= self.paid, || {
             format!("the bank gave back {given} of {} satang", self.paid)
         });
-        let low = self.sent() + self.known.hidden_by_hand;
+        let low = self.sent() + self.hidden_by_hand();
         let unclear = self.ledger.sum(&[EntryState::Uncertain, EntryState::Asked]);
         let high = if self.ledger.has_unknown() {
             self.paid
@@ -217,7 +223,7 @@ impl Refunds<'_> {
             same.map(|bank_id| left.remove(bank_id));
         }
         let by_hand = self.ledger.entries.get(ELSEWHERE);
-        let explained = by_hand.map_or(0, |entry| entry.satang) + self.known.hidden_by_hand;
+        let explained = by_hand.map_or(0, |entry| entry.satang) + self.hidden_by_hand();
         let rest: i64 = left.values().sum();
         findings.check(rest <= explained, || {
             format!("the bank gave back {left:?}, which no entry explains")
@@ -469,7 +475,7 @@ mod tests {
             shown: Some(&shown),
             events: vec![&event],
             known: &KnownRefunds {
-                hidden_by_hand,
+                hidden_by_hand: BTreeMap::from([("chrg_1".to_owned(), hidden_by_hand)]),
                 ..KnownRefunds::default()
             },
         };

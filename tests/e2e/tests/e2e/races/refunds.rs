@@ -165,7 +165,7 @@ pub(super) async fn by_hand(app: Arc<TestApp>, _: usize) -> Ended {
     let recorded = app.ledger(&charge).await.entries.contains_key(ELSEWHERE);
     let mut subject = subject(&[&paid]);
     subject.refunds = KnownRefunds {
-        hidden_by_hand: if recorded { 0 } else { 20_000 },
+        hidden_by_hand: BTreeMap::from([(charge.clone(), if recorded { 0 } else { 20_000 })]),
         ..KnownRefunds::default()
     };
     app.check_invariants(&subject).await?;

@@ -1,6 +1,7 @@
 //! Every course of a refund as a row of a table: what happens, and what follows from it. That is the exact path of each
 //! execution, the ledger, the bank's state, the order, what apps are shown, and the events by their ids.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 
 use payment3_bank::Dialect;
@@ -972,7 +973,7 @@ impl<'a> Course<'a> {
         let known = Known {
             order_changed: ends.order.is_none(),
             refunds: KnownRefunds {
-                hidden_by_hand: ends.hidden_by_hand,
+                hidden_by_hand: BTreeMap::from([(self.charge().to_owned(), ends.hidden_by_hand)]),
                 unfinished: ends.unfinished.iter().map(|label| self.id(label)).collect(),
             },
         };

@@ -5,16 +5,18 @@ use std::time::{Duration, Instant};
 
 use payment3_harness::audit::audit;
 use payment3_harness::aws::Aws;
+use payment3_harness::cells::{self, Cell};
+use payment3_harness::definition_change::DefinitionChange;
+use payment3_harness::expected::Expected;
+use payment3_harness::expected::executions::Seen;
 use payment3_harness::fast_retries::shorten;
 use payment3_harness::fault_plan::{Fault, FaultPlans, Step};
 use payment3_harness::flow::Flow;
 use payment3_harness::outputs::Outputs;
 use payment3_harness::player::{Player, Start};
 
-use crate::definition_change::DefinitionChange;
-use crate::expected::{Expected, Injected};
 use crate::scenario::{self, Played};
-use crate::visible::{self, Seen};
+use crate::visible;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -27,10 +29,6 @@ const PROGRESS_EVERY: usize = 100;
 const PLAYS: usize = 3;
 /// How often a race is played without a fault, to learn which calls it makes each time.
 const RACES: usize = 3;
-/// The call that a process makes only once, after its start.
-const FETCHES_SECRET: &str = "GetSecretValue";
-/// The call that requests the charge from the bank.
-const CHARGES: &str = "POST charge";
 
 /// Which part of the matrix to run.
 #[derive(Debug, Clone)]
@@ -89,35 +87,6 @@ pub struct Run {
     pub stop_at_first: bool,
     /// How the definition of refunds is broken on purpose.
     pub broken_refunds: Option<DefinitionChange>,
-}
-
-/// One fault at one call of one flow.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Cell {
-    flow: Flow,
-    cold: bool,
-    /// The position of the call in the flow.
-    place: usize,
-    step: Step,
-    /// Whether the charge was requested from the bank before this call.
-    after_charge: bool,
-    fault: Fault,
-}
-
-impl Cell {
-    fn injected(&self) -> Injected<'_> {
-        Injected {
-            step: &self.step,
-            after_charge: self.after_charge,
-            fault: self.fault,
-        }
-    }
-}
-
-impl std::fmt::Display for Cell {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "[{} | {} | {}]", self.flow, self.step, self.fault)
-    }
 }
 
 /// The result of a run.
@@ -201,10 +170,12 @@ pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Resu
                 continue;
             }
         };
-        let own = steps.into_iter().enumerate();
-        // A process may happen to be new and fetch a secret. Separate cells test these calls.
-        let own = own.filter(|(_, step)| step.call.operation != FETCHES_SECRET);
-        cells.extend(cells_of(selection, flow, false, own));
+        // A broken function may make other calls; only how its payments end shall tell.
+        if !stop_at_first && let Err(others) = cells::check_calls(flow, &steps) {
+            report.unwelcome.push(others);
+        }
+        let all = cells::warm(flow, steps, &selection.faults);
+        cells.extend(all.into_iter().filter(|cell| selection.has(&cell.step)));
     }
     println!(
         "{} flows, {} faults: {} cells",
@@ -226,7 +197,7 @@ pub async fn run(outputs: &Outputs, fault_plans: &FaultPlans, run: &Run) -> Resu
         let uncertain = used.uncertain().clone();
         let audit = audit(outputs, used).await?;
         println!("{audit}");
-        report.unwelcome = audit.findings;
+        report.unwelcome.extend(audit.findings);
         let aws = Aws::at(&outputs.aws_endpoint);
         let shown = visible::check_all(&aws, outputs, &report.executions).await?;
         println!(
@@ -260,33 +231,6 @@ async fn steps(player: &Player, flow: Flow, start: Start) -> Result<Result<Vec<S
     Ok(Ok(steps.unwrap_or_default()))
 }
 
-fn cells_of(
-    selection: &Selection,
-    flow: Flow,
-    cold: bool,
-    steps: impl Iterator<Item = (usize, Step)>,
-) -> Vec<Cell> {
-    let mut charged = false;
-    steps
-        .map(|(place, step)| {
-            let after_charge = charged;
-            charged |= step.call.operation == CHARGES;
-            (place, step, after_charge)
-        })
-        .filter(|(_, step, _)| selection.has(step))
-        .flat_map(|(place, step, after_charge)| {
-            selection.faults.iter().map(move |&fault| Cell {
-                flow,
-                cold,
-                place,
-                step: step.clone(),
-                after_charge,
-                fault,
-            })
-        })
-        .collect()
-}
-
 /// The cells for fetching secrets: one for every function, in the first flow that uses it.
 async fn cold_cells(player: &Player, selection: &Selection) -> Result<Vec<Cell>> {
     let mut cells = Vec::new();
@@ -294,14 +238,8 @@ async fn cold_cells(player: &Player, selection: &Selection) -> Result<Vec<Cell>>
     for &flow in &selection.flows {
         let steps = steps(player, flow, Start::Cold).await?;
         let steps = steps.map_err(anyhow::Error::msg)?;
-        let new: Vec<_> = steps
-            .into_iter()
-            .enumerate()
-            // A second one comes from another new process. Whether there is one depends on timing.
-            .filter(|(_, step)| step.call.operation == FETCHES_SECRET && step.nth == 1)
-            .filter(|(_, step)| seen.insert(step.clone()))
-            .collect();
-        cells.extend(cells_of(selection, flow, true, new.into_iter()));
+        let all = cells::cold(flow, steps, &selection.faults, &mut seen);
+        cells.extend(all.into_iter().filter(|cell| selection.has(&cell.step)));
     }
     Ok(cells)
 }

@@ -16,6 +16,7 @@ use payment3_harness::away::How;
 use payment3_harness::aws::Aws;
 use payment3_harness::call::Service;
 use payment3_harness::executions::{Executions, Summary};
+use payment3_harness::expected::refunds;
 use payment3_harness::fault_plan::FaultPlans;
 use payment3_harness::flow::Flow;
 use payment3_harness::operator::Operator;
@@ -32,7 +33,6 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::matrix::use_fast_retries;
-use crate::refunds;
 
 /// How many payments are in progress during an outage.
 const PAYMENTS: usize = 20;
@@ -351,7 +351,7 @@ impl Scene {
     async fn examine_refund(&self, refund: &Begun) -> Result<()> {
         let mut findings = self.player.examine(refund).await?;
         let ended = self.player.refunds_ended(refund).await?;
-        refunds::judge(refund, &ended, None, &mut findings);
+        refunds::judge(refund.flow(), refund.refunds(), &ended, None, &mut findings);
         ensure!(findings.is_empty(), "{}: {findings}", refund.flow());
         Ok(())
     }

@@ -1,24 +1,21 @@
 //! Plays one flow, with a fault in one call or without a fault, and checks how it ended.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use payment3_harness::aws::Aws;
+use payment3_harness::cells::OUTAGE;
+use payment3_harness::expected::executions::Seen;
+use payment3_harness::expected::{self, Expected, Injected, refunds};
 use payment3_harness::fault_plan::{Fault, Step};
 use payment3_harness::flow::Flow;
-use payment3_harness::invariants::{End, Findings};
+use payment3_harness::invariants::Findings;
 use payment3_harness::peer_process;
-use payment3_harness::player::{Begun, Player, Shopper, Start};
+use payment3_harness::player::{Player, Shopper, Start};
 
-use crate::expected::{Expected, Injected};
-use crate::refunds;
-use crate::visible::{self, Seen};
+use tokio::time::Instant;
 
-/// The update of ensure-kbank-user that saves the customer. The first one is the lease.
-const NOTES_CUSTOMER: usize = 2;
-
-/// How long a service stays away while a refund runs, which waits for it in place: longer than a function itself tries.
-const OUTAGE: Duration = Duration::from_secs(8);
+use crate::visible;
 
 /// The result of a played flow.
 #[derive(Debug)]
@@ -58,7 +55,7 @@ pub async fn play(
     let started = Instant::now();
     if let Some(injected) = injected {
         plan.plan(injected.step.clone(), injected.fault);
-        if may_orphan_a_customer(injected) {
+        if injected.may_orphan_a_customer() {
             begun.allow_orphan(injected.fault == Fault::Away);
         }
     }
@@ -73,10 +70,12 @@ pub async fn play(
     let (steps, struck) = (plan.steps(), plan.struck());
     let took = struck.unwrap_or(started).elapsed();
     let mut findings = player.examine(&begun).await?;
-    judge(&begun, &Expected::of(flow, injected), &mut findings);
+    let expected = Expected::of(flow, injected);
+    let (earlier, rival) = (begun.earlier_token(), begun.rival_token());
+    expected::judge(&expected, earlier, rival, &mut findings);
     if flow.is_refund() {
         let ended = player.refunds_ended(&begun).await?;
-        let uncertain = refunds::judge(&begun, &ended, injected, &mut findings);
+        let uncertain = refunds::judge(flow, begun.refunds(), &ended, injected, &mut findings);
         player.note_uncertain(uncertain);
     }
     let aws = Aws::at(&outputs.aws_endpoint);
@@ -93,40 +92,4 @@ pub async fn play(
         executions,
         took,
     })
-}
-
-/// Checks how all payments of a flow ended. `expected` is for the payment that is played.
-pub fn judge(begun: &Begun, expected: &Expected, findings: &mut Findings) {
-    let earlier = Expected::of(Flow::NewUser, None);
-    let rival = Expected::of_rival();
-    for ended in findings.ended.clone() {
-        let token = Some(ended.token.as_str());
-        let expected = if token == begun.earlier_token() {
-            &earlier
-        } else if token == begun.rival_token() {
-            &rival
-        } else {
-            expected
-        };
-        expected.judge(&ended, findings);
-    }
-    if begun.rival_token().is_some() {
-        let ended = findings.ended.iter();
-        let paid = ended.filter(|ended| ended.end == Some(End::Paid)).count();
-        findings.check(paid == 1, || format!("{paid} of two cards paid the order"));
-    }
-}
-
-/// Whether the fault may leave a customer at the bank that we do not know. That happens when the bank's answer is
-/// lost, or when the process dies, or cannot write, before it has saved the answer: the bank has no request to find
-/// the customer again. The owner's next payment reports it, because nobody has taken over the lease.
-fn may_orphan_a_customer(injected: Injected<'_>) -> bool {
-    let Injected { step, fault, .. } = injected;
-    let is = |operation, nth| {
-        step.call.function == "ensure-kbank-user"
-            && step.call.operation == operation
-            && step.nth == nth
-    };
-    (is("POST customer", 1) && fault.loses_the_answer())
-        || (is("UpdateItem", NOTES_CUSTOMER) && matches!(fault, Fault::KilledBefore | Fault::Away))
 }

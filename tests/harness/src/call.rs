@@ -109,18 +109,21 @@ pub fn operation(target: Target, request: &WholeRequest) -> String {
             .and_then(|value| value.to_str().ok())
             .and_then(|target| target.rsplit('.').next())
             .map_or_else(|| format!("{method} {path}"), str::to_owned),
-        Target::Bank => {
-            let path = path.strip_prefix("/card/v2/").unwrap_or(path);
-            let words: Vec<&str> = path
-                .split('/')
-                .enumerate()
-                // The second part is always an id.
-                .map(|(place, part)| if place == 1 { "*" } else { part })
-                .collect();
-            format!("{method} {}", words.join("/"))
-        }
+        Target::Bank => of_bank(method.as_str(), path),
         Target::Shop => format!("{method} event"),
     }
+}
+
+/// The operation of a request to the bank.
+pub fn of_bank(method: &str, path: &str) -> String {
+    let path = path.strip_prefix("/card/v2/").unwrap_or(path);
+    let words: Vec<&str> = path
+        .split('/')
+        .enumerate()
+        // The second part is always an id.
+        .map(|(place, part)| if place == 1 { "*" } else { part })
+        .collect();
+    format!("{method} {}", words.join("/"))
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
+use serde_json::Value;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::away::Away;
 use crate::call::CallName;
@@ -109,9 +110,9 @@ pub struct FaultPlan {
     state: Arc<Mutex<State>>,
 }
 
-/// One watched payment, for the proxy.
+/// One watched payment, for what carries the calls.
 #[derive(Debug, Clone)]
-pub(super) struct Watched(Arc<Mutex<State>>);
+pub struct Watched(Arc<Mutex<State>>);
 
 impl FaultPlans {
     /// Watches no payment yet. `away` holds the outages.
@@ -145,7 +146,7 @@ impl FaultPlans {
     }
 
     /// The payment that a call belongs to.
-    pub(super) fn of(&self, path: &str, body: &str) -> Option<Watched> {
+    pub fn of(&self, path: &str, body: &str) -> Option<Watched> {
         let watched = lock(&self.watched);
         watched
             .iter()
@@ -210,12 +211,12 @@ impl Drop for FaultPlan {
 
 impl Watched {
     /// Whether this function cannot use the tables.
-    pub(super) fn has_no_tables(&self, function: &str) -> bool {
+    pub fn has_no_tables(&self, function: &str) -> bool {
         lock(&self.0).without_tables.as_deref() == Some(function)
     }
 
     /// Counts a call, and returns the fault that is planned for it.
-    pub(super) fn arrives(&self, call: &CallName) -> Option<Fault> {
+    pub fn arrives(&self, call: &CallName) -> Option<Fault> {
         let mut state = lock(&self.0);
         state.calls.push(call.clone());
         let nth = state.calls.iter().filter(|other| *other == call).count();
@@ -234,14 +235,14 @@ impl Watched {
     }
 
     /// Counts an answer.
-    pub(super) fn answered(&self, call: &CallName) {
+    pub fn answered(&self, call: &CallName) {
         lock(&self.0).answered.send_modify(|counts| {
             *counts.entry(call.clone()).or_default() += 1;
         });
     }
 
     /// Waits until a call of this name has been answered.
-    pub(super) async fn next_answer(&self, call: &CallName) {
+    pub async fn next_answer(&self, call: &CallName) {
         let mut answers = lock(&self.0).answered.subscribe();
         let before = answers.borrow().get(call).copied().unwrap_or_default();
         // An error means that the payment is no longer watched, so no answer will come.
@@ -250,9 +251,14 @@ impl Watched {
             .await;
     }
 
-    /// Adds another id of the payment.
-    pub(super) fn learn(&self, id: &str) {
-        lock(&self.0).ids.insert(id.to_owned());
+    /// Adds another id of the payment: the value of this field of a body in JSON.
+    pub fn learn(&self, body: &[u8], field: &str) {
+        let json: Option<Value> = serde_json::from_slice(body).ok();
+        let id = json.as_ref().and_then(|json| json[field].as_str());
+        // Short values are not ids: they would match calls of other payments.
+        if let Some(id) = id.filter(|id| id.len() >= 12) {
+            lock(&self.0).ids.insert(id.to_owned());
+        }
     }
 }
 

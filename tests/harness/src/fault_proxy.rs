@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -21,9 +21,9 @@ use crate::peer_process::{PeerProcess, short_name};
 use crate::proxy::{Connection, Handler, NoAnswer, Port};
 
 /// How long a late call waits for its caller's retry. After that its effect happens anyway.
-const LATE_AT_MOST: Duration = Duration::from_secs(6);
+pub const LATE_AT_MOST: Duration = Duration::from_secs(6);
 /// How long a late call's caller may take to give up: longer than any timeout of the functions.
-const CALLER_GIVES_UP: Duration = Duration::from_secs(35);
+pub const CALLER_GIVES_UP: Duration = Duration::from_secs(35);
 
 /// A proxy with a port in front of AWS, of the bank and of the shop.
 pub struct Proxy {
@@ -127,7 +127,7 @@ impl Handler for Upstream {
             return self.forward(&request).await;
         };
         if self.target == Target::Bank {
-            learn(&watched, &request.body, "reference_order");
+            watched.learn(&request.body, "reference_order");
         }
         let call = self.name(connection, &request).await;
         let planned = watched.arrives(&call);
@@ -242,7 +242,7 @@ impl Upstream {
     ) -> Result<WholeAnswer, NoAnswer> {
         let answer = self.forward(request).await?;
         if self.target == Target::Bank {
-            learn(watched, &answer.body, "id");
+            watched.learn(&answer.body, "id");
         }
         Ok(answer)
     }
@@ -297,14 +297,5 @@ impl Upstream {
             function,
             operation: operation(self.target, request),
         }
-    }
-}
-
-fn learn(watched: &Watched, body: &[u8], field: &str) {
-    let json: Option<Value> = serde_json::from_slice(body).ok();
-    let id = json.as_ref().and_then(|json| json[field].as_str());
-    // Short values are not ids: they would match calls of other payments.
-    if let Some(id) = id.filter(|id| id.len() >= 12) {
-        watched.learn(id);
     }
 }

@@ -4,10 +4,15 @@
 pub mod audit;
 pub mod away;
 pub mod aws;
+pub mod breaks;
+pub mod broken_copy;
 pub mod call;
+pub mod cells;
 pub mod counterparties;
+pub mod definition_change;
 pub mod endpoints;
 pub mod executions;
+pub mod expected;
 pub mod fast_retries;
 pub mod fault_plan;
 pub mod fault_proxy;

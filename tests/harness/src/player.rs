@@ -22,21 +22,21 @@ use crate::shop_api::{NewOrder, Order, Recipient};
 use crate::shopper::{self, CARD_APPROVED, Next, OTHER_CARD_APPROVED, ReturnForm};
 use crate::{logs, random};
 
-mod refunds;
+pub mod refunds;
 
 pub use refunds::{Played as PlayedRefund, RefundsEnded};
 
 /// How long an execution may take. A late call to the bank takes 15 s, and so does each retry of it.
 const PATIENCE: Duration = Duration::from_secs(240);
 /// How often a shopper sends a form before giving up.
-const FORM_TRIES: usize = 3;
+pub const FORM_TRIES: usize = 3;
 /// How often a browser or the bank tries a call that fails.
-const CALL_TRIES: usize = 3;
+pub const CALL_TRIES: usize = 3;
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;
 /// The age of the payment at each round of reconciliation, in seconds. At the last age the payment must be closed.
-const AGES: [i64; 6] = [
+pub const AGES: [i64; 6] = [
     6 * MINUTE,
     31 * MINUTE,
     DAY + MINUTE,
@@ -159,7 +159,7 @@ impl Player {
             earlier,
             rival,
             paid_by: None,
-            refunds: refunds::of(flow),
+            refunds: refunds::of(flow, &random::id("rf_")),
             subject,
             orphan_is_found_later: false,
         };

@@ -7,6 +7,11 @@ use std::process::Command;
 const FALLBACK_BRANCH: &str = "local";
 /// The directory of [`venv_dir`] in [`local_dir`].
 pub const VENV: &str = "venv";
+/// The package of the simulator.
+pub const SIMULATOR: &str = "payment3-sim";
+/// How cargo is told to build everything that is built together, so that nothing is compiled twice. The simulator is not
+/// among it: a library in it switches on that JSON keeps its order, which must not reach the functions.
+pub const TOGETHER: [&str; 3] = ["--workspace", "--exclude", SIMULATOR];
 
 /// The repository's top directory.
 pub fn root() -> PathBuf {

@@ -16,16 +16,16 @@ use crate::random;
 use crate::refund_machine::{RefundMachine, Started};
 
 /// What went back before the refund that is played, where something did.
-const EARLIER: &str = "79.50";
+pub const EARLIER: &str = "79.50";
 /// What a person gives back in the portal.
-const BY_HAND: &str = "200.00";
+pub const BY_HAND: &str = "200.00";
 /// How long the bank takes for a refund that is started twice: the second execution meets the first one's request, also
 /// after the tables were away for a while. It is less than the time limit of the call.
-const SLOW: Duration = Duration::from_secs(12);
+pub const SLOW: Duration = Duration::from_secs(12);
 /// How long to wait between two looks at the executions.
 const POLL: Duration = Duration::from_millis(200);
 /// How often the bank sends a notification that is not answered with 200.
-const NOTIFIED_AT_MOST: usize = 200;
+pub const NOTIFIED_AT_MOST: usize = 200;
 
 /// A refund that is played.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,9 +48,8 @@ pub struct RefundsEnded {
     pub executions: Vec<(&'static str, ExecutionReport)>,
 }
 
-/// The refunds of a flow, with new ids.
-pub(super) fn of(flow: Flow) -> Vec<Played> {
-    let ids = random::id("rf_");
+/// The refunds of a flow, with ids that begin like this.
+pub fn of(flow: Flow, ids: &str) -> Vec<Played> {
     let names = |id: &str| match flow {
         Flow::RefundStartedTwice => vec![id.to_owned(), format!("{id}-again")],
         _ => vec![id.to_owned()],
@@ -70,7 +69,8 @@ pub(super) fn of(flow: Flow) -> Vec<Played> {
 }
 
 impl Played {
-    fn input(&self, order_id: &str) -> Value {
+    /// The input of its executions.
+    pub fn input(&self, order_id: &str) -> Value {
         let mut input = json!({"refundId": self.id, "orderId": order_id, "reason": REFUND_REASON});
         if let Some(amount) = self.amount {
             input["amount"] = json!(amount);
@@ -230,6 +230,6 @@ impl Player {
 }
 
 /// The name of the execution that a notification of money given back by hand starts.
-fn elsewhere(charge: &str) -> String {
+pub fn elsewhere(charge: &str) -> String {
     format!("elsewhere-{charge}")
 }

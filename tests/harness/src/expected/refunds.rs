@@ -1,14 +1,14 @@
-//! How the refunds of the matrix must end. Normally the money goes back, no matter which call gets the fault. A part whose
+//! How the refunds must end in which one call got a fault. Normally the money goes back, no matter which call gets the fault. A part whose
 //! answer is lost may end with a person. Each of these is a rule here, with its reason.
 
-use payment3_harness::executions::ExecutionReport;
-use payment3_harness::fault_plan::Fault;
-use payment3_harness::flow::Flow;
-use payment3_harness::invariants::Findings;
-use payment3_harness::ledger::{ELSEWHERE, EntryState};
-use payment3_harness::player::{Begun, PlayedRefund, RefundsEnded};
+use crate::executions::ExecutionReport;
+use crate::fault_plan::Fault;
+use crate::flow::Flow;
+use crate::invariants::Findings;
+use crate::ledger::{ELSEWHERE, EntryState};
+use crate::player::{PlayedRefund, RefundsEnded};
 
-use crate::expected::Injected;
+use super::Injected;
 
 /// How a refund ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,14 +109,15 @@ fn ends(flow: Flow, injected: Option<Injected<'_>>) -> &'static [End] {
 /// Checks how the refunds of a flow ended, and adds a finding for each that did not end as it must. Returns the ids of
 /// those that a person must look at.
 pub fn judge(
-    begun: &Begun,
+    flow: Flow,
+    refunds: &[PlayedRefund],
     ended: &RefundsEnded,
     injected: Option<Injected<'_>>,
     findings: &mut Findings,
 ) -> Vec<String> {
     let mut uncertain = Vec::new();
     let mut too_large = 0;
-    for refund in begun.refunds() {
+    for refund in refunds {
         let Some(end) = end_of(refund, ended) else {
             let entry = ended.ledger.entries.get(&refund.id);
             findings.note(format!("the refund {} is {entry:?}", refund.label));
@@ -127,8 +128,8 @@ pub fn judge(
             End::TooLarge => too_large += 1,
             End::Sent | End::Failed => {}
         }
-        let expected = ends(begun.flow(), injected);
-        let right = expected.contains(&end) || begun.flow() == Flow::RefundTwice;
+        let expected = ends(flow, injected);
+        let right = expected.contains(&end) || flow == Flow::RefundTwice;
         findings.check(right, || {
             format!(
                 "the refund {} ended as {end:?}, expected: {expected:?}",
@@ -144,7 +145,7 @@ pub fn judge(
             }
         }
     }
-    match begun.flow() {
+    match flow {
         Flow::RefundTwice => findings.check(too_large == 1, || {
             format!("{too_large} of two refunds were more than was left")
         }),
@@ -216,8 +217,8 @@ fn shown(execution: &ExecutionReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use payment3_harness::call::CallName;
-    use payment3_harness::fault_plan::Step;
+    use crate::call::CallName;
+    use crate::fault_plan::Step;
 
     use super::*;
 

@@ -1,9 +1,12 @@
-//! How every payment of the matrix must end. Normally that is the end of its flow, no matter which call gets the
+//! How every payment must end in which one call got a fault: of the matrix, and of the simulator that plays the same. Normally that is the end of its flow, no matter which call gets the
 //! fault. A few faults rightly lead to another end. Each of these is a rule here, with its reason.
 
-use payment3_harness::fault_plan::{Fault, Step};
-use payment3_harness::flow::Flow;
-use payment3_harness::invariants::{End, Ended, Findings};
+use crate::fault_plan::{Fault, Step};
+use crate::flow::Flow;
+use crate::invariants::{End, Ended, Findings};
+
+pub mod executions;
+pub mod refunds;
 
 /// A fault, and the call that it is injected into.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +54,8 @@ const CHECKOUT: &str = "cardtoken";
 const CHARGE: &str = "POST charge";
 /// The function that creates the customer at the bank.
 const CUSTOMER: &str = "ensure-kbank-user";
+/// The update of that function that saves the customer. The first one is the lease.
+const NOTES_CUSTOMER: usize = 2;
 const ADDS_CARD: &str = "add-card";
 /// The read of that function that may be the one of the order. It happens at the same time as the read of the record.
 const READS_ADDRESS: usize = 3;
@@ -113,6 +118,17 @@ impl Injected<'_> {
     pub(crate) fn is(&self, function: &str, operation: &str) -> bool {
         self.step.call.function == function && self.step.call.operation == operation
     }
+
+    /// Whether the fault may leave a customer at the bank that we do not know. That happens when the bank's answer is
+    /// lost, or when the process dies, or cannot write, before it has saved the answer: the bank has no request to find
+    /// the customer again. The owner's next payment reports it, because nobody has taken over the lease.
+    pub fn may_orphan_a_customer(&self) -> bool {
+        let Self { step, fault, .. } = *self;
+        let is = |operation, nth| self.is(CUSTOMER, operation) && step.nth == nth;
+        (is("POST customer", 1) && fault.loses_the_answer())
+            || (is("UpdateItem", NOTES_CUSTOMER)
+                && matches!(fault, Fault::KilledBefore | Fault::Away))
+    }
 }
 
 impl Expected {
@@ -172,6 +188,31 @@ impl Expected {
     }
 }
 
+/// Checks how all payments of a flow ended: the one that is played, a known user's `earlier` one, and the one of a `rival`
+/// card for the same order; both by their tokens.
+pub fn judge(
+    expected: &Expected,
+    earlier: Option<&str>,
+    rival: Option<&str>,
+    findings: &mut Findings,
+) {
+    for ended in findings.ended.clone() {
+        let token = Some(ended.token.as_str());
+        if token == earlier {
+            Expected::of(Flow::NewUser, None).judge(&ended, findings);
+        } else if token == rival {
+            Expected::of_rival().judge(&ended, findings);
+        } else {
+            expected.judge(&ended, findings);
+        }
+    }
+    if rival.is_some() {
+        let ended = findings.ended.iter();
+        let paid = ended.filter(|ended| ended.end == Some(End::Paid)).count();
+        findings.check(paid == 1, || format!("{paid} of two cards paid the order"));
+    }
+}
+
 /// How the saving of the card must end. It is retried for half an hour, longer than the ten minutes for which its
 /// token is valid. After that the payment continues without it.
 fn card(injected: Injected<'_>) -> Card {
@@ -208,7 +249,7 @@ fn ends(flow: Flow) -> &'static [End] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use payment3_harness::call::CallName;
+    use crate::call::CallName;
 
     fn ended(end: Option<End>, card_saved: bool) -> Ended {
         Ended {

@@ -7,9 +7,11 @@ use serde_json::Value;
 #[derive(Debug, Clone, Copy)]
 pub struct DefinitionChange {
     /// Where the text is, as a JSON pointer.
-    pub(crate) pointer: &'static str,
-    pub(crate) this: &'static str,
-    pub(crate) by: &'static str,
+    pub pointer: &'static str,
+    /// What must stand there exactly once.
+    pub this: &'static str,
+    /// What stands there instead.
+    pub by: &'static str,
 }
 
 impl DefinitionChange {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { after } from "node:test";
 import { App } from "aws-cdk-lib";
 import { FUNCTIONS, type FunctionName } from "../lib/function-catalogue";
@@ -151,7 +151,7 @@ export function roleOfFunction(template: Template, name: FunctionName): Resource
   return roleOf(template, found[1], "Role")[1];
 }
 
-/** Compares lines with a file in this folder. `cargo local renew` rewrites the file: read the difference then. */
+/** Compares lines with a file, whose path begins in this folder. `cargo local renew` rewrites the file: read the difference then. */
 export function assertSnapshot(file: string, lines: readonly string[]): void {
   const path = join(__dirname, file);
   if (process.env["RENEW"] !== undefined) {
@@ -160,6 +160,6 @@ export function assertSnapshot(file: string, lines: readonly string[]): void {
     return;
   }
   const kept = readFileSync(path, "utf8").trimEnd().split("\n");
-  const stale = `cdk/test/${file} is not what the app synthesises: run \`cargo local renew\`, and read the difference`;
+  const stale = `${relative(join(APP_DIRECTORY, ".."), path)} is not what the app synthesises: run \`cargo local renew\`, and read the difference`;
   assert.deepEqual(lines, kept, stale);
 }

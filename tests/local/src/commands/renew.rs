@@ -27,13 +27,16 @@ pub async fn run() -> Result<()> {
     node::CDK
         .install(&workspace::local_dir().join("logs"))
         .await?;
-    progress::step("cdk/test/snapshot.txt, docs/scale.md", async {
-        Tool::new("npm")
-            .args(["run", "--silent", "renew"])
-            .current_dir(workspace::cdk_dir())
-            .shown()
-            .await
-    })
+    progress::step(
+        "cdk/test/snapshot.txt, tests/sim/deployment.json, docs/scale.md",
+        async {
+            Tool::new("npm")
+                .args(["run", "--silent", "renew"])
+                .current_dir(workspace::cdk_dir())
+                .shown()
+                .await
+        },
+    )
     .await?;
     println!("`git diff` shows what changed: read it before you commit it.");
     Ok(())

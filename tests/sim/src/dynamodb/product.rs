@@ -1,0 +1,165 @@
+//! The product's own writes, here and as the model check reads them.
+
+use std::future::Future;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use payment3_activities::clock::Clock;
+use payment3_activities::domain::charge::Outcome;
+use payment3_activities::domain::ids::{ChargeId, CustomerId, OwnerId, RecordKey};
+use payment3_activities::tables::Database;
+use payment3_activities::tables::mapping::Mapping;
+use payment3_activities::tables::outcomes::Outcomes;
+use payment3_activities::tables::records::{Hint, Noted, Records};
+use payment3_activities::tables::transact;
+use serde_json::{Value, json};
+
+use super::DynamoDb;
+use super::tests::{RECORDS, tables};
+use crate::random::Random;
+
+#[derive(Debug)]
+struct Connector(DynamoDb);
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let tables = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let target = request.headers().get("x-amz-target").unwrap_or_default();
+            let operation = target.rsplit('.').next().unwrap_or_default();
+            let body = request.body().bytes().unwrap_or_default();
+            let (status, answer) = tables.call(operation, body).await;
+            let status = status
+                .try_into()
+                .map_err(|_| ConnectorError::user("a status".into()))?;
+            Ok(HttpResponse::new(status, SdkBody::from(answer)))
+        })
+    }
+}
+
+fn client(tables: &DynamoDb) -> aws_sdk_dynamodb::Client {
+    let connector = SharedHttpConnector::new(Connector(tables.clone()));
+    let credentials = Credentials::new("obviously-fake", "obviously-fake", None, None, "test");
+    let config = aws_types::SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("ap-southeast-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(http_client_fn(move |_, _| connector.clone()))
+        .retry_config(RetryConfig::disabled())
+        .build();
+    aws_sdk_dynamodb::Client::new(&config)
+}
+
+/// A record in some state, whole or not.
+fn some_record(random: &Random, key: &str) -> Value {
+    let mut item = json!({
+        "tokenId": {"S": key},
+        "orderId": {"S": "482500007436"},
+        "ownerId": {"S": "usr_1"},
+        "amountSatang": {"N": "150000"},
+    });
+    let text = |text: &str| json!({ "S": text });
+    let one = |of: &[&'static str]| text(random.pick::<&str>(of));
+    let number = |number: u64| json!({"N": number.to_string()});
+    item["outcome"] = one(&["pending", "paid", "declined", "returned"]);
+    for (name, value) in [
+        ("chargeId", text("chrg_1")),
+        ("resolution", one(&["orderPaid", "reversing", "reversed"])),
+        ("attempt", number(random.below(3))),
+        ("openShard", number(random.below(16))),
+        ("lookAgainAt", number(random.below(100))),
+        ("closedAs", one(&["abandoned", "declined"])),
+        ("closedAt", text("2026-01-02T03:04:05.678Z")),
+        ("token", text("tok_1")),
+        ("troubleSince", number(7)),
+        ("paidNotifiedAt", number(8)),
+        ("refunds", json!({"M": {}})),
+    ] {
+        if random.chance(0.6) {
+            item[name] = value;
+        }
+    }
+    item
+}
+
+/// Whether a write was made does not matter here: only that both say the same.
+async fn tried(write: impl Future) {
+    let _ = write.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_models_reader_agrees_on_the_products_writes() {
+    let random = Random::new(11);
+    let tables = tables(11);
+    tables.compare();
+    let client = client(&tables);
+    let database = Database {
+        client: client.clone(),
+        clock: Clock::system(),
+    };
+    let records = Records::new(database.clone(), RECORDS.to_owned());
+    let mapping = Mapping::new(
+        database.clone(),
+        "payment3-kbank-user-mapping-master".to_owned(),
+    );
+    let outcomes = Outcomes::new(database, "payment3-credit-card-notify-master".to_owned());
+    let charges = ["chrg_1", "chrg_2"].map(|id| ChargeId::new(id).unwrap());
+    let owners = ["usr_1", "usr_2", "usr_3"].map(|id| OwnerId::new(id).unwrap());
+    let customer = CustomerId::new("cust_1").unwrap();
+    let executions = ["one", "two"];
+    for number in 0..300 {
+        let key = RecordKey::stored(format!("key{number}"));
+        tables
+            .store(RECORDS, &some_record(&random, key.as_str()))
+            .unwrap();
+        for _ in 0..4 {
+            let charge = random.pick(&charges);
+            let owner = random.pick(&owners);
+            let execution = random.pick(&executions);
+            let Ok(Some(record)) = records.get(&key).await else {
+                panic!("{key:?} cannot be read");
+            };
+            let payment = record.payment_by(charge);
+            let at = i64::try_from(random.below(100)).unwrap();
+            match random.below(16) {
+                0 => tried(records.open_ledger(&key, charge)).await,
+                1 => tried(records.begin_reversal(&payment)).await,
+                2 => tried(records.note_refund(&payment, "mark")).await,
+                3 => tried(records.note_card_saved(&key, &customer)).await,
+                4 => tried(records.close_handled_elsewhere(&key)).await,
+                5 => tried(records.note_authorised(&key)).await,
+                6 => tried(records.reopen_declined(&record)).await,
+                7 => tried(records.reopen_abandoned(&record)).await,
+                8 => tried(records.open_for_payment(&payment)).await,
+                9 => tried(records.put_off(&record, at, 50, Noted::Trouble)).await,
+                10 => tried(records.count_attempt(&record, 3, at)).await,
+                11 => tried(records.look_soon(&record, at)).await,
+                12 => tried(records.note_hint(&key, charge, Hint::Returned)).await,
+                13 => tried(mapping.lease(owner, execution)).await,
+                14 => tried(mapping.save(owner, execution, charge, &customer)).await,
+                _ => {
+                    let row = outcomes.row(&payment, Outcome::Paid, "Success");
+                    let update = if at < 50 {
+                        records.abandoned_update(&payment)
+                    } else {
+                        records.order_paid_update(&payment)
+                    };
+                    let items = vec![update, row];
+                    tried(transact(&client, "give up", items)).await;
+                }
+            }
+            tokio::time::sleep(Duration::from_secs(20)).await;
+        }
+    }
+    let compared = tables.compared();
+    assert_eq!(compared.differences, Vec::<String>::new());
+    assert!(compared.agreed > 1000, "{compared:?}");
+    assert!(compared.unknown < 100, "{compared:?}");
+}

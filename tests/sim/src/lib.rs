@@ -1,5 +1,40 @@
 //! The simulator: weeks of payments in one process and one thread, with virtual time and everything random from one
 //! seed. The activities, the definitions and the sandbox bank are the real ones.
 
+mod api;
+mod bank;
+mod cells;
+mod cloud;
+mod deployment;
+mod dynamodb;
+mod ends;
+mod fault;
+mod functions;
+mod items;
+mod logs;
+pub mod mutants;
+mod network;
+mod people;
+mod planned;
+mod programs;
 mod random;
+mod run;
+mod scenario;
+mod secrecy;
+mod secrets;
+mod shop;
+mod shrink;
+mod step_functions;
+mod tasks;
 mod time;
+mod trace;
+mod watch;
+mod weather;
+mod world;
+
+pub use cells::{calls, cells_of, problem, steps};
+pub use fault::{Fault, Party};
+pub use network::Struck;
+pub use run::{Options, Outcome, run};
+pub use scenario::{Played, play};
+pub use shrink::shrink;

@@ -1,0 +1,321 @@
+//! Where every payment must be in the end, by what happened to it: not merely in order, but as good as it could be. An
+//! order that could have been paid is paid; nothing goes back that need not; and what a person must decide stands where
+//! a person finds it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use payment3_harness::invariants::{self, KnownRefunds, OrderSeen, PaymentSeen, Seen, Subject};
+use payment3_harness::ledger::{ELSEWHERE, EntryState, Ledger};
+use serde_json::Value;
+
+use crate::logs::Line;
+use crate::world::Change;
+
+/// What is known of one shopper in the end: what the shopper and the shop did, and what everybody has written down.
+pub(crate) struct Account {
+    /// The shopper's name.
+    pub(crate) name: String,
+    /// The shop's customer.
+    pub(crate) owner: String,
+    /// The orders, with what the shop did to each before it was paid.
+    pub(crate) orders: BTreeMap<String, Vec<Change>>,
+    /// The payments, in the order of their tokens.
+    pub(crate) payments: Vec<PaymentSeen>,
+    /// What is stored about the orders.
+    pub(crate) seen: BTreeMap<String, OrderSeen>,
+    /// The mapping of the owner to the bank's customer.
+    pub(crate) mapping: Option<Value>,
+}
+
+/// What the whole run says about everybody.
+pub(crate) struct Circumstances {
+    /// From when until when it was played, in seconds since 1970.
+    pub(crate) played: (i64, i64),
+    /// Lines that alarms count.
+    pub(crate) alarms: Vec<Line>,
+    /// Charges whose portal somebody worked in.
+    pub(crate) by_hand: BTreeSet<String>,
+    /// Whether the bank answers inquiries by reference, and the deployment knows it.
+    pub(crate) finds_by_reference: bool,
+    /// Whether the deployment saves no cards, or not all of them.
+    pub(crate) cards_not_saved: bool,
+    /// How many customers may have been created at the bank without an answer.
+    pub(crate) orphans_allowed: usize,
+}
+
+/// What became of a shopper's payments, in numbers.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Payments.
+    pub(crate) payments: usize,
+    /// Paid orders.
+    pub(crate) paid: usize,
+    /// Authorised charges whose money went back.
+    pub(crate) reversed: usize,
+    /// Payments that stand for a person.
+    pub(crate) standing: usize,
+}
+
+impl Tally {
+    /// Both together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            payments: self.payments + other.payments,
+            paid: self.paid + other.paid,
+            reversed: self.reversed + other.reversed,
+            standing: self.standing + other.standing,
+        }
+    }
+}
+
+/// The bank's charge of a payment.
+struct Charge<'a> {
+    id: &'a str,
+    order: &'a str,
+    state: &'a str,
+    authorised_once: bool,
+}
+
+impl<'a> Charge<'a> {
+    fn of(payment: &'a PaymentSeen) -> Option<Self> {
+        let charge = payment.at_bank.charges.first()?;
+        let text = |field: &str| charge[field].as_str().unwrap_or_default();
+        let mut history = charge["history"].as_array().into_iter().flatten();
+        Some(Self {
+            id: text("id"),
+            order: text("ref_1"),
+            state: text("transaction_state"),
+            authorised_once: history.any(|event| {
+                let state = event["transaction_state"]
+                    .as_str()
+                    .or_else(|| event["transactionState"].as_str());
+                matches!(state, Some("Authorized" | "Settled"))
+            }),
+        })
+    }
+
+    fn holds_money(&self) -> bool {
+        matches!(self.state, "Authorized" | "Settled")
+    }
+
+    fn went_back(&self) -> bool {
+        matches!(self.state, "Voided" | "Refund Sent")
+    }
+}
+
+/// Judges a shopper's payments. Adds what is wrong to `findings`.
+pub(crate) fn judge(
+    account: &Account,
+    circumstances: &Circumstances,
+    findings: &mut Vec<String>,
+) -> Tally {
+    let mut tally = Tally::default();
+    let mut stands = false;
+    for payment in &account.payments {
+        tally.payments += 1;
+        let mut find = |what: String| findings.push(format!("{}: {what}", account.name));
+        let charge = Charge::of(payment);
+        let is_open = payment
+            .record
+            .as_ref()
+            .is_some_and(|record| record.get("closedAt").is_none());
+        if is_open {
+            stands = true;
+            tally.standing += 1;
+            if let Some(problem) = wrongly_open(payment, charge.as_ref(), circumstances) {
+                find(problem);
+            }
+            continue;
+        }
+        let Some(charge) = charge else { continue };
+        let pays = pays(account, &charge);
+        tally.paid += usize::from(pays);
+        if !charge.authorised_once || charge.order == "ADDCARD" || pays {
+            continue;
+        }
+        if charge.holds_money() {
+            find(format!(
+                "charge {} holds money that has paid nothing, and its record is closed",
+                charge.id
+            ));
+            continue;
+        }
+        tally.reversed += 1;
+        if let Some(problem) = needlessly_reversed(account, &charge, circumstances) {
+            find(problem);
+        }
+    }
+    if !stands {
+        check_invariants(account, circumstances, findings);
+    }
+    tally
+}
+
+fn pays(account: &Account, charge: &Charge<'_>) -> bool {
+    let item = account
+        .seen
+        .get(charge.order)
+        .and_then(|order| order.item.as_ref());
+    let by_order = item.is_some_and(|item| {
+        let payment = &item["data"]["payment"];
+        payment["isPaid"] == true && payment["paymentId"] == charge.id
+    });
+    by_order
+        || account.payments.iter().any(|payment| {
+            let record = payment.record.as_ref();
+            record.is_some_and(|record| {
+                record["chargeId"] == charge.id && record["resolution"] == "orderPaid"
+            })
+        })
+}
+
+/// Why an open record is wrong: what is open in the end must wait for a person who has been told.
+fn wrongly_open(
+    payment: &PaymentSeen,
+    charge: Option<&Charge<'_>>,
+    circumstances: &Circumstances,
+) -> Option<String> {
+    let record = payment.record.as_ref()?;
+    let of = |line: &Line| {
+        let about = |field: &str, value: &Value| {
+            line.get(field)
+                .is_some_and(|text| Some(text.as_str()) == value.as_str())
+        };
+        about("chargeId", &record["chargeId"]) || about("recordKey", &record["tokenId"])
+    };
+    let told: Vec<_> = circumstances
+        .alarms
+        .iter()
+        .filter(|line| of(line))
+        .collect();
+    let because = |name: &str| {
+        told.iter()
+            .any(|line| line.values().any(|text| text == name))
+    };
+    let short = record["tokenId"].as_str().unwrap_or_default();
+    let short = short.get(..8).unwrap_or(short);
+    if record.get("chargeId").is_none() {
+        // Nobody can tell whether it was charged, unless the bank finds by reference.
+        if !because("OrphanCheckout") {
+            return Some(format!(
+                "record {short} has no charge, is open, and nobody was told"
+            ));
+        }
+        return (circumstances.finds_by_reference && charge.is_none()).then(|| {
+            format!(
+                "record {short} was never charged and stands, though this bank finds by reference"
+            )
+        });
+    }
+    let id = charge.map_or("of the bank", |charge| charge.id);
+    if !because("definite") {
+        return Some(format!(
+            "charge {id}: its record is open and nobody was told: outcome {}, resolution {}, attempt {}",
+            record["outcome"], record["resolution"], record["attempt"]
+        ));
+    }
+    let excused = circumstances.by_hand.contains(id);
+    (!excused)
+        .then(|| format!("charge {id} stands for a person, and nothing happened that needs one"))
+}
+
+/// Why a reversal was needless.
+fn needlessly_reversed(
+    account: &Account,
+    charge: &Charge<'_>,
+    circumstances: &Circumstances,
+) -> Option<String> {
+    let paid_by_another = account.payments.iter().any(|payment| {
+        Charge::of(payment).is_some_and(|other| {
+            other.id != charge.id && other.order == charge.order && pays(account, &other)
+        })
+    });
+    let changed = account.orders.get(charge.order);
+    let refused =
+        changed.is_some_and(|changes| changes.iter().any(|change| *change != Change::Track));
+    let excused = paid_by_another || refused || circumstances.by_hand.contains(charge.id);
+    (charge.went_back() && !excused).then(|| {
+        format!(
+            "charge {} was reversed, and could have paid order {}",
+            charge.id, charge.order
+        )
+    })
+}
+
+/// The invariants that hold in every world.
+fn check_invariants(account: &Account, circumstances: &Circumstances, findings: &mut Vec<String>) {
+    let changed: BTreeSet<String> = account
+        .orders
+        .iter()
+        .filter(|(_, changes)| changes.iter().any(|change| *change != Change::Track))
+        .map(|(order, _)| order.clone())
+        .collect();
+    let subject = Subject {
+        owner_id: account.owner.clone(),
+        order_ids: account.orders.keys().cloned().collect(),
+        tokens: account
+            .payments
+            .iter()
+            .map(|payment| payment.token.clone())
+            .collect(),
+        orphans_allowed: circumstances.orphans_allowed,
+        changed_orders: changed,
+        cards_not_saved: circumstances.cards_not_saved,
+        refunds: known_refunds(account, circumstances),
+    };
+    let seen = Seen {
+        played: circumstances.played,
+        orders: account.seen.clone(),
+        payments: account.payments.clone(),
+        mapping: account.mapping.clone(),
+    };
+    match invariants::judge(&subject, seen) {
+        Ok(found) if found.is_empty() => {}
+        Ok(found) => findings.push(format!("{}: {found}", account.name)),
+        Err(error) => findings.push(format!("{}: {error:#}", account.name)),
+    }
+}
+
+/// What went back by hand and is explained by no entry, and what a person must still look at.
+fn known_refunds(account: &Account, circumstances: &Circumstances) -> KnownRefunds {
+    let mut known = KnownRefunds::default();
+    for payment in &account.payments {
+        let Some(charge) = payment.at_bank.charges.first() else {
+            continue;
+        };
+        let id = charge["id"].as_str().unwrap_or_default();
+        let ledger = payment
+            .record
+            .as_ref()
+            .and_then(|record| Ledger::of(record).ok());
+        let ledger = ledger.unwrap_or_default();
+        if !circumstances.by_hand.contains(id) || ledger.has_unknown() {
+            continue;
+        }
+        let satang = |value: &Value| {
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            let digits: f64 = text.parse().unwrap_or_default();
+            (digits * 100.0).round() as i64
+        };
+        let refunds = charge["refunds"].as_array().into_iter().flatten();
+        let by_hand: i64 = refunds
+            .filter(|refund| refund["by"] == "portal")
+            .map(|refund| satang(&refund["amount"]))
+            .sum();
+        let voided = charge["transaction_state"] == "Voided";
+        let given = if voided {
+            satang(&charge["amount"]) - ledger.sum(&[EntryState::Sent])
+        } else {
+            by_hand
+        };
+        let told = ledger
+            .entries
+            .get(ELSEWHERE)
+            .map_or(0, |entry| entry.satang);
+        let hidden = given - if voided { 0 } else { told };
+        known.hidden_by_hand.insert(id.to_owned(), hidden.max(0));
+    }
+    known
+}

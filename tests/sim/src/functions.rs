@@ -1,0 +1,175 @@
+//! The Lambda functions: the real activities, called as the Lambda runtime calls them. A process serves one event at a
+//! time, keeps what it knows from event to event, and dies at any await.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use crate::fault::Party;
+use crate::network::{CALLER, Caller, Network, Unanswered};
+use crate::trace::Trace;
+
+/// Why a function gave no result, as its caller learns it: the error's name and the words with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failed {
+    /// The error's name.
+    pub(crate) error: String,
+    /// The words with it.
+    pub(crate) cause: String,
+}
+
+impl Failed {
+    /// A failure with this name.
+    pub(crate) fn new(error: &str, cause: impl Into<String>) -> Self {
+        Self {
+            error: error.to_owned(),
+            cause: cause.into(),
+        }
+    }
+}
+
+/// A process of a function, from its start on.
+pub(crate) type Process =
+    Arc<dyn Fn(Value) -> BoxFuture<'static, Result<Value, Failed>> + Send + Sync>;
+
+/// What starts the processes of a function, and how long one event may take.
+pub(crate) struct Program {
+    /// Starts a process.
+    pub(crate) start: Box<dyn Fn() -> Process + Send + Sync>,
+    /// The time limit of one event.
+    pub(crate) limit: Duration,
+}
+
+/// All functions.
+#[derive(Clone)]
+pub(crate) struct Functions(Arc<Inner>);
+
+struct Inner {
+    network: Network,
+    trace: Trace,
+    programs: BTreeMap<&'static str, Program>,
+    /// The processes that serve nothing now, by function.
+    idle: Mutex<BTreeMap<&'static str, Vec<Process>>>,
+}
+
+impl Functions {
+    /// These functions.
+    pub(crate) fn new(
+        network: &Network,
+        trace: &Trace,
+        programs: BTreeMap<&'static str, Program>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            network: network.clone(),
+            trace: trace.clone(),
+            programs,
+            idle: Mutex::default(),
+        }))
+    }
+
+    /// Replaces all processes, as a deployment does: those that serve something now end with it.
+    pub(crate) fn deploy(&self) {
+        self.0.idle().clear();
+    }
+
+    /// Calls a function over the network and waits for its result. It goes on where the caller does not wait.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub(crate) async fn call(
+        &self,
+        function: &str,
+        subject: &str,
+        event: Value,
+    ) -> Result<Value, Failed> {
+        let known = self
+            .0
+            .programs
+            .keys()
+            .copied()
+            .find(|name| *name == function);
+        let Some(name) = known else {
+            return Err(Failed::new("Lambda.ResourceNotFoundException", function));
+        };
+        let caller = self.0.network.caller(&format!("{name} {subject}"));
+        let inner = Arc::clone(&self.0);
+        let runs = Arc::clone(&caller);
+        let run = async move { inner.run(name, &runs, event).await };
+        let carried = CALLER.scope(
+            Caller::new(format!("{} call", caller.name())),
+            self.0.network.carry(Party::Lambda, name, run),
+        );
+        match carried.await {
+            Ok(result) => result,
+            Err(Unanswered::Throttled) => Err(Failed::new(
+                "Lambda.TooManyRequestsException",
+                "Rate Exceeded.",
+            )),
+            Err(Unanswered::Error) => Err(Failed::new("Lambda.ServiceException", "it failed")),
+            Err(Unanswered::NotConnected | Unanswered::Broken) => {
+                Err(Failed::new("Lambda.SdkClientException", "no answer"))
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn idle(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Vec<Process>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves one event with an idle process, or with a new one.
+    async fn run(
+        &self,
+        name: &'static str,
+        caller: &Arc<Caller>,
+        event: Value,
+    ) -> Result<Value, Failed> {
+        let program = &self.programs[name];
+        let idle = self.idle().get_mut(name).and_then(Vec::pop);
+        let process = idle.unwrap_or_else(|| (program.start)());
+        let dies = self.network.crash(caller);
+        let served = CALLER.scope(Arc::clone(caller), timeout(program.limit, process(event)));
+        let served = async {
+            tokio::select! {
+                biased;
+                () = caller.is_killed() => Err(()),
+                served = served => Ok(served),
+            }
+        };
+        let served = match dies {
+            Some(after) => tokio::select! {
+                biased;
+                served = served => served,
+                () = sleep(after) => {
+                    self.trace.tell(format_args!("  {}: crash after {after:?}", caller.name()));
+                    return Err(Failed::new("Runtime.ExitError", "the process died"));
+                }
+            },
+            None => served.await,
+        };
+        match served {
+            Err(()) => {
+                self.trace.tell(format_args!("  {}: killed", caller.name()));
+                Err(Failed::new("Runtime.ExitError", "the process died"))
+            }
+            Ok(Ok(result)) => {
+                if let Err(failed) = &result {
+                    self.trace
+                        .tell(format_args!("  {}: {}", caller.name(), failed.error));
+                }
+                self.idle().entry(name).or_default().push(process);
+                result
+            }
+            Ok(Err(_)) => {
+                self.trace
+                    .tell(format_args!("  {}: timed out", caller.name()));
+                Err(Failed::new("Sandbox.Timedout", "Task timed out"))
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Whether the simulator can fail: each of the [ways to break the system](payment3_harness::breaks) is built in a copy of
+//! the sources, and the copy's own simulator must find it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use payment3_harness::broken_copy::Break;
+use payment3_harness::{breaks, workspace};
+use serde::{Deserialize, Serialize};
+
+/// How far the starts of the searches for one break are apart.
+const BETWEEN_STARTS: usize = 100_000;
+/// For how long a search goes on at most, in processor time.
+const SEARCHES_FOR: Duration = Duration::from_secs(120);
+
+/// What a search from one start came to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Search {
+    /// The seed that failed, if one did.
+    pub seed: Option<u64>,
+    /// What it found.
+    pub findings: Vec<String>,
+    /// How many payments were played.
+    pub payments: usize,
+    /// How much processor time they took, in seconds.
+    pub processor_seconds: f64,
+}
+
+/// Breaks the system in every way whose name contains this text, and searches for each, so many times and for so much
+/// processor time at most: what is found may hang on luck. Prints a table. `false` where one is not found in most of the
+/// searches.
+///
+/// # Errors
+/// A copy cannot be made or built, or its simulator does not run.
+pub fn search(named: &str, searches: usize, within: Option<Duration>) -> Result<bool> {
+    let within = within.unwrap_or(SEARCHES_FOR);
+    let chosen: Vec<_> = breaks::ALL
+        .into_iter()
+        .filter(|broken| broken.name.contains(named))
+        .collect();
+    ensure!(!chosen.is_empty(), "no break has `{named}` in its name");
+    let mut rows = Vec::new();
+    for broken in chosen {
+        println!("Broken on purpose: {}", broken.name);
+        let row = Row::of(broken, searches, within).with_context(|| broken.name)?;
+        println!("  {row}");
+        rows.push(row);
+    }
+    println!(
+        "\n| broken on purpose | found | seed | seconds of processor time until found | payments |"
+    );
+    println!("|---|---|---|---|---|");
+    for row in &rows {
+        println!("{}", row.in_table());
+    }
+    let missed = rows.iter().filter(|row| !row.is_found()).count();
+    println!("\n{} of {} are found.", rows.len() - missed, rows.len());
+    Ok(missed == 0)
+}
+
+/// A break, and what the searches for it came to.
+struct Row {
+    name: &'static str,
+    searches: Vec<Search>,
+    /// The command that plays the smallest failing run again, in the copy.
+    command: Option<String>,
+}
+
+impl Row {
+    fn of(broken: &'static Break, times: usize, within: Duration) -> Result<Self> {
+        let simulator = build(broken)?;
+        let mut searches = Vec::new();
+        let limit = format!("{}s", within.as_secs());
+        for start in (1..).step_by(BETWEEN_STARTS).take(times) {
+            let start = u64::to_string(&start);
+            let printed = printed(&simulator, &["--quick", "--for", &limit, "--from", &start])?;
+            let search: Search = serde_json::from_str(&printed).context("what a search printed")?;
+            searches.push(search);
+        }
+        let failed = searches.iter().find_map(|search| search.seed);
+        let command = match failed {
+            Some(seed) => {
+                // The command comes first, and what happened in that run follows.
+                let told = printed(&simulator, &["--seed", &seed.to_string(), "--smaller"])?;
+                fs::write(traces()?.join(format!("{}.txt", slug(broken.name))), &told)?;
+                told.lines().next().map(str::to_owned)
+            }
+            None => None,
+        };
+        Ok(Self {
+            name: broken.name,
+            searches,
+            command,
+        })
+    }
+
+    /// The median of the searches: it is found if most of them find it.
+    fn median(&self) -> Option<f64> {
+        median(&self.searches)
+    }
+
+    fn is_found(&self) -> bool {
+        self.median().is_some()
+    }
+
+    fn in_table(&self) -> String {
+        let each = |shown: &dyn Fn(&Search) -> String| {
+            let texts: Vec<_> = self.searches.iter().map(shown).collect();
+            texts.join(", ")
+        };
+        let or_none = |search: &Search, text: String| match search.seed {
+            Some(_) => text,
+            None => "–".to_owned(),
+        };
+        format!(
+            "| {} | {} | {} | {} | {} |",
+            self.name,
+            match self.median() {
+                Some(seconds) => format!("in {seconds:.1} s"),
+                None => "**no**".to_owned(),
+            },
+            each(&|search| {
+                let seed = search.seed.map(|seed| seed.to_string());
+                or_none(search, seed.unwrap_or_default())
+            }),
+            each(&|search| or_none(search, format!("{:.1}", search.processor_seconds))),
+            each(&|search| search.payments.to_string()),
+        )
+    }
+}
+
+impl std::fmt::Display for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}", self.in_table())?;
+        let failed = self.searches.iter().find(|search| search.seed.is_some());
+        for finding in failed.iter().flat_map(|search| &search.findings).take(3) {
+            writeln!(f, "    {finding}")?;
+        }
+        match &self.command {
+            Some(command) => write!(f, "  In the copy: {command}"),
+            None => write!(f, "  Not found"),
+        }
+    }
+}
+
+/// The processor time until something was found, of the search in the middle; `None` where most found nothing.
+fn median(searches: &[Search]) -> Option<f64> {
+    let mut seconds: Vec<_> = searches
+        .iter()
+        .map(|search| {
+            search
+                .seed
+                .map_or(f64::INFINITY, |_| search.processor_seconds)
+        })
+        .collect();
+    seconds.sort_by(f64::total_cmp);
+    let middle = seconds.get(seconds.len() / 2).copied()?;
+    middle.is_finite().then_some(middle)
+}
+
+fn directory() -> PathBuf {
+    workspace::local_dir().join("mutants/simulator")
+}
+
+/// Where the traces of the smallest failing runs are written.
+fn traces() -> Result<PathBuf> {
+    let directory = directory().join("traces");
+    fs::create_dir_all(&directory)?;
+    Ok(directory)
+}
+
+fn slug(name: &str) -> String {
+    name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
+}
+
+/// Builds the simulator in a broken copy of the sources. Returns the program.
+fn build(broken: &Break) -> Result<PathBuf> {
+    let (copy, target) = (directory().join("source"), directory().join("target"));
+    broken.make(&copy)?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--profile", "simulating"])
+        .args(["--package", workspace::SIMULATOR, "--bins"])
+        .args(["--target-dir".as_ref(), target.as_os_str()])
+        .current_dir(copy)
+        .output()
+        .context("cargo does not run")?;
+    // Otherwise it is of no interest: a break may leave something unused.
+    let said = String::from_utf8_lossy(&built.stderr);
+    ensure!(built.status.success(), "the copy does not compile:\n{said}");
+    Ok(target.join("simulating").join(workspace::SIMULATOR))
+}
+
+/// What a program prints. That it found something is no error.
+fn printed(program: &Path, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("{} does not run", workspace::shown(program)))?;
+    String::from_utf8(output.stdout).context("what it printed is no text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_break_is_found_if_most_searches_find_it() {
+        let search = |seconds: Option<f64>| Search {
+            seed: seconds.map(|_| 7),
+            findings: Vec::new(),
+            payments: 1,
+            processor_seconds: seconds.unwrap_or(120.0),
+        };
+        for (seconds, expected) in [
+            ([Some(3.0), Some(1.0), Some(2.0)], Some(2.0)),
+            ([Some(3.0), None, Some(2.0)], Some(3.0)),
+            ([None, None, Some(2.0)], None),
+        ] {
+            let searches: Vec<_> = seconds.map(search).into();
+            assert_eq!(median(&searches), expected);
+        }
+    }
+}

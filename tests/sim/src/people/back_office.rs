@@ -1,0 +1,41 @@
+//! The shop's back office: gives money of paid orders back, whole and in parts, and sometimes asks for too much or twice.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::random::Random;
+use crate::world::World;
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Looks after one order once it is paid. `satang` is its total.
+pub(crate) async fn gives_back(world: World, order: String, satang: u64) {
+    let random: Random = world.random().of(&format!("back office and {order}"));
+    if !random.chance(world.refunds()) {
+        return;
+    }
+    let equal = random.chance(0.3).then(|| 1 + random.below(satang / 2));
+    for number in 0..1 + random.below(4) {
+        sleep(random.between(SECOND, 2 * DAY)).await;
+        let id = format!("rf_{order}_{number}");
+        let mut input = json!({"refundId": id, "orderId": order, "reason": "simulated"});
+        let part = match random.below(10) {
+            0..=2 => None,
+            3 => Some(satang + 1),
+            4 => Some(satang),
+            _ => Some(equal.unwrap_or_else(|| 1 + random.below(satang))),
+        };
+        if let Some(satang) = part {
+            input["amount"] = format!("{}.{:02}", satang / 100, satang % 100).into();
+        }
+        let again = 1 + random.below(3) / 2;
+        for _ in 0..again {
+            // An answer that is lost is asked for again under the same name.
+            world.start_refund(&id, &input);
+            sleep(random.between(Duration::from_millis(1), 60 * SECOND)).await;
+        }
+    }
+}

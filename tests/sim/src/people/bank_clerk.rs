@@ -1,0 +1,61 @@
+//! The bank's own life: the nightly settlement, and a clerk of the shop who works in the bank's portal.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::bank::Refusal;
+use crate::random::Random;
+use crate::world::World;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Settles all authorised charges every night, at some time after 21:00.
+pub(crate) async fn settles(world: World) {
+    let random: Random = world.random().of("settlement");
+    let mut night = Duration::from_secs(random.below(24) * 3600);
+    loop {
+        sleep(night).await;
+        // A night is left out now and then.
+        if !random.chance(0.1) {
+            world.bank().settle_all(random.chance(0.5)).await;
+        }
+        night = DAY - HOUR / 2 + random.between(SECOND, HOUR);
+    }
+}
+
+/// Does something to a charge in the portal once it has paid its order. `satang` is what was paid.
+pub(crate) async fn works_in_the_portal(world: World, charge: String, satang: u64) {
+    let random: Random = world.random().of(&format!("portal and {charge}"));
+    if !random.chance(world.portal()) {
+        return;
+    }
+    if random.chance(0.2) {
+        let how = *random.pick(&[Refusal::Error, Refusal::Fail]);
+        let refused = world.bank().refuse_reversals(&charge, Some(how)).await;
+        if refused.is_ok() {
+            world
+                .trace()
+                .tell(format_args!("the bank refuses to give back {charge}"));
+        }
+        sleep(random.between(SECOND, 5 * DAY)).await;
+        let _ = world.bank().refuse_reversals(&charge, None).await;
+    }
+    for _ in 0..1 + random.below(2) {
+        sleep(random.between(SECOND, 2 * DAY)).await;
+        let notified = random.chance(0.8);
+        let done = if random.chance(0.4) {
+            world.bank().void(&charge, notified).await
+        } else {
+            let satang = 1 + random.below(satang);
+            let part = format!("{}.{:02}", satang / 100, satang % 100);
+            let part = random.chance(0.7).then_some(part.as_str());
+            world.bank().refund(&charge, part, notified).await
+        };
+        if done.is_ok() {
+            world.given_back_by_hand(&charge);
+        }
+    }
+}

@@ -1,0 +1,866 @@
+//! One run: a world is built from a seed, everybody lives in it, the faults end, and everything that happened is judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use jiff::{SignedDuration, Timestamp};
+use payment3_activities::clock::Clock;
+use payment3_activities::domain::callback_base::CallbackBases;
+use payment3_activities::domain::ids::{CardToken, MerchantId};
+use payment3_activities::http_client::{SendError, Sender};
+use payment3_bank::Dialect;
+use payment3_harness::call;
+use payment3_harness::fast_retries::shorten;
+use payment3_harness::fault_plan::FaultPlans;
+use payment3_harness::inspect::BankToken;
+use payment3_harness::invariants::{OrderSeen, PaymentSeen};
+use payment3_harness::shop_api::{self, ReceivedEvent};
+use payment3_model::{Definition, Machine, Policy};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+use tracing_subscriber::layer::SubscriberExt;
+use url::Url;
+
+use crate::api::Api;
+use crate::bank::{Addresses, Operation, SimBank};
+use crate::cloud::{Cloud, REGION, Service};
+use crate::deployment::Deployment;
+use crate::dynamodb::DynamoDb;
+use crate::ends::{self, Account, Circumstances, Tally};
+use crate::fault::Party;
+use crate::functions::Functions;
+use crate::items;
+use crate::logs::Logs;
+use crate::network::{Network, Struck, Unanswered};
+use crate::people::shopper::Shopper;
+use crate::people::{back_office, bank_clerk, forger, keeper_of_keys, on_call, shop_keeper};
+use crate::programs::{self, Clients, Wiring};
+use crate::random::Random;
+use crate::secrecy::Secrets;
+use crate::secrets::Secrets as Vault;
+use crate::shop::Shop;
+use crate::step_functions::{Status, StepFunctions};
+use crate::tasks::Callees;
+use crate::time::Time;
+use crate::trace::Trace;
+use crate::watch::{BankBooks, Names, Watch};
+use crate::weather::Weather;
+use crate::world::{BANK, Character, Facts, Parts, TableNames, World, gateway_secret};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// When every run begins.
+const START: &str = "2026-03-01T02:00:00Z";
+/// For how long it goes on at most after the faults have ended: what waits the longest is a refund, for 14 days.
+const SETTLES_WITHIN: Duration = Duration::from_secs(20 * 86_400);
+
+/// What to run.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The seed: everything follows from it.
+    pub seed: u64,
+    /// The shoppers that take part; all of the seed's where it is absent.
+    pub shoppers: Option<BTreeSet<usize>>,
+    /// The calls at which a fault may happen, by their names; all where it is absent.
+    pub faults: Option<BTreeSet<String>>,
+    /// Whether the trace is kept.
+    pub trace: bool,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What was run.
+    pub seed: u64,
+    /// The shoppers that took part.
+    pub shoppers: BTreeSet<usize>,
+    /// Payments that were tried.
+    pub payments: usize,
+    /// Orders that were paid.
+    pub paid: usize,
+    /// Authorised charges whose money went back.
+    pub reversed: usize,
+    /// Payments that stand for a person.
+    pub standing: usize,
+    /// Virtual time that passed.
+    pub passed: Duration,
+    /// The faults that happened.
+    pub struck: Vec<Struck>,
+    /// What does not hold; empty where everything does.
+    pub findings: Vec<String>,
+    /// What happened, in words, if it was wanted.
+    pub trace: Vec<String>,
+}
+
+impl Outcome {
+    /// How often each kind of fault happened.
+    pub fn faults(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::new();
+        for struck in &self.struck {
+            *counts.entry(struck.fault.name()).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// Plays a seed's world to its end and judges it.
+///
+/// # Errors
+/// The world cannot be built: the definitions or the deployment's facts cannot be read.
+///
+/// # Panics
+/// An activity panics: the message holds where.
+pub fn run(options: &Options) -> Result<Outcome> {
+    alone(options.seed, async |secrets, logs| {
+        let built = Built::new(options, None, &secrets, &logs).await?;
+        built.live().await
+    })
+}
+
+/// Runs something with time and randomness of its own. What it logs is kept.
+pub(crate) fn alone<T>(seed: u64, work: impl AsyncFnOnce(Secrets, Logs) -> Result<T>) -> Result<T> {
+    // The SDK's pauses between tries are random, too.
+    fastrand::seed(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()?;
+    let secrets = Secrets::default();
+    let logs = Logs::new(&secrets);
+    let subscriber = tracing_subscriber::registry().with(logs.clone());
+    tracing::subscriber::with_default(subscriber, || runtime.block_on(work(secrets, logs)))
+}
+
+/// A world, and what is needed to judge it.
+pub(crate) struct Built {
+    seed: u64,
+    pub(crate) world: World,
+    pub(crate) logs: Logs,
+    /// The ARNs of the deployment's secrets.
+    pub(crate) secret_arns: Vec<String>,
+    secrets: Secrets,
+    shoppers: BTreeSet<usize>,
+    pub(crate) began: Timestamp,
+    /// When the faults end.
+    fine_from: tokio::time::Instant,
+    api: Slot<Api>,
+    executions: Slot<StepFunctions>,
+}
+
+/// The tables, as the functions call them.
+struct TableService(DynamoDb);
+
+impl Service for TableService {
+    fn call(&self, operation: String, body: Vec<u8>) -> BoxFuture<'static, (u16, Vec<u8>)> {
+        let tables = self.0.clone();
+        async move { tables.call(&operation, &body).await }.boxed()
+    }
+}
+
+struct SecretService(Vault);
+
+impl Service for SecretService {
+    fn call(&self, operation: String, body: Vec<u8>) -> BoxFuture<'static, (u16, Vec<u8>)> {
+        futures_util::future::ready(self.0.call(&operation, &body)).boxed()
+    }
+}
+
+/// A part that is made after those that use it. It is taken out in the end: the parts hold each other, and nothing of a
+/// run may stay.
+struct Slot<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Clone for Slot<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: Clone> Slot<T> {
+    fn empty() -> Self {
+        Self(Arc::default())
+    }
+
+    fn content(&self) -> MutexGuard<'_, Option<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, part: T) {
+        *self.content() = Some(part);
+    }
+
+    fn get(&self) -> Option<T> {
+        self.content().clone()
+    }
+
+    fn take(&self) {
+        self.content().take();
+    }
+}
+
+/// The executions, which are there once the functions are.
+struct ExecutionService(Slot<StepFunctions>);
+
+impl Service for ExecutionService {
+    fn call(&self, operation: String, body: Vec<u8>) -> BoxFuture<'static, (u16, Vec<u8>)> {
+        let Some(executions) = self.0.get() else {
+            return futures_util::future::ready((500, Vec::new())).boxed();
+        };
+        async move {
+            let body = serde_json::from_slice(&body).unwrap_or_default();
+            let (status, answer) = executions.answer(&operation, &body);
+            (status, answer.to_string().into_bytes())
+        }
+        .boxed()
+    }
+}
+
+impl BankBooks for SimBank {
+    fn charge(&self, id: &str) -> Option<Value> {
+        SimBank::charge(self, id)
+    }
+}
+
+impl Built {
+    /// A world. With `plans` everything is calm in it, and faults happen only at the calls that they name; it is as the
+    /// local AWS is that plays them, too.
+    pub(crate) async fn new(
+        options: &Options,
+        plans: Option<&FaultPlans>,
+        secrets: &Secrets,
+        logs: &Logs,
+    ) -> Result<Self> {
+        let deployment = Deployment::read()?;
+        let began: Timestamp = START.parse()?;
+        let time = Time::new(began);
+        let random = Random::new(options.seed);
+        let trace = Trace::new(&time, options.trace);
+        let character = match plans {
+            Some(_) => Character::calm(),
+            None => Character::of(&random),
+        };
+        let until = character.active + random.of("calm").between(MINUTE, 6 * DAY);
+        let fine_from = tokio::time::Instant::now() + until;
+        let weather = match plans {
+            Some(_) => Weather::fine(),
+            None => Weather::new(&random, until, &BTreeSet::new()),
+        };
+        trace.tell(format_args!("seed {}: {character:?}", options.seed));
+        for spell in weather.spells() {
+            trace.tell(format_args!("weather: {spell}"));
+        }
+        let only = options.faults.clone();
+        let network = Network::new(&random, &trace, weather, only, plans.cloned());
+        let facts = deployment.table_facts();
+        let tables = DynamoDb::new(time.clone(), random.of("tables"), &facts)?;
+        tables.watch_changes();
+        tables.set_lag(character.lag);
+        let table = |name: &str| deployment.tables[name].name.clone();
+        let names = TableNames {
+            orders: table("order"),
+            records: table("card-payment-record"),
+            check_status: table("check-status"),
+            outcomes: table("credit-card-notify"),
+            mapping: table("kbank-user-mapping"),
+        };
+        let api_slot = Slot::<Api>::empty();
+        let bank = bank(&time, &random, &api_slot).await;
+        if plans.is_some() {
+            // Beside a return, the calls would depend on which one is first.
+            bank.agree(&addresses(), true).await;
+        }
+        let shop = Shop::new(time.clone(), WEBHOOK_KEY)?;
+        let watch = Watch::new(
+            &time,
+            &trace,
+            Names {
+                orders: names.orders.clone(),
+                records: names.records.clone(),
+            },
+            &tables,
+            Arc::new(bank.clone()),
+        );
+        let watched = watch.over(Arc::new(TableService(tables.clone())));
+        let executions = Slot::empty();
+        let vault = Vault::new(time.clone());
+        let (gateway, webhook) = (
+            &deployment.secrets["gateway"],
+            &deployment.secrets["shop-webhook"],
+        );
+        vault.put(gateway, &gateway_secret(payment3_bank::SECRET_KEY));
+        vault.put(webhook, &json!({"signingKey": WEBHOOK_KEY}).to_string());
+        secrets.add(WEBHOOK_KEY);
+        secrets.add(payment3_bank::SECRET_KEY);
+        let cloud = Cloud::new(
+            network.clone(),
+            Arc::clone(&watched),
+            Arc::new(SecretService(vault.clone())),
+            Arc::new(ExecutionService(executions.clone())),
+        );
+        let setting = |function: &str, variable: &str| -> Result<String> {
+            let environment = &deployment.functions[function].environment;
+            let value = environment.get(variable).cloned();
+            value.with_context(|| format!("{function} has no {variable}"))
+        };
+        let millis = |function: &str, variable: &str| {
+            let facts = deployment.functions.get(function);
+            let value = facts.and_then(|facts| facts.millis(variable));
+            value.with_context(|| format!("{function} has no {variable}"))
+        };
+        let shop_base = setting("cardtoken", "DEFAULT_CALLBACK_BASE")?;
+        let bases: Vec<_> = setting("cardtoken", "CALLBACK_BASES")?
+            .split(',')
+            .map(str::to_owned)
+            .collect();
+        let merchant = setting("cardtoken", "MERCHANT_IDS")?;
+        let wiring = Wiring {
+            sdk: cloud.sdk(millis("pay-order", "AWS_TIMEOUT_MS")?)?,
+            clients: Clients::default(),
+            clock: clock(&time, &random.of("clocks"), character.skew),
+            random: payment3_activities::random::Random::new({
+                let random = random.of("references");
+                move |bytes: &mut [u8]| {
+                    random.fill(bytes);
+                    Ok(())
+                }
+            }),
+            bank: bank_sender(&network, &bank, &watch),
+            shop: shop_sender(&network, &shop),
+            names: names.clone(),
+            payment_machine: machine_arn(Machine::Payment),
+            refund_machine: machine_arn(Machine::Refund),
+            gateway_secret: gateway.clone(),
+            webhook_secret: webhook.clone(),
+            webhook_url: Url::parse(&setting("notify", "SHOP_WEBHOOK_URL")?)?,
+            bank_url: Url::parse(BANK)?,
+            merchants: vec![MerchantId::new(merchant.clone())?],
+            bases: CallbackBases::new(&bases, &shop_base)?,
+            shop_base,
+            finds_by_reference: character.finds_by_reference,
+            bank_timeout: millis("cardtoken", "BANK_TIMEOUT_MS")?,
+            shop_timeout: millis("notify", "SHOP_TIMEOUT_MS")?,
+        };
+        let programs = programs::programs(&wiring, |name| {
+            let facts = deployment.functions.get(name);
+            facts
+                .map(|facts| facts.timeout)
+                .with_context(|| format!("no function {name}"))
+        })?;
+        let functions = Functions::new(&network, &trace, programs);
+        let callees = Callees {
+            functions: functions.clone(),
+            tables: watched,
+            network: network.clone(),
+            names: deployment
+                .functions
+                .iter()
+                .map(|(name, facts)| (facts.arn.clone(), name.clone()))
+                .collect(),
+        };
+        let step_functions = StepFunctions::new(
+            time.clone(),
+            random.of("step functions"),
+            Arc::new(callees),
+            observer(&trace, secrets),
+        );
+        let policy = match plans {
+            Some(_) => Policy::EveryOrder,
+            None => *random.of("policy").pick(&Policy::ALL),
+        };
+        let definitions = definitions(policy, deployment, plans.is_some())?;
+        for (machine, definition) in &definitions {
+            step_functions.deploy(*machine, Arc::clone(definition));
+        }
+        executions.put(step_functions.clone());
+        let routes = deployment.routes.iter();
+        let routes = routes
+            .map(|route| (route.key.clone(), route.function.clone()))
+            .collect();
+        let api = Api::new(&network, &functions, routes);
+        api_slot.put(api.clone());
+
+        let everybody: BTreeSet<usize> = (0..1 + random.of("crowd").below(30) as usize).collect();
+        let shoppers = match &options.shoppers {
+            Some(some) => everybody.intersection(some).copied().collect(),
+            None => everybody,
+        };
+        let world = World(Arc::new(Parts {
+            time,
+            random,
+            trace,
+            character,
+            network,
+            tables,
+            names,
+            functions,
+            step_functions,
+            definitions,
+            api,
+            bank,
+            shop,
+            watch,
+            secrets: secrets.clone(),
+            merchant,
+            vault,
+            gateway_secret: gateway.clone(),
+            webhook_secret: webhook.clone(),
+            facts: Mutex::new(Facts::default()),
+        }));
+        Ok(Self {
+            seed: options.seed,
+            world,
+            logs: logs.clone(),
+            secret_arns: vec![gateway.clone(), webhook.clone()],
+            secrets: secrets.clone(),
+            shoppers,
+            began,
+            fine_from,
+            api: api_slot,
+            executions,
+        })
+    }
+
+    async fn live(self) -> Result<Outcome> {
+        let world = &self.world;
+        let schedule = tokio::spawn(schedule(world.clone()));
+        let settlement = tokio::spawn(bank_clerk::settles(world.clone()));
+        let mut people = Vec::new();
+        for number in &self.shoppers {
+            people.push(tokio::spawn(Shopper::new(world, *number).live()));
+        }
+        people.push(tokio::spawn(forger::tries(world.clone())));
+        people.push(tokio::spawn(on_call::works(world.clone())));
+        people.push(tokio::spawn(keeper_of_keys::rotates(world.clone())));
+        people.push(tokio::spawn(shop_keeper::closes_the_endpoint(
+            world.clone(),
+        )));
+        for person in people {
+            crate::world::joined(person).await;
+        }
+        world.trace().tell(format_args!("everybody is done"));
+        tokio::time::sleep_until(self.fine_from).await;
+        world.trace().tell(format_args!("no more faults"));
+        let until = tokio::time::Instant::now() + SETTLES_WITHIN;
+        while tokio::time::Instant::now() < until && !self.is_quiet() {
+            sleep(HOUR).await;
+        }
+        // A day more, in which nothing may happen any more that is not looked at.
+        sleep(DAY).await;
+        schedule.abort();
+        settlement.abort();
+        self.judge().await
+    }
+
+    /// Nothing runs, and nothing is due.
+    fn is_quiet(&self) -> bool {
+        let parts = &self.world.0;
+        parts.step_functions.running() == 0 && parts.watch.open().is_empty()
+    }
+
+    async fn judge(self) -> Result<Outcome> {
+        let world = &self.world;
+        let parts = &world.0;
+        let mut findings = parts.watch.broken();
+        findings.extend(self.secrets.seen());
+        let struck = parts.network.struck();
+        let facts = world.facts().clone();
+        let mut alarms = Vec::new();
+        for error in ["PaymentStands", "OrphanCheckout"] {
+            alarms.extend(self.logs.with_error(error));
+        }
+        let circumstances = Circumstances {
+            played: (self.began.as_second(), parts.time.now().as_second()),
+            alarms,
+            by_hand: facts.by_hand.clone(),
+            // What another key does not know proves nothing.
+            finds_by_reference: parts.character.finds_by_reference && !facts.key_rotated,
+            cards_not_saved: parts.definitions[&Machine::Payment].policy != Policy::EveryOrder,
+            orphans_allowed: struck
+                .iter()
+                .filter(|struck| struck.call.starts_with("ensure-kbank-user"))
+                .count(),
+        };
+        let mut tally = Tally::default();
+        for account in self.accounts(&facts).await {
+            tally = tally.and(ends::judge(&account, &circumstances, &mut findings));
+        }
+        self.check_executions(&facts, &mut findings);
+        for finding in &findings {
+            world.trace().tell(format_args!("FOUND: {finding}"));
+        }
+        let passed = parts.time.now().duration_since(self.began);
+        Ok(Outcome {
+            seed: self.seed,
+            shoppers: self.shoppers.clone(),
+            payments: tally.payments,
+            paid: tally.paid,
+            reversed: tally.reversed,
+            standing: tally.standing,
+            passed: passed.unsigned_abs(),
+            struck,
+            findings,
+            trace: parts.trace.take(),
+        })
+    }
+
+    /// Every execution has ended, and each that failed failed for a reason that there was.
+    fn check_executions(&self, facts: &Facts, findings: &mut Vec<String>) {
+        let parts = &self.world.0;
+        let struck = parts.network.struck();
+        for machine in Machine::ALL {
+            for execution in parts.step_functions.list(machine, None) {
+                let name = &execution.name;
+                match execution.status {
+                    Status::Succeeded => continue,
+                    Status::Failed => {}
+                    status => {
+                        findings.push(format!("{machine} {name} is {}", status.word()));
+                        continue;
+                    }
+                }
+                let error = execution.error.as_deref().unwrap_or_default();
+                let by_hand = facts
+                    .by_hand
+                    .iter()
+                    .any(|charge| name.contains(charge.as_str()));
+                let order = execution.input["orderId"].as_str().unwrap_or_default();
+                let of_order = || {
+                    let mut charges = facts.by_hand.iter().filter_map(|id| parts.bank.charge(id));
+                    charges.any(|charge| charge["ref_1"] == order)
+                };
+                let excused = match (machine, error) {
+                    // The next attempt went on.
+                    (Machine::Payment, _) => true,
+                    // What the back office asks for that cannot be.
+                    (Machine::Refund, "RefundTooLarge") => true,
+                    (Machine::Refund, "RefundUncertain") => {
+                        let asked = format!("refund-charge {name} ");
+                        // Or the bank does what it is asked for, and its answer says nothing of it.
+                        let says_nothing = &parts.character.dialects;
+                        struck.iter().any(|struck| struck.call.starts_with(&asked))
+                            || says_nothing.contains(&Dialect::ReversalsAnswerEmpty)
+                    }
+                    (Machine::Refund, _) => by_hand || of_order(),
+                };
+                if !excused {
+                    findings.push(format!(
+                        "{machine} {name} failed with {error}, and nobody gave it a reason"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// What is known of each shopper.
+    async fn accounts(&self, facts: &Facts) -> Vec<Account> {
+        let parts = &self.world.0;
+        let mut accounts = Vec::new();
+        for number in &self.shoppers {
+            let own = facts.payments.iter().filter(|payment| payment.0 == *number);
+            let own: Vec<_> = own.collect();
+            let Some((_, _, owner, _)) = own.first() else {
+                continue;
+            };
+            let orders: BTreeMap<_, _> = facts
+                .orders
+                .iter()
+                .filter(|(_, (of, _))| of == owner)
+                .map(|(order, (_, changes))| (order.clone(), changes.clone()))
+                .collect();
+            let mut seen = BTreeMap::new();
+            for order in orders.keys() {
+                let of_order = OrderSeen {
+                    item: parts.item(&parts.names.orders, order),
+                    check_status: parts.item(&parts.names.check_status, order),
+                    shown: self.world.shown_status("the judge", order).await,
+                };
+                seen.insert(order.clone(), of_order);
+            }
+            let payments = own.iter().map(|(_, _, _, token)| self.payment(token));
+            accounts.push(Account {
+                name: format!("shopper-{number}"),
+                owner: owner.clone(),
+                payments: payments.collect(),
+                orders,
+                seen,
+                mapping: parts.item(&parts.names.mapping, owner),
+            });
+        }
+        accounts
+    }
+
+    pub(crate) fn payment(&self, token: &str) -> PaymentSeen {
+        let parts = &self.world.0;
+        let charge = parts.bank.charge_of_token(token);
+        let id = charge.as_ref().and_then(|charge| charge["id"].as_str());
+        let outcomes = id.map(|id| {
+            let table = &parts.names.outcomes;
+            parts.tables.items_with(table, "chargeId", id)
+        });
+        let outcomes = outcomes.iter().flatten().map(items::plain);
+        let key = CardToken::new(token).map(|token| token.record_key().as_str().to_owned());
+        PaymentSeen {
+            token: token.to_owned(),
+            record: parts.item(&parts.names.records, &key.unwrap_or_default()),
+            events: id.map(|id| events_of(&parts.shop, id)).unwrap_or_default(),
+            outcomes: outcomes.collect(),
+            at_bank: BankToken {
+                charges: charge.clone().into_iter().collect(),
+                customers: parts.bank.customers_of_token(token),
+            },
+        }
+    }
+}
+
+impl Parts {
+    /// An item as plain JSON.
+    pub(crate) fn item(&self, table: &str, key: &str) -> Option<Value> {
+        let item = self.tables.item(table, &[key])?;
+        Some(items::plain(&item))
+    }
+}
+
+/// The deliveries of events about a charge, as the invariants know them.
+fn events_of(shop: &Shop, charge: &str) -> Vec<ReceivedEvent> {
+    let events = shop.events_about(charge).into_iter();
+    // What the shop refused it has not heard: it comes again.
+    let of_it = events.filter(|(_, delivery)| delivery.is_accepted());
+    of_it
+        .map(|(number, delivery)| ReceivedEvent {
+            number: number + 1,
+            answered: if delivery.is_accepted() {
+                204
+            } else {
+                delivery.answered
+            },
+            id: delivery.id,
+            received_at: delivery.at,
+            verified: delivery.refusal.is_none(),
+            refusal: delivery.refusal.map(str::to_owned),
+            repeated: delivery.repeated,
+            body: delivery.body,
+            delivery: shop_api::Delivery {
+                headers: BTreeMap::new(),
+                body: String::new(),
+            },
+        })
+        .collect()
+}
+
+/// The key that events are signed with, in base64.
+const WEBHOOK_KEY: &str = "b2J2aW91c2x5LWZha2Utc2ltdWxhdGVkLWtleQ==";
+/// The address of the API.
+const API: &str = "https://api.example";
+
+fn machine_arn(machine: Machine) -> String {
+    format!("arn:aws:states:{REGION}:123456789012:stateMachine:{machine}")
+}
+
+/// The functions' clock. Marks must differ, so each reading is a nanosecond later than the one before. Processes differ
+/// by up to `skew`: so each reading may be of another one.
+fn clock(time: &Time, random: &Random, skew: Duration) -> Clock {
+    let (time, random) = (time.clone(), random.clone());
+    let readings = std::sync::atomic::AtomicI64::new(0);
+    Clock::new(move || {
+        let reading = readings.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 1_000_000;
+        let mut later = SignedDuration::from_nanos(reading);
+        if !skew.is_zero() {
+            let most = skew.as_millis() as u64;
+            let millis = random.below(most) as i64 - most as i64 / 2;
+            later += SignedDuration::from_millis(millis);
+        }
+        let now = time.now();
+        now.saturating_add(later).unwrap_or(now)
+    })
+}
+
+/// The definitions as they are deployed, or with their waits shortened.
+fn definitions(
+    policy: Policy,
+    deployment: &Deployment,
+    shortened: bool,
+) -> Result<BTreeMap<Machine, Arc<Definition>>> {
+    let mut definitions = BTreeMap::new();
+    for machine in Machine::ALL {
+        let facts = &deployment.machines[&machine.to_string()];
+        let mut text = std::fs::read_to_string(payment3_model::file(machine))?;
+        for (placeholder, value) in &facts.substitutions {
+            if placeholder != "SaveCardPolicy" {
+                text = text.replace(&format!("${{{placeholder}}}"), value);
+            }
+        }
+        if shortened {
+            text = shorten(&serde_json::from_str(&text)?).to_string();
+        }
+        definitions.insert(machine, Arc::new(Definition::read(&text, policy)?));
+    }
+    Ok(definitions)
+}
+
+fn addresses() -> Addresses {
+    Addresses {
+        bank: BANK.to_owned(),
+        callback: format!("{API}/callback"),
+        notify: format!("{API}/notify"),
+    }
+}
+
+async fn bank(time: &Time, random: &Random, api: &Slot<Api>) -> SimBank {
+    let addresses = addresses();
+    let api = api.clone();
+    let merchant = Arc::new(move |request: Request<Vec<u8>>| {
+        let api = api.get();
+        async move {
+            let api = api.ok_or("there is no API yet")?;
+            let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+            let charge = body["id"].as_str().unwrap_or_default();
+            api.request(&format!("bank about {charge}"), request).await
+        }
+        .boxed()
+    });
+    SimBank::new(time.clone(), random.of("bank"), &addresses, merchant).await
+}
+
+/// Carries what the functions send to the bank.
+fn bank_sender(network: &Network, bank: &SimBank, watch: &Watch) -> Sender {
+    let (network, bank, watch) = (network.clone(), bank.clone(), watch.clone());
+    Sender::new(move |request| {
+        let (bank, watch) = (bank.clone(), watch.clone());
+        let what = format!("{} {}", request.method, request.url.path());
+        let wait = request.timeout;
+        let network = network.clone();
+        async move {
+            let path = request.url.path().to_owned();
+            let operation = || call::of_bank(request.method.as_str(), &path);
+            let planned = network.planned(Party::Bank, operation, &path, &request.body);
+            let sent = plain_request(request);
+            let effect = async move {
+                let answer = bank.answer(sent).await;
+                if let Some(charge) = reversal_of(&path)
+                    && bank.requests_of(charge).last().is_some_and(|last| {
+                        matches!(last.operation, Operation::Void | Operation::Refund)
+                            && last.status == 200
+                    })
+                    && bank.charge(charge).is_some_and(|charge| {
+                        matches!(
+                            charge["transaction_state"].as_str(),
+                            Some("Voided" | "Refund Sent")
+                        )
+                    })
+                {
+                    watch.given_back(charge);
+                }
+                answer
+            };
+            let carried = network.carry_call(planned, Party::Bank, &what, effect);
+            let carried = async { carried.await?.ok_or(Unanswered::Broken) };
+            answered(carried, wait).await
+        }
+        .boxed()
+    })
+}
+
+/// The charge that a request wants to void or to refund.
+fn reversal_of(path: &str) -> Option<&str> {
+    let path = path.strip_prefix("/card/v2/charge/")?;
+    path.strip_suffix("/void")
+        .or_else(|| path.strip_suffix("/refund"))
+}
+
+/// Carries what the functions send to the shop.
+fn shop_sender(network: &Network, shop: &Shop) -> Sender {
+    let (network, shop) = (network.clone(), shop.clone());
+    Sender::new(move |request| {
+        let (network, shop) = (network.clone(), shop.clone());
+        let wait = request.timeout;
+        async move {
+            let (what, path) = ("POST event", request.url.path());
+            let planned = network.planned(Party::Shop, || what.to_owned(), path, &request.body);
+            let sent = plain_request(request);
+            let effect = async move { shop.call(sent).await };
+            answered(network.carry_call(planned, Party::Shop, what, effect), wait).await
+        }
+        .boxed()
+    })
+}
+
+fn plain_request(request: payment3_activities::http_client::Request) -> Request<Vec<u8>> {
+    let mut sent = Request::new(request.body);
+    *sent.method_mut() = request.method;
+    *sent.headers_mut() = request.headers;
+    if let Ok(uri) = request.url.as_str().parse() {
+        *sent.uri_mut() = uri;
+    }
+    sent
+}
+
+/// What a client of ours makes of what the network says.
+async fn answered(
+    carried: impl Future<Output = Result<Response<Vec<u8>>, Unanswered>>,
+    wait: Duration,
+) -> Result<Response<Vec<u8>>, SendError> {
+    let error = |status: u16| {
+        let mut answer = Response::new(b"<html>Service unavailable</html>".to_vec());
+        *answer.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+        Ok(answer)
+    };
+    match timeout(wait, carried).await {
+        Err(_) => Err(SendError::TimedOut),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(Unanswered::NotConnected)) => Err(SendError::NotConnected),
+        Ok(Err(Unanswered::Broken)) => Err(SendError::Broken("the connection broke".to_owned())),
+        Ok(Err(Unanswered::Throttled)) => error(429),
+        Ok(Err(Unanswered::Error)) => error(503),
+    }
+}
+
+fn observer(
+    trace: &Trace,
+    secrets: &Secrets,
+) -> Arc<dyn Fn(&crate::step_functions::Event) + Send + Sync> {
+    let (trace, secrets) = (trace.clone(), secrets.clone());
+    Arc::new(move |event| {
+        secrets.look_at("a history", &event.to_string());
+        trace.tell(format_args!("{event}"));
+    })
+}
+
+/// Runs reconciliation every minute for each shard. Where nothing of a shard is due, the run is left out: it would find
+/// nothing and change nothing.
+async fn schedule(world: World) {
+    let mut minute = 0_u64;
+    loop {
+        sleep(MINUTE).await;
+        minute += 1;
+        for (order, charge, satang) in world.0.watch.newly_paid() {
+            tokio::spawn(back_office::gives_back(world.clone(), order, satang));
+            tokio::spawn(bank_clerk::works_in_the_portal(
+                world.clone(),
+                charge,
+                satang,
+            ));
+        }
+        for shard in world.0.watch.due_shards() {
+            let functions = world.0.functions.clone();
+            tokio::spawn(async move {
+                let subject = format!("shard {shard} minute {minute}");
+                let _ = functions
+                    .call("reconcile", &subject, json!({ "shard": shard }))
+                    .await;
+            });
+        }
+    }
+}
+
+impl Drop for Built {
+    fn drop(&mut self) {
+        self.api.take();
+        self.executions.take();
+    }
+}

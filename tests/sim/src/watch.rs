@@ -1,0 +1,335 @@
+//! What must hold after every step: the promise's "never"s. Each write of a table and each answer of the bank to a void
+//! or a refund is looked at when it happens.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use payment3_harness::ledger::{ELSEWHERE, EntryState, Ledger};
+use serde_json::Value;
+
+use crate::cloud::Service;
+use crate::dynamodb::DynamoDb;
+use crate::items;
+use crate::time::Time;
+use crate::trace::Trace;
+
+/// For how long a word of the bank's may be acted upon, in seconds: a decision over an hour old is asked for again. A
+/// call may take a minute besides.
+const WORD_COUNTS_FOR: i64 = 3600 + 120;
+
+/// What the bank has.
+pub(crate) trait BankBooks: Send + Sync {
+    /// A charge with its history.
+    fn charge(&self, id: &str) -> Option<Value>;
+}
+
+/// The tables that are watched.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    /// The shop's orders.
+    pub(crate) orders: String,
+    /// The payments' records.
+    pub(crate) records: String,
+}
+
+/// Watches.
+#[derive(Clone)]
+pub(crate) struct Watch(Arc<Inner>);
+
+struct Inner {
+    time: Time,
+    trace: Trace,
+    names: Names,
+    tables: DynamoDb,
+    bank: Arc<dyn BankBooks>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    records: BTreeMap<String, Value>,
+    /// When each open record is due, with its shard.
+    due: BTreeMap<String, (u64, i64)>,
+    broken: Vec<String>,
+    /// Orders that were paid and that nobody outside has heard of: order, charge, satang.
+    newly_paid: Vec<(String, String, u64)>,
+}
+
+impl Watch {
+    /// Watches these tables and this bank.
+    pub(crate) fn new(
+        time: &Time,
+        trace: &Trace,
+        names: Names,
+        tables: &DynamoDb,
+        bank: Arc<dyn BankBooks>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            time: time.clone(),
+            trace: trace.clone(),
+            names,
+            tables: tables.clone(),
+            bank,
+            state: Mutex::default(),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What does not hold.
+    pub(crate) fn broken(&self) -> Vec<String> {
+        self.state().broken.clone()
+    }
+
+    fn broken_is(&self, what: String) {
+        self.0.trace.tell(format_args!("  BROKEN: {what}"));
+        let mut state = self.state();
+        if !state.broken.contains(&what) {
+            state.broken.push(what);
+        }
+    }
+
+    /// The shards with a record that is due now.
+    pub(crate) fn due_shards(&self) -> Vec<u64> {
+        let now = self.0.time.now().as_second();
+        let state = self.state();
+        let mut shards: Vec<_> = state
+            .due
+            .values()
+            .filter(|(_, at)| *at <= now)
+            .map(|(shard, _)| *shard)
+            .collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+
+    /// The orders that were paid since the last question: order, charge, satang.
+    pub(crate) fn newly_paid(&self) -> Vec<(String, String, u64)> {
+        std::mem::take(&mut self.state().newly_paid)
+    }
+
+    /// The keys of the records that are open.
+    pub(crate) fn open(&self) -> Vec<String> {
+        self.state().due.keys().cloned().collect()
+    }
+
+    /// All records, by their keys.
+    pub(crate) fn records(&self) -> BTreeMap<String, Value> {
+        self.state().records.clone()
+    }
+
+    /// Looks at what has been written since the last look. `ours` says whether the system wrote it: what the shop writes
+    /// breaks no promise of ours.
+    pub(crate) fn look(&self, ours: bool) {
+        for change in self.0.tables.take_changes() {
+            let after = change.after.as_ref().map(items::plain);
+            let before = change.before.as_ref().map(items::plain);
+            let key = |name: &str| {
+                let item = after.as_ref().or(before.as_ref())?;
+                item[name].as_str().map(str::to_owned)
+            };
+            if change.table == self.0.names.orders {
+                if let (true, Some(id), Some(after)) = (ours, key("orderId"), after.as_ref()) {
+                    self.order(&id, before.as_ref(), after);
+                }
+            } else if change.table == self.0.names.records
+                && let (Some(key), Some(after)) = (key("tokenId"), after)
+            {
+                self.record(&key, before.as_ref(), after);
+            }
+        }
+    }
+
+    /// An order as it is now.
+    fn stored_order(&self, id: &str) -> Option<Value> {
+        let item = self.0.tables.item(&self.0.names.orders, &[id])?;
+        Some(items::plain(&item))
+    }
+
+    fn order(&self, id: &str, before: Option<&Value>, item: &Value) {
+        let payment = |item: &Value| item["data"]["payment"].clone();
+        let paid_by = |payment: &Value| {
+            let by = payment["paymentId"].as_str().unwrap_or_default();
+            (payment["isPaid"] == true).then(|| by.to_owned())
+        };
+        let now = paid_by(&payment(item));
+        let was = before.and_then(|item| paid_by(&payment(item)));
+        match (was, now) {
+            (Some(was), None) => {
+                self.broken_is(format!("order {id} was paid by {was} and is unpaid"))
+            }
+            (Some(was), Some(now)) if was != now => {
+                self.broken_is(format!("order {id} was paid by {was} and again by {now}"));
+            }
+            (None, Some(by)) => self.paid(id, &by),
+            _ => {}
+        }
+    }
+
+    /// An order has just been paid: the bank must have said so within the hour.
+    fn paid(&self, order: &str, by: &str) {
+        self.0
+            .trace
+            .tell(format_args!("order {order} is paid by {by}"));
+        let Some(charge) = self.0.bank.charge(by) else {
+            return self.broken_is(format!(
+                "order {order} is paid by {by}, which the bank does not know"
+            ));
+        };
+        if charge["ref_1"] != order {
+            self.broken_is(format!(
+                "order {order} is paid by {by} of {}",
+                charge["ref_1"]
+            ));
+        }
+        let baht = charge["amount"].as_f64().unwrap_or_default();
+        let satang = (baht * 100.0).round().max(0.0) as u64;
+        self.state()
+            .newly_paid
+            .push((order.to_owned(), by.to_owned(), satang));
+        let now = self.0.time.now().as_second();
+        let mut authorised = false;
+        let mut lately = false;
+        for event in charge["history"].as_array().into_iter().flatten() {
+            let at = event["at"]
+                .as_str()
+                .and_then(|at| at.parse::<Timestamp>().ok());
+            let at = at.map_or(now, Timestamp::as_second);
+            let state = event["transactionState"]
+                .as_str()
+                .or_else(|| event["transaction_state"].as_str())
+                .unwrap_or_default();
+            if lately_ended(authorised, at, now) {
+                lately = true;
+            }
+            authorised = matches!(state, "Authorized" | "Settled");
+        }
+        if !authorised && !lately {
+            self.broken_is(format!(
+                "order {order} is paid by {by}, which is {}",
+                charge["transaction_state"]
+            ));
+        }
+    }
+
+    fn record(&self, key: &str, before: Option<&Value>, item: Value) {
+        let open = item["openShard"].as_u64();
+        let due = item["lookAgainAt"].as_i64();
+        {
+            let mut state = self.state();
+            match (open, due) {
+                (Some(shard), Some(due)) => {
+                    state.due.insert(key.to_owned(), (shard, due));
+                }
+                _ => {
+                    state.due.remove(key);
+                }
+            }
+            state.records.insert(key.to_owned(), item.clone());
+        }
+        let short = key.get(..8).unwrap_or(key);
+        let text = |item: &Value, field: &str| item[field].as_str().map(str::to_owned);
+        if let Some(before) = before {
+            for (field, may_follow) in [
+                ("resolution", &[("reversing", "reversed")][..]),
+                ("chargeId", &[]),
+            ] {
+                let (was, is) = (text(before, field), text(&item, field));
+                let Some(was) = was else { continue };
+                let is = is.unwrap_or_default();
+                if was != is && !may_follow.contains(&(was.as_str(), is.as_str())) {
+                    self.broken_is(format!("record {short}: {field} was {was} and is {is:?}"));
+                }
+            }
+            if item["attempt"].as_u64() < before["attempt"].as_u64() {
+                self.broken_is(format!("record {short}: its attempt went back"));
+            }
+        }
+        if item["resolution"] == "orderPaid" && item["outcome"] != "paid" {
+            self.broken_is(format!(
+                "record {short} has paid its order and says {}",
+                item["outcome"]
+            ));
+        }
+        if item.get("closedAt").is_some() && item.get("token").is_some() {
+            self.broken_is(format!("record {short} is closed and still has its token"));
+        }
+        match Ledger::of(&item) {
+            Err(error) => self.broken_is(format!("record {short}: {error:#}")),
+            Ok(ledger) => {
+                let paid = item["amountSatang"].as_i64().unwrap_or_default();
+                // What went back by hand counts beside what was promised before.
+                let by_hand = ledger
+                    .entries
+                    .get(ELSEWHERE)
+                    .map_or(0, |entry| entry.satang);
+                let promised = ledger.refunded_satang - by_hand;
+                if promised > paid {
+                    self.broken_is(format!(
+                        "record {short}: {promised} of {paid} satang are promised to be given back"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// The bank has given money back because a function asked it to.
+    pub(crate) fn given_back(&self, charge: &str) {
+        let order = self.0.bank.charge(charge);
+        let order = order.as_ref().and_then(|charge| charge["ref_1"].as_str());
+        let Some(order) = order else { return };
+        let Some(item) = self.stored_order(order) else {
+            return;
+        };
+        let payment = &item["data"]["payment"];
+        if payment["isPaid"] != true || payment["paymentId"] != charge {
+            return;
+        }
+        let record = {
+            let state = self.state();
+            let mut records = state.records.values();
+            records.find(|record| record["chargeId"] == charge).cloned()
+        };
+        let ledger = record
+            .and_then(|record| Ledger::of(&record).ok())
+            .unwrap_or_default();
+        let asked = [EntryState::Asked, EntryState::Uncertain, EntryState::Sent];
+        if ledger.in_state(&asked).next().is_none() {
+            self.broken_is(format!(
+                "charge {charge} has paid order {order}, and money of it went back without a refund"
+            ));
+        }
+    }
+
+    /// The tables as the functions call them, watched.
+    pub(crate) fn over(&self, tables: Arc<dyn Service>) -> Arc<dyn Service> {
+        Arc::new(Watched {
+            watch: self.clone(),
+            tables,
+        })
+    }
+}
+
+/// Whether an authorisation ended so lately that the bank's word of it still counted.
+fn lately_ended(was_authorised: bool, ended_at: i64, now: i64) -> bool {
+    was_authorised && now - ended_at <= WORD_COUNTS_FOR
+}
+
+struct Watched {
+    watch: Watch,
+    tables: Arc<dyn Service>,
+}
+
+impl Service for Watched {
+    fn call(&self, operation: String, body: Vec<u8>) -> BoxFuture<'static, (u16, Vec<u8>)> {
+        let watch = self.watch.clone();
+        let answer = self.tables.call(operation, body);
+        answer.inspect(move |_| watch.look(true)).boxed()
+    }
+}

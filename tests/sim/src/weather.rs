@@ -1,0 +1,177 @@
+//! How bad the world is, and when: some seeds are calm, some terrible, most have a few bad hours. It is chosen in a way
+//! that reaches deep states: a fault at every tenth call stops everything at the door, and an outage lets a payment
+//! come far first.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::fault::{Fault, Party};
+use crate::random::Random;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A time in which calls to one party fail.
+#[derive(Debug, Clone)]
+pub(crate) struct Spell {
+    party: Party,
+    faults: Vec<Fault>,
+    /// Of so many calls in a thousand.
+    per_mille: u64,
+    from: Duration,
+    to: Duration,
+}
+
+impl fmt::Display for Spell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.faults.iter().map(|fault| fault.name()).collect();
+        write!(
+            f,
+            "{}: {} at {} of 1000 calls, {:.1?} long from {:.1?} on",
+            self.party.name(),
+            names.join(", "),
+            self.per_mille,
+            self.to - self.from,
+            self.from
+        )
+    }
+}
+
+/// The weather of one run.
+#[derive(Clone)]
+pub(crate) struct Weather(Arc<Inner>);
+
+struct Inner {
+    began: Instant,
+    /// When it turns fine for good.
+    until: Duration,
+    spells: Vec<Spell>,
+    /// A fault at so many of 100,000 calls, at any time.
+    always: u64,
+    faults: Vec<Fault>,
+    /// A crash of so many of 100,000 runs.
+    crashes: u64,
+    /// The usual way between two parties, there or back.
+    way: Duration,
+}
+
+impl Weather {
+    /// The weather of a seed. It turns fine for good after `until`. `without` names spells that are left out, by their
+    /// number.
+    pub(crate) fn new(random: &Random, until: Duration, without: &BTreeSet<usize>) -> Self {
+        let random = random.of("weather");
+        // Some seeds are calm, so that what is rare for other reasons is seen without noise.
+        let kind = random.below(10);
+        let always = match kind {
+            0..=2 => 0,
+            3..=6 => 200,
+            7 | 8 => 1500,
+            _ => 8000,
+        };
+        let crashes = match kind {
+            0 | 1 => 0,
+            2..=6 => 500,
+            7 | 8 => 3000,
+            _ => 10_000,
+        };
+        let spells = if kind == 0 { 0 } else { random.below(5) };
+        // A long outage is hundreds of retries for each payment: most seeds have shorter ones, and more of everything else.
+        let longest = *random.pick(&[MINUTE * 10, HOUR * 6, HOUR * 6, DAY * 5]);
+        let spells = (0..spells).map(|_| Spell::new(&random, until, longest));
+        let spells = spells
+            .enumerate()
+            .filter(|(number, _)| !without.contains(number));
+        Self(Arc::new(Inner {
+            began: Instant::now(),
+            until,
+            spells: spells.map(|(_, spell)| spell).collect(),
+            always,
+            faults: some_of(&random, &Fault::ALL),
+            crashes,
+            way: random.between(Duration::from_millis(1), Duration::from_millis(60)),
+        }))
+    }
+
+    /// No fault happens by itself.
+    pub(crate) fn fine() -> Self {
+        Self(Arc::new(Inner {
+            began: Instant::now(),
+            until: Duration::ZERO,
+            spells: Vec::new(),
+            always: 0,
+            faults: Vec::new(),
+            crashes: 0,
+            way: Duration::from_millis(2),
+        }))
+    }
+
+    /// The bad times, in words.
+    pub(crate) fn spells(&self) -> &[Spell] {
+        &self.0.spells
+    }
+
+    fn is_fine(&self) -> bool {
+        self.0.began.elapsed() >= self.0.until
+    }
+
+    /// What happens to a call to this party now.
+    pub(crate) fn fault(&self, party: Party, random: &Random) -> Option<Fault> {
+        if self.is_fine() {
+            return None;
+        }
+        let now = self.0.began.elapsed();
+        for spell in &self.0.spells {
+            if spell.party == party
+                && (spell.from..spell.to).contains(&now)
+                && random.below(1000) < spell.per_mille
+            {
+                return Some(*random.pick(&spell.faults));
+            }
+        }
+        (random.below(100_000) < self.0.always).then(|| *random.pick(&self.0.faults))
+    }
+
+    /// Whether a function's process dies, and after how long.
+    pub(crate) fn crash(&self, random: &Random) -> Option<Duration> {
+        let crashes = !self.is_fine() && random.below(100_000) < self.0.crashes;
+        crashes.then(|| random.between(Duration::from_millis(1), 10 * SECOND))
+    }
+
+    /// How long a message is under way.
+    pub(crate) fn way(&self, random: &Random) -> Duration {
+        random.between(self.0.way / 4, self.0.way * 4)
+    }
+}
+
+impl Spell {
+    fn new(random: &Random, until: Duration, longest: Duration) -> Self {
+        let from = until.mul_f64(random.below(1000) as f64 / 1000.0);
+        let long = random.between(SECOND, longest);
+        Self {
+            party: *random.pick(&Party::ALL),
+            faults: some_of(random, &Fault::ALL[..9]),
+            per_mille: *random.pick(&[100, 500, 1000, 1000]),
+            from,
+            to: (from + long).min(until),
+        }
+    }
+}
+
+/// At least one of these.
+fn some_of(random: &Random, faults: &[Fault]) -> Vec<Fault> {
+    let mut some: Vec<_> = faults
+        .iter()
+        .copied()
+        .filter(|_| random.chance(0.4))
+        .collect();
+    if some.is_empty() {
+        some.push(*random.pick(faults));
+    }
+    some
+}

@@ -94,7 +94,9 @@ pub async fn lay_out_relays(
     logs: &Path,
 ) -> Result<()> {
     progress::step("Relays", async {
-        let build = Tool::cargo().args(["build", "--workspace", "--bin", RELAY]);
+        let build = Tool::cargo()
+            .args(["build", "--bin", RELAY])
+            .args(workspace::TOGETHER);
         let manifest = workspace::root().join("tests/bench/Cargo.toml");
         let built = functions::binaries(build, &manifest, &logs.join("build-relay.log")).await?;
         let relay = built.get(RELAY).context("the relay is a binary")?;

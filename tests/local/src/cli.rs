@@ -84,9 +84,42 @@ pub struct Test {
     /// browser: takes the screenshots in docs/screenshots again
     #[arg(long)]
     pub screenshots: bool,
+    /// Those of the simulator
+    #[command(flatten)]
+    pub sim: Sim,
     /// The file for the result of each part, for the command that started this one
     #[arg(long, hide = true)]
     pub verdicts: Option<PathBuf>,
+}
+
+/// What the part `sim` does other than to search for a minute.
+#[derive(Debug, Clone, Args)]
+pub struct Sim {
+    /// sim: runs only this seed, and prints what happened, step by step
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// sim: with --seed, only these shoppers, such as 3,7
+    #[arg(long, requires = "seed", value_name = "NUMBERS")]
+    pub shoppers: Option<String>,
+    /// sim: with --seed, only the faults at these calls, separated by ';'
+    #[arg(long, requires = "seed", value_name = "CALLS")]
+    pub faults: Option<String>,
+    /// sim: searches for so long, such as 10m or 1h; with --mutants, for so much processor time each
+    #[arg(long = "for", value_name = "TIME", conflicts_with = "seed")]
+    pub time: Option<String>,
+    /// sim: the first of the seeds, which follow one another
+    #[arg(long, value_name = "SEED", conflicts_with = "seed")]
+    pub from: Option<u64>,
+    /// sim: breaks the system on purpose instead, in one way after the other, and searches until it is found; with a
+    /// text, only the ways whose name contains it
+    #[arg(
+        long,
+        value_name = "NAME",
+        num_args = 0..=1,
+        default_missing_value = "",
+        conflicts_with = "seed"
+    )]
+    pub mutants: Option<String>,
 }
 
 /// The parts of the tests, fast ones first.
@@ -102,6 +135,8 @@ pub enum Part {
     Unit,
     /// Explores the state machine with every answer and error of every task
     Model,
+    /// Simulates weeks of payments with many faults at once, all random from a seed: for a minute, or as its options say
+    Sim,
     /// Checks the licences and sources of all crates, and that forbidden crates are absent
     Deps,
     /// Checks the CDK app: types, tests, and its templates with cdk-nag and cfn-lint

@@ -63,7 +63,7 @@ pub async fn build_copy(root: &Path, target: &Path, staged: &Path, logs: &Path) 
 async fn compile(root: &Path, target: &Path, logs: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let selection: &[&str] = match root == workspace::root() {
         // The same selection as for the unit tests and this tool, so that nothing is compiled twice.
-        true => &["--workspace"],
+        true => &workspace::TOGETHER,
         false => &["--package", PACKAGE],
     };
     let command = Tool::cargo()

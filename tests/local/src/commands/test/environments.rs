@@ -28,8 +28,9 @@ impl Running {
     /// The tests in `tests/<target>` that need an environment.
     pub(super) fn tests(&self, target: &str, arguments: &[&str]) -> Tool {
         Tool::cargo()
-            .args(["test", "--workspace", "--test"])
-            .args([target, "--", "--ignored"])
+            .args(["test"])
+            .args(workspace::TOGETHER)
+            .args(["--test", target, "--", "--ignored"])
             .args(arguments)
             .env(outputs::FILE_VARIABLE, &self.outputs_file)
             .env(

@@ -45,21 +45,21 @@ pub(super) async fn mutants(interrupt: &mut Interrupt) -> Result<()> {
         let result = is_found(mutant, interrupt).await;
         match result {
             Err(error) if error.is::<Interrupted>() => return Err(error),
-            result => results.push(result.context(mutant.name)),
+            result => results.push(result.context(mutant.name())),
         }
     }
     for mutant in &DIALECT_MUTANTS {
         let result = mutant_in_dialects(mutant, interrupt).await;
         match result {
             Err(error) if error.is::<Interrupted>() => return Err(error),
-            result => results.push(result.context(mutant.mutant.name)),
+            result => results.push(result.context(mutant.mutant.name())),
         }
     }
     progress::every(results)
 }
 
 pub(super) async fn is_found(mutant: &Mutant, interrupt: &mut Interrupt) -> Result<()> {
-    println!("\nBroken on purpose: {}", mutant.name);
+    println!("\nBroken on purpose: {}", mutant.name());
     let functions = match mutant.definition() {
         // The functions stay as they are.
         Some(_) => workspace::functions_dir(),
@@ -97,7 +97,7 @@ pub(super) async fn mutant_in_dialects(
     mutant: &DialectMutant,
     interrupt: &mut Interrupt,
 ) -> Result<()> {
-    println!("\nBroken on purpose: {}", mutant.mutant.name);
+    println!("\nBroken on purpose: {}", mutant.mutant.name());
     let (directory, logs) = (mutants::directory(), logs());
     let functions = directory.join("lambda");
     let copy = mutant.mutant.make()?;
@@ -126,7 +126,7 @@ pub(super) async fn mutant_in_dialects(
     if passed || !told.contains(row) {
         bail!(
             "the table of dialects does not find this: {}",
-            mutant.mutant.name
+            mutant.mutant.name()
         );
     }
     println!("Found as it must be: {row}");

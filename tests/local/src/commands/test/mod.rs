@@ -3,6 +3,7 @@
 mod environments;
 mod faults;
 mod lane;
+mod sim;
 mod sources;
 mod stack;
 mod verdicts;
@@ -17,7 +18,7 @@ use payment3_stack::prerequisites;
 use self::environments::Environments;
 use self::faults::{chosen, faults, mutants, outage};
 use self::lane::Lane;
-use self::sources::{CLIPPY, asl, cargo, cdk, deps, model};
+use self::sources::{asl, cdk, clippy, deps, format, model, unit};
 use self::stack::{
     DIALECTS, FORGERIES, OTHERS, api, browser, dialects, e2e, names_of, races, real_clients,
     runbook,
@@ -36,7 +37,7 @@ const FROM_THE_START: Lane = Lane {
     gently: true,
 };
 /// What runs side by side when everything is compiled. Each lane has environments of its own, and mostly waits.
-const LANES: [Lane; 4] = [
+const LANES: [Lane; 5] = [
     Lane {
         parts: &[
             Part::E2e,
@@ -61,6 +62,12 @@ const LANES: [Lane; 4] = [
     },
     Lane {
         parts: &[Part::Cdk, Part::Browser, Part::Model],
+        shown: false,
+        gently: true,
+    },
+    // It is compiled by itself, and needs nothing but the processor.
+    Lane {
+        parts: &[Part::Sim],
         shown: false,
         gently: true,
     },
@@ -162,15 +169,12 @@ async fn run_part(
     interrupt: &mut Interrupt,
 ) -> Result<()> {
     match part {
-        Part::Format => interrupt.or(cargo(&["fmt", "--all", "--check"])).await,
+        Part::Format => interrupt.or(format()).await,
         Part::Asl => interrupt.or(asl()).await,
-        Part::Clippy => interrupt.or(cargo(&CLIPPY)).await,
-        Part::Unit => {
-            interrupt
-                .or(cargo(&["test", "--workspace", "--no-fail-fast"]))
-                .await
-        }
+        Part::Clippy => interrupt.or(clippy()).await,
+        Part::Unit => interrupt.or(unit()).await,
         Part::Model => interrupt.or(model()).await,
+        Part::Sim => interrupt.or(sim::run(&arguments.sim)).await,
         Part::Deps => interrupt.or(deps()).await,
         Part::Cdk => interrupt.or(cdk()).await,
         Part::E2e => {
@@ -276,7 +280,7 @@ mod tests {
     #[test]
     fn this_tool_is_built_from_the_same_dependencies_as_the_whole_workspace() {
         // Else all of them are compiled twice: minutes.
-        let whole = dependencies(&["--workspace"]);
+        let whole = dependencies(&workspace::TOGETHER);
         for package in [env!("CARGO_PKG_NAME"), "payment3-bench"] {
             for dependency in dependencies(&["--package", package]) {
                 assert!(

@@ -13,19 +13,29 @@ use payment3_stack::{deploy, functions, node, prerequisites, progress};
 use super::environments::{E2E, directory, logs};
 use crate::{cargo_deny, cfn_lint};
 
-/// Every lint is an error.
-pub(super) const CLIPPY: [&str; 7] = [
-    "clippy",
-    "--keep-going",
-    "--workspace",
-    "--all-targets",
-    "--",
-    "-D",
-    "warnings",
-];
+/// What is linted, and that every lint is an error.
+pub(super) const LINTED: [&str; 4] = ["--all-targets", "--", "-D", "warnings"];
 
-pub(super) async fn cargo(arguments: &[&str]) -> Result<()> {
-    Tool::cargo().args(arguments).shown().await
+pub(super) async fn format() -> Result<()> {
+    let format = Tool::cargo().args(["fmt", "--all", "--check"]);
+    format.shown().await
+}
+
+pub(super) async fn clippy() -> Result<()> {
+    Tool::cargo()
+        .args(["clippy", "--keep-going"])
+        .args(workspace::TOGETHER)
+        .args(LINTED)
+        .shown()
+        .await
+}
+
+pub(super) async fn unit() -> Result<()> {
+    Tool::cargo()
+        .args(["test", "--no-fail-fast"])
+        .args(workspace::TOGETHER)
+        .shown()
+        .await
 }
 
 pub(super) async fn asl() -> Result<()> {
@@ -42,8 +52,9 @@ pub(super) async fn model() -> Result<()> {
     node::JSONATA.install(&logs()).await?;
     Tool::cargo()
         // The library has a test of its own that needs JSONata.
-        .args(["test", "--workspace", "--lib", "--test", "model"])
-        .args(["--", "--ignored"])
+        .args(["test"])
+        .args(workspace::TOGETHER)
+        .args(["--lib", "--test", "model", "--", "--ignored"])
         // One after another, with what they found: how much was walked, and how every error is treated.
         .args(["--test-threads", "1", "--nocapture"])
         .shown()

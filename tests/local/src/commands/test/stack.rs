@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 use payment3_bank::Dialect;
+use payment3_harness::workspace;
 use payment3_stack::environment::{Environment, Options};
 use payment3_stack::interrupt::Interrupt;
+use payment3_stack::process::Tool;
 use payment3_stack::provision::Notifications;
 use payment3_stack::{prerequisites, progress};
 
 use super::environments::{E2E, Running, Shared, directory, logs, options};
-use super::sources::cargo;
 use crate::{browser, clients, schemathesis};
 
 /// How many end-to-end tests run side by side: each mostly waits.
@@ -82,15 +83,11 @@ pub(super) async fn real_clients(running: Running) -> Result<()> {
 /// left open or broken, the runbook's commands would find, too.
 pub(super) async fn runbook(interrupt: &mut Interrupt) -> Result<()> {
     // First whether every promise and every command of the page has its test: that needs no environment.
-    let page = [
-        "test",
-        "--workspace",
-        "--test",
-        "runbook",
-        "--",
-        "document::",
-    ];
-    interrupt.or(cargo(&page)).await?;
+    let page = Tool::cargo()
+        .args(["test"])
+        .args(workspace::TOGETHER)
+        .args(["--test", "runbook", "--", "document::"]);
+    interrupt.or(page.shown()).await?;
     let mut own = Shared::new("runbook");
     let tests = |running: Running| async move {
         running

@@ -194,13 +194,18 @@ impl Executions {
     }
 
     /// Starts the execution of the refund machine that finds out whether money of this charge was given back by hand,
-    /// unless it was started before.
+    /// unless it was started before. The record's key goes along: an index that lags behind must not end it.
     ///
     /// # Errors
     /// [`NotStarted`] when Step Functions did not answer or refused.
-    pub async fn start_elsewhere(&self, charge_id: &ChargeId) -> Result<Started, NotStarted> {
+    pub async fn start_elsewhere(
+        &self,
+        charge_id: &ChargeId,
+        record_key: &RecordKey,
+    ) -> Result<Started, NotStarted> {
         let name = format!("{ELSEWHERE}-{}", execution_name(charge_id, 0));
-        let input = serde_json::json!({ "chargeId": charge_id }).to_string();
+        let input = serde_json::json!({ "chargeId": charge_id, "recordKey": record_key });
+        let input = input.to_string();
         self.start_as(name, input).await
     }
 

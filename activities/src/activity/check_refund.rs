@@ -111,6 +111,8 @@ enum Request {
     /// What was given back by hand at the bank.
     Elsewhere {
         charge: ChargeId,
+        /// Of the record with this charge, where the callback has found it.
+        key: Option<RecordKey>,
         /// As a person states it.
         amount: Option<Satang>,
     },
@@ -127,7 +129,12 @@ impl Request {
         {
             let charge = ChargeId::new(charge)
                 .map_err(|error| FieldError::invalid("chargeId", error.to_string()))?;
-            return Ok(Self::Elsewhere { charge, amount });
+            let key = text(fields, "recordKey")?.map(RecordKey::stored);
+            return Ok(Self::Elsewhere {
+                charge,
+                key,
+                amount,
+            });
         }
         let need = |name| text(fields, name)?.ok_or_else(|| FieldError::missing(name));
         let id = RefundId::new(need("refundId")?)
@@ -223,10 +230,17 @@ pub async fn check(tables: &RefundTables, input: &Input) -> Result<Checked, Chec
             let asked = (&id, amount, reason.as_ref());
             reserve(tables, (&key, &charge), unpaid, asked).await
         }
-        Request::Elsewhere { charge, amount } => {
+        Request::Elsewhere {
+            charge,
+            key,
+            amount,
+        } => {
             let unpaid =
                 || FieldError::invalid("chargeId", "has paid no order here: check the id").into();
-            let key = key_of(tables, &charge, unpaid).await?;
+            let key = match key {
+                Some(key) => key,
+                None => key_of(tables, &charge, unpaid).await?,
+            };
             let (payment, ledger) = paid_by(tables, (&key, &charge), unpaid).await?;
             if let Some(amount) = amount {
                 check_stated(&ledger, amount, payment.amount_satang)?;
@@ -463,16 +477,23 @@ mod tests {
     #[test]
     fn a_charge_alone_is_about_what_was_given_back_by_hand() {
         let charge = ChargeId::new("chrg_1").unwrap();
-        for (input, amount) in [
-            (json!({"chargeId": "chrg_1"}), None),
+        for (input, amount, key) in [
+            (json!({"chargeId": "chrg_1"}), None, None),
+            (
+                json!({"chargeId": "chrg_1", "recordKey": "k"}),
+                None,
+                Some("k"),
+            ),
             (
                 json!({"chargeId": "chrg_1", "amount": "100.00"}),
                 Some(10_000),
+                None,
             ),
         ] {
             let amount = amount.map(|satang| Satang::new(satang).unwrap());
             let expected = Request::Elsewhere {
                 charge: charge.clone(),
+                key: key.map(|key| RecordKey::stored(key.to_owned())),
                 amount,
             };
             assert_eq!(request(&input), Ok(expected));

@@ -200,6 +200,16 @@ pub static INDEX_BELIEVED_AT_LOOKUP: Break = Break {
     },
 };
 
+/// A refund is refused for good where an index does not show its payment yet.
+pub static LAG_REFUSES_A_REFUND: Break = Break {
+    name: "a refund is refused for good where an index does not show its payment yet",
+    file: "activities/src/activity/check_refund.rs",
+    change: Change::Replace {
+        this: "let key = key_of(tables, &charge, behind).await?;",
+        by: "let _ = behind; let key = key_of(tables, &charge, unpaid).await?;",
+    },
+};
+
 /// A notification is taken for the record as an index shows it.
 pub static INDEX_BELIEVED_OF_A_NOTIFICATION: Break = Break {
     name: "a notification is taken for the record as an index shows it",
@@ -293,7 +303,7 @@ pub static COUNTED_TWICE: Break = Break {
 };
 
 /// All of them.
-pub static ALL: [&Break; 28] = [
+pub static ALL: [&Break; 29] = [
     &PAID_TWICE,
     &REVERSED_WITHOUT_REQUEST,
     &STORED_AFTER_THE_CHARGE,
@@ -313,6 +323,7 @@ pub static ALL: [&Break; 28] = [
     &CLAIMED_BY_CHARGE,
     &EVENT_ID_NOT_STABLE,
     &INDEX_BELIEVED_AT_LOOKUP,
+    &LAG_REFUSES_A_REFUND,
     &INDEX_BELIEVED_OF_A_NOTIFICATION,
     &STALE_DECISION,
     &RETURNS_WITHOUT_BOUND,

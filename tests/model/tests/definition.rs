@@ -144,6 +144,9 @@ fn whatever_happens_to_a_refund_is_told_to_a_person_or_found_out() {
                 let caught = names(&last.error_equals);
                 let both: Vec<_> = there_is_none.intersection(&caught).collect();
                 assert_eq!(both, [&"ItemUnreadable"]);
+                // Whatever else ends its tries has left nobody who would try again.
+                let transient = errors_treated(task, Treatment::Transient);
+                assert!(transient.is_subset(&caught), "{transient:?} {caught:?}");
                 assert_eq!(leads_to, REPORTS);
                 continue;
             }

@@ -217,7 +217,8 @@ async fn look_elsewhere(
     if ledger.explains(state, record.amount) {
         return Ok(());
     }
-    if parts.refunds.start_elsewhere(charge).await? == Started::Now {
+    let started = parts.refunds.start_elsewhere(charge, &record.key).await?;
+    if started == Started::Now {
         tracing::info!("money of a paid order went back, and no refund explains it");
     }
     Ok(())

@@ -110,7 +110,7 @@ pub(crate) fn judge(
     findings: &mut Vec<String>,
 ) -> Tally {
     let mut tally = Tally::default();
-    let mut stands = false;
+    let mut standing = BTreeSet::new();
     for payment in &account.payments {
         tally.payments += 1;
         let mut find = |what: String| findings.push(format!("{}: {what}", account.name));
@@ -120,7 +120,7 @@ pub(crate) fn judge(
             .as_ref()
             .is_some_and(|record| record.get("closedAt").is_none());
         if is_open {
-            stands = true;
+            standing.insert(payment.token.clone());
             tally.standing += 1;
             if let Some(problem) = wrongly_open(payment, charge.as_ref(), circumstances) {
                 find(problem);
@@ -145,9 +145,7 @@ pub(crate) fn judge(
             find(problem);
         }
     }
-    if !stands {
-        check_invariants(account, circumstances, findings);
-    }
+    check_invariants(account, circumstances, &standing, findings);
     tally
 }
 
@@ -201,10 +199,9 @@ fn wrongly_open(
                 "record {short} has no charge, is open, and nobody was told"
             ));
         }
-        return (circumstances.finds_by_reference && charge.is_none()).then(|| {
-            format!(
-                "record {short} was never charged and stands, though this bank finds by reference"
-            )
+        return circumstances.finds_by_reference.then(|| {
+            let charge = charge.map_or("none", |charge| charge.id);
+            format!("record {short} stands, though this bank finds by reference: it has {charge}")
         });
     }
     let id = charge.map_or("of the bank", |charge| charge.id);
@@ -242,8 +239,23 @@ fn needlessly_reversed(
     })
 }
 
-/// The invariants that hold in every world.
-fn check_invariants(account: &Account, circumstances: &Circumstances, findings: &mut Vec<String>) {
+/// The invariants that hold in every world, of all payments that have ended and all orders without one that stands.
+fn check_invariants(
+    account: &Account,
+    circumstances: &Circumstances,
+    standing: &BTreeSet<String>,
+    findings: &mut Vec<String>,
+) {
+    let (stands, ended): (Vec<_>, Vec<_>) = account
+        .payments
+        .iter()
+        .cloned()
+        .partition(|payment| standing.contains(&payment.token));
+    let order_of = |payment: &PaymentSeen| {
+        let order = payment.record.as_ref()?["orderId"].as_str()?;
+        Some(order.to_owned())
+    };
+    let held: BTreeSet<_> = stands.iter().filter_map(order_of).collect();
     let changed: BTreeSet<String> = account
         .orders
         .iter()
@@ -252,12 +264,13 @@ fn check_invariants(account: &Account, circumstances: &Circumstances, findings: 
         .collect();
     let subject = Subject {
         owner_id: account.owner.clone(),
-        order_ids: account.orders.keys().cloned().collect(),
-        tokens: account
-            .payments
-            .iter()
-            .map(|payment| payment.token.clone())
+        order_ids: account
+            .orders
+            .keys()
+            .filter(|order| !held.contains(*order))
+            .cloned()
             .collect(),
+        tokens: ended.iter().map(|payment| payment.token.clone()).collect(),
         orphans_allowed: circumstances.orphans_allowed,
         changed_orders: changed,
         cards_not_saved: circumstances.cards_not_saved,
@@ -266,7 +279,7 @@ fn check_invariants(account: &Account, circumstances: &Circumstances, findings: 
     let seen = Seen {
         played: circumstances.played,
         orders: account.seen.clone(),
-        payments: account.payments.clone(),
+        payments: ended,
         mapping: account.mapping.clone(),
     };
     match invariants::judge(&subject, seen) {

@@ -3,6 +3,7 @@
 
 mod api;
 mod bank;
+mod bounds;
 mod cells;
 mod cloud;
 mod deployment;

@@ -259,7 +259,8 @@ impl Network {
             .unwrap_or_else(|_| format!("nobody:{what}"));
         let random = self.0.random.of(&call);
         // Chosen also where it is left out: the rest of the call's fate stays as it was.
-        let fault = self.0.weather.fault(party, &random);
+        let aimed = self.0.weather.aimed(&kind(&call, what), &random);
+        let fault = aimed.or_else(|| self.0.weather.fault(party, &random));
         let fault = fault.filter(|_| self.happens(&call));
         Fate {
             call,
@@ -300,6 +301,13 @@ impl Network {
     async fn takes(&self, fate: &Fate) {
         sleep(self.0.weather.way(&fate.random)).await;
     }
+}
+
+/// What kind of call it is: the function that makes it, and what is called, without what differs from call to call.
+fn kind(call: &str, what: &str) -> String {
+    let function = call.split(' ').next().unwrap_or_default();
+    let parts = what.split('/').filter(|part| !part.contains('_'));
+    parts.fold(function.to_owned(), |kind, part| kind + "/" + part)
 }
 
 /// The result of a task that nobody cancels.

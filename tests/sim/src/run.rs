@@ -28,6 +28,7 @@ use url::Url;
 
 use crate::api::Api;
 use crate::bank::{Addresses, Operation, SimBank};
+use crate::bounds;
 use crate::cloud::{Cloud, REGION, Service};
 use crate::deployment::Deployment;
 use crate::dynamodb::DynamoDb;
@@ -38,7 +39,9 @@ use crate::items;
 use crate::logs::Logs;
 use crate::network::{Network, Struck, Unanswered};
 use crate::people::shopper::Shopper;
-use crate::people::{back_office, bank_clerk, forger, keeper_of_keys, on_call, shop_keeper};
+use crate::people::{
+    back_office, bank_clerk, forger, insistent, keeper_of_keys, on_call, shop_keeper,
+};
 use crate::programs::{self, Clients, Wiring};
 use crate::random::Random;
 use crate::secrecy::Secrets;
@@ -435,6 +438,7 @@ impl Built {
             people.push(tokio::spawn(Shopper::new(world, *number).live()));
         }
         people.push(tokio::spawn(forger::tries(world.clone())));
+        people.push(tokio::spawn(insistent::insists(world.clone())));
         people.push(tokio::spawn(on_call::works(world.clone())));
         people.push(tokio::spawn(keeper_of_keys::rotates(world.clone())));
         people.push(tokio::spawn(shop_keeper::closes_the_endpoint(
@@ -447,11 +451,16 @@ impl Built {
         tokio::time::sleep_until(self.fine_from).await;
         world.trace().tell(format_args!("no more faults"));
         let until = tokio::time::Instant::now() + SETTLES_WITHIN;
-        while tokio::time::Instant::now() < until && !self.is_quiet() {
+        let mut quiet_for = Duration::ZERO;
+        // The back office and the clerk may still come, after the shoppers are gone.
+        while tokio::time::Instant::now() < until && quiet_for < DAY {
             sleep(HOUR).await;
+            quiet_for = if self.is_quiet() {
+                quiet_for + HOUR
+            } else {
+                Duration::ZERO
+            };
         }
-        // A day more, in which nothing may happen any more that is not looked at.
-        sleep(DAY).await;
         schedule.abort();
         settlement.abort();
         self.judge().await
@@ -468,6 +477,8 @@ impl Built {
         let parts = &world.0;
         let mut findings = parts.watch.broken();
         findings.extend(self.secrets.seen());
+        let executions = parts.step_functions.list(Machine::Payment, None);
+        findings.extend(bounds::broken(&executions));
         let struck = parts.network.struck();
         let facts = world.facts().clone();
         let mut alarms = Vec::new();

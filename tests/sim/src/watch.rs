@@ -167,13 +167,13 @@ impl Watch {
             (Some(was), Some(now)) if was != now => {
                 self.broken_is(format!("order {id} was paid by {was} and again by {now}"));
             }
-            (None, Some(by)) => self.paid(id, &by),
+            (None, Some(by)) => self.paid(id, &by, before, item),
             _ => {}
         }
     }
 
     /// An order has just been paid: the bank must have said so within the hour.
-    fn paid(&self, order: &str, by: &str) {
+    fn paid(&self, order: &str, by: &str, before: Option<&Value>, item: &Value) {
         self.0
             .trace
             .tell(format_args!("order {order} is paid by {by}"));
@@ -188,8 +188,20 @@ impl Watch {
                 charge["ref_1"]
             ));
         }
-        let baht = charge["amount"].as_f64().unwrap_or_default();
-        let satang = (baht * 100.0).round().max(0.0) as u64;
+        let in_satang = |baht: &Value| (baht.as_f64().unwrap_or_default() * 100.0).round();
+        let satang = in_satang(&charge["amount"]).max(0.0) as u64;
+        let total = in_satang(&item["data"]["payment"]["grandTotal"]).max(0.0) as u64;
+        if total != satang {
+            self.broken_is(format!(
+                "order {order} over {total} satang is paid by {by} over {satang}"
+            ));
+        }
+        let refuses = |flag: &str| before.is_some_and(|item| item["data"][flag] == true);
+        if refuses("isCancelled") || refuses("isDrafting") {
+            self.broken_is(format!(
+                "order {order} is paid by {by}, and was cancelled or a draft"
+            ));
+        }
         self.state()
             .newly_paid
             .push((order.to_owned(), by.to_owned(), satang));

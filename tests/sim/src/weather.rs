@@ -15,6 +15,8 @@ use crate::random::Random;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+/// Of so many kinds of calls, faults are aimed at one.
+const AIMED_AT_ONE_OF: u64 = 25;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A time in which calls to one party fail.
@@ -55,6 +57,9 @@ struct Inner {
     /// A fault at so many of 100,000 calls, at any time.
     always: u64,
     faults: Vec<Fault>,
+    /// Picks the few kinds of calls that faults are aimed at, all the time: what waits behind many other calls is hardly
+    /// ever struck otherwise. Absent in seeds without.
+    aim: Option<Random>,
     /// A crash of so many of 100,000 runs.
     crashes: u64,
     /// The usual way between two parties, there or back.
@@ -92,6 +97,7 @@ impl Weather {
             until,
             spells: spells.map(|(_, spell)| spell).collect(),
             always,
+            aim: (kind > 2 && random.chance(0.5)).then(|| random.of("aim")),
             faults: some_of(&random, &Fault::ALL),
             crashes,
             way: random.between(Duration::from_millis(1), Duration::from_millis(60)),
@@ -106,6 +112,7 @@ impl Weather {
             spells: Vec::new(),
             always: 0,
             faults: Vec::new(),
+            aim: None,
             crashes: 0,
             way: Duration::from_millis(2),
         }))
@@ -135,6 +142,13 @@ impl Weather {
             }
         }
         (random.below(100_000) < self.0.always).then(|| *random.pick(&self.0.faults))
+    }
+
+    /// What happens to a call of a kind, if faults are aimed at it.
+    pub(crate) fn aimed(&self, kind: &str, random: &Random) -> Option<Fault> {
+        let aim = self.0.aim.as_ref().filter(|_| !self.is_fine())?;
+        let hit = aim.of(kind).below(AIMED_AT_ONE_OF) == 0 && random.chance(0.3);
+        hit.then(|| *random.pick(&self.0.faults))
     }
 
     /// Whether a function's process dies, and after how long.

@@ -1,9 +1,9 @@
-//! The bank within a process: without a socket, with the caller's time, random bytes and merchant.
+//! The sandbox bank within a process: without a socket, with the caller's time, random bytes and merchant.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use payment3_bank::{Bank, BankConfig, InProcess, SECRET_KEY};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};

@@ -141,7 +141,8 @@ impl SecretSource {
             .ok_or_else(|| "it has no string value".to_owned())
     }
 
-    /// Fetches the version before this one, if it still counts at `now` (seconds since 1970). It is asked for only within a day of the rotation.
+    /// Fetches the version before this one, if it still counts at `now` (seconds since 1970). It is asked for only within
+    /// a day of the rotation.
     ///
     /// # Errors
     /// As [`SecretSource::current`].

@@ -75,7 +75,8 @@ pub struct SigningKeys {
 }
 
 impl SigningKeys {
-    /// Fetches them from their secret, as they count at `now` (seconds since 1970). A former one that cannot be read is left out: nobody verifies with it.
+    /// Fetches them from their secret, as they count at `now` (seconds since 1970). A former one that cannot be read is
+    /// left out: nobody verifies with it.
     ///
     /// # Errors
     /// A reason without any of the keys.

@@ -188,13 +188,8 @@ async fn start_signed(
         look_elsewhere(parts, &record, message.charge_id, state).await?;
     }
     if record.is_abandoned() {
-        return ask(
-            parts,
-            message,
-            &record,
-            parts.sources.own().clock().seconds(),
-        )
-        .await;
+        let now = parts.sources.own().clock().seconds();
+        return ask(parts, message, &record, now).await;
     }
     if record.is_closed() {
         return Ok(());

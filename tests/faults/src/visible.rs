@@ -6,10 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use aws_sdk_sfn::error::SdkError;
 use payment3_activities::domain::ids::ChargeId;
-use payment3_activities::executions::execution_name;
 use payment3_harness::aws::Aws;
 use payment3_harness::executions::Executions;
-use payment3_harness::expected::executions::{Seen, wrong};
+use payment3_harness::expected::executions::{Seen, attempts, wrong};
 use payment3_harness::invariants::{Ended, Findings};
 use payment3_harness::logs;
 use payment3_harness::outputs::Outputs;
@@ -33,8 +32,7 @@ pub async fn check(
     };
     let id = ChargeId::new(charge).context("the bank's charge has no id")?;
     let mut seen = Vec::new();
-    for attempt in 0..=ended.attempt + 1 {
-        let name = execution_name(&id, attempt);
+    for (attempt, name) in attempts(&id, ended.attempt) {
         let execution = find(aws, outputs, &name).await?;
         if let Some(finding) = wrong(ended, attempt, execution.as_ref()) {
             findings.note(format!("execution {name}: {finding}"));

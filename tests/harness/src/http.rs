@@ -1,5 +1,6 @@
 //! The HTTP client of the tool.
 
+use std::borrow::Borrow;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -30,7 +31,9 @@ pub fn client() -> &'static reqwest::Client {
 }
 
 /// A form's body, `application/x-www-form-urlencoded`.
-pub fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+pub fn form<K: AsRef<str>, V: AsRef<str>>(
+    fields: impl IntoIterator<Item: Borrow<(K, V)>>,
+) -> String {
     url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(fields)
         .finish()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Where the shop receives payment events.
 pub const WEBHOOK_PATH: &str = "/webhooks/payment3";
@@ -44,6 +44,28 @@ impl NewOrder {
             recipient: None,
         }
     }
+}
+
+/// `data` of an order that has just been placed, as the merchant's published schema has it, without what it costs.
+pub fn placed(order_id: &str, owner_id: &str, basket_id: &str, at: Timestamp) -> Value {
+    json!({
+        "orderId": order_id,
+        "ownerId": owner_id,
+        "basketId": basket_id,
+        "orderDate": at.as_second(),
+        "isDrafting": false,
+        "productList": [],
+        "tracking": [],
+        "payment": {
+            "isPaid": false,
+            "status": "pending",
+            "paymentId": null,
+            "paymentLog": [],
+            "shippingAmount": 0,
+            "expressFeeAmount": 0,
+            "discountAmount": 0,
+        },
+    })
 }
 
 /// Whom an order is sent to. The payment system has no use for it, and none of it may show in what the system writes.
@@ -122,7 +144,7 @@ pub struct ReceivedEvent {
 }
 
 /// An event as it came over the wire.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
     /// The headers of Standard Webhooks, as far as they were there and are text.
     pub headers: BTreeMap<String, String>,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use url::Url;
 
-use crate::http::{FORM, client, form};
+use crate::http::{self, FORM, client, form};
 use crate::outputs::Outputs;
 use crate::shop_api::{NewOrder, Order};
 
@@ -197,7 +197,7 @@ pub async fn post_checkout(outputs: &Outputs, fields: &BTreeMap<String, String>)
     let request = client()
         .post(format!("{}/cardpayment", outputs.api_url))
         .header(CONTENT_TYPE, FORM)
-        .body(form_of(fields));
+        .body(form(fields));
     Answer::to(request).await.context("POST /cardpayment")
 }
 
@@ -334,7 +334,7 @@ pub async fn leave(page: &Url) -> Result<()> {
 /// # Errors
 /// No answer comes.
 pub async fn return_to_shop(form: &ReturnForm) -> Result<Answer> {
-    post_callback(&form.action, FORM, form_of(&form.fields)).await
+    post_callback(&form.action, FORM, http::form(&form.fields)).await
 }
 
 /// Posts the bank's return form's fields as JSON.
@@ -422,14 +422,6 @@ fn unescaped(text: &str) -> String {
 
 fn is_at(url: &Url, base: &str) -> bool {
     Url::parse(base).is_ok_and(|base| base.origin() == url.origin())
-}
-
-fn form_of(fields: &BTreeMap<String, String>) -> String {
-    form(
-        fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    )
 }
 
 async fn json_answer<T: serde::de::DeserializeOwned>(

@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use payment3_activities::domain::money::Satang;
-use payment3_harness::shop_api::{NewOrder, Order};
+use payment3_harness::shop_api::{NewOrder, Order, placed};
 use payment3_harness::{items, random};
 use serde_json::json;
 
@@ -81,27 +81,10 @@ impl OrderBook {
     }
 }
 
-/// `data` of a new order, as the merchant's published schema has it.
+/// `data` of a new order.
 fn order_data(id: &str, new: &NewOrder, total: &str) -> AttributeValue {
-    let payment = json!({
-        "isPaid": false,
-        "status": "pending",
-        "paymentId": null,
-        "paymentLog": [],
-        "shippingAmount": 0,
-        "expressFeeAmount": 0,
-        "discountAmount": 0,
-    });
-    let mut data = json!({
-        "orderId": id,
-        "ownerId": new.owner_id,
-        "basketId": random::id("basket_"),
-        "orderDate": Timestamp::now().as_second(),
-        "isDrafting": false,
-        "productList": [],
-        "tracking": [],
-        "payment": payment,
-    });
+    let basket = random::id("basket_");
+    let mut data = placed(id, &new.owner_id, &basket, Timestamp::now());
     if let Some(email) = &new.email {
         data["billingInfo"] = json!({"customerEmail": email});
     }

@@ -9,6 +9,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request, Response};
 use jiff::Timestamp;
 use payment3_bank::{Bank, BankConfig, CARDS, Dialect, InProcess, Manner, OTP};
+use payment3_harness::http::FORM;
 use payment3_harness::shopper::ReturnForm;
 use serde_json::{Value, json};
 
@@ -473,7 +474,7 @@ impl Step {
             None => request.body(Vec::new()),
             Some(form) => request
                 .method(Method::POST)
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .header(CONTENT_TYPE, FORM)
                 .body(form.into_bytes()),
         };
         request.expect("a page of the bank has a plain address")

@@ -103,6 +103,16 @@ pub(crate) enum Projection {
     KeysOnly,
 }
 
+/// The names of the deployment's tables.
+#[derive(Debug, Clone)]
+pub(crate) struct TableNames {
+    pub(crate) orders: String,
+    pub(crate) records: String,
+    pub(crate) check_status: String,
+    pub(crate) outcomes: String,
+    pub(crate) mapping: String,
+}
+
 /// A function.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -201,6 +211,18 @@ impl Deployment {
     /// The tables' facts, for [`crate::dynamodb::DynamoDb`].
     pub(crate) fn table_facts(&self) -> Vec<TableFacts> {
         self.tables.values().cloned().collect()
+    }
+
+    /// The names of the tables.
+    pub(crate) fn table_names(&self) -> TableNames {
+        let name = |table: &str| self.tables[table].name.clone();
+        TableNames {
+            orders: name("order"),
+            records: name("card-payment-record"),
+            check_status: name("check-status"),
+            outcomes: name("credit-card-notify"),
+            mapping: name("kbank-user-mapping"),
+        }
     }
 
     /// The middle part of the name of the function with this ARN.

@@ -8,6 +8,7 @@ use payment3_harness::invariants::{self, KnownRefunds, OrderSeen, PaymentSeen, S
 use payment3_harness::ledger::{ELSEWHERE, EntryState, Ledger};
 use serde_json::Value;
 
+use crate::items;
 use crate::logs::Line;
 use crate::world::Change;
 
@@ -305,21 +306,14 @@ fn known_refunds(account: &Account, circumstances: &Circumstances) -> KnownRefun
         if !circumstances.by_hand.contains(id) || ledger.has_unknown() {
             continue;
         }
-        let satang = |value: &Value| {
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
-            let digits: f64 = text.parse().unwrap_or_default();
-            (digits * 100.0).round() as i64
-        };
         let refunds = charge["refunds"].as_array().into_iter().flatten();
         let by_hand: i64 = refunds
             .filter(|refund| refund["by"] == "portal")
-            .map(|refund| satang(&refund["amount"]))
+            .map(|refund| items::satang(&refund["amount"]))
             .sum();
         let voided = charge["transaction_state"] == "Voided";
         let given = if voided {
-            satang(&charge["amount"]) - ledger.sum(&[EntryState::Sent])
+            items::satang(&charge["amount"]) - ledger.sum(&[EntryState::Sent])
         } else {
             by_hand
         };

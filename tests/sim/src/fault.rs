@@ -71,8 +71,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// All of them.
-    pub(crate) const ALL: [Self; 10] = [
+    /// Those of a call. What else there is befalls a process.
+    pub(crate) const OF_CALLS: [Self; 9] = [
         Self::NotConnected,
         Self::Throttled,
         Self::Error,
@@ -82,7 +82,6 @@ impl Fault {
         Self::Lost,
         Self::Late,
         Self::Slow,
-        Self::Crash,
     ];
 
     /// Its name in traces and tables.

@@ -132,29 +132,19 @@ impl Inner {
         let program = &self.programs[name];
         let idle = self.idle().get_mut(name).and_then(Vec::pop);
         let process = idle.unwrap_or_else(|| (program.start)());
-        let dies = self.network.crash(caller);
+        let crash = self.network.crash(caller);
         let served = CALLER.scope(Arc::clone(caller), timeout(program.limit, process(event)));
-        let served = async {
-            tokio::select! {
-                biased;
-                () = caller.is_killed() => Err(()),
-                served = served => Ok(served),
+        let served = tokio::select! {
+            biased;
+            () = caller.is_killed() => Err("killed".to_owned()),
+            served = served => Ok(served),
+            () = sleep(crash.unwrap_or_default()), if crash.is_some() => {
+                Err(format!("crash after {:?}", crash.unwrap_or_default()))
             }
         };
-        let served = match dies {
-            Some(after) => tokio::select! {
-                biased;
-                served = served => served,
-                () = sleep(after) => {
-                    self.trace.tell(format_args!("  {}: crash after {after:?}", caller.name()));
-                    return Err(Failed::new("Runtime.ExitError", "the process died"));
-                }
-            },
-            None => served.await,
-        };
         match served {
-            Err(()) => {
-                self.trace.tell(format_args!("  {}: killed", caller.name()));
+            Err(how) => {
+                self.trace.tell(format_args!("  {}: {how}", caller.name()));
                 Err(Failed::new("Runtime.ExitError", "the process died"))
             }
             Ok(Ok(result)) => {

@@ -53,6 +53,16 @@ fn number(text: &str) -> Value {
     fraction.map_or_else(|| text.into(), Value::Number)
 }
 
+/// An amount in baht, number or text, in satang; 0 where it is none. It is read in another way than the product reads it:
+/// a judge must not share the mistakes of what it judges.
+pub(crate) fn satang(baht: &Value) -> i64 {
+    let baht = match baht {
+        Value::String(text) => text.parse().unwrap_or_default(),
+        other => other.as_f64().unwrap_or_default(),
+    };
+    (baht * 100.0).round() as i64
+}
+
 /// Sets an attribute of `data` of an order, in the JSON of DynamoDB's protocol.
 pub(crate) fn set_in_data(item: &mut Value, path: &[&str], value: Value) {
     let mut at = &mut item["data"]["M"];

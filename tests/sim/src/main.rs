@@ -71,15 +71,15 @@ struct Arguments {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(text.len().saturating_sub(1));
-    let number: u64 = number.parse().map_err(|_| "such as 60s, 10m or 1h")?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return Err("such as 60s, 10m or 1h".to_owned()),
-    };
-    Ok(Duration::from_secs(number * seconds))
+    let parsed = [("s", 1), ("m", 60), ("h", 3600)]
+        .into_iter()
+        .find_map(|(unit, seconds)| {
+            let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            number.checked_mul(seconds)
+        });
+    parsed
+        .map(Duration::from_secs)
+        .ok_or_else(|| "such as 60s, 10m or 1h".to_owned())
 }
 
 fn main() -> ExitCode {

@@ -205,7 +205,8 @@ impl Network {
                 self.arrive(fate, effect).await;
                 std::future::pending().await
             }
-            Fault::Lost | Fault::Crash => std::future::pending().await,
+            Fault::Lost => std::future::pending().await,
+            Fault::Crash => unreachable!("a process crashes, not a call"),
             Fault::Late => {
                 let late = fate
                     .random
@@ -310,8 +311,8 @@ fn kind(call: &str, what: &str) -> String {
     parts.fold(function.to_owned(), |kind, part| kind + "/" + part)
 }
 
-/// The result of a task that nobody cancels.
-async fn ended<T>(task: tokio::task::JoinHandle<T>) -> T {
+/// The result of a task that nobody cancels. Passes its panic on.
+pub(crate) async fn ended<T>(task: tokio::task::JoinHandle<T>) -> T {
     match task.await {
         Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

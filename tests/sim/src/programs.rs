@@ -37,8 +37,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
+use crate::deployment::TableNames;
 use crate::functions::{Failed, Process, Program};
-use crate::world::TableNames;
 
 /// The SDK's clients of one process, made when something first needs them.
 #[derive(Clone, Default)]

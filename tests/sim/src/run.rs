@@ -29,7 +29,7 @@ use url::Url;
 use crate::api::Api;
 use crate::bank::{Addresses, Operation, SimBank};
 use crate::bounds;
-use crate::cloud::{Cloud, REGION, Service};
+use crate::cloud::{Cloud, Service};
 use crate::deployment::Deployment;
 use crate::dynamodb::DynamoDb;
 use crate::ends::{self, Account, Circumstances, Tally};
@@ -37,7 +37,7 @@ use crate::fault::Party;
 use crate::functions::Functions;
 use crate::items;
 use crate::logs::Logs;
-use crate::network::{Network, Struck, Unanswered};
+use crate::network::{Network, Struck, Unanswered, ended};
 use crate::people::shopper::Shopper;
 use crate::people::{
     back_office, bank_clerk, forger, insistent, keeper_of_keys, on_call, shop_keeper,
@@ -47,17 +47,13 @@ use crate::random::Random;
 use crate::secrecy::Secrets;
 use crate::secrets::Secrets as Vault;
 use crate::shop::Shop;
-use crate::step_functions::{Status, StepFunctions};
+use crate::step_functions::{Status, StepFunctions, machine_arn};
 use crate::tasks::Callees;
-use crate::time::Time;
+use crate::time::{DAY, HOUR, MINUTE, Time};
 use crate::trace::Trace;
-use crate::watch::{BankBooks, Names, Watch};
+use crate::watch::{BankBooks, Watch};
 use crate::weather::Weather;
-use crate::world::{BANK, Character, Facts, Parts, TableNames, World, gateway_secret};
-
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
+use crate::world::{BANK, Character, Facts, Parts, World, gateway_secret};
 
 /// When every run begins.
 const START: &str = "2026-03-01T02:00:00Z";
@@ -252,7 +248,7 @@ impl Built {
         let fine_from = tokio::time::Instant::now() + until;
         let weather = match plans {
             Some(_) => Weather::fine(),
-            None => Weather::new(&random, until, &BTreeSet::new()),
+            None => Weather::new(&random, until),
         };
         trace.tell(format_args!("seed {}: {character:?}", options.seed));
         for spell in weather.spells() {
@@ -264,14 +260,7 @@ impl Built {
         let tables = DynamoDb::new(time.clone(), random.of("tables"), &facts)?;
         tables.watch_changes();
         tables.set_lag(character.lag);
-        let table = |name: &str| deployment.tables[name].name.clone();
-        let names = TableNames {
-            orders: table("order"),
-            records: table("card-payment-record"),
-            check_status: table("check-status"),
-            outcomes: table("credit-card-notify"),
-            mapping: table("kbank-user-mapping"),
-        };
+        let names = deployment.table_names();
         let api_slot = Slot::<Api>::empty();
         let bank = bank(&time, &random, &api_slot).await;
         if plans.is_some() {
@@ -279,16 +268,7 @@ impl Built {
             bank.agree(&addresses(), true).await;
         }
         let shop = Shop::new(time.clone(), WEBHOOK_KEY)?;
-        let watch = Watch::new(
-            &time,
-            &trace,
-            Names {
-                orders: names.orders.clone(),
-                records: names.records.clone(),
-            },
-            &tables,
-            Arc::new(bank.clone()),
-        );
+        let watch = Watch::new(&time, &trace, &names, &tables, Arc::new(bank.clone()));
         let watched = watch.over(Arc::new(TableService(tables.clone())));
         let executions = Slot::empty();
         let vault = Vault::new(time.clone());
@@ -445,7 +425,7 @@ impl Built {
             world.clone(),
         )));
         for person in people {
-            crate::world::joined(person).await;
+            ended(person).await;
         }
         world.trace().tell(format_args!("everybody is done"));
         tokio::time::sleep_until(self.fine_from).await;
@@ -645,21 +625,15 @@ fn events_of(shop: &Shop, charge: &str) -> Vec<ReceivedEvent> {
     of_it
         .map(|(number, delivery)| ReceivedEvent {
             number: number + 1,
-            answered: if delivery.is_accepted() {
-                204
-            } else {
-                delivery.answered
-            },
+            // As the demo shop answers what it takes.
+            answered: 204,
             id: delivery.id,
             received_at: delivery.at,
             verified: delivery.refusal.is_none(),
             refusal: delivery.refusal.map(str::to_owned),
             repeated: delivery.repeated,
             body: delivery.body,
-            delivery: shop_api::Delivery {
-                headers: BTreeMap::new(),
-                body: String::new(),
-            },
+            delivery: shop_api::Delivery::default(),
         })
         .collect()
 }
@@ -668,10 +642,6 @@ fn events_of(shop: &Shop, charge: &str) -> Vec<ReceivedEvent> {
 const WEBHOOK_KEY: &str = "b2J2aW91c2x5LWZha2Utc2ltdWxhdGVkLWtleQ==";
 /// The address of the API.
 const API: &str = "https://api.example";
-
-fn machine_arn(machine: Machine) -> String {
-    format!("arn:aws:states:{REGION}:123456789012:stateMachine:{machine}")
-}
 
 /// The functions' clock. Marks must differ, so each reading is a nanosecond later than the one before. Processes differ
 /// by up to `skew`: so each reading may be of another one.

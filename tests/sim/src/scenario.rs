@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_sfn::types::ExecutionStatus;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use jiff::SignedDuration;
 use payment3_activities::domain::ids::{CardToken, ChargeId};
-use payment3_activities::executions::execution_name;
 use payment3_bank::Dialect;
 use payment3_harness::cells::OUTAGE;
 use payment3_harness::executions::ExecutionReport;
-use payment3_harness::expected::executions::{Seen as SeenExecution, wrong};
+use payment3_harness::expected::executions::{Seen as SeenExecution, attempts, wrong};
 use payment3_harness::expected::{self, Expected, Injected, refunds};
 use payment3_harness::fault_plan::{Fault, FaultPlan, FaultPlans, Step};
 use payment3_harness::flow::Flow;
@@ -23,13 +22,13 @@ use payment3_harness::player::refunds::{
     BY_HAND, EARLIER, NOTIFIED_AT_MOST, Played as PlayedRefund, RefundsEnded, SLOW, elsewhere, of,
 };
 use payment3_harness::player::{AGES, CALL_TRIES, FORM_TRIES, Start};
+use payment3_harness::shop_api::VERIFICATION;
 use payment3_harness::shopper::{OTHER_CARD_APPROVED, ReturnForm, refresh_target};
 use payment3_model::Machine;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::bank::{NewToken, Page, Refused, Step as AtBank};
-use crate::people::shopper::encoded;
 use crate::run::{Built, Options, alone};
 use crate::shop::Order;
 use crate::step_functions::{Description, Status};
@@ -38,8 +37,6 @@ use crate::world::World;
 /// What an order costs, in satang: as on the local AWS.
 const TOTAL: i64 = 150_000;
 /// What stands instead of an order id where a card is verified.
-const VERIFICATION: &str = "ADDCARD";
-const FORM: &str = "application/x-www-form-urlencoded";
 /// How long to wait between two looks at the executions.
 const POLL: Duration = Duration::from_millis(200);
 /// How long everything may take.
@@ -165,8 +162,7 @@ impl Player {
                 continue;
             };
             let id = ChargeId::new(charge).context("the bank's charge has no id")?;
-            for attempt in 0..=ended.attempt + 1 {
-                let name = execution_name(&id, attempt);
+            for (attempt, name) in attempts(&id, ended.attempt) {
                 let execution = self.execution(Machine::Payment, &name);
                 let execution = execution.map(|execution| seen(&execution));
                 if let Some(finding) = wrong(&ended, attempt, execution.as_ref()) {
@@ -345,13 +341,9 @@ impl Player {
             ("paymentMethods", "card"),
             ("saveCard", "true"),
             ("callback", "yourapp://payments"),
-        ]
-        .map(|(name, value)| (name, value.to_owned()));
+        ];
         for _ in 0..FORM_TRIES {
-            let body = encoded(&fields).into_bytes();
-            let request = self
-                .world()
-                .request(Method::POST, "/cardpayment", FORM, body);
+            let request = self.world().form("/cardpayment", fields);
             let answer = self.world().api().request("shopper", request).await;
             let Ok(answer) = answer else { continue };
             let page = String::from_utf8_lossy(answer.body()).into_owned();
@@ -427,14 +419,8 @@ impl Player {
 
     /// The browser posts the return. After an error the shopper reloads.
     async fn call_back(&self, who: &str, form: &ReturnForm) {
-        let fields: Vec<_> = form
-            .fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.clone()))
-            .collect();
         for _ in 0..CALL_TRIES {
-            let body = encoded(&fields).into_bytes();
-            let request = self.world().request(Method::POST, "/callback", FORM, body);
+            let request = self.world().form("/callback", &form.fields);
             if let Ok(answer) = self.world().api().request(who, request).await
                 && answer.status().as_u16() < 500
             {
@@ -490,12 +476,10 @@ impl Player {
             return Ok(());
         };
         let id = ChargeId::new(charge).context("the record's charge id is invalid")?;
-        let attempts = record["attempt"].as_u64();
-        let attempts = attempts.and_then(|attempt| u32::try_from(attempt).ok());
-        // An execution counts its attempt at its end, so one more may have started since.
-        for attempt in 0..=attempts.unwrap_or(0) + 1 {
-            self.end_of(Machine::Payment, &execution_name(&id, attempt))
-                .await?;
+        let counted = record["attempt"].as_u64();
+        let counted = counted.and_then(|attempt| u32::try_from(attempt).ok());
+        for (_, name) in attempts(&id, counted.unwrap_or(0)) {
+            self.end_of(Machine::Payment, &name).await?;
         }
         Ok(())
     }

@@ -25,11 +25,11 @@ impl Secrets {
 
     /// Looks for secrets in something that was written.
     pub(crate) fn look_at(&self, place: &str, text: &str) {
-        let mut state = self.state();
         // Most texts are short words, and no secret is.
         if text.len() < 8 {
             return;
         }
+        let mut state = self.state();
         let found = state
             .known
             .iter()
@@ -42,5 +42,24 @@ impl Secrets {
     /// Where secrets were seen.
     pub(crate) fn seen(&self) -> Vec<String> {
         self.state().seen.iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_found_in_the_middle_of_a_text_and_nothing_else_is() {
+        let secrets = Secrets::default();
+        secrets.add("obviously-fake-key");
+        secrets.look_at("a log", "the key of the bank is missing");
+        assert_eq!(secrets.seen(), [""; 0]);
+        secrets.look_at("a log", "key=obviously-fake-key;");
+        secrets.look_at("a log", "key=obviously-fake-key;");
+        assert_eq!(
+            secrets.seen(),
+            ["a log holds a secret: key=obviously-fake-key;"]
+        );
     }
 }

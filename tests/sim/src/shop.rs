@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Result, ensure};
 use http::{HeaderMap, Request, Response, StatusCode};
 use jiff::Timestamp;
+use payment3_harness::items::satang_as_baht;
+use payment3_harness::shop_api::placed;
 use serde_json::{Number, Value, json};
 use standardwebhooks::{
     HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook,
@@ -261,14 +263,13 @@ impl Order {
 
     /// An order of this customer over so many satang.
     pub(crate) fn over(satang: i64, id: &str, owner_id: &str) -> Self {
-        let text = format!("{}.{:02}", satang / 100, satang % 100);
         Self {
             id: id.to_owned(),
             owner_id: owner_id.to_owned(),
             basket_id: format!("basket_{id}"),
             satang,
             grand_total: Number::from(satang / 100),
-            form_total: text,
+            form_total: satang_as_baht(satang.unsigned_abs()),
             email: Some((EmailPlace::Billing, format!("{owner_id}@example.com"))),
         }
     }
@@ -284,26 +285,10 @@ impl Order {
             "an order's id has 12 digits, not {}",
             self.id
         );
-        let mut data = json!({
-            "orderId": self.id,
-            "ownerId": self.owner_id,
-            "basketId": self.basket_id,
-            "orderDate": now.as_second(),
-            "isDrafting": false,
-            "productList": [],
-            "tracking": [],
-            "payment": {
-                "isPaid": false,
-                "status": "pending",
-                "paymentId": null,
-                "paymentLog": [],
-                "shippingAmount": 0,
-                "expressFeeAmount": 0,
-                "discountAmount": 0,
-                "subTotal": self.grand_total,
-                "grandTotal": self.grand_total,
-            },
-        });
+        let mut data = placed(&self.id, &self.owner_id, &self.basket_id, now);
+        for amount in ["subTotal", "grandTotal"] {
+            data["payment"][amount] = self.grand_total.clone().into();
+        }
         match &self.email {
             Some((EmailPlace::Billing, email)) => {
                 data["billingInfo"] = json!({ "customerEmail": email });
@@ -346,7 +331,7 @@ impl Total {
             0 if whole => (satang / 100).to_string(),
             // As Python's `str` writes it.
             1 => format!("{baht:?}"),
-            _ => format!("{}.{:02}", satang / 100, satang % 100),
+            _ => satang_as_baht(satang.unsigned_abs()),
         };
         Self {
             satang,

@@ -11,6 +11,7 @@ use payment3_harness::ledger::{ELSEWHERE, EntryState, Ledger};
 use serde_json::Value;
 
 use crate::cloud::Service;
+use crate::deployment::TableNames;
 use crate::dynamodb::DynamoDb;
 use crate::items;
 use crate::time::Time;
@@ -26,15 +27,6 @@ pub(crate) trait BankBooks: Send + Sync {
     fn charge(&self, id: &str) -> Option<Value>;
 }
 
-/// The tables that are watched.
-#[derive(Debug, Clone)]
-pub(crate) struct Names {
-    /// The shop's orders.
-    pub(crate) orders: String,
-    /// The payments' records.
-    pub(crate) records: String,
-}
-
 /// Watches.
 #[derive(Clone)]
 pub(crate) struct Watch(Arc<Inner>);
@@ -42,7 +34,7 @@ pub(crate) struct Watch(Arc<Inner>);
 struct Inner {
     time: Time,
     trace: Trace,
-    names: Names,
+    names: TableNames,
     tables: DynamoDb,
     bank: Arc<dyn BankBooks>,
     state: Mutex<State>,
@@ -63,14 +55,14 @@ impl Watch {
     pub(crate) fn new(
         time: &Time,
         trace: &Trace,
-        names: Names,
+        names: &TableNames,
         tables: &DynamoDb,
         bank: Arc<dyn BankBooks>,
     ) -> Self {
         Self(Arc::new(Inner {
             time: time.clone(),
             trace: trace.clone(),
-            names,
+            names: names.clone(),
             tables: tables.clone(),
             bank,
             state: Mutex::default(),
@@ -188,9 +180,8 @@ impl Watch {
                 charge["ref_1"]
             ));
         }
-        let in_satang = |baht: &Value| (baht.as_f64().unwrap_or_default() * 100.0).round();
-        let satang = in_satang(&charge["amount"]).max(0.0) as u64;
-        let total = in_satang(&item["data"]["payment"]["grandTotal"]).max(0.0) as u64;
+        let satang = items::satang(&charge["amount"]).unsigned_abs();
+        let total = items::satang(&item["data"]["payment"]["grandTotal"]).unsigned_abs();
         if total != satang {
             self.broken_is(format!(
                 "order {order} over {total} satang is paid by {by} over {satang}"

@@ -2,7 +2,6 @@
 //! that reaches deep states: a fault at every tenth call stops everything at the door, and an outage lets a payment
 //! come far first.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +10,10 @@ use tokio::time::Instant;
 
 use crate::fault::{Fault, Party};
 use crate::random::Random;
+use crate::time::{DAY, HOUR, MINUTE, SECOND};
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
 /// Of so many kinds of calls, faults are aimed at one.
 const AIMED_AT_ONE_OF: u64 = 25;
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A time in which calls to one party fail.
 #[derive(Debug, Clone)]
@@ -67,9 +63,8 @@ struct Inner {
 }
 
 impl Weather {
-    /// The weather of a seed. It turns fine for good after `until`. `without` names spells that are left out, by their
-    /// number.
-    pub(crate) fn new(random: &Random, until: Duration, without: &BTreeSet<usize>) -> Self {
+    /// The weather of a seed. It turns fine for good after `until`.
+    pub(crate) fn new(random: &Random, until: Duration) -> Self {
         let random = random.of("weather");
         // Some seeds are calm, so that what is rare for other reasons is seen without noise.
         let kind = random.below(10);
@@ -89,16 +84,13 @@ impl Weather {
         // A long outage is hundreds of retries for each payment: most seeds have shorter ones, and more of everything else.
         let longest = *random.pick(&[MINUTE * 10, HOUR * 6, HOUR * 6, DAY * 5]);
         let spells = (0..spells).map(|_| Spell::new(&random, until, longest));
-        let spells = spells
-            .enumerate()
-            .filter(|(number, _)| !without.contains(number));
         Self(Arc::new(Inner {
             began: Instant::now(),
             until,
-            spells: spells.map(|(_, spell)| spell).collect(),
+            spells: spells.collect(),
             always,
             aim: (kind > 2 && random.chance(0.5)).then(|| random.of("aim")),
-            faults: some_of(&random, &Fault::ALL),
+            faults: some_of(&random, &Fault::OF_CALLS),
             crashes,
             way: random.between(Duration::from_millis(1), Duration::from_millis(60)),
         }))
@@ -169,7 +161,7 @@ impl Spell {
         let long = random.between(SECOND, longest);
         Self {
             party: *random.pick(&Party::ALL),
-            faults: some_of(random, &Fault::ALL[..9]),
+            faults: some_of(random, &Fault::OF_CALLS),
             per_mille: *random.pick(&[100, 500, 1000, 1000]),
             from,
             to: (from + long).min(until),

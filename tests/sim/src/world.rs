@@ -1,5 +1,6 @@
 //! The world of one run: the deployed system, everybody around it, and what they did.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,12 +8,13 @@ use std::time::Duration;
 use anyhow::Result;
 use http::{Method, Request};
 use payment3_bank::Dialect;
+use payment3_harness::http::{FORM, form};
 use payment3_model::Machine;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
 use crate::api::Api;
 use crate::bank::SimBank;
+use crate::deployment::TableNames;
 use crate::dynamodb::{DynamoDb, Lag};
 use crate::functions::Functions;
 use crate::items;
@@ -146,16 +148,6 @@ pub(crate) struct Parts {
     pub(crate) facts: Mutex<Facts>,
 }
 
-/// The names of the deployment's tables.
-#[derive(Debug, Clone)]
-pub(crate) struct TableNames {
-    pub(crate) orders: String,
-    pub(crate) records: String,
-    pub(crate) check_status: String,
-    pub(crate) outcomes: String,
-    pub(crate) mapping: String,
-}
-
 impl World {
     pub(crate) fn time(&self) -> &Time {
         &self.0.time
@@ -247,6 +239,15 @@ impl World {
             .header("content-type", content_type)
             .body(body);
         request.unwrap_or_else(|error| unreachable!("{path}: {error}"))
+    }
+
+    /// A form, as a browser posts it.
+    pub(crate) fn form<K: AsRef<str>, V: AsRef<str>>(
+        &self,
+        path: &str,
+        fields: impl IntoIterator<Item: Borrow<(K, V)>>,
+    ) -> Request<Vec<u8>> {
+        self.request(Method::POST, path, FORM, form(fields).into_bytes())
     }
 
     /// What `/checkstatus` answers about an order.
@@ -400,15 +401,6 @@ impl World {
                 .step_functions
                 .deploy(*machine, Arc::clone(definition));
         }
-    }
-}
-
-/// Waits for a task, and passes on its panic.
-pub(crate) async fn joined<T>(task: JoinHandle<T>) {
-    if let Err(error) = task.await
-        && error.is_panic()
-    {
-        std::panic::resume_unwind(error.into_panic());
     }
 }
 

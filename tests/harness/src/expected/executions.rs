@@ -2,11 +2,14 @@
 //! has the result with which the record was closed.
 
 use aws_sdk_sfn::types::ExecutionStatus;
+use payment3_activities::domain::ids::ChargeId;
+use payment3_activities::executions::execution_name;
 
 use crate::invariants::{End, Ended};
 
 /// The results of an attempt that leaves the payment to the next attempt.
 const CONTINUES: [&str; 3] = ["awaitingBank", "handedOver", "alreadyProcessed"];
+
 /// An execution and its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -18,6 +21,12 @@ pub struct Seen {
     pub result: Option<String>,
     /// The error with which it failed.
     pub error: Option<String>,
+}
+
+/// The attempts that a payment's record has counted, with the names of their executions, and one more: it may have begun
+/// since, and is not there in the end.
+pub fn attempts(charge: &ChargeId, counted: u32) -> impl Iterator<Item = (u32, String)> {
+    (0..=counted + 1).map(|attempt| (attempt, execution_name(charge, attempt)))
 }
 
 /// What is wrong with the execution of an attempt. None if it is as it must be.

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
+use payment3_harness::items::satang_as_baht;
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::random::Random;
+use crate::time::{DAY, SECOND};
 use crate::world::World;
-
-const SECOND: Duration = Duration::from_secs(1);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Looks after one order once it is paid. `satang` is its total.
 pub(crate) async fn gives_back(world: World, order: String, satang: u64) {
@@ -31,7 +30,7 @@ pub(crate) async fn gives_back(world: World, order: String, satang: u64) {
             _ => Some(equal.unwrap_or_else(|| 1 + random.below(satang))),
         };
         if let Some(satang) = part {
-            input["amount"] = format!("{}.{:02}", satang / 100, satang % 100).into();
+            input["amount"] = satang_as_baht(satang).into();
         }
         let again = 1 + random.below(3) / 2;
         for _ in 0..again {

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
+use payment3_harness::items::satang_as_baht;
 use tokio::time::sleep;
 
 use crate::bank::Refusal;
 use crate::random::Random;
+use crate::time::{DAY, HOUR, SECOND};
 use crate::world::World;
-
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Settles all authorised charges every night, at some time after 21:00.
 pub(crate) async fn settles(world: World) {
@@ -50,7 +48,7 @@ pub(crate) async fn works_in_the_portal(world: World, charge: String, satang: u6
             world.bank().void(&charge, notified).await
         } else {
             let satang = 1 + random.below(satang);
-            let part = format!("{}.{:02}", satang / 100, satang % 100);
+            let part = satang_as_baht(satang);
             let part = random.chance(0.7).then_some(part.as_str());
             world.bank().refund(&charge, part, notified).await
         };

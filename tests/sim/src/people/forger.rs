@@ -7,7 +7,6 @@ use http::Method;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::people::shopper::encoded;
 use crate::random::Random;
 use crate::world::World;
 
@@ -24,12 +23,9 @@ pub(crate) async fn tries(world: World) {
         let burst = if random.chance(0.1) { 20 } else { 1 };
         for _ in 0..burst {
             let request = if random.chance(0.7) {
-                let form = encoded(&[("objectId", charge.clone()), ("status", "true".to_owned())]);
-                world.request(
-                    Method::POST,
+                world.form(
                     "/callback",
-                    "application/x-www-form-urlencoded",
-                    form.into_bytes(),
+                    [("objectId", charge.as_str()), ("status", "true")],
                 )
             } else {
                 let forged = json!({

@@ -1,15 +1,11 @@
 //! Somebody who posts returns of a payment that the bank has not decided, every few seconds for ten minutes.
 
-use std::time::Duration;
-
-use http::{Method, Request};
+use http::Request;
 use tokio::time::sleep;
 
-use crate::people::shopper::encoded;
 use crate::random::Random;
+use crate::time::SECOND;
 use crate::world::World;
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// Looks for such a payment now and then, and insists once.
 pub(crate) async fn insists(world: World) {
@@ -39,14 +35,5 @@ pub(crate) async fn insists(world: World) {
 
 /// A browser's return that claims success.
 fn forged_return(world: &World, charge: &str) -> Request<Vec<u8>> {
-    let form = encoded(&[
-        ("objectId", charge.to_owned()),
-        ("status", "true".to_owned()),
-    ]);
-    world.request(
-        Method::POST,
-        "/callback",
-        "application/x-www-form-urlencoded",
-        form.into_bytes(),
-    )
+    world.form("/callback", [("objectId", charge), ("status", "true")])
 }

@@ -1,15 +1,11 @@
 //! Who rotates keys: the bank's, which the bank replaces first and the secret follows late, and the one that events are
 //! signed with.
 
-use std::time::Duration;
-
 use tokio::time::sleep;
 
 use crate::random::Random;
+use crate::time::{HOUR, SECOND};
 use crate::world::World;
-
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// Rotates now and then, as long as things begin.
 pub(crate) async fn rotates(world: World) {

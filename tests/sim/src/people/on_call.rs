@@ -1,14 +1,11 @@
 //! The person on call: does what the runbook says, at random times, sometimes twice, and often without need.
 
-use std::time::Duration;
-
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::random::Random;
+use crate::time::SECOND;
 use crate::world::World;
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// Works for as long as things begin, and a little longer.
 pub(crate) async fn works(world: World) {

@@ -1,15 +1,10 @@
 //! The shop: cancels orders by a timer, deletes and corrects them, tracks them; and its endpoint is sometimes closed.
 
-use std::time::Duration;
-
 use tokio::time::sleep;
 
 use crate::random::Random;
+use crate::time::{DAY, MINUTE, SECOND};
 use crate::world::{Change, World};
-
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Looks after one order, from when it is placed.
 pub(crate) async fn looks_after(world: World, order: String) {

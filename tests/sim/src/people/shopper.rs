@@ -4,23 +4,18 @@ use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use payment3_bank::{Dialect, Manner};
+use payment3_harness::shop_api::VERIFICATION;
 use payment3_harness::shopper::{ReturnForm, refresh_target};
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::bank::{NewToken, Page, Step, cards};
+use crate::network::ended;
 use crate::people::shop_keeper;
 use crate::random::Random;
 use crate::shop::Order;
+use crate::time::{HOUR, MINUTE, SECOND};
 use crate::world::World;
-
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-
-/// What stands instead of an order id where a card is verified.
-const VERIFICATION: &str = "ADDCARD";
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// An order as its shopper sees it.
 #[derive(Clone)]
@@ -115,7 +110,7 @@ impl Shopper {
             }
         }
         for pays in running {
-            crate::world::joined(pays).await;
+            ended(pays).await;
         }
     }
 
@@ -243,10 +238,7 @@ impl Paying {
     }
 
     async fn send_form(&self) -> Next {
-        let body = encoded(&self.tried.form);
-        let request = self
-            .world
-            .request(Method::POST, "/cardpayment", FORM, body.into_bytes());
+        let request = self.world.form("/cardpayment", &self.tried.form);
         let answer = match self.world.api().request(&self.name, request).await {
             Ok(answer) => answer,
             Err(_) => return Next::Again,
@@ -326,14 +318,9 @@ impl Paying {
     }
 
     fn return_request(&self, form: &ReturnForm) -> Request<Vec<u8>> {
-        let fields: Vec<_> = form
-            .fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.clone()))
-            .collect();
         match self.random.below(10) {
             0 => {
-                let path = format!("/callback?{}", encoded(&fields));
+                let path = format!("/callback?{}", payment3_harness::http::form(&form.fields));
                 self.world
                     .request(Method::GET, &path, "text/html", Vec::new())
             }
@@ -342,12 +329,7 @@ impl Paying {
                 self.world
                     .request(Method::POST, "/callback", "application/json", body)
             }
-            _ => self.world.request(
-                Method::POST,
-                "/callback",
-                FORM,
-                encoded(&fields).into_bytes(),
-            ),
+            _ => self.world.form("/callback", &form.fields),
         }
     }
 }
@@ -362,13 +344,4 @@ fn card(random: &Random) -> Manner {
         6 | 7 => Manner::CallbackLost,
         _ => Manner::Approved,
     }
-}
-
-/// Fields as a form.
-pub(crate) fn encoded(fields: &[(impl AsRef<str>, String)]) -> String {
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
-    for (name, value) in fields {
-        form.append_pair(name.as_ref(), value);
-    }
-    form.finish()
 }

@@ -11,7 +11,7 @@ use super::{
 /// The account of the simulated world.
 pub(crate) const ACCOUNT: &str = "123456789012";
 /// Its region.
-pub(crate) const REGION: &str = "ap-southeast-1";
+const REGION: &str = crate::cloud::REGION;
 /// What a page of `ListExecutions` has, unless the caller wants another number.
 const PAGE: u64 = 100;
 const LARGEST_PAGE: u64 = 1000;

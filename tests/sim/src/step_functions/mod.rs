@@ -25,6 +25,7 @@ use payment3_model::{Definition, Machine};
 use serde_json::{Map, Value};
 use tokio::task::AbortHandle;
 
+pub(crate) use api::machine_arn;
 pub(crate) use event::{Event, What};
 
 use crate::random::Random;

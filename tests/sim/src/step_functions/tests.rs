@@ -8,10 +8,10 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::*;
+use crate::time::DAY;
 
 const START: &str = "2026-11-29T18:00:00Z";
 const PAYMENT: Machine = Machine::Payment;
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 type Answers = dyn Fn(&TaskCall) -> Result<Value, TaskError> + Send + Sync;
 

@@ -23,6 +23,8 @@ mod run;
 mod scenario;
 mod secrecy;
 mod secrets;
+mod senders;
+mod services;
 mod shop;
 mod shrink;
 mod step_functions;

@@ -1,20 +1,17 @@
 //! One run: a world is built from a seed, everybody lives in it, the faults end, and everything that happened is judged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::Request;
 use jiff::{SignedDuration, Timestamp};
 use payment3_activities::clock::Clock;
 use payment3_activities::domain::callback_base::CallbackBases;
 use payment3_activities::domain::ids::{CardToken, MerchantId};
-use payment3_activities::http_client::{SendError, Sender};
 use payment3_bank::Dialect;
-use payment3_harness::call;
 use payment3_harness::fast_retries::shorten;
 use payment3_harness::fault_plan::FaultPlans;
 use payment3_harness::inspect::BankToken;
@@ -22,22 +19,21 @@ use payment3_harness::invariants::{OrderSeen, PaymentSeen};
 use payment3_harness::shop_api::{self, ReceivedEvent};
 use payment3_model::{Definition, Machine, Policy};
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing_subscriber::layer::SubscriberExt;
 use url::Url;
 
 use crate::api::Api;
-use crate::bank::{Addresses, Operation, SimBank};
+use crate::bank::{Addresses, SimBank};
 use crate::bounds;
-use crate::cloud::{Cloud, Service};
+use crate::cloud::Cloud;
 use crate::deployment::Deployment;
 use crate::dynamodb::DynamoDb;
 use crate::ends::{self, Account, Circumstances, Tally};
-use crate::fault::Party;
 use crate::functions::Functions;
 use crate::items;
 use crate::logs::Logs;
-use crate::network::{Network, Struck, Unanswered, ended};
+use crate::network::{Network, Struck, ended};
 use crate::people::shopper::Shopper;
 use crate::people::{
     back_office, bank_clerk, forger, insistent, keeper_of_keys, on_call, shop_keeper,
@@ -46,6 +42,8 @@ use crate::programs::{self, Clients, Wiring};
 use crate::random::Random;
 use crate::secrecy::Secrets;
 use crate::secrets::Secrets as Vault;
+use crate::senders::{bank_sender, shop_sender};
+use crate::services::{ExecutionService, SecretService, Slot, TableService};
 use crate::shop::Shop;
 use crate::step_functions::{Status, StepFunctions, machine_arn};
 use crate::tasks::Callees;
@@ -151,73 +149,6 @@ pub(crate) struct Built {
     fine_from: tokio::time::Instant,
     api: Slot<Api>,
     executions: Slot<StepFunctions>,
-}
-
-/// The tables, as the functions call them.
-struct TableService(DynamoDb);
-
-impl Service for TableService {
-    fn call(&self, operation: String, body: Vec<u8>) -> BoxFuture<'static, (u16, Vec<u8>)> {
-        let tables = self.0.clone();
-        async move { tables.call(&operation, &body).await }.boxed()
-    }
-}
-
-struct SecretService(Vault);
-
-impl Service for SecretService {
-    fn call(&self, operation: String, body: Vec<u8>) -> BoxFuture<'static, (u16, Vec<u8>)> {
-        futures_util::future::ready(self.0.call(&operation, &body)).boxed()
-    }
-}
-
-/// A part that is made after those that use it. It is taken out in the end: the parts hold each other, and nothing of a
-/// run may stay.
-struct Slot<T>(Arc<Mutex<Option<T>>>);
-
-impl<T> Clone for Slot<T> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<T: Clone> Slot<T> {
-    fn empty() -> Self {
-        Self(Arc::default())
-    }
-
-    fn content(&self) -> MutexGuard<'_, Option<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn put(&self, part: T) {
-        *self.content() = Some(part);
-    }
-
-    fn get(&self) -> Option<T> {
-        self.content().clone()
-    }
-
-    fn take(&self) {
-        self.content().take();
-    }
-}
-
-/// The executions, which are there once the functions are.
-struct ExecutionService(Slot<StepFunctions>);
-
-impl Service for ExecutionService {
-    fn call(&self, operation: String, body: Vec<u8>) -> BoxFuture<'static, (u16, Vec<u8>)> {
-        let Some(executions) = self.0.get() else {
-            return futures_util::future::ready((500, Vec::new())).boxed();
-        };
-        async move {
-            let body = serde_json::from_slice(&body).unwrap_or_default();
-            let (status, answer) = executions.answer(&operation, &body);
-            (status, answer.to_string().into_bytes())
-        }
-        .boxed()
-    }
 }
 
 impl BankBooks for SimBank {
@@ -706,99 +637,6 @@ async fn bank(time: &Time, random: &Random, api: &Slot<Api>) -> SimBank {
         .boxed()
     });
     SimBank::new(time.clone(), random.of("bank"), &addresses, merchant).await
-}
-
-/// Carries what the functions send to the bank.
-fn bank_sender(network: &Network, bank: &SimBank, watch: &Watch) -> Sender {
-    let (network, bank, watch) = (network.clone(), bank.clone(), watch.clone());
-    Sender::new(move |request| {
-        let (bank, watch) = (bank.clone(), watch.clone());
-        let what = format!("{} {}", request.method, request.url.path());
-        let wait = request.timeout;
-        let network = network.clone();
-        async move {
-            let path = request.url.path().to_owned();
-            let operation = || call::of_bank(request.method.as_str(), &path);
-            let planned = network.planned(Party::Bank, operation, &path, &request.body);
-            let sent = plain_request(request);
-            let effect = async move {
-                let answer = bank.answer(sent).await;
-                if let Some(charge) = reversal_of(&path)
-                    && bank.requests_of(charge).last().is_some_and(|last| {
-                        matches!(last.operation, Operation::Void | Operation::Refund)
-                            && last.status == 200
-                    })
-                    && bank.charge(charge).is_some_and(|charge| {
-                        matches!(
-                            charge["transaction_state"].as_str(),
-                            Some("Voided" | "Refund Sent")
-                        )
-                    })
-                {
-                    watch.given_back(charge);
-                }
-                answer
-            };
-            let carried = network.carry_call(planned, Party::Bank, &what, effect);
-            let carried = async { carried.await?.ok_or(Unanswered::Broken) };
-            answered(carried, wait).await
-        }
-        .boxed()
-    })
-}
-
-/// The charge that a request wants to void or to refund.
-fn reversal_of(path: &str) -> Option<&str> {
-    let path = path.strip_prefix("/card/v2/charge/")?;
-    path.strip_suffix("/void")
-        .or_else(|| path.strip_suffix("/refund"))
-}
-
-/// Carries what the functions send to the shop.
-fn shop_sender(network: &Network, shop: &Shop) -> Sender {
-    let (network, shop) = (network.clone(), shop.clone());
-    Sender::new(move |request| {
-        let (network, shop) = (network.clone(), shop.clone());
-        let wait = request.timeout;
-        async move {
-            let (what, path) = ("POST event", request.url.path());
-            let planned = network.planned(Party::Shop, || what.to_owned(), path, &request.body);
-            let sent = plain_request(request);
-            let effect = async move { shop.call(sent).await };
-            answered(network.carry_call(planned, Party::Shop, what, effect), wait).await
-        }
-        .boxed()
-    })
-}
-
-fn plain_request(request: payment3_activities::http_client::Request) -> Request<Vec<u8>> {
-    let mut sent = Request::new(request.body);
-    *sent.method_mut() = request.method;
-    *sent.headers_mut() = request.headers;
-    if let Ok(uri) = request.url.as_str().parse() {
-        *sent.uri_mut() = uri;
-    }
-    sent
-}
-
-/// What a client of ours makes of what the network says.
-async fn answered(
-    carried: impl Future<Output = Result<Response<Vec<u8>>, Unanswered>>,
-    wait: Duration,
-) -> Result<Response<Vec<u8>>, SendError> {
-    let error = |status: u16| {
-        let mut answer = Response::new(b"<html>Service unavailable</html>".to_vec());
-        *answer.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
-        Ok(answer)
-    };
-    match timeout(wait, carried).await {
-        Err(_) => Err(SendError::TimedOut),
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(Unanswered::NotConnected)) => Err(SendError::NotConnected),
-        Ok(Err(Unanswered::Broken)) => Err(SendError::Broken("the connection broke".to_owned())),
-        Ok(Err(Unanswered::Throttled)) => error(429),
-        Ok(Err(Unanswered::Error)) => error(503),
-    }
 }
 
 fn observer(

@@ -22,7 +22,7 @@ interface Reads {
 }
 
 /** The text of each function of wiring.rs, by name. */
-const PARTS = new Map([...source("wiring.rs").matchAll(/^( *)pub (?:async )?fn (\w+)\(.*?^\1\}/gms)].map(([text, , name = ""]) => [name, text]));
+const PARTS = new Map([...source("wiring.rs").matchAll(/^( *)(?:pub )?(?:async )?fn (\w+)\(.*?^\1\}/gms)].map(([text, , name = ""]) => [name, text]));
 
 /** The variables that a text reads, and those of all parts that it calls. */
 function readsOf(text: string): Reads {

@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use crate::definition::Task;
 use crate::dynamodb::{Update, in_the_models_time};
 use crate::properties::{self, Broken, Property, broken, hold};
-use crate::store::{PAID_OTHERWISE, Ran, Store};
+use crate::store::{BEHIND, PAID_OTHERWISE, Ran, Store};
 use crate::system::{Item, NOW, NOW_TEXT, n, s};
 use crate::tasks::{self, traced, typed};
 use crate::treatment::{CONDITION_FAILED, RECORDS, UNSTOPPABLE};
@@ -1138,7 +1138,7 @@ fn starts(payment: &Payment) -> Vec<(Value, System)> {
     add(&of(Some("120")), system(payment, Settled, &[reserved]));
     add(&of(Some("1500.01")), empty(Settled));
     add(&json!({}), empty(Settled));
-    for order in ["482500000002", PAID_OTHERWISE] {
+    for order in ["482500000002", PAID_OTHERWISE, BEHIND] {
         let input = json!({"refundId": OWN, "orderId": order, "reason": REASON});
         add(&input, empty(Settled));
     }

@@ -212,13 +212,13 @@ impl State {
         }
     }
 
-    /// The check status shows the record's charge as paid. An order that was paid otherwise shows another one.
+    /// The check status shows the record's charge as paid.
     fn item(&self, body: &Value) -> Value {
         let key = &body["Key"];
-        let order = self.record.get("orderId");
-        let charge = if Some(&key["orderId"]) == order {
+        let order = &key["orderId"];
+        let charge = if self.record.get("orderId") == Some(order) {
             self.record.get("chargeId").cloned()
-        } else if key["orderId"] == s(PAID_OTHERWISE) {
+        } else if *order == s(BEHIND) {
             Some(s("chrg_test_another"))
         } else {
             None
@@ -228,16 +228,25 @@ impl State {
                 json!({"Item": self.record})
             }
             (Some(STATUS), Some(charge)) => json!({"Item": {
-                "orderId": key["orderId"],
+                "orderId": order,
                 "chargeId": charge,
                 "status": s("paid"),
                 "amountSatang": n(1),
                 "updatedAt": s(NOW_TEXT),
+            }}),
+            (Some(ORDERS), _) if *order == s(PAID_OTHERWISE) => json!({"Item": {
+                "data": {"M": {
+                    "ownerId": s("usr_another"),
+                    "grandTotal": s("1500.00"),
+                    "payment": {"M": {"isPaid": {"BOOL": true}}},
+                }},
             }}),
             _ => json!({}),
         }
     }
 }
 
-/// An order that was not paid by the record's charge.
+/// An order that was paid by other means than a charge of this system.
 pub(crate) const PAID_OTHERWISE: &str = "482500000001";
+/// An order that another charge paid, which the index of the records does not show yet.
+pub(crate) const BEHIND: &str = "482500000003";

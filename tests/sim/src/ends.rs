@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use payment3_harness::invariants::{self, KnownRefunds, OrderSeen, PaymentSeen, Seen, Subject};
 use payment3_harness::ledger::{ELSEWHERE, EntryState, Ledger};
 use serde_json::Value;
@@ -18,8 +19,8 @@ pub(crate) struct Account {
     pub(crate) name: String,
     /// The shop's customer.
     pub(crate) owner: String,
-    /// The orders, with what the shop did to each before it was paid.
-    pub(crate) orders: BTreeMap<String, Vec<Change>>,
+    /// The orders, with what the shop did to each, and when.
+    pub(crate) orders: BTreeMap<String, Vec<(Timestamp, Change)>>,
     /// The payments, in the order of their tokens.
     pub(crate) payments: Vec<PaymentSeen>,
     /// What is stored about the orders.
@@ -36,8 +37,9 @@ pub(crate) struct Circumstances {
     pub(crate) alarms: Vec<Line>,
     /// Charges whose portal somebody worked in.
     pub(crate) by_hand: BTreeSet<String>,
-    /// Whether the bank answers inquiries by reference, and the deployment knows it.
-    pub(crate) finds_by_reference: bool,
+    /// Since when the bank has answered inquiries by reference about every charge that the deployment asks for: what
+    /// another key charged it does not know. `None` where it answers none, or the deployment does not know it.
+    pub(crate) finds_by_reference: Option<Timestamp>,
     /// Whether the deployment saves no cards, or not all of them.
     pub(crate) cards_not_saved: bool,
     /// How many customers may have been created at the bank without an answer.
@@ -75,6 +77,8 @@ struct Charge<'a> {
     order: &'a str,
     state: &'a str,
     authorised_once: bool,
+    /// When its state changed last.
+    changed_at: Option<Timestamp>,
 }
 
 impl<'a> Charge<'a> {
@@ -82,7 +86,10 @@ impl<'a> Charge<'a> {
         let charge = payment.at_bank.charges.first()?;
         let text = |field: &str| charge[field].as_str().unwrap_or_default();
         let mut history = charge["history"].as_array().into_iter().flatten();
+        let last = history.clone().next_back();
+        let at = last.and_then(|event| event["at"].as_str());
         Some(Self {
+            changed_at: at.and_then(|at| at.parse().ok()),
             id: text("id"),
             order: text("ref_1"),
             state: text("transaction_state"),
@@ -200,7 +207,11 @@ fn wrongly_open(
                 "record {short} has no charge, is open, and nobody was told"
             ));
         }
-        return circumstances.finds_by_reference.then(|| {
+        let begun = record["createdAt"].as_str();
+        let begun = begun.and_then(|at| at.parse::<Timestamp>().ok());
+        let since = circumstances.finds_by_reference;
+        let found = since.is_some_and(|since| begun > Some(since));
+        return found.then(|| {
             let charge = charge.map_or("none", |charge| charge.id);
             format!("record {short} stands, though this bank finds by reference: it has {charge}")
         });
@@ -228,9 +239,12 @@ fn needlessly_reversed(
             other.id != charge.id && other.order == charge.order && pays(account, &other)
         })
     });
-    let changed = account.orders.get(charge.order);
-    let refused =
-        changed.is_some_and(|changes| changes.iter().any(|change| *change != Change::Track));
+    // What the shop did later has refused nothing.
+    let refused = |(at, change): &(Timestamp, Change)| {
+        *change != Change::Track && charge.changed_at.is_none_or(|changed_at| *at <= changed_at)
+    };
+    let changes = account.orders.get(charge.order);
+    let refused = changes.is_some_and(|changes| changes.iter().any(refused));
     let excused = paid_by_another || refused || circumstances.by_hand.contains(charge.id);
     (charge.went_back() && !excused).then(|| {
         format!(
@@ -260,7 +274,7 @@ fn check_invariants(
     let changed: BTreeSet<String> = account
         .orders
         .iter()
-        .filter(|(_, changes)| changes.iter().any(|change| *change != Change::Track))
+        .filter(|(_, changes)| changes.iter().any(|(_, change)| *change != Change::Track))
         .map(|(order, _)| order.clone())
         .collect();
     let subject = Subject {

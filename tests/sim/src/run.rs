@@ -45,7 +45,7 @@ use crate::secrets::Secrets as Vault;
 use crate::senders::{bank_sender, shop_sender};
 use crate::services::{ExecutionService, SecretService, Slot, TableService};
 use crate::shop::Shop;
-use crate::step_functions::{Status, StepFunctions, machine_arn};
+use crate::step_functions::{Description, Status, StepFunctions, machine_arn};
 use crate::tasks::Callees;
 use crate::time::{DAY, HOUR, MINUTE, Time};
 use crate::trace::Trace;
@@ -400,8 +400,8 @@ impl Built {
             played: (self.began.as_second(), parts.time.now().as_second()),
             alarms,
             by_hand: facts.by_hand.clone(),
-            // What another key does not know proves nothing.
-            finds_by_reference: parts.character.finds_by_reference && !facts.key_rotated,
+            finds_by_reference: (parts.character.finds_by_reference)
+                .then(|| facts.key_rotated.unwrap_or(self.began)),
             cards_not_saved: parts.definitions[&Machine::Payment].policy != Policy::EveryOrder,
             orphans_allowed: struck
                 .iter()
@@ -436,7 +436,8 @@ impl Built {
         let parts = &self.world.0;
         let struck = parts.network.struck();
         for machine in Machine::ALL {
-            for execution in parts.step_functions.list(machine, None) {
+            let all = parts.step_functions.list(machine, None);
+            for execution in &all {
                 let name = &execution.name;
                 match execution.status {
                     Status::Succeeded => continue,
@@ -451,24 +452,43 @@ impl Built {
                     .by_hand
                     .iter()
                     .any(|charge| name.contains(charge.as_str()));
-                let order = execution.input["orderId"].as_str().unwrap_or_default();
-                let of_order = || {
-                    let mut charges = facts.by_hand.iter().filter_map(|id| parts.bank.charge(id));
-                    charges.any(|charge| charge["ref_1"] == order)
+                let ended = execution.stopped_at;
+                let was_closed = || {
+                    let mut closed = facts.endpoint_closed.iter();
+                    closed
+                        .any(|(from, until)| ended.is_some_and(|at| (*from..=*until).contains(&at)))
                 };
                 let excused = match (machine, error) {
+                    (Machine::Payment, "NotificationFailed") if was_closed() => true,
+                    // The other one closes the record.
+                    (Machine::Payment, "DynamoDB.ConditionalCheckFailedException")
+                        if all.iter().any(|other| beside(other, execution)) =>
+                    {
+                        true
+                    }
                     // The next attempt went on.
-                    (Machine::Payment, _) => true,
+                    (Machine::Payment, _) => {
+                        let own = format!(" {name} ");
+                        // A redrive goes on with what has changed since.
+                        execution.redrives > 0
+                            || by_hand
+                            || struck.iter().any(|struck| struck.call.contains(&own))
+                    }
                     // What the back office asks for that cannot be.
                     (Machine::Refund, "RefundTooLarge") => true,
                     (Machine::Refund, "RefundUncertain") => {
                         let asked = format!("refund-charge {name} ");
                         // Or the bank does what it is asked for, and its answer says nothing of it.
-                        let says_nothing = &parts.character.dialects;
+                        let says_nothing = |dialect: &Dialect| {
+                            matches!(
+                                dialect,
+                                Dialect::ReversalsAnswerEmpty | Dialect::PageInOutage
+                            )
+                        };
                         struck.iter().any(|struck| struck.call.starts_with(&asked))
-                            || says_nothing.contains(&Dialect::ReversalsAnswerEmpty)
+                            || parts.character.dialects.iter().any(says_nothing)
                     }
-                    (Machine::Refund, _) => by_hand || of_order(),
+                    (Machine::Refund, _) => false,
                 };
                 if !excused {
                     findings.push(format!(
@@ -567,6 +587,17 @@ fn events_of(shop: &Shop, charge: &str) -> Vec<ReceivedEvent> {
             delivery: shop_api::Delivery::default(),
         })
         .collect()
+}
+
+/// Whether two executions of one payment ran at the same time.
+fn beside(one: &Description, other: &Description) -> bool {
+    let begins_within = |one: &Description, other: &Description| {
+        let until = other.stopped_at.unwrap_or(Timestamp::MAX);
+        (other.started_at..=until).contains(&one.started_at)
+    };
+    one.name != other.name
+        && one.input["chargeId"] == other.input["chargeId"]
+        && (begins_within(one, other) || begins_within(other, one))
 }
 
 /// The key that events are signed with, in base64.

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::bank::{Operation, SimBank};
 use crate::fault::Party;
-use crate::network::{Network, Unanswered};
+use crate::network::{CALLER, Network, Unanswered};
 use crate::shop::Shop;
 use crate::watch::Watch;
 
@@ -27,6 +27,7 @@ pub(crate) fn bank_sender(network: &Network, bank: &SimBank, watch: &Watch) -> S
             let operation = || call::of_bank(request.method.as_str(), &path);
             let planned = network.planned(Party::Bank, operation, &path, &request.body);
             let sent = plain_request(request);
+            let caller = CALLER.try_with(|caller| caller.name().to_owned());
             let effect = async move {
                 let answer = bank.answer(sent).await;
                 if let Some(charge) = reversal_of(&path)
@@ -41,7 +42,7 @@ pub(crate) fn bank_sender(network: &Network, bank: &SimBank, watch: &Watch) -> S
                         )
                     })
                 {
-                    watch.given_back(charge);
+                    watch.given_back(charge, &caller.unwrap_or_default());
                 }
                 answer
             };

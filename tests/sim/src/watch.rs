@@ -45,6 +45,9 @@ struct State {
     records: BTreeMap<String, Value>,
     /// When each open record is due, with its shard.
     due: BTreeMap<String, (u64, i64)>,
+    /// How many parts of each charge the bank has refunded for us, and how many of them for each refund.
+    parts: BTreeMap<String, usize>,
+    refunded: BTreeMap<String, usize>,
     broken: Vec<String>,
     /// Orders that were paid and that nobody outside has heard of: order, charge, satang.
     newly_paid: Vec<(String, String, u64)>,
@@ -282,10 +285,15 @@ impl Watch {
         }
     }
 
-    /// The bank has given money back because a function asked it to.
-    pub(crate) fn given_back(&self, charge: &str) {
-        let order = self.0.bank.charge(charge);
-        let order = order.as_ref().and_then(|charge| charge["ref_1"].as_str());
+    /// The bank has given money back because a function asked it to: `run` is the run that asked.
+    pub(crate) fn given_back(&self, charge: &str, run: &str) {
+        let at_bank = self.0.bank.charge(charge);
+        let refunds = at_bank
+            .iter()
+            .filter_map(|charge| charge["refunds"].as_array());
+        let own = refunds.flatten().filter(|refund| refund["by"] != "portal");
+        self.asked_once(charge, own.count(), run);
+        let order = at_bank.as_ref().and_then(|charge| charge["ref_1"].as_str());
         let Some(order) = order else { return };
         let Some(item) = self.stored_order(order) else {
             return;
@@ -307,6 +315,24 @@ impl Watch {
             self.broken_is(format!(
                 "charge {charge} has paid order {order}, and money of it went back without a refund"
             ));
+        }
+    }
+
+    /// The bank has now refunded so many parts of this charge for us: no two of them for one refund.
+    fn asked_once(&self, charge: &str, parts: usize, run: &str) {
+        // Executions of the refund machine are named after their refund.
+        let Some(refund) = run.split(' ').nth(1) else {
+            return;
+        };
+        let times = {
+            let mut state = self.state();
+            let before = state.parts.insert(charge.to_owned(), parts);
+            let times = state.refunded.entry(refund.to_owned()).or_default();
+            *times += parts.saturating_sub(before.unwrap_or_default());
+            *times
+        };
+        if times > 1 {
+            self.broken_is(format!("refund {refund} went back {times} times"));
         }
     }
 

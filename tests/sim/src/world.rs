@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use http::{Method, Request};
+use jiff::Timestamp;
 use payment3_bank::Dialect;
 use payment3_harness::http::{FORM, form};
 use payment3_model::Machine;
@@ -44,12 +45,14 @@ pub(crate) enum Change {
 pub(crate) struct Facts {
     /// The shoppers' payments: number, order, owner, token.
     pub(crate) payments: Vec<(usize, String, String, String)>,
-    /// The orders with their owner, and what the shop did to each before it was paid.
-    pub(crate) orders: BTreeMap<String, (String, Vec<Change>)>,
+    /// The orders with their owner, and what the shop did to each, with when.
+    pub(crate) orders: BTreeMap<String, (String, Vec<(Timestamp, Change)>)>,
     /// Charges that somebody touched in the bank's portal.
     pub(crate) by_hand: BTreeSet<String>,
-    /// Whether the bank's key was rotated.
-    pub(crate) key_rotated: bool,
+    /// When the shop's endpoint was closed, and when it was opened again.
+    pub(crate) endpoint_closed: Vec<(Timestamp, Timestamp)>,
+    /// When the secret got the bank's latest key, if the bank's key was rotated.
+    pub(crate) key_rotated: Option<Timestamp>,
 }
 
 /// How a seed's world is.
@@ -317,7 +320,7 @@ impl World {
         }
         self.0.watch.look(false);
         if let Some((_, changes)) = self.facts().orders.get_mut(order) {
-            changes.push(change);
+            changes.push((self.time().now(), change));
         }
     }
 
@@ -325,6 +328,13 @@ impl World {
     pub(crate) fn shop_answers(&self, status: Option<u16>) {
         self.trace()
             .tell(format_args!("the shop's endpoint answers {status:?}"));
+        let now = self.time().now();
+        let closed = &mut self.facts().endpoint_closed;
+        match (status, closed.last_mut()) {
+            (Some(_), _) => closed.push((now, Timestamp::MAX)),
+            (None, Some((_, opened))) => *opened = now,
+            (None, None) => {}
+        }
         // Every status here is one.
         let _ = self.0.shop.answer_with(status);
     }
@@ -333,7 +343,7 @@ impl World {
     pub(crate) fn put_bank_key(&self, key: &str) {
         self.trace().tell(format_args!("the bank's key is put"));
         self.0.secrets.add(key);
-        self.facts().key_rotated = true;
+        self.facts().key_rotated = Some(self.time().now());
         let secret = gateway_secret(key);
         self.0.vault.put(&self.0.gateway_secret, &secret);
     }

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import { FUNCTIONS } from "../lib/function-catalogue";
 import { MACHINES, TABLES } from "../lib/names";
 import { DEFINITIONS } from "../lib/state-machine-definition";
-import { type Resource, type Template, assertSnapshot, builtFunctions, resources, synthesise } from "./support";
+import { type Resource, type Template, assertSnapshot, builtFunctions, resources, roleOf, statements, synthesise } from "./support";
 
 /*
  * What the simulator must not make up: what a deployment gives to functions, tables and state machines. The simulator
@@ -31,12 +31,21 @@ const ARNS: Readonly<Record<string, readonly [property: string, arn: string]>> =
   "AWS::StepFunctions::StateMachine": ["StateMachineName", `arn:aws:states:${REGION}:${ACCOUNT}:stateMachine:`],
 };
 
+const PSEUDO_PARAMETERS: Readonly<Record<string, string>> = { "AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT };
+
 /** A value as CloudFormation gives it to a resource. */
 function resolved(template: Template, value: any): string {
   if (typeof value === "string") {
     return value;
   }
   const [[kind, argument]] = Object.entries<any>(value) as [[string, any]];
+  if (kind === "Fn::Join") {
+    return argument[1].map((part: unknown) => resolved(template, part)).join(argument[0]);
+  }
+  const pseudo = PSEUDO_PARAMETERS[argument];
+  if (pseudo !== undefined) {
+    return pseudo;
+  }
   const id: string = kind === "Ref" ? argument : argument[0];
   const resource = template.Resources[id];
   const [property, arn] = ARNS[resource?.Type ?? ""] ?? [];
@@ -45,6 +54,19 @@ function resolved(template: Template, value: any): string {
   }
   const name: string = resource.Properties[property];
   return kind === "Ref" && resource.Type === "AWS::DynamoDB::Table" ? name : `${arn}${name}`;
+}
+
+/** What a role allows the code that is simulated: actions, each with a resource. Logs and traces are written by Lambda and Step Functions themselves. */
+function rights(template: Template, holder: Resource, property: string): string[] {
+  const [, role] = roleOf(template, holder, property);
+  const all = statements(role).flatMap(({ Effect, Action, Resource: resource, Condition }) => {
+    const ours = [Action].flat().filter((action: string) => !/^(logs|xray):/.test(action));
+    if (ours.length > 0 && (Effect !== "Allow" || Condition !== undefined)) {
+      throw new Error("the simulator knows only statements that allow, without a condition");
+    }
+    return ours.flatMap((action) => [resource].flat().map((one) => `${action} ${resolved(template, one)}`));
+  });
+  return all.sort();
 }
 
 function byName<Name extends string, Facts>(names: readonly Name[], branch: string, template: Template, type: string, facts: (resource: Resource["Properties"], id: string) => Facts): Record<Name, Facts> {
@@ -106,11 +128,13 @@ function deployment(branch: string, context: Record<string, string>): unknown {
       timeoutSeconds: lambda["Timeout"],
       memoryMegabytes: lambda["MemorySize"],
       environment: Object.fromEntries(Object.entries(lambda["Environment"].Variables).map(([name, value]) => [name, resolved(template, value)])),
+      rights: rights(template, template.Resources[id] as Resource, "Role"),
     })),
     machines: byName(MACHINES, branch, template, "AWS::StepFunctions::StateMachine", (machine, id) => ({
       arn: resolved(template, { Ref: id }),
       definition: DEFINITIONS[MACHINES.find((one) => `payment3-${one}-${branch}` === machine["StateMachineName"]) ?? "payment"].file,
       substitutions: Object.fromEntries(Object.entries(machine["DefinitionSubstitutions"]).map(([name, value]) => [name, resolved(template, value)])),
+      rights: rights(template, template.Resources[id] as Resource, "RoleArn"),
     })),
     routes: resources(template, "AWS::ApiGatewayV2::Route")
       .map(([, { Properties }]) => ({

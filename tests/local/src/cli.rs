@@ -137,6 +137,8 @@ pub enum Part {
     Model,
     /// Simulates weeks of payments with many faults at once, all random from a seed: for a minute, or as its options say
     Sim,
+    /// Holds every call of the functions and the state machines against the rights of their roles
+    Iam,
     /// Checks the licences and sources of all crates, and that forbidden crates are absent
     Deps,
     /// Checks the CDK app: types, tests, and its templates with cdk-nag and cfn-lint

@@ -14,10 +14,12 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use aws_types::SdkConfig;
+use futures_util::FutureExt;
 use payment3_activities::aws::Sdk;
 
 use crate::fault::Party;
-use crate::network::{Network, Unanswered};
+use crate::network::{CALLER, Network, Unanswered};
+use crate::rights::Rights;
 
 /// The region of the simulated deployment.
 pub(crate) const REGION: &str = "ap-southeast-1";
@@ -36,6 +38,7 @@ pub(crate) trait Service: Send + Sync {
 #[derive(Clone)]
 pub(crate) struct Cloud {
     network: Network,
+    rights: Rights,
     dynamodb: Arc<dyn Service>,
     secrets: Arc<dyn Service>,
     step_functions: Arc<dyn Service>,
@@ -48,15 +51,17 @@ impl fmt::Debug for Cloud {
 }
 
 impl Cloud {
-    /// These services, over this network.
+    /// These services, over this network, for whom the rights allow it.
     pub(crate) fn new(
         network: Network,
+        rights: Rights,
         dynamodb: Arc<dyn Service>,
         secrets: Arc<dyn Service>,
         step_functions: Arc<dyn Service>,
     ) -> Self {
         Self {
             network,
+            rights,
             dynamodb,
             secrets,
             step_functions,
@@ -109,8 +114,15 @@ impl HttpConnector for Cloud {
             .network
             .planned(party, || operation.clone(), "/", &body);
         let (service, network) = (Arc::clone(service), self.network.clone());
+        let caller = CALLER.try_with(|caller| caller.function().to_owned());
+        let allowed = self
+            .rights
+            .may_call(&caller.unwrap_or_default(), party, &operation, &body);
         HttpConnectorFuture::new(async move {
-            let effect = service.call(operation.clone(), body);
+            let effect = match allowed {
+                Ok(()) => service.call(operation.clone(), body),
+                Err(denied) => futures_util::future::ready(denied.answer()).boxed(),
+            };
             let (status, body) = match network.carry_call(planned, party, &operation, effect).await
             {
                 Ok(answer) => answer,

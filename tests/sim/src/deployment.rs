@@ -126,6 +126,8 @@ pub(crate) struct FunctionFacts {
     pub(crate) memory_megabytes: u32,
     /// The environment variables that the deployment sets.
     pub(crate) environment: BTreeMap<String, String>,
+    /// What it may do: an action and its resource, as `dynamodb:GetItem arn:…`.
+    pub(crate) rights: Vec<String>,
 }
 
 impl FunctionFacts {
@@ -147,6 +149,8 @@ pub(crate) struct MachineFacts {
     pub(crate) definition: String,
     /// What stands for the definition's placeholders.
     pub(crate) substitutions: BTreeMap<String, String>,
+    /// What it may do.
+    pub(crate) rights: Vec<String>,
 }
 
 /// A public route.

@@ -11,7 +11,7 @@ use payment3_harness::fault_plan::Fault;
 use payment3_harness::flow::Flow;
 use payment3_harness::player::Start;
 use payment3_sim::mutants::{self, Search};
-use payment3_sim::{Options, Outcome, calls, cells_of, play, problem, run, shrink};
+use payment3_sim::{Options, Outcome, Uses, calls, cells_of, play, problem, run, shrink, unused};
 
 /// A fifth of the time went to the usual one: every call makes and drops hundreds of small things.
 #[global_allocator]
@@ -56,6 +56,9 @@ struct Arguments {
     /// Prints the calls of each flow: the text of tests/harness/calls.txt
     #[arg(long)]
     calls: bool,
+    /// Holds every call of functions and machines against the rights of its role, and tells which rights none needs
+    #[arg(long, conflicts_with_all = ["seed", "cells"])]
+    rights: bool,
     /// Breaks the system on purpose, in every way whose name contains this text, and searches for each
     #[arg(long, num_args = 0..=1, default_missing_value = "", conflicts_with = "seed")]
     mutants: Option<String>,
@@ -98,6 +101,9 @@ impl Arguments {
         if self.calls {
             print!("{}", calls()?);
             return Ok(true);
+        }
+        if self.rights {
+            return self.check_rights();
         }
         if let Some(flow) = self.cells {
             return self.play_cells(flow);
@@ -150,6 +156,51 @@ impl Arguments {
         }
         println!("{count} cells, {wrong} failed");
         Ok(wrong == 0)
+    }
+
+    /// Plays every flow, and then seeds: what others do needs other rights.
+    fn check_rights(&self) -> Result<bool> {
+        let mut uses = Uses::default();
+        for flow in Flow::ALL {
+            for start in [Start::Warm, Start::Cold] {
+                uses.add(play(flow, start, None, false)?.rights);
+            }
+        }
+        let begun = Instant::now();
+        let seeds = (self.from..).take_while(|_| begun.elapsed() < self.time());
+        for seed in seeds {
+            let options = Options {
+                seed,
+                ..Options::default()
+            };
+            uses.add(run(&options)?.rights);
+        }
+        let unused = unused(&uses.used)?;
+        println!(
+            "{} calls needed {} rights; {} were denied.",
+            uses.calls,
+            unused.rights - unused.unused.len(),
+            uses.denied.len()
+        );
+        for denied in &uses.denied {
+            println!("  denied: {denied}");
+        }
+        let mut in_order = uses.denied.is_empty() && unused.stale.is_empty();
+        println!(
+            "{} of {} rights were not needed:",
+            unused.unused.len(),
+            unused.rights
+        );
+        for (right, why) in &unused.unused {
+            in_order &= why.is_some();
+            println!("  {right}: {}", why.unwrap_or("NOBODY KNOWS WHY"));
+        }
+        for stale in &unused.stale {
+            println!(
+                "  needed after all, or gone: {stale}: take it out of tests/sim/src/rights.rs"
+            );
+        }
+        Ok(in_order)
     }
 
     fn time(&self) -> Duration {

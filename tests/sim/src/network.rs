@@ -56,6 +56,11 @@ impl Caller {
         &self.name
     }
 
+    /// The function that runs, or who else calls.
+    pub(crate) fn function(&self) -> &str {
+        self.name.split(' ').next().unwrap_or_default()
+    }
+
     /// The process that makes the calls dies.
     pub(crate) fn kill(&self) {
         self.killed.notify_one();

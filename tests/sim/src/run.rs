@@ -40,6 +40,7 @@ use crate::people::{
 };
 use crate::programs::{self, Clients, Wiring};
 use crate::random::Random;
+use crate::rights::{Rights, Uses};
 use crate::secrecy::Secrets;
 use crate::secrets::Secrets as Vault;
 use crate::senders::{bank_sender, shop_sender};
@@ -90,6 +91,8 @@ pub struct Outcome {
     pub passed: Duration,
     /// The faults that happened.
     pub struck: Vec<Struck>,
+    /// What functions and machines used of their rights.
+    pub rights: Uses,
     /// What does not hold; empty where everything does.
     pub findings: Vec<String>,
     /// What happened, in words, if it was wanted.
@@ -147,6 +150,7 @@ pub(crate) struct Built {
     pub(crate) began: Timestamp,
     /// When the faults end.
     fine_from: tokio::time::Instant,
+    pub(crate) rights: Rights,
     api: Slot<Api>,
     executions: Slot<StepFunctions>,
 }
@@ -211,8 +215,10 @@ impl Built {
         vault.put(webhook, &json!({"signingKey": WEBHOOK_KEY}).to_string());
         secrets.add(WEBHOOK_KEY);
         secrets.add(payment3_bank::SECRET_KEY);
+        let rights = Rights::of(deployment);
         let cloud = Cloud::new(
             network.clone(),
+            rights.clone(),
             Arc::clone(&watched),
             Arc::new(SecretService(vault.clone())),
             Arc::new(ExecutionService(executions.clone())),
@@ -271,6 +277,7 @@ impl Built {
             functions: functions.clone(),
             tables: watched,
             network: network.clone(),
+            rights: rights.clone(),
             names: deployment
                 .functions
                 .iter()
@@ -335,6 +342,7 @@ impl Built {
             shoppers,
             began,
             fine_from,
+            rights,
             api: api_slot,
             executions,
         })
@@ -388,6 +396,8 @@ impl Built {
         let parts = &world.0;
         let mut findings = parts.watch.broken();
         findings.extend(self.secrets.seen());
+        let rights = self.rights.uses();
+        findings.extend(rights.findings());
         let executions = parts.step_functions.list(Machine::Payment, None);
         findings.extend(bounds::broken(&executions));
         let struck = parts.network.struck();
@@ -426,6 +436,7 @@ impl Built {
             standing: tally.standing,
             passed: passed.unsigned_abs(),
             struck,
+            rights,
             findings,
             trace: parts.trace.take(),
         })
@@ -475,7 +486,7 @@ impl Built {
                             || struck.iter().any(|struck| struck.call.contains(&own))
                     }
                     // What the back office asks for that cannot be.
-                    (Machine::Refund, "RefundTooLarge") => true,
+                    (Machine::Refund, "RefundTooLarge" | "OrderNotPaid") => true,
                     (Machine::Refund, "RefundUncertain") => {
                         let asked = format!("refund-charge {name} ");
                         // Or the bank does what it is asked for, and its answer says nothing of it.

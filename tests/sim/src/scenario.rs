@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::bank::{NewToken, Page, Refused, Step as AtBank};
+use crate::rights::Uses;
 use crate::run::{Built, Options, alone};
 use crate::shop::Order;
 use crate::step_functions::{Description, Status};
@@ -57,6 +58,8 @@ pub struct Played {
     pub left: bool,
     /// What is wrong in the end.
     pub findings: Findings,
+    /// What functions and machines used of their rights.
+    pub rights: Uses,
     /// What happened, in words, if it was wanted.
     pub trace: Vec<String>,
 }
@@ -174,11 +177,16 @@ impl Player {
         for broken in self.world().0.watch.broken() {
             findings.note(broken);
         }
+        let rights = self.built.rights.uses();
+        for denied in rights.findings() {
+            findings.note(denied);
+        }
         Ok(Played {
             steps,
             struck,
             left,
             findings,
+            rights,
             trace: self.world().trace().take(),
         })
     }

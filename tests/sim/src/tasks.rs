@@ -11,6 +11,7 @@ use crate::cloud::Service;
 use crate::fault::Party;
 use crate::functions::Functions;
 use crate::network::{CALLER, Network, Unanswered};
+use crate::rights::Rights;
 use crate::step_functions::{TaskCall, TaskError, Tasks};
 
 /// Calls what the states' tasks name.
@@ -21,6 +22,8 @@ pub(crate) struct Callees {
     pub(crate) tables: Arc<dyn Service>,
     /// The network to the tables.
     pub(crate) network: Network,
+    /// What the machines may do.
+    pub(crate) rights: Rights,
     /// The functions' names by their ARNs.
     pub(crate) names: BTreeMap<String, String>,
 }
@@ -42,6 +45,10 @@ impl Callees {
     fn invoke(&self, mut call: TaskCall) -> BoxFuture<'static, Result<Value, TaskError>> {
         let functions = self.functions.clone();
         let arn = call.arguments["FunctionName"].as_str().unwrap_or_default();
+        if let Err(denied) = self.rights.may_invoke(call.machine, arn) {
+            let error = TaskError::new("Lambda.AWSLambdaException", denied.message());
+            return futures_util::future::ready(Err(error)).boxed();
+        }
         let name = self.names.get(arn).cloned().unwrap_or_default();
         async move {
             let payload = call.arguments["Payload"].take();
@@ -56,7 +63,12 @@ impl Callees {
 
     fn update_item(&self, call: TaskCall) -> BoxFuture<'static, Result<Value, TaskError>> {
         let body = call.arguments.to_string().into_bytes();
-        let effect = self.tables.call("UpdateItem".to_owned(), body);
+        let who = format!("{} machine", call.machine);
+        let allowed = (self.rights).may_call(&who, Party::DynamoDb, "UpdateItem", &body);
+        let effect = match allowed {
+            Ok(()) => self.tables.call("UpdateItem".to_owned(), body),
+            Err(denied) => futures_util::future::ready(denied.answer()).boxed(),
+        };
         let network = self.network.clone();
         let caller = network.caller(&subject(&call));
         CALLER

@@ -1,4 +1,5 @@
-//! The shop's back office: gives money of paid orders back, whole and in parts, and sometimes asks for too much or twice.
+//! The shop's back office: gives money of paid orders back, whole and in parts, and sometimes asks for too much, twice, or
+//! for an order that nobody has paid.
 
 use std::time::Duration;
 
@@ -15,6 +16,11 @@ pub(crate) async fn gives_back(world: World, order: String, satang: u64) {
     let random: Random = world.random().of(&format!("back office and {order}"));
     if !random.chance(world.refunds()) {
         return;
+    }
+    if random.chance(0.1) {
+        let id = format!("rf_{order}_typo");
+        let input = json!({"refundId": id, "orderId": format!("{order}0")});
+        world.start_refund(&id, &input);
     }
     let equal = random.chance(0.3).then(|| 1 + random.below(satang / 2));
     for number in 0..1 + random.below(4) {

@@ -16,14 +16,14 @@ const REGION: &str = crate::cloud::REGION;
 const PAGE: u64 = 100;
 const LARGEST_PAGE: u64 = 1000;
 
-/// The ARN of a state machine.
+/// The ARN of a state machine. The rights of the deployment are for this name: another one would be denied.
 pub(crate) fn machine_arn(machine: Machine) -> String {
-    format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{machine}")
+    format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:payment3-{machine}-master")
 }
 
 /// The ARN of an execution.
 pub(crate) fn execution_arn(machine: Machine, name: &str) -> String {
-    format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:{machine}:{name}")
+    format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:payment3-{machine}-master:{name}")
 }
 
 /// An error of the service.

@@ -366,6 +366,7 @@ impl Run {
         // Scheduled, started, and the answer.
         self.count(3)?;
         let call = self.shared.tasks.call(TaskCall {
+            machine: self.machine,
             execution: self.name.clone(),
             state: position.state.clone(),
             resource: task.resource.clone(),

@@ -53,6 +53,8 @@ pub(crate) trait Tasks: Send + Sync {
 /// A call of a task.
 #[derive(Debug, Clone)]
 pub(crate) struct TaskCall {
+    /// Its machine.
+    pub(crate) machine: Machine,
     /// The name of the execution.
     pub(crate) execution: String,
     /// The name of the state.

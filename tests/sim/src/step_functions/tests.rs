@@ -175,7 +175,7 @@ async fn the_context_says_what_awss_says() {
     let calls = world.calls();
     let context = json!({
         "Execution": {
-            "Id": "arn:aws:states:ap-southeast-1:123456789012:execution:payment:x",
+            "Id": "arn:aws:states:ap-southeast-1:123456789012:execution:payment3-payment-master:x",
             "Input": { "id": 1 },
             "Name": "x",
             "RedriveCount": 0,
@@ -184,7 +184,7 @@ async fn the_context_says_what_awss_says() {
         },
         "State": { "EnteredTime": "2026-11-29T18:00:00.000Z", "Name": "First", "RetryCount": 0 },
         "StateMachine": {
-            "Id": "arn:aws:states:ap-southeast-1:123456789012:stateMachine:payment",
+            "Id": "arn:aws:states:ap-southeast-1:123456789012:stateMachine:payment3-payment-master",
             "Name": "payment"
         }
     });
@@ -618,8 +618,8 @@ async fn the_sdk_gets_awss_answers() {
         let kind = answer["__type"].as_str().unwrap();
         kind.split_once('#').unwrap().1.to_owned()
     };
-    let machine = "arn:aws:states:ap-southeast-1:123456789012:stateMachine:payment";
-    let arn = "arn:aws:states:ap-southeast-1:123456789012:execution:payment:x";
+    let machine = "arn:aws:states:ap-southeast-1:123456789012:stateMachine:payment3-payment-master";
+    let arn = "arn:aws:states:ap-southeast-1:123456789012:execution:payment3-payment-master:x";
     let start = |input: &str| json!({ "stateMachineArn": machine, "name": "x", "input": input });
     let execution = json!({ "executionArn": arn });
 

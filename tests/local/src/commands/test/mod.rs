@@ -67,7 +67,7 @@ const LANES: [Lane; 5] = [
     },
     // It is compiled by itself, and needs nothing but the processor.
     Lane {
-        parts: &[Part::Sim],
+        parts: &[Part::Sim, Part::Iam],
         shown: false,
         gently: true,
     },
@@ -175,6 +175,7 @@ async fn run_part(
         Part::Unit => interrupt.or(unit()).await,
         Part::Model => interrupt.or(model()).await,
         Part::Sim => interrupt.or(sim::run(&arguments.sim)).await,
+        Part::Iam => interrupt.or(sim::rights()).await,
         Part::Deps => interrupt.or(deps()).await,
         Part::Cdk => interrupt.or(cdk()).await,
         Part::E2e => {

@@ -40,6 +40,14 @@ async fn test() -> Result<()> {
         .await
 }
 
+/// Holds every call against the rights of its role.
+pub(super) async fn rights() -> Result<()> {
+    cargo("run")
+        .args(["--", "--rights", "--for", "20s"])
+        .shown()
+        .await
+}
+
 async fn simulate(arguments: &Sim) -> Result<()> {
     cargo("run")
         .args(["--"])

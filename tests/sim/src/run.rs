@@ -411,7 +411,7 @@ impl Built {
             alarms,
             by_hand: facts.by_hand.clone(),
             finds_by_reference: (parts.character.finds_by_reference)
-                .then(|| facts.key_rotated.unwrap_or(self.began)),
+                .then(|| facts.key_rotated.map_or(self.began, |at| at + KEY_IS_KEPT)),
             cards_not_saved: parts.definitions[&Machine::Payment].policy != Policy::EveryOrder,
             orphans_allowed: struck
                 .iter()
@@ -611,6 +611,8 @@ fn beside(one: &Description, other: &Description) -> bool {
         && (begins_within(one, other) || begins_within(other, one))
 }
 
+/// For how long a process may go on with a key that it has read.
+const KEY_IS_KEPT: SignedDuration = SignedDuration::from_mins(5);
 /// The key that events are signed with, in base64.
 const WEBHOOK_KEY: &str = "b2J2aW91c2x5LWZha2Utc2ltdWxhdGVkLWtleQ==";
 /// The address of the API.

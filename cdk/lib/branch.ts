@@ -12,6 +12,9 @@ const DIGEST_LENGTH = 8;
 /** The end of a name that has a digest. */
 const DIGEST_SUFFIX = new RegExp(`-[0-9a-f]{${DIGEST_LENGTH}}$`);
 
+/** The beginnings of other stacks' names: `payment3-edge-<branch>` and `payment3-github-<environment>`. */
+const OTHER_STACKS = /^(edge|github)-/;
+
 /** The branch that one stack serves. */
 export interface Branch {
   /** The branch part of every resource name: `[a-z0-9-]`, at most {@link MAX_BRANCH_LENGTH} characters. */
@@ -30,14 +33,14 @@ export function branchOf(gitName: string, master?: Branch): Branch {
  * A git branch's name as a part of resource names. A valid name stays as it is. Any other is made lower-case, gets one
  * hyphen for every run of other characters, is cut to the limit, and ends in a digest of the git name: `feature/a` and
  * `feature-a` never share a resource. A name that looks as if it ended in a digest also gets one. Otherwise it could
- * equal another branch's changed name.
+ * equal another branch's changed name. So does a name that would make the stack's name that of an edge or a role stack.
  */
 function resourceNamePart(gitName: string): string {
   const cleaned = gitName
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-|-$/g, "");
-  if (cleaned === gitName && cleaned.length <= MAX_BRANCH_LENGTH && !DIGEST_SUFFIX.test(cleaned)) {
+  if (cleaned === gitName && cleaned.length <= MAX_BRANCH_LENGTH && !DIGEST_SUFFIX.test(cleaned) && !OTHER_STACKS.test(cleaned)) {
     return cleaned;
   }
   const digest = createHash("sha256").update(gitName).digest("hex").slice(0, DIGEST_LENGTH);

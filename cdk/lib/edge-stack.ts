@@ -61,7 +61,7 @@ export class EdgeStack extends Stack {
       name: stackName(branch),
       scope: "CLOUDFRONT",
       defaultAction: { allow: {} },
-      visibilityConfig: visibility("all"),
+      visibilityConfig: visibility(stackName(branch)),
       rules: RULES.map((rule, priority) => ({ ...rule, priority, visibilityConfig: visibility(rule.name) })),
     });
     const log = new LogGroup(this, "Refusals", {
@@ -133,7 +133,7 @@ function managed(name: string): Rule {
   return { name, overrideAction: { none: {} }, statement: { managedRuleGroupStatement: { vendorName: "AWS", name } } };
 }
 
-/** Counts requests, but keeps no samples of them: samples would hold card tokens. */
+/** Counts requests under this name, which must not be one of AWS's own (`All`, `Default_Action`), but keeps no samples of them: samples would hold card tokens. */
 function visibility(metricName: string): CfnWebACL.VisibilityConfigProperty {
   return { cloudWatchMetricsEnabled: true, metricName, sampledRequestsEnabled: false };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { functionCode } from "../lib/function-code";
@@ -90,6 +90,47 @@ test("a function that is not built is reported with the command that builds it",
     `${join(assets, "notify", "bootstrap")} is missing: build the functions with \`cargo lambda build --release --package payment3-activities\`, ` +
       "or name the directory that holds <function>/bootstrap with -c assets=<directory>\n",
   );
+});
+
+/** The beginning of an ELF file, and the names of versions as the linker writes them. */
+function program(machine: number, ...versions: string[]): Buffer {
+  const header = Buffer.alloc(64);
+  header.write("\x7fELF", "latin1");
+  header.writeUInt16LE(machine, 18);
+  return Buffer.concat([header, Buffer.from(`\0libc.so.6\0${versions.join("\0")}\0`, "latin1")]);
+}
+
+test("a program for another processor or a newer C library than AWS Lambda's is reported before anything is deployed", () => {
+  const [x86, arm] = [0x3e, 0xb7];
+  const assets = builtFunctions();
+  const packed = (directory: string, built: Buffer, architecture: "x86_64" | "arm64") => {
+    writeFileSync(join(directory, "notify", "bootstrap"), built);
+    return () => functionCode(directory, "notify", architecture);
+  };
+  assert.doesNotThrow(packed(assets, program(x86, "GLIBC_2.2.5", "GLIBC_2.9", "GLIBC_2.34"), "x86_64"));
+  assert.doesNotThrow(packed(assets, program(arm, "GLIBC_2.17"), "arm64"));
+  assert.throws(packed(assets, program(x86, "GLIBC_2.4", "GLIBC_2.39", "GLIBC_2.36"), "x86_64"), /needs glibc 2\.39, and AWS Lambda has 2\.34: build it with `cargo lambda build/);
+  assert.throws(packed(assets, program(x86), "arm64"), /is not for arm64: build it with `cargo lambda build .* --arm64`/);
+  // What the local AWS runs is built for this machine.
+  const local = join(temporaryDirectory(), "target", "local", "lambda");
+  mkdirSync(join(local, "notify"), { recursive: true });
+  assert.doesNotThrow(packed(local, program(x86, "GLIBC_2.39"), "x86_64"));
+});
+
+test("the documented bootstrap reads no app: it needs neither settings nor built functions", () => {
+  const documents = ["deploy.md", "pipelines.md"].map((name) => readFileSync(join(APP_DIRECTORY, "..", "docs", name), "utf8")).join("\n");
+  const commands = [...documents.matchAll(/npx cdk bootstrap ([^`)]*)/g)].map(([, given = ""]) => given);
+  assert.ok(commands.length >= 2);
+  for (const given of commands) {
+    const words = given.replaceAll(/<account>/g, "123456789012").replaceAll(/\$\w+/g, "ap-southeast-1").replaceAll('""', "EMPTY").split(" ");
+    const { stderr } = spawnSync(process.execPath, [join("node_modules", "aws-cdk", "bin", "cdk"), "bootstrap", ...words.map((word) => word.replace("EMPTY", ""))], {
+      cwd: APP_DIRECTORY,
+      encoding: "utf8",
+      env: { PATH: process.env["PATH"], HOME: temporaryDirectory(), AWS_EC2_METADATA_DISABLED: "true" },
+    });
+    // It gets as far as AWS, and here there are no credentials.
+    assert.match(stderr, /no credentials have been configured/, given);
+  }
 });
 
 test("the reported command builds into the given directory, for the given processor", () => {

@@ -22,6 +22,14 @@ test("a changed or cut name ends in a digest of the git name", () => {
   assert.match(name(`${"a".repeat(22)}/${"b".repeat(20)}`), /^a{22}-[0-9a-f]{8}$/);
 });
 
+test("no branch's stack has the name of another stack", () => {
+  assert.match(name("edge-main"), /^edge-main-[0-9a-f]{8}$/);
+  assert.match(name("github-production"), /^github-production-[0-9a-f]{8}$/);
+  for (const gitName of ["edge", "github", "edgy-main"]) {
+    assert.equal(name(gitName), gitName);
+  }
+});
+
 test("no two git names share a branch name", () => {
   const gitNames = ["feature-a", "feature/a", "feature_a", "Feature-a", "FEATURE-A", "feature--a", "feature-a-", "-feature-a", "feature.a", "", "-", "--"];
   gitNames.push(...gitNames.map((gitName) => gitName.padEnd(40, "x")), ...gitNames.map((gitName) => gitName.padEnd(41, "x")));

@@ -68,6 +68,13 @@ test("the firewall refuses known attackers, oversized bodies and too many checko
   assert.deepEqual(scope.Statements.map((one: any) => one.ByteMatchStatement.SearchString), ["/cardpayment", "/cardtoken"]);
 });
 
+test("no metric has a name that AWS WAF keeps for itself", () => {
+  const { Rules, VisibilityConfig } = only("AWS::WAFv2::WebACL");
+  for (const { MetricName } of [VisibilityConfig, ...Rules.map((rule: any) => rule.VisibilityConfig)]) {
+    assert.match(MetricName, /^(?!(all|default_action)$)[\w#:./-]{1,255}$/i);
+  }
+});
+
 test("its body limit is exactly that of the functions", () => {
   const source = readFileSync(join(APP_DIRECTORY, "..", "activities", "src", "domain", "fields.rs"), "utf8");
   const [, factor, unit] = /pub const MAX_BODY: usize = (\d+) \* (\d+);/.exec(source) ?? [];

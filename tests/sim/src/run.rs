@@ -471,8 +471,8 @@ impl Built {
                 };
                 let excused = match (machine, error) {
                     (Machine::Payment, "NotificationFailed") if was_closed() => true,
-                    // The other one closes the record.
-                    (Machine::Payment, "DynamoDB.ConditionalCheckFailedException")
+                    // The other one goes on.
+                    (_, "DynamoDB.ConditionalCheckFailedException")
                         if all.iter().any(|other| beside(other, execution)) =>
                     {
                         true
@@ -488,7 +488,8 @@ impl Built {
                     // What the back office asks for that cannot be.
                     (Machine::Refund, "RefundTooLarge" | "OrderNotPaid") => true,
                     (Machine::Refund, "RefundUncertain") => {
-                        let asked = format!("refund-charge {name} ");
+                        let refund = execution.input["refundId"].as_str().unwrap_or(name);
+                        let asked = format!("refund-charge {refund}");
                         // Or the bank does what it is asked for, and its answer says nothing of it.
                         let says_nothing = |dialect: &Dialect| {
                             matches!(
@@ -600,14 +601,16 @@ fn events_of(shop: &Shop, charge: &str) -> Vec<ReceivedEvent> {
         .collect()
 }
 
-/// Whether two executions of one payment ran at the same time.
+/// Whether two executions of one payment, or of one refund, ran at the same time.
 fn beside(one: &Description, other: &Description) -> bool {
     let begins_within = |one: &Description, other: &Description| {
         let until = other.stopped_at.unwrap_or(Timestamp::MAX);
         (other.started_at..=until).contains(&one.started_at)
     };
+    let is_same = |field: &str| one.input[field] == other.input[field];
     one.name != other.name
-        && one.input["chargeId"] == other.input["chargeId"]
+        && is_same("chargeId")
+        && is_same("refundId")
         && (begins_within(one, other) || begins_within(other, one))
 }
 

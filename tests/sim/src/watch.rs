@@ -320,8 +320,9 @@ impl Watch {
 
     /// The bank has now refunded so many parts of this charge for us: no two of them for one refund.
     fn asked_once(&self, charge: &str, parts: usize, run: &str) {
-        // Executions of the refund machine are named after their refund.
-        let Some(refund) = run.split(' ').nth(1) else {
+        // Executions of the refund machine are named after their refund, with more behind it if it was started again.
+        let execution = run.split(' ').nth(1);
+        let Some(refund) = execution.and_then(|name| name.split('-').next()) else {
             return;
         };
         let times = {

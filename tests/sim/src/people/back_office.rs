@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::random::Random;
-use crate::time::{DAY, SECOND};
+use crate::time::{DAY, HOUR, SECOND};
 use crate::world::World;
 
 /// Looks after one order once it is paid. `satang` is its total.
@@ -39,10 +39,16 @@ pub(crate) async fn gives_back(world: World, order: String, satang: u64) {
             input["amount"] = satang_as_baht(satang).into();
         }
         let again = 1 + random.below(3) / 2;
-        for _ in 0..again {
-            // An answer that is lost is asked for again under the same name.
-            world.start_refund(&id, &input);
-            sleep(random.between(Duration::from_millis(1), 60 * SECOND)).await;
+        for time in 0..again {
+            // An answer that is lost is asked for again under the same name. As the runbook starts a refund again, it is
+            // under another name; often without need.
+            let name = match time {
+                1.. if random.chance(0.5) => format!("{id}-again"),
+                _ => id.clone(),
+            };
+            world.start_refund(&name, &input);
+            let pause = *random.pick(&[SECOND, 60 * SECOND, HOUR]);
+            sleep(random.between(Duration::from_millis(1), pause)).await;
         }
     }
 }

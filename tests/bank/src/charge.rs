@@ -350,6 +350,19 @@ impl Charge {
         Ok(())
     }
 
+    /// The issuer approves after all: its decline was not the last word.
+    pub(crate) fn approve_after_all(&mut self, now: Timestamp) -> Result<(), GatewayError> {
+        self.expect(
+            TransactionState::Declined,
+            "charge_not_declined",
+            "approved after all",
+        )?;
+        self.failure = None;
+        self.approval_code = Some(approval_code(&self.id));
+        self.enter(TransactionState::Authorized, now);
+        Ok(())
+    }
+
     /// Puts the charge into the settlement, as the daily batch does.
     pub(crate) fn settle(&mut self, now: Timestamp) -> Result<(), GatewayError> {
         self.expect(
@@ -818,6 +831,12 @@ mod tests {
                     .refund(one, Channel::Api, None, &ids(), now)
                     .is_err()
         );
+        declined.approve_after_all(now).unwrap();
+        assert_eq!(history(&declined).last(), Some(&"Authorized"));
+        assert!(
+            declined.approve_after_all(now).is_err() && pending.approve_after_all(now).is_err()
+        );
+        declined.settle(now).unwrap();
         let mut voided = charge("4024007134786226");
         assert!(voided.refund(one, Channel::Api, None, &ids(), now).is_err());
         voided.void(Channel::Api, now).unwrap();

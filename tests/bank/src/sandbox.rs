@@ -44,6 +44,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/sandbox/charges/{id}", get(charge))
         .route("/sandbox/charges/{id}/dialect", put(speak))
         .route("/sandbox/charges/{id}/reversals", put(set_reversals))
+        .route("/sandbox/charges/{id}/approve", post(approve))
         .route("/sandbox/charges/{id}/settle", post(settle))
         .route("/sandbox/charges/{id}/void", post(void))
         .route("/sandbox/charges/{id}/refund", post(refund))
@@ -280,6 +281,18 @@ impl ByHand {
         }
         notify::prepare(app, state, id, now)
     }
+}
+
+/// Approves a declined charge after all, as an issuer now and then does.
+async fn approve(
+    Shared(app): Shared<App>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, GatewayError> {
+    ByHand::read_whole(&body)?.change(&app, &id, |charge, now| {
+        charge.approve_after_all(now)?;
+        Ok(None)
+    })
 }
 
 /// Settles the charge, as the nightly batch does with all of them.

@@ -307,6 +307,8 @@ struct Charge {
     order_id: String,
     /// When it came into its state.
     since: Option<jiff::Timestamp>,
+    /// Whether the issuer declined it, and approved it after all.
+    declined_before: bool,
     /// Whether the bank's dialect shows a decline as if the shopper were still at 3-D Secure.
     hides_declines: bool,
     returned: Returned,
@@ -315,6 +317,8 @@ struct Charge {
 impl Charge {
     fn read(charge: &Value) -> Self {
         let text = |field: &str| charge[field].as_str().unwrap_or_default().to_owned();
+        let mut history = charge["history"].as_array().into_iter().flatten();
+        let declined = history.any(|event| event["transaction_state"] == "Declined");
         let refunds = charge["refunds"].as_array().into_iter().flatten();
         let refunds = refunds.map(|refund| AtBank {
             id: refund["refund_id"].as_str().unwrap_or_default().to_owned(),
@@ -331,6 +335,7 @@ impl Charge {
             since: charge["history"]
                 .as_array()
                 .and_then(|history| history.last()?["at"].as_str()?.parse().ok()),
+            declined_before: declined && text("transaction_state") != "Declined",
             hides_declines: matches!(
                 text("dialect").as_str(),
                 "fail-with-pre-authorized" | "fail-with-initialized"
@@ -659,6 +664,10 @@ impl Evidence {
         if abandoned {
             expected.clear();
         }
+        // What was true when it was told.
+        if charge.declined_before && payment.has_event("payment.failed") {
+            expected.insert("payment.failed");
+        }
         // A second event says that this order's card could not be saved.
         if card_failed {
             expected.insert(CARD_FAILED);
@@ -671,7 +680,8 @@ impl Evidence {
         }
         check_events(id, &payment.events, &expected, findings);
         let settled = pays || (charge.is_verification() && charge.is_returned());
-        let no_card = !settled || self.cards_not_saved && pays;
+        // The bank keeps no card of a declined charge, nor the record its token.
+        let no_card = !settled || self.cards_not_saved && pays || charge.declined_before;
         findings.check(no_card || card_failed || self.holds_card(payment), || {
             format!("the card of charge {id} is not with the owner's customer, and nobody was told")
         });

@@ -272,6 +272,12 @@ impl SimBank {
             .collect()
     }
 
+    /// The issuer approves a declined charge after all.
+    pub(crate) async fn approve(&self, charge: &str) -> Result<(), Refused> {
+        self.by_hand(charge, "approve", &json!({ "notify": false }))
+            .await
+    }
+
     /// The bank settles one charge.
     pub(crate) async fn settle(&self, charge: &str, notify: bool) -> Result<(), Refused> {
         self.by_hand(charge, "settle", &json!({ "notify": notify }))

@@ -197,6 +197,11 @@ impl World {
         *random.pick(&self.0.character.dialects)
     }
 
+    /// Whether the bank speaks this dialect in some payments.
+    pub(crate) fn speaks(&self, dialect: Dialect) -> bool {
+        self.0.character.dialects.contains(&dialect)
+    }
+
     /// What people did.
     pub(crate) fn facts(&self) -> MutexGuard<'_, Facts> {
         self.0.facts.lock().unwrap_or_else(PoisonError::into_inner)

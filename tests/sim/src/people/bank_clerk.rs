@@ -1,7 +1,8 @@
-//! The bank's own life: the nightly settlement, and a clerk of the shop who works in the bank's portal.
+//! The bank's own life: the nightly settlement, issuers, and a clerk of the shop who works in the bank's portal.
 
 use std::time::Duration;
 
+use payment3_bank::Dialect;
 use payment3_harness::items::satang_as_baht;
 use tokio::time::sleep;
 
@@ -21,6 +22,44 @@ pub(crate) async fn settles(world: World) {
             world.bank().settle_all(random.chance(0.5)).await;
         }
         night = DAY - HOUR / 2 + random.between(SECOND, HOUR);
+    }
+}
+
+/// How often the bank says at most that a charge is approved after all: longer than any outage lasts.
+const TELLS: usize = 1000;
+
+/// Issuers approve declined charges after all, now and then. The bank says so until the shop has heard it.
+pub(crate) async fn approves_after_all(world: World) {
+    let random: Random = world.random().of("issuers");
+    // What is signed with a key that counts no longer is never heard.
+    if world.speaks(Dialect::FormerKey) {
+        return;
+    }
+    for _ in 0..random.below(8) {
+        sleep(random.between(SECOND, world.active() / 4)).await;
+        let records = world.0.watch.records();
+        let declined: Vec<_> = records
+            .values()
+            .filter(|record| record["outcome"] == "declined")
+            .filter_map(|record| record["chargeId"].as_str())
+            .collect();
+        if declined.is_empty() {
+            continue;
+        }
+        let charge = *random.pick(&declined);
+        if world.bank().approve(charge).await.is_err() {
+            continue;
+        }
+        world
+            .trace()
+            .tell(format_args!("{charge} is approved after all"));
+        for _ in 0..TELLS {
+            sleep(random.between(SECOND, HOUR)).await;
+            let told = world.bank().notify(charge).await;
+            if matches!(told, Ok(Some(200..300))) {
+                break;
+            }
+        }
     }
 }
 

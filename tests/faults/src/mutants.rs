@@ -25,7 +25,7 @@ pub struct Mutant {
 }
 
 /// The mutants that the matrix must find.
-pub const MUTANTS: [Mutant; 11] = [
+pub const MUTANTS: [Mutant; 10] = [
     Mutant {
         broken: &breaks::PAID_TWICE,
         flows: &[Flow::TwoCards],
@@ -47,13 +47,6 @@ pub const MUTANTS: [Mutant; 11] = [
         faults: &Fault::ALL,
         calls: Some("cardtoken"),
         shows_in: "[without 3-D Secure | cardtoken: ",
-    },
-    Mutant {
-        broken: &breaks::UNREADABLE_IS_DELETED,
-        flows: &[Flow::NewUser],
-        faults: &[Fault::Away],
-        calls: Some("pay-order: GetItem"),
-        shows_in: "[1 new user | pay-order: GetItem | away]",
     },
     Mutant {
         broken: &breaks::ATTEMPT_NOT_COUNTED,

@@ -673,7 +673,10 @@ impl Evidence {
             expected.insert(CARD_FAILED);
             // A later attempt may save a card that an earlier one could not, if the shop had not taken that event.
             let last = payment.events.last().map(ReceivedEvent::kind);
-            let saved_later = charge.is_verification() && last == Some("card.saved");
+            // What a decline made true may be told last: events say when they happened.
+            let last_but_decline = last == Some("card.saved")
+                || charge.declined_before && payment.has_event("card.saved");
+            let saved_later = charge.is_verification() && last_but_decline;
             if saved_later && self.holds_card(payment) {
                 expected.insert("card.saved");
             }

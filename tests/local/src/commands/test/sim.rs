@@ -42,10 +42,7 @@ async fn test() -> Result<()> {
 
 /// Holds every call against the rights of its role.
 pub(super) async fn rights() -> Result<()> {
-    cargo("run")
-        .args(["--", "--rights", "--for", "20s"])
-        .shown()
-        .await
+    cargo("run").args(["--", "--rights"]).shown().await
 }
 
 async fn simulate(arguments: &Sim) -> Result<()> {

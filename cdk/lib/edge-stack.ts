@@ -133,7 +133,10 @@ function managed(name: string): Rule {
   return { name, overrideAction: { none: {} }, statement: { managedRuleGroupStatement: { vendorName: "AWS", name } } };
 }
 
-/** Counts requests under this name, which must not be one of AWS's own (`All`, `Default_Action`), but keeps no samples of them: samples would hold card tokens. */
+/**
+ * Counts requests, but keeps no samples of them: samples would hold card tokens. The metric's name must not be one that
+ * AWS WAF keeps for itself: `All`, `Default_Action`.
+ */
 function visibility(metricName: string): CfnWebACL.VisibilityConfigProperty {
   return { cloudWatchMetricsEnabled: true, metricName, sampledRequestsEnabled: false };
 }

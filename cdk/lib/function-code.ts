@@ -6,11 +6,11 @@ import { ConfigurationError } from "./configuration-error";
 import type { FunctionName } from "./function-catalogue";
 import type { ArchitectureName } from "./settings";
 
-/** The end of the path that `cargo local` builds into. */
-const LOCAL_ASSETS = join("target", "local", "lambda");
+/** The part of a path below which `cargo local` builds everything, its broken copies of the functions as well. */
+const LOCAL = join("target", "local", "/");
 
-/** The largest version of glibc in AWS Lambda's `provided.al2023`: Amazon Linux 2023 keeps it. */
-const GLIBC = [2, 34] as const;
+/** AWS Lambda's `provided.al2023` has glibc 2.34: Amazon Linux 2023 keeps it. All versions since 1997 begin with 2. */
+const GLIBC_MINOR = 34;
 
 /** What the header of an ELF file says about its processor (`e_machine`). */
 const MACHINES: Readonly<Record<ArchitectureName, number>> = { x86_64: 0x3e, arm64: 0xb7 };
@@ -25,7 +25,8 @@ export function functionCode(assetsDirectory: string, name: FunctionName, archit
         "or name the directory that holds <function>/bootstrap with -c assets=<directory>",
     );
   }
-  if (!assetsDirectory.endsWith(LOCAL_ASSETS)) {
+  // What the local AWS runs is built for this machine.
+  if (!assetsDirectory.includes(LOCAL)) {
     checkProgram(bootstrap, architecture);
   }
   // A build tool may have made a link, but the archive must hold the program itself.
@@ -34,27 +35,24 @@ export function functionCode(assetsDirectory: string, name: FunctionName, archit
 
 /** A program for another processor, or for a newer C library, would only fail on AWS when it is started. */
 function checkProgram(file: string, architecture: ArchitectureName): void {
-  const program = readFileSync(file);
-  if (program.toString("latin1", 0, 4) !== "\x7fELF") {
+  const program = readFileSync(file).toString("latin1");
+  if (!program.startsWith("\x7fELF")) {
     return;
   }
-  if (program.readUInt16LE(18) !== MACHINES[architecture]) {
-    throw new ConfigurationError(`${file} is not for ${architecture}: build it with \`${buildCommand("", architecture)}\`, or give the other -c architecture`);
+  const build = `build it with \`${buildCommand(file, architecture)}\``;
+  if (program.charCodeAt(18) !== MACHINES[architecture]) {
+    throw new ConfigurationError(`${file} is not for ${architecture}: ${build}, or give the other -c architecture`);
   }
   // The names of the versions that a program needs stand in it as texts.
-  const versions = [...program.toString("latin1").matchAll(/GLIBC_(\d+)\.(\d+)/g)].map(([, major, minor]) => [Number(major), Number(minor)] as const);
-  const tooNew = versions.filter(([major, minor]) => major > GLIBC[0] || (major === GLIBC[0] && minor > GLIBC[1]));
-  if (tooNew.length > 0) {
-    const needed = Math.max(...tooNew.map(([, minor]) => minor));
-    throw new ConfigurationError(
-      `${file} needs glibc ${tooNew[0]?.[0]}.${needed}, and AWS Lambda has ${GLIBC.join(".")}: build it with \`${buildCommand("", architecture)}\`, ` +
-        "which links against an older one",
-    );
+  const minors = [...program.matchAll(/GLIBC_2\.(\d+)/g)].map(([, minor]) => Number(minor));
+  const needed = Math.max(0, ...minors);
+  if (needed > GLIBC_MINOR) {
+    throw new ConfigurationError(`${file} needs glibc 2.${needed}, and AWS Lambda has 2.${GLIBC_MINOR}: ${build}, which links against an older one`);
   }
 }
 
 function buildCommand(assetsDirectory: string, architecture: ArchitectureName): string {
-  if (assetsDirectory.endsWith(LOCAL_ASSETS)) {
+  if (assetsDirectory.includes(LOCAL)) {
     return "cargo local up";
   }
   // Names the package: the programs of other packages in the workspace are not functions.

@@ -111,10 +111,12 @@ test("a program for another processor or a newer C library than AWS Lambda's is 
   assert.doesNotThrow(packed(assets, program(arm, "GLIBC_2.17"), "arm64"));
   assert.throws(packed(assets, program(x86, "GLIBC_2.4", "GLIBC_2.39", "GLIBC_2.36"), "x86_64"), /needs glibc 2\.39, and AWS Lambda has 2\.34: build it with `cargo lambda build --release --package payment3-activities`/);
   assert.throws(packed(assets, program(x86), "arm64"), /is not for arm64: build it with `cargo lambda build --release --package payment3-activities --arm64`/);
-  // What the local AWS runs is built for this machine.
-  const local = join(temporaryDirectory(), "target", "local", "lambda");
-  mkdirSync(join(local, "notify"), { recursive: true });
-  assert.doesNotThrow(packed(local, program(x86, "GLIBC_2.39"), "x86_64"));
+  // What the local AWS runs is built for this machine, the broken copies of the functions as well.
+  for (const path of [["lambda"], ["mutants", "lambda"], ["lambda-release"]]) {
+    const local = join(temporaryDirectory(), "target", "local", ...path);
+    mkdirSync(join(local, "notify"), { recursive: true });
+    assert.doesNotThrow(packed(local, program(x86, "GLIBC_2.39"), "x86_64"), local);
+  }
 });
 
 test("the documented bootstrap reads no app: it needs neither settings nor built functions", () => {

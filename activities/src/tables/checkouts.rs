@@ -61,8 +61,8 @@ pub struct Checkouts {
 }
 
 impl Checkouts {
-    /// Stores the record of a new payment before the bank is called, and that it is being asked for. `bank_key` says
-    /// with which key, where it is at hand.
+    /// Stores the record of a new payment before the bank is called, and that it is being asked for, with the key
+    /// `bank_key`.
     ///
     /// # Errors
     /// [`NotBegun`].
@@ -72,7 +72,7 @@ impl Checkouts {
         owner: &OwnerId,
         amount: Satang,
         reference: &ReferenceOrder,
-        bank_key: Option<&str>,
+        bank_key: &str,
     ) -> Result<(), NotBegun> {
         const OPERATION: &str = "store the payment record";
         let key = form.token.record_key();

@@ -257,14 +257,29 @@ impl Watch {
                 self.broken_is(format!("record {short}: its attempt went back"));
             }
         }
+        if before.is_none() && item.get("chargeId").is_none() && item.get("bankKey").is_none() {
+            self.broken_is(format!(
+                "record {short} does not say with which key its charge will be asked for"
+            ));
+        }
         if item["resolution"] == "orderPaid" && item["outcome"] != "paid" {
             self.broken_is(format!(
                 "record {short} has paid its order and says {}",
                 item["outcome"]
             ));
         }
-        if item.get("closedAt").is_some() && item.get("token").is_some() {
-            self.broken_is(format!("record {short} is closed and still has its token"));
+        if item.get("closedAt").is_some() {
+            if item.get("token").is_some() {
+                self.broken_is(format!("record {short} is closed and still has its token"));
+            }
+            let is_decided = matches!(item["outcome"].as_str(), Some("declined" | "returned"));
+            let is_settled = matches!(item["resolution"].as_str(), Some("orderPaid" | "reversed"));
+            if !is_decided && !is_settled {
+                self.broken_is(format!(
+                    "record {short} is closed, and nobody knows what became of its money: {}, {}",
+                    item["outcome"], item["resolution"]
+                ));
+            }
         }
         match Ledger::of(&item) {
             Err(error) => self.broken_is(format!("record {short}: {error:#}")),

@@ -127,12 +127,15 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
         tracing::error!(reason = %error, "no random numbers for a reference");
         not_charged()
     })?;
-    // Where the key cannot be fetched, the charge will say so.
-    let bank_key = parts.bank.fingerprint().await.ok();
-    let bank_key = bank_key.as_deref();
+    // Before the record: of one that does not say with which key its charge was asked for, nobody but a person could tell
+    // later that there is none.
+    let bank_key = parts.bank.fingerprint().await.map_err(|error| {
+        tracing::warn!(reason = %error, "the bank's key cannot be fetched: nothing was asked for");
+        not_charged()
+    })?;
     let checkouts = &parts.checkouts;
     let mut begun = checkouts
-        .begin(&form, &owner, amount, &reference, bank_key)
+        .begin(&form, &owner, amount, &reference, &bank_key)
         .await;
     if let Err(NotBegun::BeingChecked { again_in }) = begun
         && again_in <= ANSWER_TAKES
@@ -144,7 +147,7 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
         let order = payable_order(parts, &form).await?;
         (owner, amount) = (order.owner_id, order.grand_total);
         begun = checkouts
-            .begin(&form, &owner, amount, &reference, bank_key)
+            .begin(&form, &owner, amount, &reference, &bank_key)
             .await;
     }
     match begun {

@@ -36,7 +36,7 @@ impl Records {
         owner: &OwnerId,
         amount: Satang,
         reference: &ReferenceOrder,
-        bank_key: Option<&str>,
+        bank_key: &str,
     ) -> TransactWriteItem {
         let key = form.token.record_key();
         let now = self.clock.text();
@@ -53,6 +53,7 @@ impl Records {
                 ("referenceOrder", s(reference.as_str())),
                 ("saveCard", AttributeValue::Bool(form.save_card)),
                 ("formFingerprint", s(form.fingerprint())),
+                ("bankKey", s(bank_key)),
                 ("outcome", s("pending")),
                 ("status", AttributeValue::Bool(false)),
                 ("attempt", n(0)),
@@ -66,7 +67,6 @@ impl Records {
         for (name, value) in [
             ("callback", form.callback.as_deref()),
             ("basketId", form.basket_id.as_deref()),
-            ("bankKey", bank_key),
         ] {
             if let Some(value) = value {
                 item.insert(name.to_owned(), s(value));

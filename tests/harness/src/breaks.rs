@@ -286,8 +286,8 @@ pub static CLOSED_WITHOUT_GUARD: Break = Break {
     file: "statemachine/payment.asl.json",
     change: Change::Definition(DefinitionChange {
         pointer: "/States/CloseRecord/Arguments/ConditionExpression",
-        this: "#attempt = :attempt AND (",
-        by: "#attempt = :attempt OR (",
+        this: "#attempt = :attempt AND outcome IN (:stored, :later) AND (",
+        by: "#attempt = :attempt OR outcome IN (:stored, :later) OR (",
     }),
 };
 

@@ -12,6 +12,18 @@ use crate::hostile::sign;
 use crate::support::{AtTheBank, TestApp};
 
 impl TestApp {
+    /// Closes a record as an execution of its first attempt does that has found this outcome.
+    async fn close(&self, key: &str, outcome: &str) -> bool {
+        let (stored, later) = match outcome {
+            "declined" => ("declined", "declined"),
+            _ => ("paid", "returned"),
+        };
+        let filled_in = json!({
+            ":now": "now", ":closedAs": outcome, ":attempt": 0, ":stored": stored, ":later": later,
+        });
+        self.run_update("CloseRecord", key, &filled_in).await
+    }
+
     /// Runs the update of a state of the definition on a record, with these values. False where its condition does not
     /// hold.
     async fn run_update(&self, state: &str, key: &str, filled_in: &Value) -> bool {
@@ -85,8 +97,7 @@ async fn only_a_payment_that_is_settled_one_way_can_be_closed() {
             record["resolution"] = json!(resolution);
         }
         app.put_record(&record).await;
-        let filled_in = json!({":now": "now", ":closedAs": outcome, ":attempt": 0});
-        let closed = app.run_update("CloseRecord", &key, &filled_in).await;
+        let closed = app.close(&key, outcome).await;
         assert_eq!(closed, closes, "{record}");
         let after = app.read_record(&key).await;
         assert_eq!(after.get("closedAt").is_some(), closes, "{after}");
@@ -104,9 +115,25 @@ async fn a_decline_cannot_close_what_the_bank_has_signed_as_authorised() {
         "tokenId": key, "outcome": "declined", "attempt": 0, "openShard": 1, "lookAgainAt": 1, "paidNotifiedAt": 1,
     });
     app.put_record(&record).await;
-    let filled_in = json!({":now": "now", ":closedAs": "declined", ":attempt": 0});
-    assert!(!app.run_update("CloseRecord", &key, &filled_in).await);
+    assert!(!app.close(&key, "declined").await);
     assert_eq!(app.read_record(&key).await, record);
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test e2e"]
+async fn an_execution_that_saw_a_decline_closes_nothing_that_another_found_authorised() {
+    let app = TestApp::connect().await;
+    for (outcome, resolution) in [("returned", None), ("paid", Some("orderPaid"))] {
+        let key = random::id("closing-");
+        let mut record =
+            json!({"tokenId": key, "outcome": outcome, "attempt": 0, "closedAs": "verified"});
+        if let Some(resolution) = resolution {
+            record["resolution"] = json!(resolution);
+        }
+        app.put_record(&record).await;
+        assert!(!app.close(&key, "declined").await, "{record}");
+        assert_eq!(app.read_record(&key).await, record);
+    }
 }
 
 #[tokio::test]

@@ -775,7 +775,13 @@ async fn the_definition_of_payments_comes_to_its_end() {
     assert_eq!(close.resource, "arn:aws:states:::dynamodb:updateItem");
     let values = &close.arguments["ExpressionAttributeValues"];
     assert_eq!(values[":attempt"], json!({ "N": "0" }));
-    assert_eq!(values[":closedAs"], json!({ "S": "paid" }));
+    for (name, value) in [
+        (":closedAs", "paid"),
+        (":stored", "paid"),
+        (":later", "returned"),
+    ] {
+        assert_eq!(values[name], json!({ "S": value }), "{name}");
+    }
     let now = values[":now"]["S"].as_str().unwrap();
     assert!(
         now.starts_with("2026-11-29T18:00:0") && now.ends_with('Z') && now.len() == 24,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::fault::{Fault, Party};
 use crate::random::Random;
-use crate::time::{DAY, HOUR, MINUTE, SECOND};
+use crate::time::SECOND;
 
 /// Of so many kinds of calls, faults are aimed at one.
 const AIMED_AT_ONE_OF: u64 = 25;
@@ -63,8 +63,8 @@ struct Inner {
 }
 
 impl Weather {
-    /// The weather of a seed. It turns fine for good after `until`.
-    pub(crate) fn new(random: &Random, until: Duration) -> Self {
+    /// The weather of a seed, with outages no longer than `longest`. It turns fine for good after `until`.
+    pub(crate) fn new(random: &Random, longest: Duration, until: Duration) -> Self {
         let random = random.of("weather");
         // Some seeds are calm, so that what is rare for other reasons is seen without noise.
         let kind = random.below(10);
@@ -81,8 +81,6 @@ impl Weather {
             _ => 10_000,
         };
         let spells = if kind == 0 { 0 } else { random.below(5) };
-        // A long outage is hundreds of retries for each payment: most seeds have shorter ones, and more of everything else.
-        let longest = *random.pick(&[MINUTE * 10, HOUR * 6, HOUR * 6, DAY * 5]);
         let spells = (0..spells).map(|_| Spell::new(&random, until, longest));
         Self(Arc::new(Inner {
             began: Instant::now(),

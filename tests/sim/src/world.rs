@@ -23,7 +23,7 @@ use crate::network::Network;
 use crate::random::Random;
 use crate::shop::{Order, Shop};
 use crate::step_functions::{Status, StepFunctions};
-use crate::time::Time;
+use crate::time::{DAY, HOUR, MINUTE, Time};
 use crate::trace::Trace;
 use crate::watch::Watch;
 
@@ -55,11 +55,23 @@ pub(crate) struct Facts {
     pub(crate) key_rotated: Option<Timestamp>,
 }
 
+impl Facts {
+    /// Whether the shop's endpoint was closed at that time.
+    pub(crate) fn was_closed(&self, at: Option<Timestamp>) -> bool {
+        let mut closed = self.endpoint_closed.iter();
+        closed.any(|(from, until)| at.is_some_and(|at| (*from..=*until).contains(&at)))
+    }
+}
+
 /// How a seed's world is.
 #[derive(Debug, Clone)]
 pub(crate) struct Character {
     /// For how long things begin.
     pub(crate) active: Duration,
+    /// How many shoppers there are.
+    pub(crate) crowd: usize,
+    /// How long an outage lasts at most, of anything.
+    pub(crate) outage: Duration,
     /// How likely a paid order is given back by the back office.
     pub(crate) refunds: f64,
     /// How likely somebody works in the portal on a paid charge.
@@ -79,6 +91,8 @@ impl Character {
     pub(crate) fn calm() -> Self {
         Self {
             active: Duration::ZERO,
+            crowd: 0,
+            outage: Duration::ZERO,
             refunds: 0.0,
             portal: 0.0,
             dialects: vec![Dialect::Usual],
@@ -102,7 +116,17 @@ impl Character {
                 .map(|_| *random.pick(&harmless))
                 .collect(),
         };
+        // Each payment tries again dozens of times in an outage of hours, and one as the other.
+        let (outage, most) = *random.pick(&[
+            (10 * MINUTE, 30),
+            (HOUR, 30),
+            (HOUR, 30),
+            (6 * HOUR, 10),
+            (5 * DAY, 4),
+        ]);
         Self {
+            crowd: 1 + random.below(most) as usize,
+            outage,
             active: random.between(Duration::from_secs(600), Duration::from_secs(3 * 86_400)),
             refunds: *random.pick(&[0.0, 0.3, 0.8]),
             portal: *random.pick(&[0.0, 0.0, 0.2]),
@@ -170,6 +194,11 @@ impl World {
 
     pub(crate) fn bank(&self) -> &SimBank {
         &self.0.bank
+    }
+
+    /// How long an outage lasts at most.
+    pub(crate) fn outage(&self) -> Duration {
+        self.0.character.outage
     }
 
     /// The merchant account that forms name.

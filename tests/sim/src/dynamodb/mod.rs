@@ -71,6 +71,11 @@ impl Lag {
         rarely: (0.0, Duration::ZERO),
     };
 
+    /// Whether an index may be minutes behind.
+    pub(crate) fn is_long(&self) -> bool {
+        self.rarely.0 > 0.0
+    }
+
     fn choose(&self, random: &Random) -> Duration {
         let (rare, longest) = self.rarely;
         let (some, long) = self.sometimes;

@@ -13,7 +13,7 @@ use crate::world::World;
 /// Tries for as long as things begin.
 pub(crate) async fn tries(world: World) {
     let random: Random = world.random().of("forger");
-    let attempts = random.below(16);
+    let attempts = random.below(8);
     for _ in 0..attempts {
         sleep(random.between(Duration::from_millis(10), world.active() / 4)).await;
         let charge = match world.some_charge(&random) {

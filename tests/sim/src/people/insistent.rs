@@ -10,7 +10,7 @@ use crate::world::World;
 /// Looks for such a payment now and then, and insists once.
 pub(crate) async fn insists(world: World) {
     let random: Random = world.random().of("insistent");
-    if !random.chance(0.2) {
+    if !random.chance(0.1) {
         return;
     }
     for _ in 0..50 {

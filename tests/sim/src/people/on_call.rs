@@ -1,11 +1,16 @@
 //! The person on call: does what the runbook says, at random times, sometimes twice, and often without need.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::random::Random;
 use crate::time::SECOND;
 use crate::world::World;
+
+/// In the names of the executions that are started by hand.
+pub(crate) const BY_HAND: &str = "-hand-";
 
 /// Works for as long as things begin, and a little longer.
 pub(crate) async fn works(world: World) {
@@ -21,13 +26,24 @@ pub(crate) async fn works(world: World) {
                 let Some(charge) = world.some_charge(&random) else {
                     continue;
                 };
-                let name = format!("{}-hand-{}", short(&charge), world.time().now().as_second());
-                world.start_payment(&name, &json!({"chargeId": charge}));
+                start(&world, &charge);
             }
         }
     }
 }
 
-fn short(charge: &str) -> &str {
-    charge.get(..60).unwrap_or(charge)
+/// Starts a payment by hand just after the bank has decided it, in some runs: two executions then do the same things at
+/// the same time.
+pub(crate) async fn starts_beside(world: World, charge: String) {
+    let random = world.random().of(&format!("on call and {charge}"));
+    if world.random().of("on call is hasty").chance(0.2) && random.chance(0.4) {
+        sleep(random.between(Duration::from_millis(1), 2 * SECOND)).await;
+        start(&world, &charge);
+    }
+}
+
+fn start(world: &World, charge: &str) {
+    let short = charge.get(..60).unwrap_or(charge);
+    let name = format!("{short}{BY_HAND}{}", world.time().now().as_second());
+    world.start_payment(&name, &json!({"chargeId": charge}));
 }

@@ -32,12 +32,11 @@ pub(crate) async fn looks_after(world: World, order: String) {
 /// The shop's endpoint is closed now and then: it fails, or knows neither path nor key. Never for good.
 pub(crate) async fn closes_the_endpoint(world: World) {
     let random: Random = world.random().of("endpoint");
-    let longest = *random.pick(&[10 * MINUTE, DAY / 4, DAY / 4, 4 * DAY]);
     for _ in 0..random.below(3) {
         sleep(random.between(SECOND, world.active())).await;
         let status = *random.pick(&[500, 503, 401, 404, 429]);
         world.shop_answers(Some(status));
-        sleep(random.between(SECOND, longest)).await;
+        sleep(random.between(SECOND, world.outage())).await;
         world.shop_answers(None);
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::bank::{NewToken, Page, Step, cards};
 use crate::network::ended;
-use crate::people::shop_keeper;
+use crate::people::{on_call, shop_keeper};
 use crate::random::Random;
 use crate::shop::Order;
 use crate::time::{HOUR, MINUTE, SECOND};
@@ -288,6 +288,12 @@ impl Paying {
             .trace()
             .tell(format_args!("{}: {step:?} at the bank", self.name));
         if let Page::Returning(form) | Page::Decided(form) = shown {
+            if let Ok(charge) = form.charge_id() {
+                tokio::spawn(on_call::starts_beside(
+                    self.world.clone(),
+                    charge.to_owned(),
+                ));
+            }
             self.come_back(&form).await;
         }
     }

@@ -64,6 +64,11 @@ impl Update {
         Ok(update)
     }
 
+    /// A value that is a text.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.values.get(name)?["S"].as_str()
+    }
+
     /// Reads the update from the body of a request to DynamoDB, with the model's time for the real one.
     pub(crate) fn of_request(body: &Value) -> Result<Self, String> {
         Self::of_body(body, in_the_models_time)

@@ -334,9 +334,13 @@ pub(crate) fn notifying(
 
 /// Checks CloseRecord's condition with every possible record. It must hold exactly if the order is paid, the money
 /// was given back, or the bank declined and has not signed a later approval. And it must hold only for the attempt of
-/// this execution.
+/// this execution, and only if the record still says what this execution has found, or what came of that.
 pub(crate) fn closing(update: &Update, system: &SystemState) -> Result<(), Broken> {
     let attempt = system.number("attempt").unwrap_or(0);
+    let found: &[&str] = match update.text(":closedAs") {
+        Some("declined") => &["declined"],
+        _ => &["paid", "returned"],
+    };
     for outcome in ["pending", "paid", "declined", "returned"] {
         for resolution in [None, Some("orderPaid"), Some("reversing"), Some("reversed")] {
             for signed in [false, true] {
@@ -356,7 +360,7 @@ pub(crate) fn closing(update: &Update, system: &SystemState) -> Result<(), Broke
                         .apply(&record)
                         .map_err(|problem| (Property::Understood, problem))?;
                     hold(
-                        closed.is_some() == (settled && later == 0),
+                        closed.is_some() == (settled && later == 0 && found.contains(&outcome)),
                         Property::ClosesWhatIsSettled,
                         format!(
                             "{outcome}, {resolution:?}, signed: {signed}, later attempt: {later}"

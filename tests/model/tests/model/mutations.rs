@@ -13,7 +13,7 @@ const CLOSE_IF: &str = "/CloseRecord/Arguments/ConditionExpression";
 const NOW: &str = "/AwaitBank/Arguments/ExpressionAttributeValues/:now/N";
 
 /// Of the payment machine.
-pub(crate) const PAYMENT: [Mutation; 53] = [
+pub(crate) const PAYMENT: [Mutation; 54] = [
     // Errors.
     (
         "a catcher is dropped",
@@ -502,6 +502,15 @@ pub(crate) const PAYMENT: [Mutation; 53] = [
         },
     ),
     (
+        "an execution that saw a decline closes what another has given back",
+        Property::ClosesWhatIsSettled,
+        EveryOrder,
+        |s| {
+            let later = "/CloseRecord/Arguments/ExpressionAttributeValues/:later/S";
+            set(s, later, "returned".into());
+        },
+    ),
+    (
         "a closed record keeps its token",
         Property::ClosesWhatIsSettled,
         EveryOrder,
@@ -761,7 +770,14 @@ fn forgets(states: &Value, attributes: &str, next: &str) -> Value {
 /// Makes CloseRecord close every record of its attempt.
 fn close_anything(states: &mut Value) {
     set(states, CLOSE_IF, "#attempt = :attempt".into());
-    for unused in [":orderPaid", ":reversed", ":declined", ":returned"] {
+    for unused in [
+        ":stored",
+        ":later",
+        ":orderPaid",
+        ":reversed",
+        ":declined",
+        ":returned",
+    ] {
         let values = "/CloseRecord/Arguments/ExpressionAttributeValues";
         remove(states, values, unused);
     }

@@ -73,7 +73,12 @@ impl Sdk {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .service_config(Environment)
             .http_client(for_the_sdk(http.clone()))
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            // After an attempt that took half of the time, and the longest pause, there is time for another.
+            .retry_config(
+                RetryConfig::standard()
+                    .with_max_attempts(3)
+                    .with_initial_backoff(timeout / 8),
+            )
             .timeout_config(
                 TimeoutConfig::builder()
                     .operation_attempt_timeout(timeout / 2)

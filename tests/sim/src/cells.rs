@@ -8,14 +8,15 @@ use payment3_harness::fault_plan::{Fault, Step};
 use payment3_harness::flow::Flow;
 use payment3_harness::player::Start;
 
-use crate::scenario::play;
+use crate::release::Definitions;
+use crate::scenario::{How, play};
 
 /// The calls that a flow makes without a fault, in order.
 ///
 /// # Errors
 /// It does not end as it must.
 pub fn steps(flow: Flow, start: Start) -> Result<Vec<Step>> {
-    let played = play(flow, start, None, false)?;
+    let played = play(flow, start, None, How::default())?;
     let findings = &played.findings;
     ensure!(findings.is_empty(), "[{flow} | no fault]: {findings}");
     Ok(played.steps)
@@ -50,13 +51,17 @@ pub fn cells_of(flows: &[Flow], faults: &[Fault]) -> Result<Vec<Cell>> {
     Ok(all)
 }
 
-/// Plays a cell, and says what is wrong with it in the end.
+/// Plays a cell with these definitions, and says what is wrong with it in the end.
 ///
 /// # Errors
 /// It does not end.
-pub fn problem(cell: &Cell) -> Result<Option<String>> {
+pub fn problem(cell: &Cell, definitions: Definitions) -> Result<Option<String>> {
     let start = if cell.cold { Start::Cold } else { Start::Warm };
-    let played = play(cell.flow, start, Some(cell.injected()), false);
+    let how = How {
+        definitions,
+        ..How::default()
+    };
+    let played = play(cell.flow, start, Some(cell.injected()), how);
     let played = played.with_context(|| cell.to_string())?;
     if !played.findings.is_empty() {
         return Ok(Some(format!("{cell}: {}", played.findings)));

@@ -32,9 +32,17 @@ impl Failed {
     }
 }
 
-/// A process of a function, from its start on.
-pub(crate) type Process =
+/// What a process does with one event.
+pub(crate) type Serve =
     Arc<dyn Fn(Value) -> BoxFuture<'static, Result<Value, Failed>> + Send + Sync>;
+
+/// A process of a function, from its start on.
+pub(crate) struct Process {
+    /// Serves one event.
+    pub(crate) serve: Serve,
+    /// Reads an event without serving it: gives the names in it that are not read, or why it cannot be read.
+    pub(crate) read: fn(Value) -> Result<Vec<String>, String>,
+}
 
 /// What starts the processes of a function, and how long one event may take.
 pub(crate) struct Program {
@@ -74,6 +82,14 @@ impl Functions {
     /// Replaces all processes, as a deployment does: those that serve something now end with it.
     pub(crate) fn deploy(&self) {
         self.0.idle().clear();
+    }
+
+    /// Has a new process of a function read an event, and not serve it: the names in it that it does not read, or why
+    /// it cannot read it.
+    pub(crate) fn read(&self, function: &str, event: Value) -> Result<Vec<String>, String> {
+        let program = self.0.programs.get(function);
+        let program = program.ok_or_else(|| format!("there is no function {function}"))?;
+        ((program.start)().read)(event)
     }
 
     /// Calls a function over the network and waits for its result. It goes on where the caller does not wait.
@@ -133,7 +149,10 @@ impl Inner {
         let idle = self.idle().get_mut(name).and_then(Vec::pop);
         let process = idle.unwrap_or_else(|| (program.start)());
         let crash = self.network.crash(caller);
-        let served = CALLER.scope(Arc::clone(caller), timeout(program.limit, process(event)));
+        let served = CALLER.scope(
+            Arc::clone(caller),
+            timeout(program.limit, (process.serve)(event)),
+        );
         let served = tokio::select! {
             biased;
             () = caller.is_killed() => Err("killed".to_owned()),

@@ -11,7 +11,10 @@ use payment3_harness::fault_plan::Fault;
 use payment3_harness::flow::Flow;
 use payment3_harness::player::Start;
 use payment3_sim::mutants::{self, Search};
-use payment3_sim::{Options, Outcome, Uses, calls, cells_of, play, problem, run, shrink, unused};
+use payment3_sim::{
+    Definitions, How, Options, Outcome, Uses, calls, cells_of, play, problem, release, run, shrink,
+    unused,
+};
 
 /// A fifth of the time went to the usual one: every call makes and drops hundreds of small things.
 #[global_allocator]
@@ -25,6 +28,12 @@ const SEARCHES_FOR: Duration = Duration::from_secs(60);
 
 /// How many seeds are played for the rights: some are needed in a few of them only.
 const SEEDS: u64 = 100;
+
+/// A flow whose trace is wanted.
+const TRACED: How = How {
+    trace: true,
+    definitions: Definitions::Current,
+};
 
 /// For how long a failing run is made smaller.
 const SHRINKS_WITHIN: Duration = Duration::from_secs(120);
@@ -59,8 +68,11 @@ struct Arguments {
     /// Prints the calls of each flow: the text of tests/harness/calls.txt
     #[arg(long)]
     calls: bool,
-    /// Holds every call of functions and machines against the rights of its role, and tells which rights none needs
+    /// Makes the present definitions and functions the last release, for the tests of upgrades: once production has them
     #[arg(long, conflicts_with_all = ["seed", "cells"])]
+    release: bool,
+    /// Holds every call of functions and machines against the rights of its role, and tells which rights none needs
+    #[arg(long, conflicts_with_all = ["seed", "cells", "time"])]
     rights: bool,
     /// Breaks the system on purpose, in every way whose name contains this text, and searches for each
     #[arg(long, num_args = 0..=1, default_missing_value = "", conflicts_with = "seed")]
@@ -105,6 +117,13 @@ impl Arguments {
             print!("{}", calls()?);
             return Ok(true);
         }
+        if self.release {
+            release()?;
+            println!(
+                "`git diff tests/sim/released` shows what changed: read it before you commit it."
+            );
+            return Ok(true);
+        }
         if self.rights {
             return self.check_rights();
         }
@@ -129,7 +148,7 @@ impl Arguments {
         if self.call.is_some()
             && let Some(flow) = flow
         {
-            let played = play(flow, Start::Warm, None, true)?;
+            let played = play(flow, Start::Warm, None, TRACED)?;
             for line in &played.trace {
                 println!("{line}");
             }
@@ -146,13 +165,14 @@ impl Arguments {
                 continue;
             }
             count += 1;
-            let problem = problem(&cell).unwrap_or_else(|error| Some(format!("{error:#}")));
+            let problem = problem(&cell, Definitions::Current)
+                .unwrap_or_else(|error| Some(format!("{error:#}")));
             let Some(problem) = problem else { continue };
             println!("{problem}");
             wrong += 1;
             if call.is_some() {
                 let start = if cell.cold { Start::Cold } else { Start::Warm };
-                for line in play(cell.flow, start, Some(cell.injected()), true)?.trace {
+                for line in play(cell.flow, start, Some(cell.injected()), TRACED)?.trace {
                     println!("{line}");
                 }
             }
@@ -167,7 +187,7 @@ impl Arguments {
         let mut uses = Uses::default();
         for flow in Flow::ALL {
             for start in [Start::Warm, Start::Cold] {
-                uses.add(play(flow, start, None, false)?.rights);
+                uses.add(play(flow, start, None, How::default())?.rights);
             }
         }
         for seed in self.from..self.from + SEEDS {
@@ -221,6 +241,7 @@ impl Arguments {
                 named.cloned().collect()
             }),
             trace: true,
+            ..Options::default()
         };
         replay(&options)
     }

@@ -19,6 +19,7 @@ use payment3_activities::domain::callback_base::CallbackBases;
 use payment3_activities::domain::ids::MerchantId;
 use payment3_activities::executions::Executions;
 use payment3_activities::http_client::Sender;
+use payment3_activities::log::Trace;
 use payment3_activities::random::Random;
 use payment3_activities::secret::SecretSource;
 use payment3_activities::shop::WebhookEndpoint;
@@ -38,7 +39,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::deployment::TableNames;
-use crate::functions::{Failed, Process, Program};
+use crate::functions::{Failed, Process, Program, Serve};
 
 /// The SDK's clients of one process, made when something first needs them.
 #[derive(Clone, Default)]
@@ -171,7 +172,7 @@ where
 {
     let parts = Arc::new(parts);
     let clock = clock.clone();
-    Arc::new(move |event: Value| {
+    let serve: Serve = Arc::new(move |event: Value| {
         let (parts, run, clock) = (Arc::clone(&parts), run.clone(), clock.clone());
         Box::pin(async move {
             let handler = |input: I| run(Arc::clone(&parts), input);
@@ -182,7 +183,22 @@ where
                     cause: diagnostic.error_message,
                 })
         })
-    })
+    });
+    Process {
+        serve,
+        read: read::<I>,
+    }
+}
+
+/// Reads an event as an activity does. Gives the names of what it leaves unread.
+fn read<I: DeserializeOwned>(mut event: Value) -> Result<Vec<String>, String> {
+    Trace::take_from(&mut event);
+    let mut unread = Vec::new();
+    let note = |path: serde_ignored::Path<'_>| unread.push(path.to_string());
+    match serde_ignored::deserialize::<_, _, I>(event, note) {
+        Ok(_) => Ok(unread),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// A process that shows the platform no errors.
@@ -197,7 +213,7 @@ where
     F: Future<Output = O> + Send + 'static,
 {
     let parts = Arc::new(parts);
-    Arc::new(move |event: Value| {
+    let serve: Serve = Arc::new(move |event: Value| {
         let (parts, run) = (Arc::clone(&parts), run.clone());
         Box::pin(async move {
             let input = serde_json::from_value(event)
@@ -206,7 +222,11 @@ where
             serde_json::to_value(output)
                 .map_err(|error| Failed::new("InvalidOutput", error.to_string()))
         })
-    })
+    });
+    Process {
+        serve,
+        read: read::<I>,
+    }
 }
 
 /// The programs of all functions, with their time limits.

@@ -40,6 +40,7 @@ use crate::people::{
 };
 use crate::programs::{self, Clients, Wiring};
 use crate::random::Random;
+use crate::release::{Definitions, Given, Noted};
 use crate::rights::{Rights, Uses};
 use crate::secrecy::Secrets;
 use crate::secrets::Secrets as Vault;
@@ -70,6 +71,8 @@ pub struct Options {
     pub faults: Option<BTreeSet<String>>,
     /// Whether the trace is kept.
     pub trace: bool,
+    /// Which definitions are deployed for a flow; a seed chooses by itself.
+    pub begins_with: Definitions,
 }
 
 /// What came of a run.
@@ -93,6 +96,8 @@ pub struct Outcome {
     pub struck: Vec<Struck>,
     /// What functions and machines used of their rights.
     pub rights: Uses,
+    /// What the states gave to their functions.
+    pub given: Vec<Given>,
     /// What does not hold; empty where everything does.
     pub findings: Vec<String>,
     /// What happened, in words, if it was wanted.
@@ -121,6 +126,18 @@ pub fn run(options: &Options) -> Result<Outcome> {
     alone(options.seed, async |secrets, logs| {
         let built = Built::new(options, None, &secrets, &logs).await?;
         built.live().await
+    })
+}
+
+/// Has something done in a calm world.
+///
+/// # Errors
+/// The world cannot be built, or what is done fails.
+pub(crate) fn in_a_calm_world<T>(work: impl AsyncFnOnce(&World) -> Result<T>) -> Result<T> {
+    let options = Options::default();
+    alone(options.seed, async |secrets, logs| {
+        let built = Built::new(&options, Some(&FaultPlans::default()), &secrets, &logs).await?;
+        work(&built.world).await
     })
 }
 
@@ -176,7 +193,10 @@ impl Built {
         let random = Random::new(options.seed);
         let trace = Trace::new(&time, options.trace);
         let character = match plans {
-            Some(_) => Character::calm(),
+            Some(_) => Character {
+                begins_with: options.begins_with,
+                ..Character::calm()
+            },
             None => Character::of(&random),
         };
         let until = character.active + random.of("calm").between(MINUTE, 6 * DAY);
@@ -273,6 +293,7 @@ impl Built {
                 .with_context(|| format!("no function {name}"))
         })?;
         let functions = Functions::new(&network, &trace, programs);
+        let given = Noted::default();
         let callees = Callees {
             functions: functions.clone(),
             tables: watched,
@@ -283,6 +304,7 @@ impl Built {
                 .iter()
                 .map(|(name, facts)| (facts.arn.clone(), name.clone()))
                 .collect(),
+            given: given.clone(),
         };
         let step_functions = StepFunctions::new(
             time.clone(),
@@ -294,10 +316,12 @@ impl Built {
             Some(_) => Policy::EveryOrder,
             None => *random.of("policy").pick(&Policy::ALL),
         };
-        let definitions = definitions(policy, deployment, plans.is_some())?;
-        for (machine, definition) in &definitions {
-            step_functions.deploy(*machine, Arc::clone(definition));
+        let shortened = plans.is_some();
+        let first = definitions(character.begins_with, policy, deployment, shortened)?;
+        for (machine, definition) in first {
+            step_functions.deploy(machine, definition);
         }
+        let definitions = definitions(Definitions::Current, policy, deployment, shortened)?;
         executions.put(step_functions.clone());
         let routes = deployment.routes.iter();
         let routes = routes
@@ -322,6 +346,7 @@ impl Built {
             functions,
             step_functions,
             definitions,
+            given,
             api,
             bank,
             shop,
@@ -438,6 +463,7 @@ impl Built {
             passed: passed.unsigned_abs(),
             struck,
             rights,
+            given: parts.given.all(),
             findings,
             trace: parts.trace.take(),
         })
@@ -650,6 +676,7 @@ fn clock(time: &Time, random: &Random, skew: Duration) -> Clock {
 
 /// The definitions as they are deployed, or with their waits shortened.
 fn definitions(
+    which: Definitions,
     policy: Policy,
     deployment: &Deployment,
     shortened: bool,
@@ -657,7 +684,7 @@ fn definitions(
     let mut definitions = BTreeMap::new();
     for machine in Machine::ALL {
         let facts = &deployment.machines[&machine.to_string()];
-        let mut text = std::fs::read_to_string(payment3_model::file(machine))?;
+        let mut text = which.text(machine)?;
         for (placeholder, value) in &facts.substitutions {
             if placeholder != "SaveCardPolicy" {
                 text = text.replace(&format!("${{{placeholder}}}"), value);

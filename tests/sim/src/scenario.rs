@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::bank::{NewToken, Page, Refused, Step as AtBank};
+use crate::release::{Definitions, Given};
 use crate::rights::Uses;
 use crate::run::{Built, Options, alone};
 use crate::shop::Order;
@@ -60,23 +61,30 @@ pub struct Played {
     pub findings: Findings,
     /// What functions and machines used of their rights.
     pub rights: Uses,
+    /// What the states gave to their functions.
+    pub given: Vec<Given>,
     /// What happened, in words, if it was wanted.
     pub trace: Vec<String>,
+}
+
+/// How a flow is played.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct How {
+    /// Whether the trace is kept.
+    pub trace: bool,
+    /// With which definitions.
+    pub definitions: Definitions,
 }
 
 /// Plays a flow to its end in a world of its own, with one fault or none, and checks how it ended.
 ///
 /// # Errors
 /// The world cannot be built, or something in it does not end. Everything else that is wrong is a finding.
-pub fn play(
-    flow: Flow,
-    start: Start,
-    injected: Option<Injected<'_>>,
-    trace: bool,
-) -> Result<Played> {
+pub fn play(flow: Flow, start: Start, injected: Option<Injected<'_>>, how: How) -> Result<Played> {
     let options = Options {
         seed: 1,
-        trace,
+        trace: how.trace,
+        begins_with: how.definitions,
         ..Options::default()
     };
     let plans = FaultPlans::default();
@@ -187,6 +195,7 @@ impl Player {
             left,
             findings,
             rights,
+            given: self.world().0.given.all(),
             trace: self.world().trace().take(),
         })
     }

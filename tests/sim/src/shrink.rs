@@ -25,7 +25,7 @@ pub fn shrink(failed: &Outcome, within: Duration) -> Result<Options> {
                 .map(|struck| struck.call.clone())
                 .collect(),
         ),
-        trace: false,
+        ..Options::default()
     };
     let still_fails = |options: &Options| -> Result<bool> {
         let outcome = run(options)?;

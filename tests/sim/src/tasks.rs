@@ -11,6 +11,7 @@ use crate::cloud::Service;
 use crate::fault::Party;
 use crate::functions::Functions;
 use crate::network::{CALLER, Network, Unanswered};
+use crate::release::Noted;
 use crate::rights::Rights;
 use crate::step_functions::{TaskCall, TaskError, Tasks};
 
@@ -26,6 +27,8 @@ pub(crate) struct Callees {
     pub(crate) rights: Rights,
     /// The functions' names by their ARNs.
     pub(crate) names: BTreeMap<String, String>,
+    /// What the states give to the functions.
+    pub(crate) given: Noted,
 }
 
 impl Tasks for Callees {
@@ -50,8 +53,9 @@ impl Callees {
             return futures_util::future::ready(Err(error)).boxed();
         }
         let name = self.names.get(arn).cloned().unwrap_or_default();
+        let payload = call.arguments["Payload"].take();
+        self.given.note(call.machine, &call.state, &name, &payload);
         async move {
-            let payload = call.arguments["Payload"].take();
             let subject = subject(&call);
             match functions.call(&name, &subject, payload).await {
                 Ok(output) => Ok(json!({"StatusCode": 200, "Payload": output})),

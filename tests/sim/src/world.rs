@@ -21,6 +21,7 @@ use crate::functions::Functions;
 use crate::items;
 use crate::network::Network;
 use crate::random::Random;
+use crate::release::{Definitions, Noted};
 use crate::shop::{Order, Shop};
 use crate::step_functions::{Status, StepFunctions};
 use crate::time::{DAY, HOUR, MINUTE, Time};
@@ -82,6 +83,8 @@ pub(crate) struct Character {
     pub(crate) finds_by_reference: bool,
     /// How far indexes lag behind.
     pub(crate) lag: Lag,
+    /// Which definitions the first executions begin with.
+    pub(crate) begins_with: Definitions,
     /// How far the clocks of processes are apart.
     pub(crate) skew: Duration,
 }
@@ -98,6 +101,7 @@ impl Character {
             dialects: vec![Dialect::Usual],
             finds_by_reference: true,
             lag: Lag::NONE,
+            begins_with: Definitions::Current,
             skew: Duration::ZERO,
         }
     }
@@ -142,6 +146,12 @@ impl Character {
                     ..Lag::USUAL
                 },
             ]),
+            begins_with: *random.pick(&[
+                Definitions::Current,
+                Definitions::Current,
+                Definitions::Current,
+                Definitions::Released,
+            ]),
             skew: *random.pick(&[Duration::ZERO, Duration::ZERO, Duration::from_secs(2)]),
         }
     }
@@ -162,7 +172,10 @@ pub(crate) struct Parts {
     pub(crate) names: TableNames,
     pub(crate) functions: Functions,
     pub(crate) step_functions: StepFunctions,
+    /// What a deployment deploys.
     pub(crate) definitions: BTreeMap<Machine, Arc<payment3_model::Definition>>,
+    /// What the states gave to their functions.
+    pub(crate) given: Noted,
     pub(crate) api: Api,
     pub(crate) bank: SimBank,
     pub(crate) shop: Shop,

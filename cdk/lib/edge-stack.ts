@@ -8,7 +8,7 @@ import type { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
 import { lifecycleOf } from "./lifecycle";
 import { resourceName, stackName } from "./names";
-import { type Edge, EDGE_REGION, type Settings } from "./settings";
+import { type Edge, EDGE_REGION, type Settings, environmentOf } from "./settings";
 
 /** The largest body that the firewall lets through, in bytes: `MAX_BODY` of activities/src/domain/fields.rs. */
 export const MAX_BODY_BYTES = 8192;
@@ -28,7 +28,7 @@ export class EdgeStack extends Stack {
     const { branch } = settings;
     super(scope, `payment3-edge-${branch.name}`, {
       description: `Firewall before the card payments of branch ${branch.name}`,
-      env: { region: EDGE_REGION },
+      env: { ...environmentOf(settings), region: EDGE_REGION },
       terminationProtection: lifecycleOf(branch).protected,
       tags: { application: "payment3", branch: branch.name },
     });

@@ -16,6 +16,16 @@ export function tableNameProblem(text: string): Problem {
   return /^[A-Za-z0-9_.-]{3,255}$/.test(text) ? undefined : "is not the name of a DynamoDB table";
 }
 
+/** The number of an AWS account. */
+export function accountProblem(text: string): Problem {
+  return /^[0-9]{12}$/.test(text) ? undefined : "is not the number of an AWS account, 12 digits";
+}
+
+/** The name of a region. Whether there is such a region shows when it is called. */
+export function regionProblem(text: string): Problem {
+  return /^[a-z]{2,}(?:-[a-z]+)+-[0-9]+$/.test(text) ? undefined : "is not the name of an AWS region";
+}
+
 /** An e-mail address. Whether it exists shows when its owner confirms the subscription. */
 export function emailProblem(text: string): Problem {
   return /^[^\s@,]+@[^\s@,]+\.[^\s@,]+$/.test(text) ? undefined : "is not an e-mail address";

@@ -16,7 +16,7 @@ import { constructId, type MachineName, stackName, TABLES } from "./names";
 import { PaymentFunction } from "./payment-function";
 import { ReconcileSchedule } from "./schedule";
 import { Secrets } from "./secrets";
-import type { Settings } from "./settings";
+import { type Settings, environmentOf } from "./settings";
 import { StateMachine } from "./state-machine";
 import { ACTIVITIES } from "./state-machine-definition";
 import { Tables } from "./tables";
@@ -33,6 +33,7 @@ export class PaymentStack extends Stack {
     const { branch } = settings;
     super(scope, stackName(branch), {
       description: `Card payments, branch ${branch.name}`,
+      env: environmentOf(settings),
       terminationProtection: lifecycleOf(branch).protected,
       tags: { application: "payment3", branch: branch.name },
     });

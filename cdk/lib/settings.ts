@@ -1,8 +1,9 @@
 import { resolve } from "node:path";
+import type { Environment } from "aws-cdk-lib";
 import { type Branch, branchOf } from "./branch";
 import { ConfigurationError } from "./configuration-error";
 import { type ContextKey, ContextReader } from "./context";
-import { certificateProblem, domainProblem, emailProblem, keyProblem, merchantIdProblem, tableNameProblem } from "./formats";
+import { accountProblem, certificateProblem, domainProblem, emailProblem, keyProblem, merchantIdProblem, regionProblem, tableNameProblem } from "./formats";
 import { callbackBaseProblem, defaultCallbackBaseProblem, originProblem, webUrlProblem } from "./urls";
 
 /** The processor the functions are built for. */
@@ -41,6 +42,10 @@ export interface Settings {
   readonly branch: Branch;
   /** The branch that is production. */
   readonly masterBranch: Branch;
+  /** The account that is deployed to. Without it, that of the credentials: whatever profile is chosen. */
+  readonly account: string | undefined;
+  /** The region that is deployed to. Without it, that of the credentials. */
+  readonly region: string | undefined;
   /** The processor the functions are built for. */
   readonly architecture: ArchitectureName;
   /** Absolute path of the directory that holds `<function>/bootstrap` for every function. */
@@ -81,6 +86,8 @@ export interface Settings {
 export const CONTEXT = {
   branch: { example: "<branch>" },
   masterBranch: { example: "main", fallback: "master" },
+  account: { example: "<account>" },
+  region: { example: "ap-southeast-1" },
   architecture: { example: "arm64", fallback: "x86_64" },
   assets: { example: "<directory>", fallback: "../target/lambda" },
   orderTable: { example: "shop-orders" },
@@ -125,6 +132,11 @@ export interface SettingsSource {
   readonly gitBranch: () => string | undefined;
 }
 
+/** Where a stack is deployed. What is not given comes from the credentials of whoever deploys. */
+export function environmentOf({ account, region }: Pick<Settings, "account" | "region">): Environment {
+  return { ...(account === undefined ? {} : { account }), ...(region === undefined ? {} : { region }) };
+}
+
 /** Reads and checks all settings. Throws a {@link ConfigurationError} that lists every mistake. */
 export function readSettings(source: SettingsSource): Settings {
   const { context } = source;
@@ -136,6 +148,8 @@ export function readSettings(source: SettingsSource): Settings {
   const settings: Settings = {
     branch: branchOf(given.text("branch"), masterBranch),
     masterBranch,
+    account: given.optional("account", accountProblem),
+    region: given.optional("region", regionProblem),
     architecture: given.oneOf("architecture", ARCHITECTURES),
     assetsDirectory: resolve(source.directory, given.text("assets")),
     orderTable: given.optional("orderTable", tableNameProblem),
@@ -190,7 +204,7 @@ function requireTogether(given: ContextReader<Key>, values: Readonly<Partial<Rec
 
 /** Reports mistakes that show only in a combination of settings. */
 function checkTogether(given: ContextReader<Key>, settings: Settings): void {
-  const { branch, masterBranch, orderTable, borrowsMasterRecords, alarmEmail, domain, edge } = settings;
+  const { branch, masterBranch, account, region, orderTable, borrowsMasterRecords, alarmEmail, domain, edge } = settings;
   const allowed = given.oneOf("allowExistingOrderTable", YES_OR_NO) === "yes";
   if (orderTable !== undefined && !branch.isMaster && !allowed) {
     given.report(
@@ -204,6 +218,12 @@ function checkTogether(given: ContextReader<Key>, settings: Settings): void {
   }
   if (borrowsMasterRecords && branch.isMaster) {
     given.report("borrowMasterRecords", "makes no sense on master itself", "no");
+  }
+  if (branch.isMaster && account === undefined) {
+    given.report("account", "is missing: with another profile's credentials, master would be deployed to another account");
+  }
+  if (branch.isMaster && region === undefined) {
+    given.report("region", "is missing: with another profile's region, master would be deployed a second time");
   }
   if (branch.isMaster && alarmEmail === undefined) {
     given.report("alarmEmail", "is missing: nobody would hear master's alarms");

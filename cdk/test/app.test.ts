@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { test } from "node:test";
 import { functionCode } from "../lib/function-code";
-import { ALARM_EMAIL, APP_DIRECTORY, REQUIRED, builtFunctions, fixedContext, temporaryDirectory } from "./support";
+import { ALARM_EMAIL, APP_DIRECTORY, MASTER, PLACE, REQUIRED, builtFunctions, fixedContext, temporaryDirectory } from "./support";
 
 /** Runs the app as the CDK does, without credentials. */
 function run(context: Record<string, string>, app = join("bin", "payment3.ts")): { status: number | null; stderr: string; output: string } {
@@ -12,13 +12,13 @@ function run(context: Record<string, string>, app = join("bin", "payment3.ts")):
   const { status, stderr } = spawnSync(process.execPath, ["--import", "tsx", app], {
     cwd: APP_DIRECTORY,
     encoding: "utf8",
-    env: { PATH: process.env["PATH"], CDK_OUTDIR: output, CDK_CONTEXT_JSON: JSON.stringify({ ...fixedContext(), ...context }) },
+    env: { PATH: process.env["PATH"], CDK_DEFAULT_ACCOUNT: "999999999999", CDK_DEFAULT_REGION: "eu-west-1", CDK_OUTDIR: output, CDK_CONTEXT_JSON: JSON.stringify({ ...fixedContext(), ...context }) },
   });
   return { status, stderr, output };
 }
 
 test("the app writes a template that passes CloudFormation's own rules", () => {
-  const { status, stderr, output } = run({ ...REQUIRED, branch: "master", alarmEmail: ALARM_EMAIL, assets: builtFunctions() });
+  const { status, stderr, output } = run({ ...MASTER, assets: builtFunctions() });
   assert.equal(status, 0, stderr);
   assert.equal(stderr, "");
   assert.ok(existsSync(join(output, "payment3-master.template.json")));
@@ -27,6 +27,7 @@ test("the app writes a template that passes CloudFormation's own rules", () => {
 /** Every setting. */
 const EVERYTHING = {
   ...REQUIRED,
+  ...PLACE,
   alarmEmail: ALARM_EMAIL,
   orderTable: "shop-orders",
   allowExistingOrderTable: "yes",
@@ -72,6 +73,20 @@ test("a finding of cdk-nag fails the app", () => {
   );
   const { status } = run({}, file);
   assert.notEqual(status, 0);
+});
+
+test("both stacks are for the given account and nowhere else; what is not given is left to the credentials", () => {
+  const places = (context: Record<string, string>): Record<string, unknown> => {
+    const { status, stderr, output } = run({ ...context, assets: builtFunctions() });
+    assert.equal(status, 0, stderr);
+    const artifacts = Object.entries<any>(JSON.parse(readFileSync(join(output, "manifest.json"), "utf8")).artifacts);
+    return Object.fromEntries(artifacts.filter(([, { type }]) => type === "aws:cloudformation:stack").map(([name, { environment }]) => [name, environment]));
+  };
+  assert.deepEqual(places({ ...EVERYTHING }), {
+    "payment3-feature-a": `aws://${PLACE.account}/${PLACE.region}`,
+    "payment3-edge-feature-a": `aws://${PLACE.account}/us-east-1`,
+  });
+  assert.deepEqual(places({ ...REQUIRED }), { "payment3-feature-a": "aws://unknown-account/unknown-region" });
 });
 
 test("each missing setting is reported on one line, without a stack trace", () => {

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { App } from "aws-cdk-lib";
 import { EdgeStack, MAX_BODY_BYTES } from "../lib/edge-stack";
 import { readSettings } from "../lib/settings";
-import { ALARM_EMAIL, APP_DIRECTORY, REQUIRED, type Resource, type Template, fixedContext, resources, temporaryDirectory } from "./support";
+import { APP_DIRECTORY, MASTER, type Resource, type Template, fixedContext, resources, temporaryDirectory } from "./support";
 
 const GIVEN = {
   edgeDomainName: "pay.shop.example",
@@ -14,7 +14,7 @@ const GIVEN = {
 };
 
 function edgeStack(branch: string): { template: Template; region: string; terminationProtection: boolean | undefined } {
-  const settings = readSettings({ context: { ...REQUIRED, ...GIVEN, alarmEmail: ALARM_EMAIL, branch }, directory: APP_DIRECTORY, gitBranch: () => undefined });
+  const settings = readSettings({ context: { ...MASTER, ...GIVEN, branch }, directory: APP_DIRECTORY, gitBranch: () => undefined });
   assert.ok(settings.edge);
   const app = new App({ outdir: temporaryDirectory(), context: fixedContext(), builtinCloudFormationValidation: false });
   const stack = new EdgeStack(app, { settings, edge: settings.edge });

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { ConfigurationError } from "../lib/configuration-error";
 import type { ContextKey } from "../lib/context";
 import { CONTEXT, type Key, type Settings, readSettings } from "../lib/settings";
-import { APP_DIRECTORY, REQUIRED, fixedContext } from "./support";
+import { APP_DIRECTORY, MASTER, PLACE, REQUIRED, fixedContext } from "./support";
 
 const DIRECTORY = join("/", "checkout", "cdk");
 const CERTIFICATE = "arn:aws:acm:ap-southeast-1:123456789012:certificate/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
@@ -41,6 +41,8 @@ test("the required settings are enough", () => {
   assert.deepEqual(settings({ ...fixedContext(), ...REQUIRED }), {
     branch: { name: "feature-a", isMaster: false },
     masterBranch: { name: "master", isMaster: true },
+    account: undefined,
+    region: undefined,
     architecture: "x86_64",
     assetsDirectory: join("/", "checkout", "target", "lambda"),
     orderTable: undefined,
@@ -80,6 +82,7 @@ test("every setting can be given", () => {
     borrowMasterRecords: "yes",
     bankFindsByReference: "yes",
     masterBranch: "Main",
+    ...PLACE,
     orderTable: "shop.orders_2",
     allowExistingOrderTable: "yes",
     alarmEmail: "oncall@shop.example",
@@ -102,6 +105,8 @@ test("every setting can be given", () => {
   assert.equal(given.borrowsMasterRecords, true);
   assert.equal(given.bankFindsByReference, true);
   assert.match(given.masterBranch.name, /^main-/);
+  assert.equal(given.account, PLACE.account);
+  assert.equal(given.region, PLACE.region);
   assert.equal(given.orderTable, "shop.orders_2");
   assert.equal(given.alarmEmail, "oncall@shop.example");
   assert.equal(given.runbook, "https://git.example/runbook.md");
@@ -112,13 +117,12 @@ test("every setting can be given", () => {
 });
 
 test("a branch with another name can be production", () => {
-  assert.ok(settings({ ...REQUIRED, branch: "main", masterBranch: "main", alarmEmail: "oncall@shop.example" }).branch.isMaster);
+  assert.ok(settings({ ...MASTER, branch: "main", masterBranch: "main" }).branch.isMaster);
   assert.ok(!settings({ ...REQUIRED, branch: "master", masterBranch: "main" }).branch.isMaster);
 });
 
 test("a branch other than master needs a flag to use an existing order table, so that no test marks real orders as paid", () => {
-  const master = { ...REQUIRED, branch: "master", alarmEmail: "oncall@shop.example" };
-  assert.equal(settings({ ...master, orderTable: "shop-orders" }).orderTable, "shop-orders");
+  assert.equal(settings({ ...MASTER, orderTable: "shop-orders" }).orderTable, "shop-orders");
   assert.equal(settings({ ...REQUIRED, orderTable: "shop-orders", allowExistingOrderTable: "yes" }).orderTable, "shop-orders");
   assert.deepEqual(problems({ ...REQUIRED, orderTable: "shop-orders" }), [
     "allowExistingOrderTable is missing: the branch feature-a is not master, and would mark orders in shop-orders as paid. If that is meant: " +
@@ -129,8 +133,10 @@ test("a branch other than master needs a flag to use an existing order table, so
   ]);
 });
 
-test("master must name who gets its alarms", () => {
+test("master must name who gets its alarms, and where it is deployed, so that a wrong profile deploys nothing", () => {
   assert.deepEqual(problems({ ...REQUIRED, branch: "master" }), [
+    "account is missing: with another profile's credentials, master would be deployed to another account: give -c account=<account>",
+    "region is missing: with another profile's region, master would be deployed a second time: give -c region=ap-southeast-1",
     "alarmEmail is missing: nobody would hear master's alarms: give -c alarmEmail=oncall@shop.example",
   ]);
 });
@@ -148,7 +154,7 @@ test("settings that depend on each other must be given together", () => {
 });
 
 test("master cannot borrow records", () => {
-  assert.deepEqual(problems({ ...REQUIRED, branch: "master", alarmEmail: "oncall@shop.example", borrowMasterRecords: "yes" }), [
+  assert.deepEqual(problems({ ...MASTER, borrowMasterRecords: "yes" }), [
     "borrowMasterRecords makes no sense on master itself: give -c borrowMasterRecords=no",
   ]);
 });
@@ -175,6 +181,10 @@ test("all missing settings are reported at once, each with its flag", () => {
 
 test("an invalid value is reported with its flag", () => {
   const cases: [string, unknown, RegExp][] = [
+    ["account", "12345678901", /^account "12345678901" is not the number of an AWS account, 12 digits: give -c account=<account>$/],
+    ["account", 123456789012, /^account is not a text/],
+    ["region", "Singapore", /^region "Singapore" is not the name of an AWS region: give -c region=ap-southeast-1$/],
+    ["region", "ap-southeast-1a", /is not the name of an AWS region/],
     ["architecture", "x86", /^architecture "x86" is unknown: give -c architecture=x86_64\|arm64$/],
     ["saveCardPolicy", "never", /^saveCardPolicy "never" is unknown: give -c saveCardPolicy=every-order\|paid-only\|consented$/],
     ["merchantIds", "40100000000000", /^merchantIds "40100000000000" is not a merchant id of 15 digits/],

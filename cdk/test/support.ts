@@ -54,9 +54,16 @@ export const REQUIRED = { branch: "feature-a", shopWebhookUrl: "https://shop.exa
 /** Who gets the alarms; required on master. */
 export const ALARM_EMAIL = "oncall@shop.example";
 
+/** Where master is deployed, which it must say. */
+export const PLACE = { account: "123456789012", region: "ap-southeast-1" };
+
+/** What master must give. */
+export const MASTER = { ...REQUIRED, ...PLACE, branch: "master", alarmEmail: ALARM_EMAIL };
+
 /** The template for the given context. Required settings and `alarmEmail` have defaults. */
 export function synthesise(assets: string, context: Record<string, string | undefined> = {}): Template {
-  const given = { ...REQUIRED, alarmEmail: ALARM_EMAIL, assets, ...context };
+  const required = context["branch"] === MASTER.branch ? MASTER : REQUIRED;
+  const given = { ...required, alarmEmail: ALARM_EMAIL, assets, ...context };
   const settings = readSettings({ context: given, directory: APP_DIRECTORY, gitBranch: () => undefined });
   const outdir = mkdtempSync(join(assets, ".cdk.out-"));
   // The built-in validation takes seconds. One test runs it, in app.test.ts.

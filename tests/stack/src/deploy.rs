@@ -172,6 +172,8 @@ pub fn context(
         .collect();
     vec![
         ("branch", branch.to_owned()),
+        ("account", ACCOUNT.to_owned()),
+        ("region", REGION.to_owned()),
         ("architecture", architecture.to_owned()),
         ("assets", functions.display().to_string()),
         ("shopWebhookUrl", format!("{webhook_host}{WEBHOOK_PATH}")),

@@ -119,6 +119,8 @@ pub(super) fn production() -> Vec<(&'static str, String)> {
     let rest = [
         ("branch", "main"),
         ("masterBranch", "main"),
+        ("account", "123456789012"),
+        ("region", "ap-southeast-1"),
         ("architecture", "arm64"),
         ("orderTable", "shop-orders"),
         ("shopWebhookUrl", "https://shop.example/payment-events"),

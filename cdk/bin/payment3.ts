@@ -4,9 +4,15 @@ import { AwsSolutionsChecks } from "cdk-nag";
 import { ConfigurationError } from "../lib/configuration-error";
 import { EdgeStack } from "../lib/edge-stack";
 import { currentGitBranch } from "../lib/git";
+import { nodeProblem } from "../lib/node-version";
 import { PaymentStack } from "../lib/payment-stack";
 import { readSettings } from "../lib/settings";
 
+const problem = nodeProblem(process.versions.node, new Date().toISOString().slice(0, 10));
+if (problem !== undefined) {
+  // A warning of Node's own: NODE_NO_WARNINGS=1 silences it, with the others about this version.
+  process.emitWarning(problem);
+}
 const directory = join(__dirname, "..");
 const app = new App();
 try {

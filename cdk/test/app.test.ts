@@ -4,15 +4,16 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { test } from "node:test";
 import { functionCode } from "../lib/function-code";
+import { nodeProblem } from "../lib/node-version";
 import { ALARM_EMAIL, APP_DIRECTORY, MASTER, PLACE, REQUIRED, builtFunctions, fixedContext, temporaryDirectory } from "./support";
 
 /** Runs the app as the CDK does, without credentials. */
-function run(context: Record<string, string>, app = join("bin", "payment3.ts")): { status: number | null; stderr: string; output: string } {
+function run(context: Record<string, string>, app = join("bin", "payment3.ts"), warnings = "1"): { status: number | null; stderr: string; output: string } {
   const output = temporaryDirectory();
   const { status, stderr } = spawnSync(process.execPath, ["--import", "tsx", app], {
     cwd: APP_DIRECTORY,
     encoding: "utf8",
-    env: { PATH: process.env["PATH"], CDK_DEFAULT_ACCOUNT: "999999999999", CDK_DEFAULT_REGION: "eu-west-1", CDK_OUTDIR: output, CDK_CONTEXT_JSON: JSON.stringify({ ...fixedContext(), ...context }) },
+    env: { PATH: process.env["PATH"], NODE_NO_WARNINGS: warnings, CDK_DEFAULT_ACCOUNT: "999999999999", CDK_DEFAULT_REGION: "eu-west-1", CDK_OUTDIR: output, CDK_CONTEXT_JSON: JSON.stringify({ ...fixedContext(), ...context }) },
   });
   return { status, stderr, output };
 }
@@ -87,6 +88,18 @@ test("both stacks are for the given account and nowhere else; what is not given 
     "payment3-edge-feature-a": `aws://${PLACE.account}/us-east-1`,
   });
   assert.deepEqual(places({ ...REQUIRED }), { "payment3-feature-a": "aws://unknown-account/unknown-region" });
+});
+
+test("a version of Node.js that the CDK does not support any more is named, and stops nothing", () => {
+  assert.equal(nodeProblem("20.20.2", "2026-10-30"), undefined);
+  assert.equal(nodeProblem("20.20.2", "2026-10-31"), "the AWS CDK does not support Node.js 20 since 2026-10-30: use Node.js 24");
+  assert.equal(nodeProblem("23.1.0", "2026-10-31"), "the AWS CDK does not support Node.js 23: use Node.js 24");
+  assert.equal(nodeProblem("24.1.0", "2028-10-30"), undefined);
+  assert.equal(nodeProblem("26.0.0", "2026-12-01"), undefined);
+  const said = nodeProblem(process.versions.node, new Date().toISOString().slice(0, 10));
+  const { status, stderr } = run({ ...REQUIRED, assets: builtFunctions() }, undefined, "0");
+  assert.equal(status, 0, stderr);
+  assert.equal(stderr.includes("the AWS CDK does not support"), said !== undefined, stderr);
 });
 
 test("each missing setting is reported on one line, without a stack trace", () => {

@@ -84,5 +84,8 @@ impl Packages {
 /// A program from the CDK app's packages, such as `cdk` or `tsc`. It runs in the directory of the CDK app.
 pub fn tool(name: &str) -> Tool {
     let directory = CDK.directory();
-    Tool::new(directory.join("node_modules/.bin").join(name)).current_dir(directory)
+    Tool::new(directory.join("node_modules/.bin").join(name))
+        .current_dir(directory)
+        // Node's version is the machine's affair here: what matters is what is deployed.
+        .env("NODE_NO_WARNINGS", "1")
 }

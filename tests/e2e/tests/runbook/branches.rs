@@ -7,13 +7,14 @@ use payment3_harness::inspect::Inspector;
 use payment3_harness::outputs::Outputs;
 use payment3_harness::shop_api::NewOrder;
 use payment3_harness::shopper::{self, CARD_APPROVED};
-use payment3_harness::{items, random};
+use payment3_harness::{items, random, workspace};
 use payment3_stack::second_branch::SecondBranch;
 
 use serde_json::{Value, json};
 
 use crate::api::{call, lambda};
 use crate::conditions::deployed_alarms;
+use crate::shell::Shell;
 use crate::support::TestApp;
 
 /// Pays an order of a branch through its own API, and returns order and charge.
@@ -197,4 +198,92 @@ async fn branches_pay_side_by_side_and_one_that_goes_leaves_the_others_whole() {
         );
         pay(outputs).await;
     }
+}
+
+/// The commands of a section of docs/deploy.md, which has one block of them.
+fn deployment_page(section: &str) -> String {
+    let page = std::fs::read_to_string(workspace::root().join("docs/deploy.md")).expect("a page");
+    let (_, after) = page
+        .split_once(&format!("### {section}\n"))
+        .expect("a section");
+    let section = after.split("\n#").next().expect("its text");
+    let blocks: Vec<_> = section.split("```").collect();
+    assert_eq!(blocks.len(), 3, "{section}");
+    blocks[1]
+        .strip_prefix("sh\n")
+        .expect("commands of a shell")
+        .to_owned()
+}
+
+#[tokio::test]
+#[ignore = "needs the local environment: cargo local test runbook"]
+async fn a_first_deployment_of_production_that_failed_is_repeated_with_all_its_data() {
+    let app = TestApp::connect().await;
+    let shell = Shell::open(&app.outputs);
+    let functions = workspace::functions_dir();
+    let settings = format!(
+        "-c branch=first -c masterBranch=first -c account=000000000000 -c region={} -c assets={} -c merchantIds=401000000000001 \
+         -c shopWebhookUrl=https://shop.example/events -c alarmEmail=oncall@shop.example",
+        app.outputs.region,
+        functions.display()
+    );
+    let terminal = |commands: &str| {
+        format!(
+            "cd {}\n\
+             export AWS_ENDPOINT_URL_S3=$AWS_ENDPOINT_URL NODE_NO_WARNINGS=1 CDK_OUTPUT=$(mktemp -d) \
+             CDK_APP='node --import tsx test/first-deployment.ts'\n\
+             trap 'rm -rf \"$CDK_OUTPUT\"' EXIT\n\
+             STACK=payment3-first SETTINGS='{settings}'\n{commands}",
+            workspace::cdk_dir().display()
+        )
+    };
+    let deploy = "npx cdk deploy $STACK --require-approval never $SETTINGS";
+    shell.script(
+        &terminal(&format!(
+            "FAILS=1 {deploy} && exit 9\n\
+             aws dynamodb put-item --table-name payment3-order-first --item '{{\"orderId\": {{\"S\": \"kept\"}}}}'\n\
+             {deploy} &> \"$CDK_OUTPUT/again\" && exit 9\n\
+             grep 'cannot be deleted while TerminationProtection is enabled' \"$CDK_OUTPUT/again\""
+        )),
+        "a first deployment that fails, and cannot be repeated",
+    );
+
+    let repair = deployment_page("A first deployment of production that failed");
+    // A second failure on the way leaves the tables where they were.
+    let lines: Vec<_> = repair.lines().collect();
+    assert!(lines[1].starts_with("npx cdk deploy"), "{repair}");
+    shell.script(
+        &terminal(&format!(
+            "{}\nFAILS=1 {} && exit 9\ntrue",
+            lines[0], lines[1]
+        )),
+        "the cause was not repaired",
+    );
+    shell.script(&terminal(&repair), "the way out");
+    let seen = shell.script(
+        "aws dynamodb scan --table-name payment3-order-first --query 'Items[].orderId.S' --output text\n\
+         aws cloudformation describe-stacks --stack-name payment3-first \
+         --query 'Stacks[].[StackStatus, EnableTerminationProtection]' --output text\n\
+         for table in card-payment-record credit-card-notify kbank-user-mapping check-status order; do\n\
+         aws dynamodb describe-table --table-name payment3-$table-first --query Table.DeletionProtectionEnabled\n\
+         aws dynamodb describe-continuous-backups --table-name payment3-$table-first --output text \
+         --query ContinuousBackupsDescription.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus\n\
+         done",
+        "what is there",
+    );
+    assert_eq!(
+        seen,
+        format!(
+            "kept\nCREATE_COMPLETE\tTrue\n{}",
+            "true\nENABLED\n".repeat(5)
+        )
+    );
+
+    // The rest of the runbook's tests need no second production.
+    shell.script(
+        "aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name payment3-first\n\
+         aws cloudformation delete-stack --stack-name payment3-first\n\
+         aws cloudformation wait stack-delete-complete --stack-name payment3-first",
+        "tidying up",
+    );
 }

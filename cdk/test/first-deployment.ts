@@ -1,0 +1,17 @@
+import { join } from "node:path";
+import { App, CfnResource } from "aws-cdk-lib";
+import { PaymentStack } from "../lib/payment-stack";
+import { readSettings } from "../lib/settings";
+
+/*
+ * The app, whose deployment fails once tables and secrets are made if FAILS is set. The runbook's tests deploy it to the
+ * local AWS, where little else fails.
+ */
+const app = new App({ builtinCloudFormationValidation: false });
+const context = app.node.getAllContext() as Record<string, unknown>;
+const stack = new PaymentStack(app, { settings: readSettings({ context, directory: join(__dirname, ".."), gitBranch: () => undefined }) });
+if (process.env["FAILS"] !== undefined) {
+  // No such log group.
+  const failure = new CfnResource(stack, "Failure", { type: "AWS::Logs::LogStream", properties: { LogGroupName: "payment3-nothing" } });
+  failure.node.addDependency(stack.node.findChild("Tables"), stack.node.findChild("Secrets"));
+}

@@ -1,24 +1,36 @@
 import { type App, Stack } from "aws-cdk-lib";
-import { branchOf } from "./branch";
+import { type Branch, branchOf } from "./branch";
 import { ConfigurationError } from "./configuration-error";
 import { ContextReader } from "./context";
+import { accountProblem, regionProblem } from "./formats";
 import { stackName } from "./names";
-import { CONTEXT } from "./settings";
+import { CONTEXT, type Settings, environmentOf } from "./settings";
+
+/** A branch whose stack is to be deleted, and where that stack is. */
+export interface GoneBranch extends Pick<Settings, "account" | "region"> {
+  /** The branch. It is not production. */
+  readonly branch: Branch;
+}
 
 /**
- * Declares the stack of a deleted branch, by its name alone. That is enough to delete the stack, without the branch's
- * code and functions. The name is made as for a deployment. Throws a {@link ConfigurationError} for master, and if no
- * branch is given: what to delete is never guessed.
+ * Reads which branch is to be deleted. The name is made as for a deployment. Throws a {@link ConfigurationError} for
+ * master, and if no branch is given: what to delete is never guessed.
  */
-export function declareGoneBranch(app: App, context: Readonly<Record<string, unknown>>): Stack {
+export function readGoneBranch(context: Readonly<Record<string, unknown>>): GoneBranch {
   const given = new ContextReader(CONTEXT, context, {});
-  const masterBranch = branchOf(given.text("masterBranch"));
-  const branch = branchOf(given.text("branch"), masterBranch);
+  const branch = branchOf(given.text("branch"), branchOf(given.text("masterBranch")));
+  const gone = { branch, account: given.optional("account", accountProblem), region: given.optional("region", regionProblem) };
   if (given.problems.length > 0) {
     throw new ConfigurationError(given.problems.join("\n"));
   }
   if (branch.isMaster) {
     throw new ConfigurationError(`branch "${branch.name}" is production: its stack is not deleted from here. Give -c branch=<another>`);
   }
-  return new Stack(app, stackName(branch), { description: `Card payments, branch ${branch.name}: to be deleted` });
+  return gone;
+}
+
+/** Declares the stack of a deleted branch. Its name is enough to delete it, without the branch's code and functions. */
+export function declareGoneBranch(app: App, context: Readonly<Record<string, unknown>>): Stack {
+  const { branch, ...place } = readGoneBranch(context);
+  return new Stack(app, stackName(branch), { description: `Card payments, branch ${branch.name}: to be deleted`, env: environmentOf(place) });
 }

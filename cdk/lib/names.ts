@@ -25,6 +25,9 @@ export function metricNamespace(branch: Branch): string {
   return `payment3/${branch.name}`;
 }
 
+/** The stack's output that says whether its executions may be stopped when it is deleted: not if it is `yes`. */
+export const MONEY_IS_REAL = "MoneyIsReal";
+
 /** `pay-order` as `PayOrder`: the id of a construct. */
 export function constructId(kebab: string): string {
   return kebab.replace(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());

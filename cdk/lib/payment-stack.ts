@@ -12,11 +12,11 @@ import { PaymentApi, ROUTES, type RouteFunction } from "./http-api";
 import { lifecycleOf } from "./lifecycle";
 import { LogMetrics } from "./log-metrics";
 import type { FunctionName } from "./function-catalogue";
-import { constructId, type MachineName, stackName, TABLES } from "./names";
+import { constructId, type MachineName, MONEY_IS_REAL, stackName, TABLES } from "./names";
 import { PaymentFunction } from "./payment-function";
 import { ReconcileSchedule } from "./schedule";
 import { Secrets } from "./secrets";
-import { type Settings, environmentOf } from "./settings";
+import { type Settings, environmentOf, isMoneyReal } from "./settings";
 import { StateMachine } from "./state-machine";
 import { ACTIVITIES } from "./state-machine-definition";
 import { Tables } from "./tables";
@@ -82,6 +82,7 @@ export class PaymentStack extends Stack {
     if (topic !== undefined) {
       output("AlarmTopicArn", topic.topicArn, "Where the alarms go: subscribe pagers and chats here");
     }
+    output(MONEY_IS_REAL, isMoneyReal(settings) ? "yes" : "no", "Whether executions must end by themselves before this stack is deleted");
     for (const table of TABLES) {
       output(`${constructId(table)}Table`, tables.get(table).tableName, `Name of the table ${table}`);
     }

@@ -15,6 +15,15 @@ export const SHARDS = 16;
 /** Runs that one rule starts. AWS allows five targets, and four divide the shards evenly. */
 const SHARDS_PER_RULE = 4;
 
+/** The names of the rules that run a branch's reconciliation. */
+export function reconcileRules(branch: Branch): string[] {
+  return Array.from({ length: Math.ceil(SHARDS / SHARDS_PER_RULE) }, (_, number) => ruleName(branch, number));
+}
+
+function ruleName(branch: Branch, number: number): string {
+  return `${resourceName("reconcile", branch)}-${number}`;
+}
+
 /**
  * Runs reconciliation for all shards at the same time. Neither the rule nor Lambda retries a failed run: the next run
  * does its work.
@@ -28,7 +37,7 @@ export class ReconcileSchedule extends Construct {
       const number = first / SHARDS_PER_RULE;
       const shards = Array.from({ length: Math.min(SHARDS_PER_RULE, SHARDS - first) }, (_, index) => first + index);
       new Rule(this, `Rule${number}`, {
-        ruleName: `${resourceName("reconcile", branch)}-${number}`,
+        ruleName: ruleName(branch, number),
         description: `Reconciles the card payments of branch ${branch.name}, shards ${shards.join(", ")}`,
         schedule: Schedule.rate(RECONCILE_EVERY),
         targets: shards.map((shard) => new LambdaFunction(reconcile, { event: RuleTargetInput.fromObject({ shard }), retryAttempts: 0 })),

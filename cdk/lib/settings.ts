@@ -132,6 +132,11 @@ export interface SettingsSource {
   readonly gitBranch: () => string | undefined;
 }
 
+/** Whether executions move money of real shoppers: on master, and where a branch pays or processes what is not its own. */
+export function isMoneyReal({ branch, orderTable, borrowsMasterRecords }: Settings): boolean {
+  return branch.isMaster || orderTable !== undefined || borrowsMasterRecords;
+}
+
 /** Where a stack is deployed. What is not given comes from the credentials of whoever deploys. */
 export function environmentOf({ account, region }: Pick<Settings, "account" | "region">): Environment {
   return { ...(account === undefined ? {} : { account }), ...(region === undefined ? {} : { region }) };

@@ -378,6 +378,7 @@ test("the outputs name every resource that people and tools need", () => {
     GatewaySecretArn: "payment3-gateway-feature-a.Id",
     ShopWebhookSecretArn: "payment3-shop-webhook-feature-a.Id",
     AlarmTopicArn: "payment3-alarms-feature-a",
+    MoneyIsReal: "no",
     CardPaymentRecordTable: "payment3-card-payment-record-feature-a",
     CreditCardNotifyTable: "payment3-credit-card-notify-feature-a",
     KbankUserMappingTable: "payment3-kbank-user-mapping-feature-a",

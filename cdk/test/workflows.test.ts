@@ -64,33 +64,77 @@ test("a workflow has no permissions except those that a job asks for", () => {
   }
 });
 
-test("the branch's name reaches the CDK as one argument, and no other setting can change the branch", () => {
+/** Runs .github/cdk with a script in the place of the CDK and of Node. */
+function wrapped(script: string, given: readonly string[], environment: Record<string, string> = {}) {
   const directory = temporaryDirectory();
-  const program = join(directory, "cdk", "node_modules", ".bin", "cdk");
-  mkdirSync(join(program, ".."), { recursive: true });
-  writeFileSync(program, '#!/bin/sh\nprintf "%s\\n" "$@"\n');
-  chmodSync(program, 0o755);
+  const programs = join(directory, "cdk", "node_modules", ".bin");
+  mkdirSync(programs, { recursive: true });
+  for (const program of ["cdk", "node"]) {
+    writeFileSync(join(programs, program), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(programs, program), 0o755);
+  }
   mkdirSync(join(directory, ".github"));
   cpSync(join(GITHUB, "cdk"), join(directory, ".github", "cdk"));
-
-  const hostile = 'x;touch pwned;$(touch pwned)`touch pwned`"\'&|';
-  const { status, stdout, stderr } = spawnSync(join(directory, ".github", "cdk"), ["deploy", "--all"], {
+  const result = spawnSync(join(directory, ".github", "cdk"), given, {
     encoding: "utf8",
-    env: {
-      PATH: process.env["PATH"],
-      BRANCH: hostile,
-      MASTER_BRANCH: "master",
-      CDK_CONTEXT: "branch=master\r\nmerchantIds=401000000000001\n\ncallbackBases=https://shop.example,yourapp://a b",
-    },
+    env: { PATH: `${programs}:${process.env["PATH"]}`, TMPDIR: directory, BRANCH: "feature-a", MASTER_BRANCH: "master", ...environment },
   });
-  assert.equal(status, 0, stderr);
-  assert.deepEqual(stdout.trimEnd().split("\n"), [
-    ...["deploy", "--all"],
+  assert.deepEqual(readdirSync(directory).sort(), [".github", "cdk"], "something was left behind");
+  assert.deepEqual(readdirSync(join(directory, "cdk")), ["node_modules"]);
+  return result;
+}
+
+const SHOW = 'printf "%s\\n" "$@"';
+
+test("the branch's name reaches the CDK as one argument, and no other setting can change the branch", () => {
+  const hostile = 'x;touch pwned;$(touch pwned)`touch pwned`"\'&|';
+  const environment = { BRANCH: hostile, CDK_CONTEXT: "branch=master\r\nmerchantIds=401000000000001\n\ncallbackBases=https://shop.example,yourapp://a b" };
+  const context = [
     ...["--context", "branch=master"],
     ...["--context", "merchantIds=401000000000001"],
     ...["--context", "callbackBases=https://shop.example,yourapp://a b"],
     ...["--context", "masterBranch=master"],
     ...["--context", `branch=${hostile}`],
-  ]);
-  assert.deepEqual(readdirSync(join(directory, "cdk")), ["node_modules"]);
+  ];
+  for (const [given, called] of [
+    [["deploy", "--all"], ["deploy", "--all"]],
+    [["stop-executions"], ["--import", "tsx", "bin/stop-executions.ts"]],
+  ] as const) {
+    const { status, stdout, stderr } = wrapped(SHOW, given, environment);
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(stdout.trimEnd().split("\n"), [...called, ...context]);
+  }
+});
+
+test("a failure that a person has to repair says where the document says how", () => {
+  const document = readFileSync(join(GITHUB, "..", "docs", "deploy.md"), "utf8");
+  const failure = (said: string) => wrapped(`echo "${said}" >&2; exit 7`, ["deploy"]);
+  for (const [said, heading] of [
+    ["Stack [arn:aws:cloudformation:x] cannot be deleted while TerminationProtection is enabled", "A first deployment of production that failed"],
+    ["Resource handler returned message: State Machine is being deleted: 'arn:aws:states:x' (Service: Sfn, Status Code: 400)", "A state machine that is still being deleted"],
+    ["An error occurred (StateMachineDeleting)", "A state machine that is still being deleted"],
+  ] as const) {
+    const { status, stdout, stderr } = failure(said);
+    assert.equal(status, 7);
+    assert.equal(stdout, `${said}\n`);
+    assert.match(stderr, new RegExp(`^what to do is in docs/deploy.md, "${heading}"\n$`));
+    assert.ok(document.includes(`### ${heading}\n`), heading);
+  }
+  assert.equal(failure("Access denied").stderr, "");
+  assert.equal(wrapped('echo "StateMachineDeleting"', ["deploy"]).stderr, "", "a deployment that succeeds needs no hint");
+});
+
+test("a branch's executions are stopped before its stack is deleted, by a role that can stop no production", () => {
+  const lines = WORKFLOWS.get("clean-up.yml")?.map((line) => line.trim()) ?? [];
+  const stop = lines.indexOf("run: .github/cdk stop-executions");
+  assert.ok(stop > lines.findIndex((line) => line.startsWith("role-to-assume:")) && stop < lines.findIndex((line) => line.includes(".github/cdk destroy")));
+  const roles = readFileSync(join(GITHUB, "aws-roles.yaml"), "utf8");
+  const [, policy = ""] = /PolicyName: StopExecutions\n(.*?)\n {8}- !If/s.exec(roles) ?? [];
+  const [, allowed = "", denied = ""] = /Effect: Allow(.*)Effect: Deny(.*)/s.exec(policy) ?? [];
+  for (const action of ["cloudformation:DescribeStacks", "states:ListExecutions", "states:StopExecution", "events:DisableRule"]) {
+    assert.ok(allowed.includes(action), action);
+  }
+  for (const refused of ["states:StopExecution", "events:DisableRule", "execution:payment3-payment-${MasterBranch}:", "execution:payment3-refund-${MasterBranch}:", "rule/payment3-reconcile-${MasterBranch}-?"]) {
+    assert.ok(denied.includes(refused), refused);
+  }
 });

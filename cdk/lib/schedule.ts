@@ -25,14 +25,23 @@ function ruleName(branch: Branch, number: number): string {
 }
 
 /**
+ * How long a run may wait that did not begin. By default it waits for a day in EventBridge and for six hours in Lambda's
+ * queue, and after an outage hundreds would run at once: "How EventBridge retries delivering events" in EventBridge's
+ * user guide, "How Lambda handles errors and retries with asynchronous invocation" in Lambda's developer guide. Lambda
+ * repeats a throttled run however few `retryAttempts` there are: those count failed runs. AWS's shortest time, a minute,
+ * would drop every run as soon as Lambda's queue lags by that much.
+ */
+const MAX_EVENT_AGE = Duration.minutes(5);
+
+/**
  * Runs reconciliation for all shards at the same time. Neither the rule nor Lambda retries a failed run: the next run
  * does its work.
  */
 export class ReconcileSchedule extends Construct {
   constructor(scope: Construct, id: string, branch: Branch, reconcile: ReconcileFunction) {
     super(scope, id);
-    // By default a throttled run stays in Lambda's queue for six hours. After an outage, hundreds would run at once.
-    reconcile.configureAsyncInvoke({ retryAttempts: 0, maxEventAge: Duration.minutes(1) });
+    const retry = { retryAttempts: 0, maxEventAge: MAX_EVENT_AGE };
+    reconcile.configureAsyncInvoke(retry);
     for (let first = 0; first < SHARDS; first += SHARDS_PER_RULE) {
       const number = first / SHARDS_PER_RULE;
       const shards = Array.from({ length: Math.min(SHARDS_PER_RULE, SHARDS - first) }, (_, index) => first + index);
@@ -40,7 +49,7 @@ export class ReconcileSchedule extends Construct {
         ruleName: ruleName(branch, number),
         description: `Reconciles the card payments of branch ${branch.name}, shards ${shards.join(", ")}`,
         schedule: Schedule.rate(RECONCILE_EVERY),
-        targets: shards.map((shard) => new LambdaFunction(reconcile, { event: RuleTargetInput.fromObject({ shard }), retryAttempts: 0 })),
+        targets: shards.map((shard) => new LambdaFunction(reconcile, { event: RuleTargetInput.fromObject({ shard }), ...retry })),
       });
     }
   }

@@ -242,12 +242,13 @@ describe("reconciliation", () => {
     }
   });
 
-  test("neither retries a failed run nor keeps a throttled one: the next run does the work", () => {
+  test("does not retry a failed run, and drops a throttled one after five minutes: the next runs do the work", () => {
+    // EventBridge keeps what Lambda's queue did not take, and Lambda keeps what it has no room to run.
     for (const { RetryPolicy } of targets) {
-      assert.equal(RetryPolicy.MaximumRetryAttempts, 0);
+      assert.deepEqual(RetryPolicy, { MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 300 });
     }
     const { MaximumRetryAttempts, MaximumEventAgeInSeconds } = only(feature, "AWS::Lambda::EventInvokeConfig").Properties as any;
-    assert.deepEqual({ MaximumRetryAttempts, MaximumEventAgeInSeconds }, { MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60 });
+    assert.deepEqual({ MaximumRetryAttempts, MaximumEventAgeInSeconds }, { MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 300 });
   });
 
   test("ends a run before the next run of its shard begins", () => {

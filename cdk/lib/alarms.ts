@@ -24,8 +24,19 @@ const PERIOD = Duration.minutes(5);
  */
 export const TOO_FEW_RUNS = Math.floor((SHARDS * PERIOD.toMinutes() * 7) / (RECONCILE_EVERY.toMinutes() * 8));
 
+/**
+ * What an alarm watches. It goes back to OK by itself either way, but only one kind may say so:
+ *
+ * - `condition`: something lasts, and the alarm ends when it is over. Then the person on call gets an all-clear.
+ * - `event`: something happened that somebody must see to, and the metric counts it once. The alarm ends because nothing
+ *   more is counted, not because somebody has seen to it. An all-clear would be a lie.
+ */
+type Watches = "condition" | "event";
+
 /** What an alarm watches and says. */
 interface AlarmSpec {
+  /** Whether the end of the alarm means that all is well again. */
+  readonly watches: Watches;
   /** One sentence for the person on call. */
   readonly meaning: string;
   readonly metric: IMetric;
@@ -35,6 +46,8 @@ interface AlarmSpec {
   readonly periods?: number;
   /** The alarm is raised below the threshold instead, and when there is no data. */
   readonly silence?: true;
+  /** Without data the alarm stays as it is, because nobody knows whether it is over. */
+  readonly lasts?: true;
   /** The section of the runbook; the alarm's name if absent. */
   readonly section?: string;
 }
@@ -72,11 +85,12 @@ export class Alarms extends Construct {
       threshold: spec.threshold ?? 1,
       evaluationPeriods: spec.periods ?? 1,
       comparisonOperator: spec.silence ? ComparisonOperator.LESS_THAN_THRESHOLD : ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-      treatMissingData: spec.silence ? TreatMissingData.BREACHING : TreatMissingData.NOT_BREACHING,
+      treatMissingData: spec.silence ? TreatMissingData.BREACHING : spec.lasts ? TreatMissingData.IGNORE : TreatMissingData.NOT_BREACHING,
     });
     alarm.addAlarmAction(new SnsAction(topic));
-    // The person on call also learns when it is over.
-    alarm.addOkAction(new SnsAction(topic));
+    if (spec.watches === "condition") {
+      alarm.addOkAction(new SnsAction(topic));
+    }
     return alarm;
   }
 }
@@ -99,7 +113,7 @@ function alarmSpecs({ settings, logMetrics, stateMachineArns, throttledRequests,
     Object.fromEntries(
       Object.entries(meanings).map(([kind, meaning]) => {
         const metric = logMetrics.get("PaymentStands", { statistic: Stats.SUM, dimensionsMap: { kind } });
-        return [`payment-stands-${kind}`, { meaning, metric, section: "payment-stands" }];
+        return [`payment-stands-${kind}`, { watches: "event", meaning, metric, section: "payment-stands" }];
       }),
     );
   return {
@@ -112,51 +126,58 @@ function alarmSpecs({ settings, logMetrics, stateMachineArns, throttledRequests,
       shop: "The shop's endpoint has accepted no event of a payment for three days.",
     }),
     "executions-throttled": {
+      watches: "condition",
       meaning: "Step Functions throttles payments: the account's quota is used up.",
       metric: ofExecutions("payment", "ExecutionThrottled"),
       periods: 2,
     },
-    "charge-mismatch": { meaning: "The bank's charge differs from what checkout stored.", metric: logged("ChargeMismatch") },
-    "charge-unknown": { meaning: "The bank does not know one of our charges, or knows it only in its other mode: the gateway secret may be wrong.", metric: logged("ChargeStillUnknown") },
-    "outcome-conflict": { meaning: "The bank contradicts its earlier answer, or what was already done about it.", metric: logged("OutcomeConflict") },
-    "order-unreadable": { meaning: "A shopper cannot pay an order, or a payment cannot be read, until the shop corrects the stored data.", metric: logged("OrderUnreadable") },
-    "orphan-checkout": { meaning: "The bank cannot say whether a checkout was charged.", metric: logged("OrphanCheckout") },
-    "orphan-charge": { meaning: "The bank has authorised a charge that has no record, or that another stack should handle but does not report.", metric: logged("OrphanCharge") },
-    "unknown-state": { meaning: "The bank answers with a state that this system does not know: it may mean that money moved.", metric: logged("UnknownState") },
-    "refusal-needs-person": { meaning: "An order refuses a paid charge, and only a person may reverse that charge.", metric: logged("RefusalNeedsPerson") },
-    "refund-uncertain": { meaning: "Nobody can tell whether a refund took effect: a person looks in the bank's portal.", metric: logged("RefundUncertain") },
+    "charge-mismatch": { watches: "event", meaning: "The bank's charge differs from what checkout stored.", metric: logged("ChargeMismatch") },
+    "charge-unknown": { watches: "event", meaning: "The bank does not know one of our charges, or knows it only in its other mode: the gateway secret may be wrong.", metric: logged("ChargeStillUnknown") },
+    "outcome-conflict": { watches: "event", meaning: "The bank contradicts its earlier answer, or what was already done about it.", metric: logged("OutcomeConflict") },
+    "order-unreadable": { watches: "event", meaning: "A shopper cannot pay an order, or a payment cannot be read, until the shop corrects the stored data.", metric: logged("OrderUnreadable") },
+    "orphan-checkout": { watches: "event", meaning: "The bank cannot say whether a checkout was charged.", metric: logged("OrphanCheckout") },
+    "orphan-charge": { watches: "event", meaning: "The bank has authorised a charge that has no record, or that another stack should handle but does not report.", metric: logged("OrphanCharge") },
+    "unknown-state": { watches: "event", meaning: "The bank answers with a state that this system does not know: it may mean that money moved.", metric: logged("UnknownState") },
+    "refusal-needs-person": { watches: "event", meaning: "An order refuses a paid charge, and only a person may reverse that charge.", metric: logged("RefusalNeedsPerson") },
+    "refund-uncertain": { watches: "event", meaning: "Nobody can tell whether a refund took effect: a person looks in the bank's portal.", metric: logged("RefundUncertain") },
     // Three alarms with one section: one for each way in which a refund stops before its end.
-    "refund-stuck": { meaning: "A refund cannot go on by itself: its amount stays reserved until a person has looked at it.", metric: logged("RefundStuck") },
-    "refund-timed-out": { meaning: "The execution of a refund ran out of time: its amount stays reserved until a person has looked at it.", metric: ofExecutions("refund", "ExecutionsTimedOut"), section: "refund-stuck" },
-    "refund-aborted": { meaning: "Somebody stopped the execution of a refund: its amount stays reserved until a person has looked at it.", metric: ofExecutions("refund", "ExecutionsAborted"), section: "refund-stuck" },
-    "refund-elsewhere": { meaning: "Money of a paid order was given back by hand, and the shop must know how much.", metric: logged("RefundElsewhere") },
-    "notifications-refused": { meaning: "The shop refuses events for good: it does not learn of payments.", metric: logged("NotificationsRefused") },
+    "refund-stuck": { watches: "event", meaning: "A refund cannot go on by itself: its amount stays reserved until a person has looked at it.", metric: logged("RefundStuck") },
+    "refund-timed-out": { watches: "event", meaning: "The execution of a refund ran out of time: its amount stays reserved until a person has looked at it.", metric: ofExecutions("refund", "ExecutionsTimedOut"), section: "refund-stuck" },
+    "refund-aborted": { watches: "event", meaning: "Somebody stopped the execution of a refund: its amount stays reserved until a person has looked at it.", metric: ofExecutions("refund", "ExecutionsAborted"), section: "refund-stuck" },
+    "refund-elsewhere": { watches: "event", meaning: "Money of a paid order was given back by hand, and the shop must know how much.", metric: logged("RefundElsewhere") },
+    "notifications-refused": { watches: "event", meaning: "The shop refuses events for good: it does not learn of payments.", metric: logged("NotificationsRefused") },
     "reconcile-behind": {
+      watches: "condition",
       meaning: "Reconciliation reached a payment more than half an hour after it was due.",
       metric: logMetrics.get("OldestDue", { statistic: Stats.MAXIMUM }),
       threshold: OLDEST_DUE_SECONDS,
       periods: 2,
+      // Every run logs the number. If there is none, nothing runs, which is no reason for an all-clear.
+      lasts: true,
     },
     "reconcile-not-running": {
+      watches: "condition",
       meaning: "Runs of reconciliation have been missing for a quarter of an hour: nothing re-checks the open payments of their shards.",
       metric: logged("ReconcileRuns"),
       threshold: TOO_FEW_RUNS,
       periods: 3,
       silence: true,
     },
-    ...ofFunctions("function-errors", "Errors", ENTRANCES, { meaning: "A function of the API, or reconciliation, crashes or times out." }),
-    ...ofFunctions("function-throttles", "Throttles", ENTRANCES, { meaning: "AWS Lambda throttles requests of shoppers, or runs of reconciliation." }),
+    ...ofFunctions("function-errors", "Errors", ENTRANCES, { watches: "condition", meaning: "A function of the API, or reconciliation, crashes or times out." }),
+    ...ofFunctions("function-throttles", "Throttles", ENTRANCES, { watches: "condition", meaning: "AWS Lambda throttles requests of shoppers, or runs of reconciliation." }),
     // AWS Lambda's own error count does not help: it includes each error that the state machine handles by name.
-    "activity-crashes": { meaning: "Activities crash or time out: their payments wait and are retried.", metric: logged("ActivityCrashes"), periods: 2 },
+    "activity-crashes": { watches: "condition", meaning: "Activities crash or time out: their payments wait and are retried.", metric: logged("ActivityCrashes"), periods: 2 },
     ...ofFunctions("activity-throttles", "Throttles", ACTIVITIES, {
+      watches: "condition",
       meaning: "AWS Lambda throttles an activity: its payments wait and are retried.",
       periods: 2,
     }),
     "api-errors": {
+      watches: "condition",
       meaning: "The API answers 5xx: shoppers cannot pay.",
       metric: failedRequests,
       threshold: 5,
     },
-    "api-throttled": { meaning: "The API throttles requests: a flood, or a limit that the shop has outgrown.", metric: throttledRequests, threshold: MANY_THROTTLED },
+    "api-throttled": { watches: "condition", meaning: "The API throttles requests: a flood, or a limit that the shop has outgrown.", metric: throttledRequests, threshold: MANY_THROTTLED },
   };
 }

@@ -3,7 +3,8 @@ import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 
 /**
  * Lets a state machine encrypt its definition, its executions' histories and its logs with a key of the account. The
- * encryption context restricts this to the one state machine and to logs of this account.
+ * encryption context restricts this to the one state machine and to logs of this account. Both statements are those of
+ * "Data at rest encryption in Step Functions" in AWS's developer guide. The key's own policy lets log delivery decrypt.
  */
 export function useExecutionKey(keyArn: string, stateMachineName: string): PolicyStatement[] {
   return [

@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describe, test } from "node:test";
-import { APP_DIRECTORY, temporaryDirectory } from "./support";
+import { APP_DIRECTORY, builtFunctions, resources, synthesise, temporaryDirectory } from "./support";
 
 const ROOT = join(APP_DIRECTORY, "..");
 const FILES = [
@@ -122,4 +122,46 @@ describe("a target that is missed fails the check", () => {
     const stderr = refused("docs/prices.json", (text) => text.replace('"secretMonth": 0.4', '"secretMonth": 0.5'));
     assert.match(stderr, /^US\$ a month for a branch that nothing happens in: 2\.\d+, which must be at most 2$/m);
   });
+});
+
+test("nothing in an idle branch costs anything, except what docs/scale.md counts", () => {
+  const branch = synthesise(builtFunctions(), { alarmEmail: undefined });
+  // Paid by the request, by the gigabyte, or not at all.
+  const free = [
+    "AWS::ApiGatewayV2::Api",
+    "AWS::ApiGatewayV2::Integration",
+    "AWS::ApiGatewayV2::Route",
+    "AWS::ApiGatewayV2::Stage",
+    "AWS::DynamoDB::Table",
+    "AWS::Events::Rule",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::IAM::Role",
+    "AWS::Lambda::EventInvokeConfig",
+    "AWS::Lambda::Function",
+    "AWS::Lambda::Permission",
+    "AWS::Logs::LogGroup",
+    // Only a metric that gets a number costs something.
+    "AWS::Logs::MetricFilter",
+    "AWS::StepFunctions::StateMachine",
+  ];
+  const paid = Object.values(branch.Resources).map(({ Type }) => Type).filter((type) => !free.includes(type));
+  assert.deepEqual(paid, ["AWS::SecretsManager::Secret", "AWS::SecretsManager::Secret"]);
+  const counted = readFileSync(join(ROOT, "docs", "scale.md"), "utf8");
+  assert.match(counted, /^\| two secrets \| 0\.80 \| 0\.80 \|$/m);
+  for (const [id, { Properties }] of resources(branch, "AWS::DynamoDB::Table")) {
+    assert.equal(Properties["BillingMode"], "PAY_PER_REQUEST", id);
+    assert.notEqual(Properties["PointInTimeRecoverySpecification"]?.PointInTimeRecoveryEnabled, true, id);
+  }
+  for (const [id, { Properties }] of resources(branch, "AWS::Lambda::Function")) {
+    assert.equal(Properties["ReservedConcurrentExecutions"], undefined, id);
+  }
+});
+
+test("the alarms that a watched branch pays for are counted, each at the price of a standard one", () => {
+  const watched = resources(synthesise(builtFunctions()), "AWS::CloudWatch::Alarm");
+  assert.match(readFileSync(join(ROOT, "docs", "scale.md"), "utf8"), new RegExp(`^\\| ${watched.length} alarms \\| 0\\.00 \\|`, "m"));
+  for (const [id, { Properties }] of watched) {
+    // A high resolution, or an expression over several metrics, costs more.
+    assert.deepEqual([Properties["Period"] % 60, Properties["Metrics"]], [0, undefined], id);
+  }
 });

@@ -201,6 +201,7 @@ test("a branch that was deleted while its tests ran is not deployed any more: it
   assert.match(gone.stderr, /HTTP 404\)\n.*nothing is deployed/);
 });
 
+// "Supported Node.js versions for the AWS CDK" in AWS's developer guide: 20 until 2026-10-30, 24 until 2028-10-30.
 test("the workflows run on a Node.js that the CDK supports", () => {
   for (const file of ["ci.yml", "clean-up.yml", "deploy.yml", "nightly.yml", "stack.yml"]) {
     const steps = Object.values<any>(workflow(file).jobs).flatMap(({ steps = [] }) => steps);
@@ -292,11 +293,10 @@ test("approvers and reviewers see what changes, with the rights of the reading r
   let deployed: string | undefined;
   const aws = await fakeAws(readingRights().actions, () => deployed);
   const steps: readonly any[] = workflow("stack.yml").jobs.changes.steps;
-  /** Runs the job's steps at a commit. Returns the templates' folder and the summary. */
-  const show = async (commit: string): Promise<{ readonly template: string; readonly summary: string }> => {
-    const directory = checkout();
-    const summary = join(directory, "summary.md");
-    for (const name of ["Synthesise", "Show the changes"]) {
+  /** Runs steps of the job at a commit. Returns the template and the summary. */
+  const show = async (directory: string, commit: string, names = ["Synthesise", "Show the changes"]): Promise<{ readonly template: string; readonly summary: string }> => {
+    const summary = join(directory, `${names.length}.md`);
+    for (const name of names) {
       const { run } = steps.find((step) => step.name === name);
       const child = spawn("bash", ["-e", "-c", run], {
         cwd: directory,
@@ -315,16 +315,17 @@ test("approvers and reviewers see what changes, with the rights of the reading r
     return { template: readFileSync(join(directory, "cdk", "cdk.out", "payment3-master.template.json"), "utf8"), summary: readFileSync(summary, "utf8") };
   };
   try {
-    const first = await show("1".repeat(40));
+    const first = await show(checkout(), "1".repeat(40));
     assert.match(first.summary, /^<pre>\nStack payment3-master [^]*\[\+\] AWS::DynamoDB::Table [^]*<\/pre>\n$/);
     assert.match(first.template, /https:\/\/github\.com\/shop\/payment3\/blob\/master\/docs\/runbook\.md#reconcile-not-running/);
     deployed = first.template;
-    const same = await show("2".repeat(40));
+    const directory = checkout();
+    const same = await show(directory, "2".repeat(40));
     assert.equal(same.template, first.template);
     assert.match(same.summary, /^<pre>\nStack payment3-master .*\nThere were no differences\n\n\n.*Number of stacks with differences: 0\n\n<\/pre>\n$/);
     // What differs is shown, and no text of it ends the block.
     deployed = first.template.replace('"Card payments, branch master"', '"</pre> There were no differences"');
-    const { summary } = await show("3".repeat(40));
+    const { summary } = await show(directory, "2".repeat(40), ["Show the changes"]);
     assert.match(summary, /Description: &lt;\/pre> There were no differences to Card payments, branch master\n[^]*Number of stacks with differences: 1/);
     assert.equal(summary.split("</pre>").length, 2);
     // The CDK tries its role for looking up, and gets no further than the template.

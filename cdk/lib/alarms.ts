@@ -54,7 +54,7 @@ interface AlarmSpec {
 
 /** What the alarms watch. */
 export interface Watched {
-  readonly settings: Settings;
+  readonly settings: Pick<Settings, "branch" | "runbook">;
   readonly logMetrics: LogMetrics;
   readonly stateMachineArns: Readonly<Record<MachineName, string>>;
   /** 429 responses of the API, counted in its access log. */

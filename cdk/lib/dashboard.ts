@@ -8,7 +8,7 @@ import type { Settings } from "./settings";
 
 /** What the dashboard shows. */
 export interface Shown {
-  readonly settings: Settings;
+  readonly settings: Pick<Settings, "branch" | "runbook">;
   readonly alarms: Alarms;
   readonly logMetrics: LogMetrics;
   readonly stateMachineArns: Readonly<Record<MachineName, string>>;

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { FUNCTIONS } from "../lib/function-catalogue";
 import { MACHINES } from "../lib/names";
 import { DEFINITIONS } from "../lib/state-machine-definition";
-import { type Resource, type Template, assertSnapshot, builtFunctions, grants, render, resources, roleOf, roleOfFunction, stateMachine, statements, synthesise } from "./support";
+import { APP_DIRECTORY, type Resource, type Template, assertSnapshot, builtFunctions, grants, render, resources, roleOf, roleOfFunction, stateMachine, statements, synthesise } from "./support";
 
 // With the setting that grants most.
 const template = synthesise(builtFunctions(), { borrowMasterRecords: "yes" });
@@ -133,6 +135,26 @@ test("a state machine may use the key for its own histories and this account's l
   assert.deepEqual(keyUses(roleOfFunction(encrypted, "reconcile")), [["kms:Decrypt", inContext("payment")]]);
   const holders = Object.values(encrypted.Resources).filter((resource) => JSON.stringify(resource).includes('"kms:'));
   assert.equal(holders.length, MACHINES.length + 2);
+});
+
+test("the documented policy of the key lets log delivery decrypt what a state machine encrypted for it", () => {
+  const [, section = ""] = /^## A key of your own\n(.*?)^## /ms.exec(readFileSync(join(APP_DIRECTORY, "..", "docs", "deploy.md"), "utf8")) ?? [];
+  const [, json = ""] = /```json\n(.*?)```/s.exec(section) ?? [];
+  // AWS's example in "Data at rest encryption in Step Functions", which has no condition, with the one that AWS gives the
+  // same service in "Encrypting event bus logs with AWS KMS in EventBridge". KMS decrypts only in the context in which the
+  // role encrypted. No document says that log delivery names the account (`aws:SourceAccount`).
+  const role = roleOf(encrypted, stateMachine(encrypted, "payment"), "RoleArn")[1];
+  const { Condition } = statements(role).find(({ Sid }) => Sid === "EncryptLogs");
+  const context = render(encrypted, Condition.StringEquals["kms:EncryptionContext:SourceArn"]);
+  assert.deepEqual(JSON.parse(json), {
+    Effect: "Allow",
+    Principal: { Service: "delivery.logs.amazonaws.com" },
+    Action: "kms:Decrypt",
+    Resource: "*",
+    Condition: {
+      StringEquals: { "kms:EncryptionContext:SourceArn": context.replace("AWS::Partition", "aws").replace("AWS::Region", "<region>").replace("AWS::AccountId", "<account>") },
+    },
+  });
 });
 
 test("a role serves one service; a state machine's serves only this account", () => {

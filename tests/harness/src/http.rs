@@ -10,11 +10,14 @@ const TIMEOUT: Duration = Duration::from_secs(40);
 /// A client to be: follows no redirects, as every hop of a payment is looked at, and uses no proxy, as everything it
 /// talks to is on this machine.
 pub fn builder() -> reqwest::ClientBuilder {
+    outside().no_proxy()
+}
+
+/// The same for what is not on this machine: it takes the proxy of the environment.
+pub fn outside() -> reqwest::ClientBuilder {
     // Fails only when a provider is installed already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none())
 }
 
 /// One client for all.

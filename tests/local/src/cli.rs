@@ -33,6 +33,8 @@ pub enum Command {
     Refund(Refund),
     /// Lists the executions of payments and refunds, or shows the states of one
     Executions(Executions),
+    /// Checks a deployed stack, on AWS or on the local AWS, and prints what is wrong and how to mend it
+    Check(Check),
     /// Fuzzes the code that reads outside input: searches for inputs that break a property
     Fuzz(Fuzz),
     /// Measures what the functions cost, alone and in complete payments, next to the same work in Python
@@ -355,6 +357,15 @@ pub struct Executions {
     /// Prints JSON instead of a table; with --watch, one object per line
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `cargo local check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The stack, such as payment3-master. Account, region and address are those of the AWS command line: its profile,
+    /// or its environment variables
+    #[arg(long)]
+    pub stack: String,
 }
 
 /// Arguments of `cargo local fuzz`.

@@ -1,10 +1,10 @@
-//! `cargo local up | test | pay | refund | executions | fuzz | bench | renew`.
+//! `cargo local up | test | pay | refund | executions | check | fuzz | bench | renew`.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use payment3_local::cli::{Cli, Command};
-use payment3_local::commands::{bench, executions, fuzz, pay, refund, renew, test, up};
+use payment3_local::commands::{bench, check, executions, fuzz, pay, refund, renew, test, up};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -14,6 +14,7 @@ async fn main() -> ExitCode {
         Command::Pay(arguments) => pay::run(arguments).await,
         Command::Refund(arguments) => refund::run(arguments).await,
         Command::Executions(arguments) => executions::run(arguments).await,
+        Command::Check(arguments) => check::run(arguments).await,
         Command::Fuzz(arguments) => fuzz::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Renew => renew::run().await,

@@ -1,6 +1,7 @@
 //! The commands: their steps and their output.
 
 pub mod bench;
+pub mod check;
 pub mod executions;
 pub mod fuzz;
 mod path;

@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import { App, Stack } from "aws-cdk-lib";
 import { parse } from "yaml";
 import { ALARM_EMAIL, APP_DIRECTORY, REQUIRED, builtFunctions, temporaryDirectory } from "./support";
 
@@ -424,4 +425,49 @@ test("a branch's executions are stopped before its stack is deleted, by a role t
   for (const refused of ["states:StopExecution", "events:DisableRule", "execution:payment3-payment-${MasterBranch}:", "execution:payment3-refund-${MasterBranch}:", "rule/payment3-reconcile-${MasterBranch}-?"]) {
     assert.ok(denied.includes(refused), refused);
   }
+});
+
+test("what is deployed is checked with rights to read, and without the session that deploys", () => {
+  const directory = temporaryDirectory();
+  const script = (name: string, text: string): void => writeFileSync(join(directory, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  script(
+    "aws",
+    `case "$2" in
+      get-caller-identity) echo arn:aws:sts::123456789012:assumed-role/payment3-github-production/x ;;
+      assume-role) echo "$4" > "${directory}/role"; printf 'READS\tsecret\ttoken\n' ;;
+    esac`,
+  );
+  script("sudo", 'printf "%s\\n" "$AWS_ACCESS_KEY_ID" "$1" "$2"; shift 2; exec "$@"');
+  script("program", 'printf "%s\\n" "$@"; exit 1');
+  const outputs = join(directory, "outputs.json");
+  writeFileSync(outputs, JSON.stringify({ "payment3-edge-one": { EdgeTarget: "x" }, "payment3-one": { ApiUrl: "https://api.example" } }));
+  const check = (context: Record<string, string>): ReturnType<typeof spawnSync> => {
+    const app = new App({ context, outdir: join(directory, "cdk.out") });
+    new Stack(app, "payment3-one");
+    app.synth();
+    return spawnSync(join(GITHUB, "check"), {
+      encoding: "utf8",
+      env: {
+        PATH: `${directory}:${process.env["PATH"] ?? ""}`,
+        AWS_ACCESS_KEY_ID: "DEPLOYS",
+        AWS_REGION: "ap-southeast-1",
+        ASSEMBLY: app.outdir,
+        OUTPUTS: outputs,
+        PROGRAM: join(directory, "program"),
+      },
+    });
+  };
+  const role = (qualifier: string): string => `arn:aws:iam::123456789012:role/cdk-${qualifier}-lookup-role-123456789012-ap-southeast-1\n`;
+  const { status, stdout, stderr } = check({});
+  // What the check says is what the step says.
+  assert.equal(status, 1, String(stderr));
+  assert.deepEqual(String(stdout).trimEnd().split("\n"), [
+    "READS",
+    "--user=nobody",
+    "--preserve-env=AWS_ACCESS_KEY_ID,AWS_SECRET_ACCESS_KEY,AWS_SESSION_TOKEN,AWS_REGION",
+    ...["check", "--stack", "payment3-one"],
+  ]);
+  assert.equal(readFileSync(join(directory, "role"), "utf8"), role("hnb659fds"));
+  check({ "@aws-cdk/core:bootstrapQualifier": "mine" });
+  assert.equal(readFileSync(join(directory, "role"), "utf8"), role("mine"));
 });

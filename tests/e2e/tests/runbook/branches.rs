@@ -152,6 +152,75 @@ async fn remains(outputs: &Outputs) -> Vec<String> {
     names
 }
 
+/// What `cargo local check` prints of a branch, and whether it passes.
+fn check(shell: &Shell, outputs: &Outputs) -> (String, bool) {
+    let program =
+        std::env::var("PAYMENT3_LOCAL").expect("run this with `cargo local test runbook`");
+    let command = format!("'{program}' check --stack 'payment3-{}'", outputs.branch);
+    // The exit code is what a workflow looks at.
+    let printed = shell.script(
+        &format!("status=0; {command} || status=$?; echo \"exit $status\""),
+        "cargo local check",
+    );
+    println!("{printed}");
+    let (table, status) = printed.rsplit_once("exit ").expect("an exit code");
+    assert!(!table.contains("test_sandbox_only"), "a secret is shown");
+    (table.to_owned(), status.trim() == "0")
+}
+
+/// The lines of a table that begin with a word.
+fn lines<'a>(table: &'a str, word: &str) -> Vec<&'a str> {
+    let lines = table.lines().filter_map(|line| line.strip_prefix(word));
+    lines.map(str::trim).collect()
+}
+
+/// A whole branch passes. One with a secret, an alarm and a function that are not as deployed fails in these three lines,
+/// each with its mend.
+fn check_tells_what_is_broken(outputs: &Outputs) {
+    let shell = Shell::open(outputs);
+    let (table, passed) = check(&shell, outputs);
+    assert!(passed, "the whole branch:\n{table}");
+    assert_eq!(lines(&table, "FAILS "), [""; 0]);
+    // What the local AWS cannot tell: its API has no TLS, and it does not say how state machines log.
+    let names = ["address", "state machine", "state machine"];
+    let unseen = lines(&table, "unseen ");
+    assert_eq!(unseen.len(), names.len(), "{unseen:?}");
+    for (line, name) in unseen.iter().zip(names) {
+        assert!(line.starts_with(name), "{line}");
+    }
+
+    let branch = &outputs.branch;
+    let other = match std::env::consts::ARCH {
+        "aarch64" => "x86_64",
+        _ => "arm64",
+    };
+    shell.script(
+        &format!(
+            r#"aws secretsmanager delete-secret --secret-id payment3-gateway-{branch} --force-delete-without-recovery
+            aws cloudwatch delete-alarms --alarm-names payment3-orphan-charge-{branch}
+            aws cloudformation get-template --stack-name payment3-{branch} --output json --query \
+              "TemplateBody.Resources.*.Properties | [?FunctionName=='payment3-notify-{branch}'].Code | [0]" > code.json
+            KEY=$(sed -n 's/.*"S3Key": "\(.*\)".*/\1/p' code.json)
+            aws lambda update-function-code --function-name payment3-notify-{branch} --architectures {other} \
+              --s3-bucket cdk-hnb659fds-assets-000000000000-$AWS_REGION --s3-key "$KEY""#
+        ),
+        "breaking the branch",
+    );
+    let (table, passed) = check(&shell, outputs);
+    assert!(!passed, "the broken branch:\n{table}");
+    let failed = lines(&table, "FAILS ");
+    let broken = [
+        format!("function payment3-notify-{branch} "),
+        "secret with the bank's keys ".to_owned(),
+        format!("alarm payment3-orphan-charge-{branch} "),
+    ];
+    assert_eq!(failed.len(), broken.len(), "{failed:?}");
+    for (failed, broken) in failed.iter().zip(&broken) {
+        assert!(failed.starts_with(broken.as_str()), "{failed}");
+    }
+    assert_eq!(table.matches("mend: ").count(), broken.len(), "{table}");
+}
+
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test runbook"]
 async fn branches_pay_side_by_side_and_one_that_goes_leaves_the_others_whole() {
@@ -184,6 +253,7 @@ async fn branches_pay_side_by_side_and_one_that_goes_leaves_the_others_whole() {
         }
     }
 
+    check_tells_what_is_broken(&feature.outputs);
     let gone = feature.outputs.clone();
     let before = [remains(&app.outputs).await, remains(&master.outputs).await];
     feature.destroy().await.expect("destroyed");

@@ -512,8 +512,14 @@ fn one_alarm(alarm: &Resource, real: Option<&Value>, now: Timestamp) -> Option<L
     }
     let number = |field: &str| wanted[field].as_i64().unwrap_or_default();
     let periods = SignedDuration::from_secs(number("Period") * (number("EvaluationPeriods") + 1));
-    let since = text(real, "AlarmConfigurationUpdatedTimestamp");
-    let since = since.and_then(|at| at.parse::<Timestamp>().ok());
+    // The versions of the command line write times in two ways.
+    let since = match &real["AlarmConfigurationUpdatedTimestamp"] {
+        Value::String(text) => text.parse::<Timestamp>().ok(),
+        number => number
+            .as_f64()
+            .and_then(|seconds| SignedDuration::try_from_secs_f64(seconds).ok())
+            .and_then(|since| Timestamp::UNIX_EPOCH.checked_add(since).ok()),
+    };
     // One that rings when there is no data rings until the first data of a new stack has come.
     if wanted["TreatMissingData"] == "breaching"
         && since.is_some_and(|since| now.duration_since(since) < periods + SETTLES_WITHIN)
@@ -1065,6 +1071,18 @@ mod tests {
         };
         assert_eq!(at("2026-11-29T10:20:00Z").verdict, Verdict::Unseen);
         assert!(at("2026-11-29T10:31:00Z").failed());
+        let configured: Timestamp = "2026-11-29T10:00:00Z".parse().expect("a time");
+        let in_seconds = changed(
+            &rings,
+            "/AlarmConfigurationUpdatedTimestamp",
+            json!(configured.as_second() as f64 + 0.5),
+        );
+        let listed = Ok(json!({"MetricAlarms": [in_seconds.expect("changed")]}));
+        let soon = configured + SignedDuration::from_mins(20);
+        assert_eq!(
+            alarms(&[&silence], &listed, soon)[0].verdict,
+            Verdict::Unseen
+        );
     }
 
     #[test]

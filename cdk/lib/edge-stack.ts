@@ -24,7 +24,7 @@ type Rule = Pick<CfnWebACL.RuleProperty, "name" | "statement"> & Partial<Pick<Cf
  * itself. CloudFront requires it to be in us-east-1, so this stack knows the API only by its name.
  */
 export class EdgeStack extends Stack {
-  constructor(scope: Construct, { settings, edge }: { readonly settings: Pick<Settings, "branch">; readonly edge: Edge }) {
+  constructor(scope: Construct, { settings, edge }: { readonly settings: Pick<Settings, "branch" | "account" | "region">; readonly edge: Edge }) {
     const { branch } = settings;
     super(scope, `payment3-edge-${branch.name}`, {
       description: `Firewall before the card payments of branch ${branch.name}`,

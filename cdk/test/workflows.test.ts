@@ -184,9 +184,9 @@ test("tests and deployments wait in queues of their own, and a clean-up waits fo
 });
 
 test("a branch that was deleted while its tests ran is not deployed any more: its clean-up is over by then", () => {
-  const { steps } = workflow("stack.yml").jobs.deploy;
+  const { steps, env } = workflow("stack.yml").jobs.deploy;
   const position = (name: string) => steps.findIndex((step: any) => step.name === name);
-  const { run, env } = steps[position("Make sure that the branch still exists")];
+  const { run } = steps[position("Make sure that the branch still exists")];
   assert.ok(position("Make sure that the branch still exists") < position("Log in to AWS"));
   assert.equal(evaluate(env.BRANCH, push("feature/a")), "feature/a");
   const directory = temporaryDirectory();
@@ -304,7 +304,7 @@ test("approvers and reviewers see what changes, with the rights of the reading r
         env: {
           ...{ PATH: process.env["PATH"], HOME: directory, CI: "true", GITHUB_SHA: commit, GITHUB_STEP_SUMMARY: summary },
           ...{ BRANCH: "master", MASTER_BRANCH: "master", ARCHITECTURE: "x86_64", REPOSITORY_URL: "https://github.com/shop/payment3" },
-          CDK_CONTEXT: `merchantIds=${REQUIRED.merchantIds}\nshopWebhookUrl=${REQUIRED.shopWebhookUrl}\nalarmEmail=${ALARM_EMAIL}\nassets=${assets}`,
+          CDK_CONTEXT: `account=123456789012\nregion=ap-southeast-1\nmerchantIds=${REQUIRED.merchantIds}\nshopWebhookUrl=${REQUIRED.shopWebhookUrl}\nalarmEmail=${ALARM_EMAIL}\nassets=${assets}`,
           ...{ AWS_ENDPOINT_URL: aws.address, AWS_REGION: "ap-southeast-1", AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test", AWS_EC2_METADATA_DISABLED: "true", CDK_HOME: directory },
         },
       });
@@ -396,19 +396,20 @@ test("the branch's name reaches the CDK as one argument, and no other setting ca
 
 test("a failure that a person has to repair says where the document says how", () => {
   const document = readFileSync(join(GITHUB, "..", "docs", "deploy.md"), "utf8");
-  const failure = (said: string) => wrapped(`echo "${said}" >&2; exit 7`, ["deploy"]);
   for (const [said, heading] of [
     ["Stack [arn:aws:cloudformation:x] cannot be deleted while TerminationProtection is enabled", "A first deployment of production that failed"],
     ["Resource handler returned message: State Machine is being deleted: 'arn:aws:states:x' (Service: Sfn, Status Code: 400)", "A state machine that is still being deleted"],
     ["An error occurred (StateMachineDeleting)", "A state machine that is still being deleted"],
   ] as const) {
-    const { status, stdout, stderr } = failure(said);
-    assert.equal(status, 7);
-    assert.equal(stdout, `${said}\n`);
-    assert.match(stderr, new RegExp(`^what to do is in docs/deploy.md, "${heading}"\n$`));
+    for (const stream of [1, 2]) {
+      const { status, stdout, stderr } = wrapped(`echo "${said}" >&${stream}; exit 7`, ["deploy"]);
+      const hint = `what to do is in docs/deploy.md, "${heading}"\n`;
+      assert.equal(status, 7);
+      assert.deepEqual([stdout, stderr], stream === 1 ? [`${said}\n`, hint] : ["", `${said}\n${hint}`]);
+    }
     assert.ok(document.includes(`### ${heading}\n`), heading);
   }
-  assert.equal(failure("Access denied").stderr, "");
+  assert.equal(wrapped('echo "Access denied"; exit 7', ["deploy"]).stderr, "");
   assert.equal(wrapped('echo "StateMachineDeleting"', ["deploy"]).stderr, "", "a deployment that succeeds needs no hint");
 });
 

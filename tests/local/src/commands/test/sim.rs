@@ -6,7 +6,6 @@ use payment3_stack::process::Tool;
 use payment3_stack::{node, prerequisites, progress};
 
 use super::environments::logs;
-use super::sources::LINTED;
 use crate::cli::Sim;
 
 /// How it is compiled.
@@ -14,7 +13,7 @@ const PROFILE: &str = "simulating";
 /// Measurements among its tests: they print something, and cannot fail.
 const MEASUREMENTS: &str = "cost";
 
-/// Lints and tests the simulator, and lets it search for failures; or only does what is named.
+/// Tests the simulator, and lets it search for failures; or only does what is named.
 pub(super) async fn run(arguments: &Sim) -> Result<()> {
     if arguments.seed.is_some() || arguments.mutants.is_some() {
         return simulate(arguments).await;
@@ -22,15 +21,10 @@ pub(super) async fn run(arguments: &Sim) -> Result<()> {
     prerequisites::node()?;
     node::JSONATA.install(&logs()).await?;
     progress::every([
-        lint().await,
         // Among them is one that needs JSONata, the reference.
         test().await,
         simulate(arguments).await,
     ])
-}
-
-async fn lint() -> Result<()> {
-    cargo("clippy").args(LINTED).shown().await
 }
 
 async fn test() -> Result<()> {

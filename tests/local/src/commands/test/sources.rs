@@ -13,9 +13,6 @@ use payment3_stack::{deploy, functions, node, prerequisites, progress};
 use super::environments::{E2E, directory, logs};
 use crate::{cargo_deny, cfn_lint};
 
-/// What is linted, and that every lint is an error.
-pub(super) const LINTED: [&str; 4] = ["--all-targets", "--", "-D", "warnings"];
-
 pub(super) async fn format() -> Result<()> {
     let format = Tool::cargo().args(["fmt", "--all", "--check"]);
     format.shown().await
@@ -23,9 +20,8 @@ pub(super) async fn format() -> Result<()> {
 
 pub(super) async fn clippy() -> Result<()> {
     Tool::cargo()
-        .args(["clippy", "--keep-going"])
-        .args(workspace::TOGETHER)
-        .args(LINTED)
+        .args(["clippy", "--keep-going", "--workspace", "--all-targets"])
+        .args(["--", "-D", "warnings"])
         .shown()
         .await
 }

@@ -122,6 +122,7 @@ impl Watch {
     /// Looks at what has been written since the last look. `ours` says whether the system wrote it: what the shop writes
     /// breaks no promise of ours.
     pub(crate) fn look(&self, ours: bool) {
+        let mut shown = Vec::new();
         for change in self.0.tables.take_changes() {
             let after = change.after.as_ref().map(items::plain);
             let before = change.before.as_ref().map(items::plain);
@@ -133,11 +134,36 @@ impl Watch {
                 if let (true, Some(id), Some(after)) = (ours, key("orderId"), after.as_ref()) {
                     self.order(&id, before.as_ref(), after);
                 }
-            } else if change.table == self.0.names.records
-                && let (Some(key), Some(after)) = (key("tokenId"), after)
+            } else if change.table == self.0.names.records {
+                if let (Some(key), Some(after)) = (key("tokenId"), after) {
+                    self.record(&key, before.as_ref(), after);
+                }
+            } else if change.table == self.0.names.check_status
+                && let Some(after) = after
+                && before.is_none_or(|before| before["chargeId"] != after["chargeId"])
             {
-                self.record(&key, before.as_ref(), after);
+                shown.push(after);
             }
+        }
+        // A transaction may write the record after the row.
+        for row in shown {
+            self.shown(&row);
+        }
+    }
+
+    /// Apps are shown another charge from now on: one that is decided already would stay pending for ever.
+    fn shown(&self, row: &Value) {
+        let decided = {
+            let state = self.state();
+            let mut records = state.records.values();
+            let record = records.find(|record| record["chargeId"] == row["chargeId"]);
+            record.is_some_and(|record| record["outcome"] != "pending")
+        };
+        if row["status"] == "pending" && decided {
+            self.broken_is(format!(
+                "apps are shown {} of order {} as pending, and it is decided",
+                row["chargeId"], row["orderId"]
+            ));
         }
     }
 

@@ -89,7 +89,7 @@ impl Records {
     }
 
     /// For a transaction: the bank's answer to checkout. The first answer stands: holds unless another charge is
-    /// stored, or the record is closed.
+    /// stored, or the charge is decided: a late repeat must not show apps a charge that nobody will decide again.
     #[must_use]
     pub fn charge_stored(
         &self,
@@ -104,8 +104,9 @@ impl Records {
         let mut update = self.update(key)
             .update_expression(set)
             .condition_expression(
-                "attribute_exists(openShard) AND (attribute_not_exists(chargeId) OR chargeId = :charge)",
+                "attribute_exists(openShard) AND outcome = :pending AND (attribute_not_exists(chargeId) OR chargeId = :charge)",
             )
+            .expression_attribute_values(":pending", s("pending"))
             .expression_attribute_values(":charge", s(charge.as_str()))
             .expression_attribute_values(":soon", n(self.clock.seconds() + FIRST_LOOK_AFTER));
         if let Some(url) = redirect_url {

@@ -129,10 +129,19 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
     })?;
     // Before the record: of one that does not say with which key its charge was asked for, nobody but a person could tell
     // later that there is none.
-    let bank_key = parts.bank.fingerprint().await.map_err(|error| {
-        tracing::warn!(reason = %error, "the bank's key cannot be fetched: nothing was asked for");
-        not_charged()
-    })?;
+    let bank_key = match parts.bank.fingerprint().await {
+        Ok(key) => key,
+        Err(error) => {
+            tracing::warn!(reason = %error, "the bank's key cannot be fetched");
+            // Another click of the same form may have got it, and be asking the bank by now.
+            return match records.get(&key).await.map_err(unavailable)? {
+                Some(record) if !record.may_be_tried_again(&form) => {
+                    repeat(parts, &form, record).await
+                }
+                _ => Err(not_charged()),
+            };
+        }
+    };
     let checkouts = &parts.checkouts;
     let mut begun = checkouts
         .begin(&form, &owner, amount, &reference, &bank_key)

@@ -118,7 +118,7 @@ impl Run<'_> {
     ) -> Result<Done, String> {
         let name = execution_name(charge_id, record.attempt);
         let ended_at = execution.ended_at.unwrap_or(self.now);
-        match turn::after(execution.standing) {
+        match turn::after(execution.standing, record.may_be_closed()) {
             Turn::Running => self.running(record, &name, execution.started_at).await,
             Turn::Person(error) => {
                 let stands_for = (self.now - ended_at).max(0);

@@ -9,10 +9,12 @@ use crate::executions::Standing;
 use crate::failure::Treatment;
 use crate::lambda::INVALID_INPUT;
 
+/// CloseRecord's condition does not hold.
+const NOT_CLOSED: &str = "DynamoDB.ConditionalCheckFailedException";
 /// Definite errors that no activity names: CloseRecord's condition does not hold, or the definition is wrong.
 const OF_THE_DEFINITION: [&str; 5] = [
     INVALID_INPUT,
-    "DynamoDB.ConditionalCheckFailedException",
+    NOT_CLOSED,
     "States.DataLimitExceeded",
     "States.QueryEvaluationError",
     "States.Runtime",
@@ -42,11 +44,13 @@ pub enum Turn {
     Person(String),
 }
 
-/// Whose turn it is.
+/// Whose turn it is. `may_be_closed`: the record allows by now what the execution was refused.
 #[must_use]
-pub fn after(standing: Standing) -> Turn {
+pub fn after(standing: Standing, may_be_closed: bool) -> Turn {
     match standing {
         Standing::Running => Turn::Running,
+        // It had seen a decline, and another one has seen and settled an authorisation meanwhile.
+        Standing::Failed(error) if error == NOT_CLOSED && may_be_closed => Turn::NextAttempt(error),
         Standing::Failed(error) if needs_person(&error) => Turn::Person(error),
         Standing::Failed(error) => Turn::NextAttempt(error),
         // It ended where an execution may end, and yet the payment is open: another one is due.
@@ -76,7 +80,7 @@ mod tests {
             "TokenReused",
         ] {
             assert_eq!(
-                after(Standing::Failed(error.into())),
+                after(Standing::Failed(error.into()), false),
                 Turn::Person(error.into())
             );
         }
@@ -99,9 +103,17 @@ mod tests {
             "an error that AWS invents tomorrow",
         ] {
             let next = Turn::NextAttempt(error.into());
-            assert_eq!(after(Standing::Failed(error.into())), next);
+            assert_eq!(after(Standing::Failed(error.into()), false), next);
         }
-        assert!(matches!(after(Standing::TimedOut), Turn::NextAttempt(_)));
-        assert!(matches!(after(Standing::Aborted), Turn::Person(_)));
+        let ended = |standing| after(standing, false);
+        assert!(matches!(ended(Standing::TimedOut), Turn::NextAttempt(_)));
+        assert!(matches!(ended(Standing::Aborted), Turn::Person(_)));
+    }
+
+    #[test]
+    fn what_could_not_be_closed_and_can_be_now_is_the_systems() {
+        let failed = |error: &str| after(Standing::Failed(error.into()), true);
+        assert!(matches!(failed(NOT_CLOSED), Turn::NextAttempt(_)));
+        assert!(matches!(failed("OutcomeConflict"), Turn::Person(_)));
     }
 }

@@ -139,6 +139,12 @@ impl Record {
         self.closed_as.is_some()
     }
 
+    /// Whether CloseRecord may close it: it is settled, and no decline over an authorisation that the bank has signed.
+    #[must_use]
+    pub fn may_be_closed(&self) -> bool {
+        self.is_settled() && !(self.outcome == Some(Outcome::Declined) && self.paid_notified)
+    }
+
     /// Whether nothing is left to do about the money: it paid, went back, or was never there.
     #[must_use]
     pub fn is_settled(&self) -> bool {

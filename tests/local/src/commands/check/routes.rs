@@ -152,9 +152,10 @@ pub(super) async fn check(stack: &Stack) -> Result<(Vec<Line>, Verification)> {
             continue;
         };
         let first = ask(&http, &base, probe).await;
+        // What answers 5xx is not asked twice: checks would add up to the alarm of the API.
         let second = match &first {
-            Ok(_) => ask(&http, &base, probe).await,
-            Err(_) => first.clone(),
+            Ok(answer) if answer.status < 500 => ask(&http, &base, probe).await,
+            _ => first.clone(),
         };
         if route == NOTIFY {
             verification = verified(&second);

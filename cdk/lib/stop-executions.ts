@@ -1,7 +1,8 @@
 import { spawnSync } from "node:child_process";
+import type { Branch } from "./branch";
 import { ConfigurationError } from "./configuration-error";
 import type { GoneBranch } from "./gone-branch";
-import { MONEY_IS_REAL, stackName } from "./names";
+import { MONEY_IS_REAL, resourceName, stackName } from "./names";
 import { reconcileRules } from "./schedule";
 
 /** Calls AWS with the arguments of its command line. Undefined if what is asked for does not exist. */
@@ -47,16 +48,18 @@ export function stopExecutions({ branch, account }: GoneBranch, aws: Aws): strin
   }
   const outputs: Record<string, string> = Object.fromEntries((stack.Outputs ?? []).map((output: any) => [output.OutputKey, output.OutputValue]));
   const machines = [outputs["StateMachineArn"], outputs["RefundStateMachineArn"]].filter((arn) => arn !== undefined);
-  // A stack from before this output existed says nothing. So its money counts as real.
-  if (outputs[MONEY_IS_REAL] !== "no") {
+  const open = openRecords(branch, aws);
+  // A stack from before this output existed says nothing. So its money counts as real. So does what master began and this
+  // branch has taken over, whatever its settings have become since.
+  if (outputs[MONEY_IS_REAL] !== "no" || open.some(({ origin }) => origin?.S === "borrowed")) {
     const waiting = running(machines, aws).length;
-    if (waiting > 0) {
+    if (waiting > 0 || open.length > 0) {
       throw new ConfigurationError(
-        `${name} works with real money, and ${waiting} of its executions are running: nothing was stopped. ` +
-          "Delete the stack when they have ended (docs/deploy.md, Delete a branch)",
+        `${name} works with real money: ${waiting} of its executions are running, and ${open.length} of its payments are open. ` +
+          "Nothing was stopped. Delete the stack when they have ended (docs/deploy.md, Delete a branch)",
       );
     }
-    return `${name}: nothing runs`;
+    return `${name}: nothing runs, and no payment is open`;
   }
   // Reconciliation would start stopped payments again.
   for (const rule of reconcileRules(branch)) {
@@ -75,6 +78,12 @@ export function stopExecutions({ branch, account }: GoneBranch, aws: Aws): strin
     }
   }
   throw new ConfigurationError(`${name}: ${stopped.size} executions were stopped, and others begin: stop what starts them, then run this again`);
+}
+
+/** The open records of a branch: payments that may still become something, such as one that waits for 3-D Secure. */
+function openRecords(branch: Branch, aws: Aws): readonly any[] {
+  const table = resourceName("card-payment-record", branch);
+  return aws("dynamodb", "scan", "--table-name", table, "--index-name", "open_index", "--projection-expression", "origin")?.Items ?? [];
 }
 
 function running(machines: readonly string[], aws: Aws): string[] {

@@ -84,6 +84,7 @@ class Account {
     private readonly outputs: Record<string, string>,
     private readonly waiting: string[],
     private readonly restart = false,
+    private readonly open: readonly object[] = [],
   ) {}
 
   readonly aws: Aws = (service, command, ...rest) => {
@@ -93,6 +94,9 @@ class Account {
         return value === "payment3-feature-a"
           ? { Stacks: [{ StackId: `arn:aws:cloudformation:ap-southeast-1:${PLACE.account}:stack/${value}/1`, Outputs: Object.entries(this.outputs).map(([OutputKey, OutputValue]) => ({ OutputKey, OutputValue })) }] }
           : undefined;
+      case "dynamodb scan":
+        assert.deepEqual(rest.slice(0, 4), ["--table-name", "payment3-card-payment-record-feature-a", "--index-name", "open_index"]);
+        return { Items: this.open };
       case "stepfunctions list-executions":
         assert.ok(rest.includes("RUNNING"));
         return { executions: this.waiting.filter((execution) => execution.startsWith(value) && (this.restart || !this.stopped.includes(execution))).map((executionArn) => ({ executionArn })) };
@@ -124,10 +128,20 @@ test("what a deleted branch executes is stopped, and reconciliation starts nothi
 test("nothing is stopped where money is real, or where nobody knows; and the deletion does not go on", () => {
   for (const outputs of [{ ...MACHINES, [MONEY_IS_REAL]: "yes" }, MACHINES]) {
     const account = new Account(outputs, WAITING);
-    assert.throws(() => stopExecutions(GONE, account.aws), /^ConfigurationError: payment3-feature-a works with real money, and 3 of its executions are running: nothing was stopped/);
+    assert.throws(() => stopExecutions(GONE, account.aws), /^ConfigurationError: payment3-feature-a works with real money: 3 of its executions are running, and 0 of its payments are open. Nothing was stopped/);
     assert.deepEqual([account.stopped, account.disabled], [[], []]);
-    assert.equal(stopExecutions(GONE, new Account(outputs, []).aws), "payment3-feature-a: nothing runs");
+    assert.equal(stopExecutions(GONE, new Account(outputs, []).aws), "payment3-feature-a: nothing runs, and no payment is open");
+    // Such as one that waits for 3-D Secure.
+    assert.throws(() => stopExecutions(GONE, new Account(outputs, [], false, [{}]).aws), /0 of its executions are running, and 1 of its payments are open/);
   }
+});
+
+test("what master began is real money, also where the branch borrows no more; its own open payments are not", () => {
+  const outputs = { ...MACHINES, [MONEY_IS_REAL]: "no" };
+  const borrowed = new Account(outputs, WAITING, false, [{ origin: { S: "own" } }, { origin: { S: "borrowed" } }]);
+  assert.throws(() => stopExecutions(GONE, borrowed.aws), /works with real money: 3 of its executions are running, and 2 of its payments are open/);
+  assert.deepEqual([borrowed.stopped, borrowed.disabled], [[], []]);
+  assert.match(stopExecutions(GONE, new Account(outputs, WAITING, false, [{}, { origin: { S: "own" } }]).aws), /3 executions were stopped/);
 });
 
 test("the stack says that money is real on master, and where a branch works with what is not its own", () => {
@@ -147,7 +161,7 @@ test("the end says so if executions go on beginning, if there is no stack, or if
   const elsewhere = readGoneBranch({ branch: "feature-a", account: "999999999999" });
   assert.throws(() => stopExecutions(elsewhere, restless.aws), /was found in account 123456789012, not in 999999999999/);
   // A first deployment that failed has no outputs.
-  assert.equal(stopExecutions(GONE, new Account({}, []).aws), "payment3-feature-a: nothing runs");
+  assert.equal(stopExecutions(GONE, new Account({}, []).aws), "payment3-feature-a: nothing runs, and no payment is open");
 });
 
 /** A directory with a program `aws` that writes down its arguments and answers as told. */

@@ -501,10 +501,11 @@ impl Built {
     ) -> bool {
         let character = &self.world.0.character;
         let name = &execution.name;
-        let struck_at = |who: &str| {
-            struck
-                .iter()
-                .any(|struck| struck.call.split(' ').any(|word| word == who))
+        // A call of this execution's own, or of a function that it called: not of others about the same charge.
+        let is_own = |call: &str| {
+            let words: Vec<_> = call.split(' ').collect();
+            let tries = |place: usize| matches!(words.get(place + 2), Some(&("try" | "redrive")));
+            (0..2).any(|place| words.get(place) == Some(&name.as_str()) && tries(place))
         };
         match (machine, execution.error.as_deref().unwrap_or_default()) {
             (Machine::Payment, "NotificationFailed") if facts.was_closed(execution.stopped_at) => {
@@ -525,7 +526,9 @@ impl Built {
             // The next attempt went on; a redrive goes on with what has changed since.
             (Machine::Payment, _) => {
                 let by_hand = |charge: &String| name.contains(charge.as_str());
-                execution.redrives > 0 || facts.by_hand.iter().any(by_hand) || struck_at(name)
+                execution.redrives > 0
+                    || facts.by_hand.iter().any(by_hand)
+                    || struck.iter().any(|struck| is_own(&struck.call))
             }
             // What the back office asks for that cannot be.
             (Machine::Refund, "RefundTooLarge" | "OrderNotPaid") => true,

@@ -12,8 +12,9 @@ use crate::fault::{Fault, Party};
 use crate::random::Random;
 use crate::time::SECOND;
 
-/// Of so many kinds of calls, faults are aimed at one.
-const AIMED_AT_ONE_OF: u64 = 25;
+/// Of so many kinds of calls, faults are aimed at one: of many, so that one call fails again and again and all else goes
+/// well, or of few, so that calls fail which follow one another.
+const AIMED_AT_ONE_OF: [u64; 4] = [4, 8, 25, 25];
 
 /// A time in which calls to one party fail.
 #[derive(Debug, Clone)]
@@ -55,11 +56,18 @@ struct Inner {
     faults: Vec<Fault>,
     /// Picks the few kinds of calls that faults are aimed at, all the time: what waits behind many other calls is hardly
     /// ever struck otherwise. Absent in seeds without.
-    aim: Option<Random>,
+    aim: Option<Aim>,
     /// A crash of so many of 100,000 runs.
     crashes: u64,
     /// The usual way between two parties, there or back.
     way: Duration,
+}
+
+/// At which kinds of calls faults are aimed.
+struct Aim {
+    random: Random,
+    /// One of so many.
+    one_of: u64,
 }
 
 impl Weather {
@@ -87,7 +95,10 @@ impl Weather {
             until,
             spells: spells.collect(),
             always,
-            aim: (kind > 2 && random.chance(0.5)).then(|| random.of("aim")),
+            aim: (kind > 2 && random.chance(0.5)).then(|| Aim {
+                random: random.of("aim"),
+                one_of: *random.pick(&AIMED_AT_ONE_OF),
+            }),
             faults: some_of(&random, &Fault::OF_CALLS),
             crashes,
             way: random.between(Duration::from_millis(1), Duration::from_millis(60)),
@@ -137,7 +148,7 @@ impl Weather {
     /// What happens to a call of a kind, if faults are aimed at it.
     pub(crate) fn aimed(&self, kind: &str, random: &Random) -> Option<Fault> {
         let aim = self.0.aim.as_ref().filter(|_| !self.is_fine())?;
-        let hit = aim.of(kind).below(AIMED_AT_ONE_OF) == 0 && random.chance(0.3);
+        let hit = aim.random.of(kind).below(aim.one_of) == 0 && random.chance(0.3);
         hit.then(|| *random.pick(&self.0.faults))
     }
 

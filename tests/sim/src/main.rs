@@ -27,7 +27,7 @@ const ONCE_FAILED: &str = include_str!("../seeds.txt");
 const SEARCHES_FOR: Duration = Duration::from_secs(60);
 
 /// How many seeds are played for the rights: some are needed in a few of them only.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 300;
 
 /// A flow whose trace is wanted.
 const TRACED: How = How {

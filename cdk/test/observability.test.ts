@@ -27,38 +27,41 @@ function topicOf(from: Template): [string, Resource] {
   return found[0] as [string, Resource];
 }
 
+/** Alarms on something that lasts. */
+const CONDITIONS = [
+  "executions-throttled",
+  "reconcile-behind",
+  "reconcile-not-running",
+  "activity-crashes",
+  "api-errors",
+  "api-throttled",
+  ...["cardtoken", "callback", "check-status", "reconcile"].flatMap((name) => [`function-errors-${name}`, `function-throttles-${name}`]),
+  ...ACTIVITIES.map((name) => `activity-throttles-${name}`),
+];
+/** Alarms on something that happened. */
+const EVENTS = [
+  ...["definite", "technical", "shop"].map((kind) => `payment-stands-${kind}`),
+  "charge-mismatch",
+  "charge-unknown",
+  "outcome-conflict",
+  "order-unreadable",
+  "orphan-checkout",
+  "orphan-charge",
+  "unknown-state",
+  "refusal-needs-person",
+  "refund-uncertain",
+  "refund-stuck",
+  "refund-timed-out",
+  "refund-aborted",
+  "refund-elsewhere",
+  "notifications-refused",
+];
+
 describe("alarms", () => {
   test("exist for everything that needs a person", () => {
-    const entrances = ["cardtoken", "callback", "check-status", "reconcile"];
     assert.deepEqual(
       alarms.map(({ AlarmName }) => AlarmName).sort(),
-      [
-        ...["definite", "technical", "shop"].map((kind) => `payment-stands-${kind}`),
-        "executions-throttled",
-        "charge-mismatch",
-        "charge-unknown",
-        "outcome-conflict",
-        "order-unreadable",
-        "orphan-checkout",
-        "orphan-charge",
-        "unknown-state",
-        "refusal-needs-person",
-        "refund-uncertain",
-        "refund-stuck",
-        "refund-timed-out",
-        "refund-aborted",
-        "refund-elsewhere",
-        "notifications-refused",
-        "reconcile-behind",
-        "reconcile-not-running",
-        "activity-crashes",
-        "api-errors",
-        "api-throttled",
-        ...entrances.flatMap((name) => [`function-errors-${name}`, `function-throttles-${name}`]),
-        ...ACTIVITIES.map((name) => `activity-throttles-${name}`),
-      ]
-        .map((name) => `payment3-${name}-feature-a`)
-        .sort(),
+      [...CONDITIONS, ...EVENTS].map((name) => `payment3-${name}-feature-a`).sort(),
     );
   });
 
@@ -73,36 +76,10 @@ describe("alarms", () => {
 
   test("say that it is over only if they watch a condition: a counted event is not over because no other follows", () => {
     const [topicId] = topicOf(template);
-    const conditions = [
-      "executions-throttled",
-      "reconcile-behind",
-      "reconcile-not-running",
-      "activity-crashes",
-      "api-errors",
-      "api-throttled",
-      ...["cardtoken", "callback", "check-status", "reconcile"].flatMap((name) => [`function-errors-${name}`, `function-throttles-${name}`]),
-      ...ACTIVITIES.map((name) => `activity-throttles-${name}`),
-    ];
-    const events = [
-      ...["definite", "technical", "shop"].map((kind) => `payment-stands-${kind}`),
-      "charge-mismatch",
-      "charge-unknown",
-      "outcome-conflict",
-      "order-unreadable",
-      "orphan-checkout",
-      "orphan-charge",
-      "unknown-state",
-      "refusal-needs-person",
-      "refund-uncertain",
-      "refund-stuck",
-      "refund-timed-out",
-      "refund-aborted",
-      "refund-elsewhere",
-      "notifications-refused",
-    ];
-    const table = new Map<string, unknown>([...conditions.map((name) => [name, [{ Ref: topicId }]] as const), ...events.map((name) => [name, undefined] as const)]);
-    const found = new Map(alarms.map(({ AlarmName, OKActions }) => [/^payment3-(.*)-feature-a$/.exec(AlarmName)?.[1] ?? AlarmName, OKActions]));
-    assert.deepEqual([...found].sort(), [...table].sort());
+    for (const { AlarmName, OKActions } of alarms) {
+      const watchesACondition = CONDITIONS.some((name) => AlarmName === `payment3-${name}-feature-a`);
+      assert.deepEqual(OKActions, watchesACondition ? [{ Ref: topicId }] : undefined, AlarmName);
+    }
   });
 
   test("each link to an existing section of the runbook, and every section has an alarm", () => {

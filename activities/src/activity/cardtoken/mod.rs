@@ -108,11 +108,8 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
         .about("mid"));
     }
     let key = form.token.record_key();
-    // A repeat of the form gets the first one's answer, whatever became of the order since.
     let records = &parts.checkouts.records;
-    if let Some(record) = records.get(&key).await.map_err(unavailable)?
-        && !record.may_be_tried_again(&form)
-    {
+    if let Some(record) = sent_before(parts, &form).await? {
         return repeat(parts, &form, record).await;
     }
     let (mut owner, mut amount) = match Purpose::of(&form.order_id) {
@@ -134,11 +131,9 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
         Err(error) => {
             tracing::warn!(reason = %error, "the bank's key cannot be fetched");
             // Another click of the same form may have got it, and be asking the bank by now.
-            return match records.get(&key).await.map_err(unavailable)? {
-                Some(record) if !record.may_be_tried_again(&form) => {
-                    repeat(parts, &form, record).await
-                }
-                _ => Err(not_charged()),
+            return match sent_before(parts, &form).await? {
+                Some(record) => repeat(parts, &form, record).await,
+                None => Err(not_charged()),
             };
         }
     };
@@ -190,6 +185,14 @@ async fn checkout(parts: &Parts, request: &Request) -> Result<String, ApiError> 
     let charge = charge(parts, &form, &new_charge).await?;
     let record = records.get(&key).await.map_err(cannot_look)?;
     proceed(parts, &record.ok_or_else(being_checked)?, charge).await
+}
+
+/// The record of this form, if it was sent before: then it gets the first one's answer, whatever became of the order
+/// since.
+async fn sent_before(parts: &Parts, form: &CheckoutForm) -> Result<Option<Record>, ApiError> {
+    let read = parts.checkouts.records.get(&form.token.record_key()).await;
+    let record = read.map_err(unavailable)?;
+    Ok(record.filter(|record| !record.may_be_tried_again(form)))
 }
 
 /// Has the bank charge. Where it surely did not, the record is closed.

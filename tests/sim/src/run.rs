@@ -40,7 +40,7 @@ use crate::people::{
 };
 use crate::programs::{self, Clients, Wiring};
 use crate::random::Random;
-use crate::release::{Definitions, Given, Noted};
+use crate::release::{Definitions, Noted};
 use crate::rights::{Rights, Uses};
 use crate::secrecy::Secrets;
 use crate::secrets::Secrets as Vault;
@@ -96,8 +96,6 @@ pub struct Outcome {
     pub struck: Vec<Struck>,
     /// What functions and machines used of their rights.
     pub rights: Uses,
-    /// What the states gave to their functions.
-    pub given: Vec<Given>,
     /// What does not hold; empty where everything does.
     pub findings: Vec<String>,
     /// What happened, in words, if it was wanted.
@@ -317,11 +315,15 @@ impl Built {
             None => *random.of("policy").pick(&Policy::ALL),
         };
         let shortened = plans.is_some();
-        let first = definitions(character.begins_with, policy, deployment, shortened)?;
+        let of = |which| definitions(which, policy, deployment, shortened);
+        let definitions = of(Definitions::Current)?;
+        let first = match character.begins_with {
+            Definitions::Current => definitions.clone(),
+            Definitions::Released => of(Definitions::Released)?,
+        };
         for (machine, definition) in first {
             step_functions.deploy(machine, definition);
         }
-        let definitions = definitions(Definitions::Current, policy, deployment, shortened)?;
         executions.put(step_functions.clone());
         let routes = deployment.routes.iter();
         let routes = routes
@@ -463,7 +465,6 @@ impl Built {
             passed: passed.unsigned_abs(),
             struck,
             rights,
-            given: parts.given.all(),
             findings,
             trace: parts.trace.take(),
         })

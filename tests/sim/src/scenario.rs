@@ -38,7 +38,6 @@ use crate::world::World;
 
 /// What an order costs, in satang: as on the local AWS.
 const TOTAL: i64 = 150_000;
-/// What stands instead of an order id where a card is verified.
 /// How long to wait between two looks at the executions.
 const POLL: Duration = Duration::from_millis(200);
 /// How long everything may take.

@@ -174,8 +174,8 @@ fn lines<'a>(table: &'a str, word: &str) -> Vec<&'a str> {
     lines.map(str::trim).collect()
 }
 
-/// The lines that fail, but for alarms that ring: the tests before this one throttle, stop and break things on this local
-/// AWS, and it raises the alarms of all branches.
+/// The lines that fail, but for alarms that ring. The tests of the alarms write numbers of one function or machine, and for
+/// minutes the local AWS raises the alarms of all of them: it looks at a metric's name and not at its dimensions.
 fn failures(table: &str) -> Vec<&str> {
     let mut failed = lines(table, "FAILS ");
     failed.retain(|line| !line.ends_with("  it rings"));

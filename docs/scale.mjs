@@ -27,7 +27,7 @@ function numberIn(file, pattern) {
   }
   return Number(found.replaceAll("_", ""));
 }
-const MEMORY_MB = numberIn("cdk/lib/payment-function.ts", /MEMORY_SIZE = (\d+)/);
+const MEMORY_MB = numberIn("cdk/lib/functions/payment-function.ts", /MEMORY_SIZE = (\d+)/);
 const RECONCILE = "activities/src/activity/reconcile/mod.rs";
 const RECONCILED_SECONDS = numberIn(RECONCILE, /FOR_AT_MOST: Duration = Duration::from_secs\((\d+)\)/);
 const ASKING_AT_ONCE = numberIn(RECONCILE, /ASKING_AT_ONCE: usize = ([\d_]+)/);

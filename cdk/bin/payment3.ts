@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import { App, Validations } from "aws-cdk-lib";
 import { AwsSolutionsChecks } from "cdk-nag";
-import { ConfigurationError } from "../lib/configuration-error";
+import { ConfigurationError } from "../lib/settings/configuration-error";
 import { EdgeStack } from "../lib/edge-stack";
-import { currentGitBranch } from "../lib/git";
+import { currentGitBranch } from "../lib/settings/git";
 import { nodeProblem } from "../lib/node-version";
 import { PaymentStack } from "../lib/payment-stack";
-import { readSettings } from "../lib/settings";
+import { readSettings } from "../lib/settings/settings";
 
 const problem = nodeProblem(process.versions.node, new Date().toISOString().slice(0, 10));
 if (problem !== undefined) {

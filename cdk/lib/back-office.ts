@@ -1,9 +1,9 @@
 import { ManagedPolicy, PolicyDocument, PolicyStatement } from "aws-cdk-lib/aws-iam";
 import { Construct } from "constructs";
 import { readExecutionsWithKey } from "./execution-key";
-import { acknowledgeExecutions, executionsArn } from "./function-statements";
+import { acknowledgeExecutions, executionsArn } from "./functions/function-statements";
 import { resourceName } from "./names";
-import type { Settings } from "./settings";
+import type { Settings } from "./settings/settings";
 
 /** What a back office may do: start a refund, and see how it goes. Attach it to the back office's role or user. */
 export class BackOfficePolicy extends Construct {

@@ -20,10 +20,10 @@ import type { IFunction } from "aws-cdk-lib/aws-lambda";
 import { FilterPattern, LogGroup, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
-import { lifecycleOf } from "./lifecycle";
-import type { FunctionName } from "./function-catalogue";
+import { lifecycleOf } from "./settings/lifecycle";
+import type { FunctionName } from "./functions/function-catalogue";
 import { constructId, metricNamespace, stackName } from "./names";
-import type { Domain, Settings } from "./settings";
+import type { Domain, Settings } from "./settings/settings";
 
 /** How many requests a route accepts: `rate` a second, and `burst` at once. API Gateway answers any more with 429. */
 export interface Throttle {

@@ -1,4 +1,4 @@
-import type { Branch } from "./branch";
+import type { Branch } from "./settings/branch";
 
 /** The tables, by the middle part of their names. */
 export const TABLES = ["card-payment-record", "credit-card-notify", "kbank-user-mapping", "check-status", "order"] as const;

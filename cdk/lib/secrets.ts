@@ -1,8 +1,8 @@
 import { CfnSecret } from "aws-cdk-lib/aws-secretsmanager";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
-import type { Branch } from "./branch";
-import { lifecycleOf } from "./lifecycle";
+import type { Branch } from "./settings/branch";
+import { lifecycleOf } from "./settings/lifecycle";
 import { resourceName } from "./names";
 
 /** Length of the generated signing key in characters. 44 letters and digits, decoded as base64, are 33 bytes. */

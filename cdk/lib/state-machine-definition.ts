@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigurationError } from "./configuration-error";
-import { FUNCTIONS, type FunctionName } from "./function-catalogue";
+import { ConfigurationError } from "./settings/configuration-error";
+import { FUNCTIONS, type FunctionName } from "./functions/function-catalogue";
 import { constructId, MACHINES, type MachineName } from "./names";
 
 /** The definition of a state machine. */
@@ -31,7 +31,7 @@ export function activitiesOf(text: string, file: string): readonly FunctionName[
   return [...asked].map((placeholder) => {
     const found = FUNCTIONS.find((name) => placeholderOf(name) === placeholder);
     if (found === undefined) {
-      throw new ConfigurationError(`${file} calls \${${placeholder}}, and cdk/lib/function-catalogue.ts has no such function`);
+      throw new ConfigurationError(`${file} calls \${${placeholder}}, and cdk/lib/functions/function-catalogue.ts has no such function`);
     }
     return found;
   });

@@ -5,14 +5,14 @@ import { LogGroup } from "aws-cdk-lib/aws-logs";
 import { CfnStateMachine } from "aws-cdk-lib/aws-stepfunctions";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
-import { lifecycleOf } from "./lifecycle";
-import type { FunctionName } from "./function-catalogue";
+import { lifecycleOf } from "./settings/lifecycle";
+import type { FunctionName } from "./functions/function-catalogue";
 import { type MachineName, resourceName } from "./names";
-import type { Settings } from "./settings";
+import type { Settings } from "./settings/settings";
 import { useExecutionKey } from "./execution-key";
 import { DEFINITIONS, placeholderOf } from "./state-machine-definition";
 import type { Tables } from "./tables";
-import { deliverLogs, readSamplingRules, sendTraces } from "./telemetry-statements";
+import { deliverLogs, readSamplingRules, sendTraces } from "./functions/telemetry-statements";
 
 /** How long a data key encrypts histories. It is AWS's maximum, because each new key costs a call of KMS. */
 const DATA_KEY_SECONDS = 900;

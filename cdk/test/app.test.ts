@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { functionCode } from "../lib/function-code";
+import { functionCode } from "../lib/functions/function-code";
 import { nodeProblem } from "../lib/node-version";
 import { ALARM_EMAIL, APP_DIRECTORY, MASTER, PLACE, REQUIRED, builtFunctions, fixedContext, temporaryDirectory } from "./support";
 

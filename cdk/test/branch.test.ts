@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MAX_BRANCH_LENGTH, branchOf } from "../lib/branch";
+import { MAX_BRANCH_LENGTH, branchOf } from "../lib/settings/branch";
 import { builtFunctions, resources, synthesise } from "./support";
-import { FUNCTIONS } from "../lib/function-catalogue";
+import { FUNCTIONS } from "../lib/functions/function-catalogue";
 import { MACHINES, resourceName, stackName, TABLES } from "../lib/names";
 
 const name = (gitName: string): string => branchOf(gitName).name;

@@ -4,12 +4,12 @@ import { chmodSync, existsSync, readFileSync, readdirSync, writeFileSync } from 
 import { join } from "node:path";
 import { test } from "node:test";
 import { App } from "aws-cdk-lib";
-import { ConfigurationError } from "../lib/configuration-error";
-import { declareGoneBranch, readGoneBranch } from "../lib/gone-branch";
+import { ConfigurationError } from "../lib/settings/configuration-error";
+import { declareGoneBranch, readGoneBranch } from "../lib/clean-up/gone-branch";
 import { PaymentStack } from "../lib/payment-stack";
-import { readSettings } from "../lib/settings";
+import { readSettings } from "../lib/settings/settings";
 import { MONEY_IS_REAL } from "../lib/names";
-import { type Aws, awsCli, stopExecutions } from "../lib/stop-executions";
+import { type Aws, awsCli, stopExecutions } from "../lib/clean-up/stop-executions";
 import { APP_DIRECTORY, MASTER, PLACE, REQUIRED, builtFunctions, fixedContext, resources, synthesise, temporaryDirectory } from "./support";
 
 /** Valid git branch names that could break a shell command, a path or a template. */

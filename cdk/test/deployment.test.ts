@@ -1,5 +1,5 @@
 import { test } from "node:test";
-import { FUNCTIONS } from "../lib/function-catalogue";
+import { FUNCTIONS } from "../lib/functions/function-catalogue";
 import { MACHINES, TABLES } from "../lib/names";
 import { DEFINITIONS } from "../lib/state-machine-definition";
 import { type Resource, type Template, assertSnapshot, builtFunctions, resources, roleOf, statements, synthesise } from "./support";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { App } from "aws-cdk-lib";
 import { EdgeStack, MAX_BODY_BYTES } from "../lib/edge-stack";
-import { readSettings } from "../lib/settings";
+import { readSettings } from "../lib/settings/settings";
 import { APP_DIRECTORY, MASTER, type Resource, type Template, fixedContext, resources, temporaryDirectory } from "./support";
 
 const GIVEN = {

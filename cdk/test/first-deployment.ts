@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { App, CfnResource } from "aws-cdk-lib";
 import { PaymentStack } from "../lib/payment-stack";
-import { readSettings } from "../lib/settings";
+import { readSettings } from "../lib/settings/settings";
 
 /*
  * The app, whose deployment fails once tables and secrets are made if FAILS is set. The runbook's tests deploy it to the

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { FUNCTIONS } from "../lib/function-catalogue";
+import { FUNCTIONS } from "../lib/functions/function-catalogue";
 import { MACHINES } from "../lib/names";
 import { DEFINITIONS } from "../lib/state-machine-definition";
 import { APP_DIRECTORY, type Resource, type Template, assertSnapshot, builtFunctions, grants, render, resources, roleOf, roleOfFunction, stateMachine, statements, synthesise } from "./support";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { FUNCTION_CATALOGUE, FUNCTIONS, type FunctionName, type FunctionSpec } from "../lib/function-catalogue";
+import { FUNCTION_CATALOGUE, FUNCTIONS, type FunctionName, type FunctionSpec } from "../lib/functions/function-catalogue";
 import { APP_DIRECTORY, builtFunctions, resources, synthesise } from "./support";
 
 /*
@@ -47,13 +47,13 @@ function readsOf(text: string): Reads {
 const template = synthesise(builtFunctions());
 const environment = (name: FunctionName): string[] => {
   const found = resources(template, "AWS::Lambda::Function").find(([, { Properties }]) => Properties["FunctionName"] === `payment3-${name}-feature-a`);
-  assert.ok(found, `cdk/lib/function-catalogue.ts has ${name}, but neither the definition nor a route calls it`);
+  assert.ok(found, `cdk/lib/functions/function-catalogue.ts has ${name}, but neither the definition nor a route calls it`);
   return Object.keys(found[1].Properties["Environment"].Variables).filter((variable) => variable !== "RUST_LOG");
 };
 
 test("every program is in the catalogue, and every function there has a program", () => {
   const programs = readdirSync(join(SOURCES, "bin")).map((file) => file.replace(/\.rs$/, ""));
-  assert.deepEqual(programs.sort(), [...FUNCTIONS].sort(), "activities/src/bin and cdk/lib/function-catalogue.ts");
+  assert.deepEqual(programs.sort(), [...FUNCTIONS].sort(), "activities/src/bin and cdk/lib/functions/function-catalogue.ts");
 });
 
 for (const name of FUNCTIONS) {
@@ -63,7 +63,7 @@ for (const name of FUNCTIONS) {
     test("gets exactly the variables that it reads", () => {
       const { needed, possible } = readsOf(program);
       const given = environment(name);
-      const wrong = (what: string) => `activities/src/bin/${name}.rs ${what}: see \`${name}\` in cdk/lib/function-catalogue.ts`;
+      const wrong = (what: string) => `activities/src/bin/${name}.rs ${what}: see \`${name}\` in cdk/lib/functions/function-catalogue.ts`;
       assert.deepEqual([...needed].filter((variable) => !given.includes(variable)), [], wrong("reads variables that it does not get"));
       assert.deepEqual(given.filter((variable) => !needed.has(variable) && !possible.has(variable)), [], wrong("gets variables that it does not read"));
     });

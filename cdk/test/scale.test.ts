@@ -14,7 +14,7 @@ const FILES = [
   "statemachine/payment.asl.json",
   "statemachine/refund.asl.json",
   "statemachine/path.mjs",
-  "cdk/lib/payment-function.ts",
+  "cdk/lib/functions/payment-function.ts",
   "cdk/lib/http-api.ts",
   "cdk/lib/schedule.ts",
   "cdk/test/snapshot.txt",

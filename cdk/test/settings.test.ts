@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ConfigurationError } from "../lib/configuration-error";
-import type { ContextKey } from "../lib/context";
-import { CONTEXT, type Key, type Settings, readSettings } from "../lib/settings";
+import { ConfigurationError } from "../lib/settings/configuration-error";
+import type { ContextKey } from "../lib/settings/context";
+import { CONTEXT, type Key, type Settings, readSettings } from "../lib/settings/settings";
 import { APP_DIRECTORY, MASTER, PLACE, REQUIRED, fixedContext } from "./support";
 
 const DIRECTORY = join("/", "checkout", "cdk");

@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { after } from "node:test";
 import { App } from "aws-cdk-lib";
-import { FUNCTIONS, type FunctionName } from "../lib/function-catalogue";
+import { FUNCTIONS, type FunctionName } from "../lib/functions/function-catalogue";
 import type { MachineName } from "../lib/names";
 import { PaymentStack } from "../lib/payment-stack";
-import { readSettings } from "../lib/settings";
+import { readSettings } from "../lib/settings/settings";
 
 /** The directory of the CDK app. */
 export const APP_DIRECTORY = join(__dirname, "..");

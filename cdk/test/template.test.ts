@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { FUNCTIONS } from "../lib/function-catalogue";
+import { FUNCTIONS } from "../lib/functions/function-catalogue";
 import { MACHINES, TABLES } from "../lib/names";
 import { APP_DIRECTORY, type Resource, type Template, builtFunctions, physicalNames, render, resources, stateMachine, synthesise } from "./support";
 

@@ -56,7 +56,8 @@ impl Uses {
     /// What was denied, as findings.
     pub(crate) fn findings(&self) -> impl Iterator<Item = String> {
         let denied = self.denied.iter();
-        denied.map(|denied| format!("denied: {denied}: see cdk/lib/function-catalogue.ts"))
+        denied
+            .map(|denied| format!("denied: {denied}: see cdk/lib/functions/function-catalogue.ts"))
     }
 }
 
@@ -362,7 +363,7 @@ mod tests {
             broken.uses().findings().collect::<Vec<_>>(),
             [
                 "denied: pay-order: dynamodb:UpdateItem arn:aws:dynamodb:ap-southeast-1:123456789012:table/\
-                 payment3-order-master: see cdk/lib/function-catalogue.ts"
+                 payment3-order-master: see cdk/lib/functions/function-catalogue.ts"
             ]
         );
     }

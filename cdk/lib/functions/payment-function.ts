@@ -3,14 +3,14 @@ import { PolicyDocument, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import { Architecture, Function as LambdaFunction, LoggingFormat, Runtime, Tracing } from "aws-cdk-lib/aws-lambda";
 import { LogGroup } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
-import { acknowledge } from "./acknowledge";
+import { acknowledge } from "../acknowledge";
 import { FUNCTION_CATALOGUE, type FunctionName, type FunctionSpec } from "./function-catalogue";
 import { functionCode } from "./function-code";
 import { type Wiring, functionEnvironment } from "./function-environment";
 import { acknowledgeExecutions, functionStatements } from "./function-statements";
-import { lifecycleOf } from "./lifecycle";
-import { constructId, resourceName } from "./names";
-import { SHARDS } from "./schedule";
+import { lifecycleOf } from "../settings/lifecycle";
+import { constructId, resourceName } from "../names";
+import { SHARDS } from "../schedule";
 import { sendTraces, writeLogs } from "./telemetry-statements";
 
 /** In megabytes. On AWS Lambda the share of a processor grows with the memory. */

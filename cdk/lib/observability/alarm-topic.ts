@@ -3,8 +3,8 @@ import { AnyPrincipal, Effect, PolicyStatement, ServicePrincipal } from "aws-cdk
 import { Topic, TopicPolicy } from "aws-cdk-lib/aws-sns";
 import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions";
 import { Construct } from "constructs";
-import type { Branch } from "./branch";
-import { resourceName } from "./names";
+import type { Branch } from "../settings/branch";
+import { resourceName } from "../names";
 
 /** The SNS topic of a branch's alarms. Subscribe more receivers, such as a pager or a chat, outside the stack. */
 export class AlarmTopic extends Construct {

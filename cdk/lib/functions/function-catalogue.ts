@@ -1,4 +1,4 @@
-import type { MachineName, TableName } from "./names";
+import type { MachineName, TableName } from "../names";
 
 /** Actions on a table's items. A transaction needs the action of each write in it. */
 export type ItemAction = "GetItem" | "PutItem" | "UpdateItem";
@@ -18,8 +18,8 @@ export interface FunctionSpec {
   /** One line for the console. */
   readonly description: string;
   /**
-   * The time limit of a run, in seconds. It is longer than that of each call (lib/timeouts.ts), and shorter than
-   * `TimeoutSeconds` of each state that calls the function.
+   * The time limit of a run, in seconds. It is longer than that of each call (lib/functions/timeouts.ts), and shorter
+   * than `TimeoutSeconds` of each state that calls the function.
    */
   readonly timeoutSeconds: number;
   /** The tables it uses; none when absent. */

@@ -4,11 +4,11 @@ import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
 import type { ITopic } from "aws-cdk-lib/aws-sns";
 import { Construct } from "constructs";
 import type { LogMetricName, LogMetrics } from "./log-metrics";
-import type { FunctionName } from "./function-catalogue";
-import { constructId, type MachineName, resourceName } from "./names";
-import { RECONCILE_EVERY, SHARDS } from "./schedule";
-import type { Settings } from "./settings";
-import { ACTIVITIES } from "./state-machine-definition";
+import type { FunctionName } from "../functions/function-catalogue";
+import { constructId, type MachineName, resourceName } from "../names";
+import { RECONCILE_EVERY, SHARDS } from "../schedule";
+import type { Settings } from "../settings/settings";
+import { ACTIVITIES } from "../state-machine-definition";
 
 /** A payment that is due for more seconds than this raises an alarm. Reconciliation runs every minute. */
 export const OLDEST_DUE_SECONDS = 1800;

@@ -1,10 +1,10 @@
 import { type App, Stack } from "aws-cdk-lib";
-import { type Branch, branchOf } from "./branch";
-import { ConfigurationError } from "./configuration-error";
-import { ContextReader } from "./context";
-import { accountProblem, regionProblem } from "./formats";
-import { stackName } from "./names";
-import { CONTEXT, type Settings, environmentOf } from "./settings";
+import { type Branch, branchOf } from "../settings/branch";
+import { ConfigurationError } from "../settings/configuration-error";
+import { ContextReader } from "../settings/context";
+import { accountProblem, regionProblem } from "../settings/formats";
+import { stackName } from "../names";
+import { CONTEXT, type Settings, environmentOf } from "../settings/settings";
 
 /** A branch whose stack is to be deleted, and where that stack is. */
 export interface GoneBranch extends Pick<Settings, "account" | "region"> {

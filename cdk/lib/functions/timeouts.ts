@@ -3,7 +3,7 @@
  * what went wrong. A test compares them:
  *
  *   one HTTP call
- *   < its function: `timeoutSeconds` in lib/function-catalogue.ts
+ *   < its function: `timeoutSeconds` in lib/functions/function-catalogue.ts
  *   < the function's states: `TimeoutSeconds` in the definitions in statemachine/
  *
  * The limit of a state must also include the function's start.

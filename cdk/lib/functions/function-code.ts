@@ -2,9 +2,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { SymlinkFollowMode } from "aws-cdk-lib";
 import { type AssetCode, Code } from "aws-cdk-lib/aws-lambda";
-import { ConfigurationError } from "./configuration-error";
+import { ConfigurationError } from "../settings/configuration-error";
 import type { FunctionName } from "./function-catalogue";
-import type { ArchitectureName } from "./settings";
+import type { ArchitectureName } from "../settings/settings";
 
 /** The part of a path below which `cargo local` builds everything, its broken copies of the functions as well. */
 const LOCAL = join("target", "local", "/");

@@ -3,8 +3,8 @@ import { AlarmStatusWidget, Dashboard, GraphWidget, type IMetric, Metric, Single
 import { Construct } from "constructs";
 import { type Alarms, ENTRANCES } from "./alarms";
 import type { LogMetrics } from "./log-metrics";
-import { type MachineName, MACHINES, resourceName, stackName } from "./names";
-import type { Settings } from "./settings";
+import { type MachineName, MACHINES, resourceName, stackName } from "../names";
+import type { Settings } from "../settings/settings";
 
 /** What the dashboard shows. */
 export interface Shown {

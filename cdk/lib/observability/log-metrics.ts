@@ -2,10 +2,10 @@ import { Duration } from "aws-cdk-lib";
 import { Metric, type MetricOptions } from "aws-cdk-lib/aws-cloudwatch";
 import { FilterPattern, type ILogGroup, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
-import type { Branch } from "./branch";
-import type { FunctionName } from "./function-catalogue";
-import { metricNamespace } from "./names";
-import { ACTIVITIES } from "./state-machine-definition";
+import type { Branch } from "../settings/branch";
+import type { FunctionName } from "../functions/function-catalogue";
+import { metricNamespace } from "../names";
+import { ACTIVITIES } from "../state-machine-definition";
 
 /*
  * Metric filters count the functions' log lines. Embedded metrics would put namespaces and dimensions into the

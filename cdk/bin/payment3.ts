@@ -4,6 +4,7 @@ import { AwsSolutionsChecks } from "cdk-nag";
 import { ConfigurationError } from "../lib/settings/configuration-error";
 import { EdgeStack } from "../lib/edge-stack";
 import { currentGitBranch } from "../lib/settings/git";
+import { edgeStackName, stackName } from "../lib/names";
 import { nodeProblem } from "../lib/node-version";
 import { PaymentStack } from "../lib/payment-stack";
 import { readSettings } from "../lib/settings/settings";
@@ -21,9 +22,10 @@ try {
     directory,
     gitBranch: () => currentGitBranch(directory),
   });
-  new PaymentStack(app, { settings });
-  if (settings.edge !== undefined) {
-    new EdgeStack(app, { settings, edge: settings.edge });
+  const { branch, account, edge } = settings;
+  new PaymentStack(app, stackName(branch), { settings });
+  if (edge !== undefined) {
+    new EdgeStack(app, edgeStackName(branch), { branch, account, edge });
   }
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
 } catch (error) {

@@ -6,9 +6,10 @@ import { LogGroup } from "aws-cdk-lib/aws-logs";
 import { CfnLoggingConfiguration, CfnWebACL } from "aws-cdk-lib/aws-wafv2";
 import type { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
+import type { Branch } from "./settings/branch";
 import { lifecycleOf } from "./settings/lifecycle";
 import { resourceName, stackName } from "./names";
-import { type Edge, EDGE_REGION, type Settings, environmentOf } from "./settings/settings";
+import { type Edge, EDGE_REGION, environmentOf } from "./settings/settings";
 
 /** The largest body that the firewall lets through, in bytes: `MAX_BODY` of activities/src/domain/fields.rs. */
 export const MAX_BODY_BYTES = 8192;
@@ -19,20 +20,29 @@ export const MAX_CHECKOUTS = 500;
 /** A rule of the firewall, without its priority and its metric. */
 type Rule = Pick<CfnWebACL.RuleProperty, "name" | "statement"> & Partial<Pick<CfnWebACL.RuleProperty, "action" | "overrideAction">>;
 
+/** What the stack is made from. */
+export interface EdgeStackProps {
+  /** The branch whose API the firewall is before. */
+  readonly branch: Branch;
+  /** The account that is deployed to; undefined for that of the credentials. */
+  readonly account: string | undefined;
+  /** The distribution's public name, and where its requests go. */
+  readonly edge: Edge;
+}
+
 /**
  * A CloudFront distribution with a web application firewall in front of the HTTP API, which cannot have a firewall
  * itself. CloudFront requires it to be in us-east-1, so this stack knows the API only by its name.
  */
 export class EdgeStack extends Stack {
-  constructor(scope: Construct, { settings, edge }: { readonly settings: Pick<Settings, "branch" | "account" | "region">; readonly edge: Edge }) {
-    const { branch } = settings;
-    super(scope, `payment3-edge-${branch.name}`, {
+  constructor(scope: Construct, id: string, { branch, account, edge }: EdgeStackProps) {
+    super(scope, id, {
       description: `Firewall before the card payments of branch ${branch.name}`,
-      env: { ...environmentOf(settings), region: EDGE_REGION },
+      env: environmentOf({ account, region: EDGE_REGION }),
       terminationProtection: lifecycleOf(branch).protected,
       tags: { application: "payment3", branch: branch.name },
     });
-    const firewall = this.declareFirewall(settings);
+    const firewall = this.declareFirewall(branch);
     const distribution = new Distribution(this, "Distribution", {
       comment: `Card payments of branch ${branch.name}`,
       domainNames: [edge.name],
@@ -55,7 +65,7 @@ export class EdgeStack extends Stack {
   }
 
   /** The firewall, with a log of the requests that it refuses. */
-  private declareFirewall({ branch }: Pick<Settings, "branch">): CfnWebACL {
+  private declareFirewall(branch: Branch): CfnWebACL {
     const lifecycle = lifecycleOf(branch);
     const firewall = new CfnWebACL(this, "Firewall", {
       name: stackName(branch),

@@ -16,14 +16,15 @@ import {
 import { HttpLambdaIntegration } from "aws-cdk-lib/aws-apigatewayv2-integrations";
 import { Certificate } from "aws-cdk-lib/aws-certificatemanager";
 import { type Metric, Stats } from "aws-cdk-lib/aws-cloudwatch";
-import type { IFunction } from "aws-cdk-lib/aws-lambda";
 import { FilterPattern, LogGroup, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
 import { lifecycleOf } from "./settings/lifecycle";
 import type { FunctionName } from "./functions/function-catalogue";
+import type { PaymentFunction } from "./functions/payment-function";
 import { constructId, metricNamespace, stackName } from "./names";
-import type { Domain, Settings } from "./settings/settings";
+import type { Branch } from "./settings/branch";
+import type { Domain } from "./settings/settings";
 
 /** How many requests a route accepts: `rate` a second, and `burst` at once. API Gateway answers any more with 429. */
 export interface Throttle {
@@ -129,6 +130,16 @@ const THROTTLED = '{ $.status = "429" }';
  */
 const FAILED = '{ ($.status = "5*") && (($.status != "503") || ($.routeKey != "POST /notify")) }';
 
+/** What the API is made from. */
+export interface PaymentApiProps {
+  /** The branch that the API is named after. */
+  readonly branch: Branch;
+  /** The API's own public name; undefined if it has none. */
+  readonly domain: Domain | undefined;
+  /** The functions that serve the routes. */
+  readonly functions: Readonly<Record<RouteFunction, PaymentFunction>>;
+}
+
 /** The public HTTP API of a branch. */
 export class PaymentApi extends Construct {
   /** Base URL, without a slash at the end. */
@@ -141,9 +152,8 @@ export class PaymentApi extends Construct {
   /** Where the DNS record of `domainName` must point; undefined without that setting. */
   readonly domainTarget: string | undefined;
 
-  constructor(scope: Construct, id: string, settings: Settings, functions: Readonly<Record<RouteFunction, IFunction>>) {
+  constructor(scope: Construct, id: string, { branch, domain, functions }: PaymentApiProps) {
     super(scope, id);
-    const { branch, domain } = settings;
     const lifecycle = lifecycleOf(branch);
     const api = new HttpApi(this, "Api", {
       apiName: stackName(branch),
@@ -185,7 +195,7 @@ export class PaymentApi extends Construct {
     for (const route of ROUTES) {
       const integration =
         integrations.get(route.function) ??
-        new HttpLambdaIntegration(constructId(route.function), functions[route.function], {
+        new HttpLambdaIntegration(constructId(route.function), functions[route.function].lambda, {
           payloadFormatVersion: PayloadFormatVersion.VERSION_2_0,
         });
       integrations.set(route.function, integration);

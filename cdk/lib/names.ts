@@ -20,6 +20,11 @@ export function stackName(branch: Branch): string {
   return `payment3-${branch.name}`;
 }
 
+/** The name of the stack of the firewall before a branch's API. */
+export function edgeStackName(branch: Branch): string {
+  return `payment3-edge-${branch.name}`;
+}
+
 /** The CloudWatch namespace of a branch's metrics. */
 export function metricNamespace(branch: Branch): string {
   return `payment3/${branch.name}`;

@@ -1,10 +1,8 @@
 import { CfnOutput, Stack } from "aws-cdk-lib";
-import type { Function as LambdaFunction } from "aws-cdk-lib/aws-lambda";
-import type { LogGroup } from "aws-cdk-lib/aws-logs";
 import type { Topic } from "aws-cdk-lib/aws-sns";
 import { Construct } from "constructs";
 import { AlarmTopic } from "./observability/alarm-topic";
-import { Alarms, type Watched } from "./observability/alarms";
+import { Alarms, type AlarmsProps } from "./observability/alarms";
 import { BackOfficePolicy } from "./back-office";
 import { PaymentDashboard } from "./observability/dashboard";
 import type { Wiring } from "./functions/function-environment";
@@ -12,7 +10,7 @@ import { PaymentApi, ROUTES, type RouteFunction } from "./http-api";
 import { lifecycleOf } from "./settings/lifecycle";
 import { LogMetrics } from "./observability/log-metrics";
 import type { FunctionName } from "./functions/function-catalogue";
-import { constructId, type MachineName, MONEY_IS_REAL, stackName, TABLES } from "./names";
+import { constructId, type MachineName, MONEY_IS_REAL, TABLES } from "./names";
 import { PaymentFunction } from "./functions/payment-function";
 import { ReconcileSchedule } from "./schedule";
 import { Secrets } from "./secrets";
@@ -23,34 +21,34 @@ import { Tables } from "./tables";
 
 /** What a stack is made from. */
 export interface PaymentStackProps {
-  /** The deployment's settings. */
+  /** The deployment's settings: the stack needs nearly all of them. */
   readonly settings: Settings;
 }
 
 /** The payment saga of one branch, for any account and region. */
 export class PaymentStack extends Stack {
-  constructor(scope: Construct, { settings }: PaymentStackProps) {
-    const { branch } = settings;
-    super(scope, stackName(branch), {
+  constructor(scope: Construct, id: string, { settings }: PaymentStackProps) {
+    const { branch, executionKeyArn, alarmEmail } = settings;
+    super(scope, id, {
       description: `Card payments, branch ${branch.name}`,
       env: environmentOf(settings),
       terminationProtection: lifecycleOf(branch).protected,
       tags: { application: "payment3", branch: branch.name },
     });
 
-    const tables = new Tables(this, "Tables", settings);
-    const secrets = new Secrets(this, "Secrets", branch);
+    const tables = new Tables(this, "Tables", { branch, orderTable: settings.orderTable });
+    const secrets = new Secrets(this, "Secrets", { branch });
     const wiring: Wiring = { settings, tables, secrets };
 
     const functions = new Construct(this, "Functions");
     const activities = declareFunctions(functions, ACTIVITIES, wiring);
-    const parts = { settings, tables, activities: lambdas(activities) };
+    const parts = { branch, executionKeyArn, records: tables.get("card-payment-record"), activities };
     const substitutions = { SaveCardPolicy: settings.saveCardPolicy };
     const stateMachineArns: Readonly<Record<MachineName, string>> = {
       payment: new StateMachine(this, "Payment", { machine: "payment", ...parts, substitutions }).arn,
       refund: new StateMachine(this, "Refund", { machine: "refund", ...parts }).arn,
     };
-    const backOffice = new BackOfficePolicy(this, "BackOffice", settings, stateMachineArns.refund);
+    const backOffice = new BackOfficePolicy(this, "BackOffice", { branch, executionKeyArn, refundMachineArn: stateMachineArns.refund });
     const starters: Wiring = { ...wiring, stateMachineArns };
     const entrances = declareFunctions<RouteFunction>(
       functions,
@@ -58,13 +56,12 @@ export class PaymentStack extends Stack {
       starters,
     );
     const { reconcile } = declareFunctions<"reconcile">(functions, ["reconcile"], starters);
-    new ReconcileSchedule(this, "Reconciliation", branch, reconcile.lambda);
-    const api = new PaymentApi(this, "Http", settings, lambdas(entrances));
+    new ReconcileSchedule(this, "Reconciliation", { branch, reconcile: reconcile.lambda });
+    const api = new PaymentApi(this, "Http", { branch, domain: settings.domain, functions: entrances });
 
     const { throttledRequests, failedRequests, apiId } = api;
-    const logGroups = logsOf({ ...activities, ...entrances, reconcile });
-    const watched = { settings, stateMachineArns, throttledRequests, failedRequests };
-    const topic = settings.alarmEmail === undefined ? undefined : this.watch(settings.alarmEmail, logGroups, watched, apiId);
+    const watched = { branch, runbook: settings.runbook, stateMachineArns, throttledRequests, failedRequests };
+    const topic = alarmEmail === undefined ? undefined : this.watch(alarmEmail, { ...activities, ...entrances, reconcile }, watched, apiId);
 
     const output = (name: string, value: string, description: string): void => {
       new CfnOutput(this, name, { value, description });
@@ -91,14 +88,14 @@ export class PaymentStack extends Stack {
   /** Metrics, alarms with their topic, and the dashboard. They cost more than the rest of an idle branch. */
   private watch(
     alarmEmail: string,
-    logGroups: Readonly<Record<FunctionName, LogGroup>>,
-    watched: Omit<Watched, "logMetrics" | "topic">,
+    functions: Readonly<Record<FunctionName, PaymentFunction>>,
+    watched: Omit<AlarmsProps, "logMetrics" | "topic">,
     apiId: string,
   ): Topic {
-    const { settings } = watched;
+    const { branch } = watched;
     const observability = new Construct(this, "Observability");
-    const logMetrics = new LogMetrics(observability, "Metrics", settings.branch, logGroups);
-    const { topic } = new AlarmTopic(observability, "AlarmTopic", settings.branch, alarmEmail);
+    const logMetrics = new LogMetrics(observability, "Metrics", { branch, functions });
+    const { topic } = new AlarmTopic(observability, "AlarmTopic", { branch, alarmEmail });
     const alarms = new Alarms(observability, "Alarms", { ...watched, logMetrics, topic });
     new PaymentDashboard(observability, "Dashboard", { ...watched, logMetrics, apiId, alarms });
     return topic;
@@ -107,19 +104,6 @@ export class PaymentStack extends Stack {
 
 /** Declares functions and returns them by name. A name that is given twice is declared once. */
 function declareFunctions<Name extends FunctionName>(scope: Construct, names: readonly Name[], wiring: Wiring): Record<Name, PaymentFunction> {
-  const declared = [...new Set(names)].map((name) => [name, new PaymentFunction(scope, name, wiring)] as const);
+  const declared = [...new Set(names)].map((name) => [name, new PaymentFunction(scope, constructId(name), { name, ...wiring })] as const);
   return Object.fromEntries(declared) as Record<Name, PaymentFunction>;
-}
-
-function lambdas<Name extends FunctionName>(functions: Readonly<Record<Name, PaymentFunction>>): Record<Name, LambdaFunction> {
-  return map(functions, ({ lambda }) => lambda);
-}
-
-function logsOf<Name extends FunctionName>(functions: Readonly<Record<Name, PaymentFunction>>): Record<Name, LogGroup> {
-  return map(functions, ({ logGroup }) => logGroup);
-}
-
-function map<Name extends FunctionName, Part>(functions: Readonly<Record<Name, PaymentFunction>>, part: (one: PaymentFunction) => Part): Record<Name, Part> {
-  const entries = Object.entries<PaymentFunction>(functions).map(([name, one]) => [name, part(one)] as const);
-  return Object.fromEntries(entries) as Record<Name, Part>;
 }

@@ -33,12 +33,20 @@ function ruleName(branch: Branch, number: number): string {
  */
 const MAX_EVENT_AGE = Duration.minutes(5);
 
+/** What the schedule runs. */
+export interface ReconcileScheduleProps {
+  /** The branch that the rules are named after. */
+  readonly branch: Branch;
+  /** The function that reconciles one shard. */
+  readonly reconcile: ReconcileFunction;
+}
+
 /**
  * Runs reconciliation for all shards at the same time. Neither the rule nor Lambda retries a failed run: the next run
  * does its work.
  */
 export class ReconcileSchedule extends Construct {
-  constructor(scope: Construct, id: string, branch: Branch, reconcile: ReconcileFunction) {
+  constructor(scope: Construct, id: string, { branch, reconcile }: ReconcileScheduleProps) {
     super(scope, id);
     const retry = { retryAttempts: 0, maxEventAge: MAX_EVENT_AGE };
     reconcile.configureAsyncInvoke(retry);

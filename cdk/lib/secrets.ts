@@ -11,6 +11,12 @@ const SIGNING_KEY_LENGTH = 44;
 /** Listed too, because not every implementation of CloudFormation supports `excludePunctuation`. */
 const PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 
+/** What the secrets are made from. */
+export interface SecretsProps {
+  /** The branch that the secrets are named after, and whose lifecycle they have. */
+  readonly branch: Branch;
+}
+
 /** The secrets of a branch. The template holds none of their values. */
 export class Secrets extends Construct {
   /** ARN of the bank's address and keys: JSON `{"url", "b2c"}`. */
@@ -18,7 +24,7 @@ export class Secrets extends Construct {
   /** ARN of the key that signs events to the shop: JSON `{"signingKey"}`, base64. */
   readonly shopWebhookArn: string;
 
-  constructor(scope: Construct, id: string, branch: Branch) {
+  constructor(scope: Construct, id: string, { branch }: SecretsProps) {
     super(scope, id);
     // Without a value, which only CfnSecret allows: people set and rotate it, and no deployment overwrites it.
     const gateway = new CfnSecret(this, "Gateway", {

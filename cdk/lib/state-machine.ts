@@ -1,17 +1,17 @@
 import { Aws } from "aws-cdk-lib";
 import { PolicyDocument, PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
-import type { IFunction } from "aws-cdk-lib/aws-lambda";
 import { LogGroup } from "aws-cdk-lib/aws-logs";
 import { CfnStateMachine } from "aws-cdk-lib/aws-stepfunctions";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
+import type { Branch } from "./settings/branch";
 import { lifecycleOf } from "./settings/lifecycle";
 import type { FunctionName } from "./functions/function-catalogue";
+import type { PaymentFunction } from "./functions/payment-function";
 import { type MachineName, resourceName } from "./names";
-import type { Settings } from "./settings/settings";
 import { useExecutionKey } from "./execution-key";
 import { DEFINITIONS, placeholderOf } from "./state-machine-definition";
-import type { Tables } from "./tables";
+import type { NamedTable } from "./tables";
 import { deliverLogs, readSamplingRules, sendTraces } from "./functions/telemetry-statements";
 
 /** How long a data key encrypts histories. It is AWS's maximum, because each new key costs a call of KMS. */
@@ -21,12 +21,14 @@ const DATA_KEY_SECONDS = 900;
 export interface StateMachineProps {
   /** Which one it is: its definition, and the middle part of its name. */
   readonly machine: MachineName;
-  /** The deployment's settings. */
-  readonly settings: Settings;
-  /** The branch's tables. */
-  readonly tables: Tables;
+  /** The branch that it is named after, and whose lifecycle its log has. */
+  readonly branch: Branch;
+  /** ARN of the KMS key for its definition and the histories of its executions; undefined for a key that AWS owns. */
+  readonly executionKeyArn: string | undefined;
+  /** The table of payments' records, which it updates itself. */
+  readonly records: NamedTable;
   /** The functions, at least those that it calls. */
-  readonly activities: Readonly<Record<FunctionName, IFunction>>;
+  readonly activities: Readonly<Record<FunctionName, PaymentFunction>>;
   /** What its definition has placeholders for, apart from its functions and the table of records; none when absent. */
   readonly substitutions?: Readonly<Record<string, string>>;
 }
@@ -36,15 +38,13 @@ export class StateMachine extends Construct {
   /** ARN of the state machine. */
   readonly arn: string;
 
-  constructor(scope: Construct, id: string, { machine, settings, tables, activities, substitutions }: StateMachineProps) {
+  constructor(scope: Construct, id: string, { machine, branch, executionKeyArn, records, activities, substitutions }: StateMachineProps) {
     super(scope, id);
-    const { branch, executionKeyArn } = settings;
     const definition = DEFINITIONS[machine];
     const lifecycle = lifecycleOf(branch);
     const name = resourceName(machine, branch);
-    const records = tables.get("card-payment-record");
     // ARNs without a version: an execution that is redriven calls the function as it is then, with its repairs.
-    const functionArns = definition.activities.map((name) => [placeholderOf(name), activities[name].functionArn] as const);
+    const functionArns = definition.activities.map((name) => [placeholderOf(name), activities[name].lambda.functionArn] as const);
 
     const logGroup = new LogGroup(this, "Logs", {
       // Without this prefix, every state machine would add to the account's policy for log delivery, which has a limit.

@@ -4,7 +4,6 @@ import { acknowledge } from "./acknowledge";
 import type { Branch } from "./settings/branch";
 import { lifecycleOf } from "./settings/lifecycle";
 import { TABLES, type TableName, constructId, resourceName } from "./names";
-import type { Settings } from "./settings/settings";
 
 /** A table's name and ARN: all that the rest of the stack needs. */
 export type NamedTable = Pick<ITable, "tableName" | "tableArn">;
@@ -39,11 +38,19 @@ const KEYS: Readonly<Record<TableName, TableKeys>> = {
   order: { partitionKey: text("orderId") },
 };
 
+/** What the tables are made from. */
+export interface TablesProps {
+  /** The branch that the tables are named after, and whose lifecycle they have. */
+  readonly branch: Branch;
+  /** The name of an existing order table; undefined if one is made. */
+  readonly orderTable: string | undefined;
+}
+
 /** The tables of a branch, on demand. An existing order table can be used; the stack neither changes nor deletes it. */
 export class Tables extends Construct {
   private readonly byName: ReadonlyMap<TableName, NamedTable>;
 
-  constructor(scope: Construct, id: string, { branch, orderTable }: Settings) {
+  constructor(scope: Construct, id: string, { branch, orderTable }: TablesProps) {
     super(scope, id);
     this.byName = new Map<TableName, NamedTable>(
       TABLES.map((name) => [

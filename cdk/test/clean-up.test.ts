@@ -8,7 +8,7 @@ import { ConfigurationError } from "../lib/settings/configuration-error";
 import { declareGoneBranch, readGoneBranch } from "../lib/clean-up/gone-branch";
 import { PaymentStack } from "../lib/payment-stack";
 import { readSettings } from "../lib/settings/settings";
-import { MONEY_IS_REAL } from "../lib/names";
+import { MONEY_IS_REAL, stackName } from "../lib/names";
 import { type Aws, awsCli, stopExecutions } from "../lib/clean-up/stop-executions";
 import { APP_DIRECTORY, MASTER, PLACE, REQUIRED, builtFunctions, fixedContext, resources, synthesise, temporaryDirectory } from "./support";
 
@@ -34,7 +34,7 @@ test("the deleted stack has the name of the deployed one, for any branch name", 
   const assets = builtFunctions();
   for (const branch of HOSTILE) {
     const settings = readSettings({ context: { ...REQUIRED, assets, branch }, directory: APP_DIRECTORY, gitBranch: () => undefined });
-    const deployed = new PaymentStack(new App({ outdir: temporaryDirectory() }), { settings });
+    const deployed = new PaymentStack(new App({ outdir: temporaryDirectory() }), stackName(settings.branch), { settings });
     assert.equal(nameOf({ branch }), deployed.stackName, branch);
   }
 });

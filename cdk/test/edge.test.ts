@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { App } from "aws-cdk-lib";
 import { EdgeStack, MAX_BODY_BYTES } from "../lib/edge-stack";
+import { edgeStackName } from "../lib/names";
 import { readSettings } from "../lib/settings/settings";
 import { APP_DIRECTORY, MASTER, type Resource, type Template, fixedContext, resources, temporaryDirectory } from "./support";
 
@@ -15,9 +16,10 @@ const GIVEN = {
 
 function edgeStack(branch: string): { template: Template; region: string; terminationProtection: boolean | undefined } {
   const settings = readSettings({ context: { ...MASTER, ...GIVEN, branch }, directory: APP_DIRECTORY, gitBranch: () => undefined });
-  assert.ok(settings.edge);
+  const { account, edge } = settings;
+  assert.ok(edge);
   const app = new App({ outdir: temporaryDirectory(), context: fixedContext(), builtinCloudFormationValidation: false });
-  const stack = new EdgeStack(app, { settings, edge: settings.edge });
+  const stack = new EdgeStack(app, edgeStackName(settings.branch), { branch: settings.branch, account, edge });
   const artifact = app.synth().getStackByName(stack.stackName);
   return { template: artifact.template, region: artifact.environment.region, terminationProtection: artifact.terminationProtection };
 }

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { App, CfnResource } from "aws-cdk-lib";
+import { stackName } from "../lib/names";
 import { PaymentStack } from "../lib/payment-stack";
 import { readSettings } from "../lib/settings/settings";
 
@@ -9,7 +10,8 @@ import { readSettings } from "../lib/settings/settings";
  */
 const app = new App({ builtinCloudFormationValidation: false });
 const context = app.node.getAllContext() as Record<string, unknown>;
-const stack = new PaymentStack(app, { settings: readSettings({ context, directory: join(__dirname, ".."), gitBranch: () => undefined }) });
+const settings = readSettings({ context, directory: join(__dirname, ".."), gitBranch: () => undefined });
+const stack = new PaymentStack(app, stackName(settings.branch), { settings });
 if (process.env["FAILS"] !== undefined) {
   // No such log group.
   const failure = new CfnResource(stack, "Failure", { type: "AWS::Logs::LogStream", properties: { LogGroupName: "payment3-nothing" } });

@@ -5,7 +5,7 @@ import { join, relative } from "node:path";
 import { after } from "node:test";
 import { App } from "aws-cdk-lib";
 import { FUNCTIONS, type FunctionName } from "../lib/functions/function-catalogue";
-import type { MachineName } from "../lib/names";
+import { type MachineName, stackName } from "../lib/names";
 import { PaymentStack } from "../lib/payment-stack";
 import { readSettings } from "../lib/settings/settings";
 
@@ -68,7 +68,7 @@ export function synthesise(assets: string, context: Record<string, string | unde
   const outdir = mkdtempSync(join(assets, ".cdk.out-"));
   // The built-in validation takes seconds. One test runs it, in app.test.ts.
   const app = new App({ outdir, context: fixedContext(), builtinCloudFormationValidation: false });
-  const stack = new PaymentStack(app, { settings });
+  const stack = new PaymentStack(app, stackName(settings.branch), { settings });
   return app.synth().getStackByName(stack.stackName).template;
 }
 

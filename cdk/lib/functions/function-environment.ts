@@ -7,7 +7,7 @@ import { HTTP_TIMEOUT_MS } from "./timeouts";
 
 /** What functions are connected to. */
 export interface Wiring {
-  /** The deployment's settings. */
+  /** The deployment's settings. The catalogue's entries together need most of them. */
   readonly settings: Settings;
   /** The branch's tables. */
   readonly tables: Tables;

@@ -9,7 +9,7 @@ import { functionCode } from "./function-code";
 import { type Wiring, functionEnvironment } from "./function-environment";
 import { acknowledgeExecutions, functionStatements } from "./function-statements";
 import { lifecycleOf } from "../settings/lifecycle";
-import { constructId, resourceName } from "../names";
+import { resourceName } from "../names";
 import { SHARDS } from "../schedule";
 import { sendTraces, writeLogs } from "./telemetry-statements";
 
@@ -19,13 +19,19 @@ const MEMORY_SIZE = 256;
 /** Two runs of each shard: a person may start one, and the schedule may deliver one twice. */
 const RECONCILE_CONCURRENCY = 2 * SHARDS;
 
+/** Which function it is, and what it is connected to. */
+export interface PaymentFunctionProps extends Wiring {
+  /** The middle part of its name: its entry in the catalogue, and its program. */
+  readonly name: FunctionName;
+}
+
 /** One function with its own role and log group. */
 export class PaymentFunction extends Construct {
   readonly lambda: LambdaFunction;
   readonly logGroup: LogGroup;
 
-  constructor(scope: Construct, name: FunctionName, wiring: Wiring) {
-    super(scope, constructId(name));
+  constructor(scope: Construct, id: string, { name, ...wiring }: PaymentFunctionProps) {
+    super(scope, id);
     const { branch, architecture, assetsDirectory, reservedConcurrency } = wiring.settings;
     const lifecycle = lifecycleOf(branch);
     const spec: FunctionSpec = FUNCTION_CATALOGUE[name];

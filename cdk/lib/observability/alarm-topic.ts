@@ -6,11 +6,19 @@ import { Construct } from "constructs";
 import type { Branch } from "../settings/branch";
 import { resourceName } from "../names";
 
+/** What the topic is for. */
+export interface AlarmTopicProps {
+  /** The branch whose alarms may write to the topic. */
+  readonly branch: Branch;
+  /** Who gets the alarms by e-mail. */
+  readonly alarmEmail: string;
+}
+
 /** The SNS topic of a branch's alarms. Subscribe more receivers, such as a pager or a chat, outside the stack. */
 export class AlarmTopic extends Construct {
   readonly topic: Topic;
 
-  constructor(scope: Construct, id: string, branch: Branch, alarmEmail: string) {
+  constructor(scope: Construct, id: string, { branch, alarmEmail }: AlarmTopicProps) {
     super(scope, id);
     this.topic = new Topic(this, "Topic", {
       topicName: resourceName("alarms", branch),

@@ -3,11 +3,11 @@ import { Alarm, ComparisonOperator, type IMetric, Metric, Stats, TreatMissingDat
 import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
 import type { ITopic } from "aws-cdk-lib/aws-sns";
 import { Construct } from "constructs";
+import type { Branch } from "../settings/branch";
 import type { LogMetricName, LogMetrics } from "./log-metrics";
 import type { FunctionName } from "../functions/function-catalogue";
 import { constructId, type MachineName, resourceName } from "../names";
 import { RECONCILE_EVERY, SHARDS } from "../schedule";
-import type { Settings } from "../settings/settings";
 import { ACTIVITIES } from "../state-machine-definition";
 
 /** A payment that is due for more seconds than this raises an alarm. Reconciliation runs every minute. */
@@ -52,10 +52,15 @@ interface AlarmSpec {
   readonly section?: string;
 }
 
-/** What the alarms watch. */
-export interface Watched {
-  readonly settings: Pick<Settings, "branch" | "runbook">;
+/** What the alarms watch, and whom they tell. */
+export interface AlarmsProps {
+  /** The branch that the alarms are named after. */
+  readonly branch: Branch;
+  /** The address of the runbook, to which each alarm links. */
+  readonly runbook: string;
+  /** What the functions' logs say. */
   readonly logMetrics: LogMetrics;
+  /** ARNs of the state machines whose executions are watched. */
   readonly stateMachineArns: Readonly<Record<MachineName, string>>;
   /** 429 responses of the API, counted in its access log. */
   readonly throttledRequests: Metric;
@@ -72,15 +77,15 @@ export const ENTRANCES = ["cardtoken", "callback", "check-status", "reconcile"] 
 export class Alarms extends Construct {
   readonly all: readonly Alarm[];
 
-  constructor(scope: Construct, id: string, watched: Watched) {
+  constructor(scope: Construct, id: string, props: AlarmsProps) {
     super(scope, id);
-    this.all = Object.entries(alarmSpecs(watched)).map(([name, spec]) => this.declare(name, spec, watched));
+    this.all = Object.entries(alarmSpecs(props)).map(([name, spec]) => this.declare(name, spec, props));
   }
 
-  private declare(name: string, spec: AlarmSpec, { settings, topic }: Watched): Alarm {
+  private declare(name: string, spec: AlarmSpec, { branch, runbook, topic }: AlarmsProps): Alarm {
     const alarm = new Alarm(this, constructId(name), {
-      alarmName: resourceName(name, settings.branch),
-      alarmDescription: `${spec.meaning} ${settings.runbook}#${spec.section ?? name}`,
+      alarmName: resourceName(name, branch),
+      alarmDescription: `${spec.meaning} ${runbook}#${spec.section ?? name}`,
       metric: spec.metric,
       threshold: spec.threshold ?? 1,
       evaluationPeriods: spec.periods ?? 1,
@@ -95,7 +100,7 @@ export class Alarms extends Construct {
   }
 }
 
-function alarmSpecs({ settings, logMetrics, stateMachineArns, throttledRequests, failedRequests }: Watched): Record<string, AlarmSpec> {
+function alarmSpecs({ branch, logMetrics, stateMachineArns, throttledRequests, failedRequests }: AlarmsProps): Record<string, AlarmSpec> {
   const ofExecutions = (machine: MachineName, metricName: string): Metric =>
     new Metric({ namespace: "AWS/States", metricName, dimensionsMap: { StateMachineArn: stateMachineArns[machine] }, statistic: Stats.SUM, period: PERIOD });
   const logged = (name: LogMetricName): Metric => logMetrics.get(name, { statistic: Stats.SUM });
@@ -103,7 +108,7 @@ function alarmSpecs({ settings, logMetrics, stateMachineArns, throttledRequests,
   const ofFunctions = (section: string, metricName: string, functions: readonly FunctionName[], spec: Omit<AlarmSpec, "metric">): Record<string, AlarmSpec> =>
     Object.fromEntries(
       functions.map((name) => {
-        const dimensionsMap = { FunctionName: resourceName(name, settings.branch) };
+        const dimensionsMap = { FunctionName: resourceName(name, branch) };
         const metric = new Metric({ namespace: "AWS/Lambda", metricName, dimensionsMap, statistic: Stats.SUM, period: PERIOD });
         return [`${section}-${name}`, { ...spec, metric, section }];
       }),

@@ -4,16 +4,25 @@ import { Construct } from "constructs";
 import { type Alarms, ENTRANCES } from "./alarms";
 import type { LogMetrics } from "./log-metrics";
 import { type MachineName, MACHINES, resourceName, stackName } from "../names";
-import type { Settings } from "../settings/settings";
+import type { Branch } from "../settings/branch";
 
 /** What the dashboard shows. */
-export interface Shown {
-  readonly settings: Pick<Settings, "branch" | "runbook">;
+export interface PaymentDashboardProps {
+  /** The branch that the dashboard is about. */
+  readonly branch: Branch;
+  /** The address of the runbook, to which the dashboard links. */
+  readonly runbook: string;
+  /** The alarms whose states are shown. */
   readonly alarms: Alarms;
+  /** What the functions' logs say. */
   readonly logMetrics: LogMetrics;
+  /** ARNs of the state machines whose executions are shown. */
   readonly stateMachineArns: Readonly<Record<MachineName, string>>;
+  /** Id of the HTTP API whose requests are shown. */
   readonly apiId: string;
+  /** 429 responses of the API, counted in its access log. */
   readonly throttledRequests: Metric;
+  /** 5xx responses of the API, counted in its access log. */
   readonly failedRequests: Metric;
 }
 
@@ -25,9 +34,8 @@ const PERIOD = Duration.minutes(5);
 
 /** The dashboard of a branch's payments: alarms, open payments, outcomes, and the health of each part. */
 export class PaymentDashboard extends Construct {
-  constructor(scope: Construct, id: string, { settings, alarms, logMetrics, stateMachineArns, apiId, throttledRequests, failedRequests }: Shown) {
+  constructor(scope: Construct, id: string, { branch, runbook, alarms, logMetrics, stateMachineArns, apiId, throttledRequests, failedRequests }: PaymentDashboardProps) {
     super(scope, id);
-    const { branch } = settings;
     const sum = (name: Parameters<LogMetrics["get"]>[0], label: string, dimensionsMap?: Record<string, string>): IMetric =>
       logMetrics.get(name, { statistic: Stats.SUM, label, ...(dimensionsMap === undefined ? {} : { dimensionsMap }) });
     const ofExecutions = (machine: MachineName, metricName: string): IMetric =>
@@ -38,7 +46,7 @@ export class PaymentDashboard extends Construct {
       new Metric({ namespace: "AWS/Lambda", metricName: "Duration", dimensionsMap: { FunctionName: resourceName(name, branch) }, statistic: Stats.p(95), period: PERIOD, label: name });
 
     new Dashboard(this, "Dashboard", { dashboardName: stackName(branch), defaultInterval: Duration.hours(12) }).addWidgets(
-      new TextWidget({ width: 24, height: 1, markdown: `**Card payments, branch ${branch.name}** · what to do about an alarm: ${settings.runbook}` }),
+      new TextWidget({ width: 24, height: 1, markdown: `**Card payments, branch ${branch.name}** · what to do about an alarm: ${runbook}` }),
       new AlarmStatusWidget({ width: 24, height: 4, title: "Alarms", alarms: [...alarms.all] }),
       new SingleValueWidget({
         width: HALF,

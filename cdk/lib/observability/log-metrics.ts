@@ -1,9 +1,10 @@
 import { Duration } from "aws-cdk-lib";
 import { Metric, type MetricOptions } from "aws-cdk-lib/aws-cloudwatch";
-import { FilterPattern, type ILogGroup, MetricFilter } from "aws-cdk-lib/aws-logs";
+import { FilterPattern, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import type { Branch } from "../settings/branch";
 import type { FunctionName } from "../functions/function-catalogue";
+import type { PaymentFunction } from "../functions/payment-function";
 import { metricNamespace } from "../names";
 import { ACTIVITIES } from "../state-machine-definition";
 
@@ -142,17 +143,25 @@ export const LOG_METRICS = {
 /** The name of a metric. */
 export type LogMetricName = keyof typeof LOG_METRICS;
 
+/** What the metrics are made from. */
+export interface LogMetricsProps {
+  /** The branch whose namespace holds the metrics. */
+  readonly branch: Branch;
+  /** The functions whose logs are searched. */
+  readonly functions: Readonly<Record<FunctionName, PaymentFunction>>;
+}
+
 /** Declares the metrics of the functions' logs. */
 export class LogMetrics extends Construct {
   private readonly namespace: string;
 
-  constructor(scope: Construct, id: string, branch: Branch, logs: Readonly<Record<FunctionName, ILogGroup>>) {
+  constructor(scope: Construct, id: string, { branch, functions }: LogMetricsProps) {
     super(scope, id);
     this.namespace = metricNamespace(branch);
     for (const [name, metric] of Object.entries<LogMetric>(LOG_METRICS)) {
       for (const source of metric.functions) {
         new MetricFilter(this, `${name}-${source}`, {
-          logGroup: logs[source],
+          logGroup: functions[source].logGroup,
           metricNamespace: this.namespace,
           metricName: name,
           filterPattern: FilterPattern.literal(filterPattern(metric)),

@@ -145,6 +145,8 @@ export class PaymentApi extends Construct {
   /** Base URL, without a slash at the end. */
   readonly url: string;
   readonly apiId: string;
+  /** The stage that serves all requests, with API Gateway's metrics of them. */
+  readonly stage: HttpStage;
   /** Requests that were throttled. */
   readonly throttledRequests: Metric;
   /** Requests that were answered 5xx, as {@link FAILED} counts them. */
@@ -208,6 +210,7 @@ export class PaymentApi extends Construct {
       added.forEach((one) => acknowledge(one, "AwsSolutions-APIG4", route.open));
     }
     this.apiId = api.apiId;
+    this.stage = stage;
     this.domainTarget = domain === undefined ? undefined : this.map(api, stage, domain);
     this.url = domain === undefined ? api.apiEndpoint : `https://${domain.name}`;
   }

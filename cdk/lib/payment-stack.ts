@@ -44,12 +44,12 @@ export class PaymentStack extends Stack {
     const activities = declareFunctions(functions, ACTIVITIES, wiring);
     const parts = { branch, executionKeyArn, records: tables.get("card-payment-record"), activities };
     const substitutions = { SaveCardPolicy: settings.saveCardPolicy };
-    const stateMachineArns: Readonly<Record<MachineName, string>> = {
-      payment: new StateMachine(this, "Payment", { machine: "payment", ...parts, substitutions }).arn,
-      refund: new StateMachine(this, "Refund", { machine: "refund", ...parts }).arn,
+    const stateMachines: Readonly<Record<MachineName, StateMachine>> = {
+      payment: new StateMachine(this, "Payment", { machine: "payment", ...parts, substitutions }),
+      refund: new StateMachine(this, "Refund", { machine: "refund", ...parts }),
     };
-    const backOffice = new BackOfficePolicy(this, "BackOffice", { branch, executionKeyArn, refundMachineArn: stateMachineArns.refund });
-    const starters: Wiring = { ...wiring, stateMachineArns };
+    const backOffice = new BackOfficePolicy(this, "BackOffice", { branch, executionKeyArn, refundMachineArn: stateMachines.refund.arn });
+    const starters: Wiring = { ...wiring, stateMachines };
     const entrances = declareFunctions<RouteFunction>(
       functions,
       ROUTES.map((route) => route.function),
@@ -59,20 +59,19 @@ export class PaymentStack extends Stack {
     new ReconcileSchedule(this, "Reconciliation", { branch, reconcile: reconcile.lambda });
     const api = new PaymentApi(this, "Http", { branch, domain: settings.domain, functions: entrances });
 
-    const { throttledRequests, failedRequests, apiId } = api;
-    const watched = { branch, runbook: settings.runbook, stateMachineArns, throttledRequests, failedRequests };
-    const topic = alarmEmail === undefined ? undefined : this.watch(alarmEmail, { ...activities, ...entrances, reconcile }, watched, apiId);
+    const watched = { branch, runbook: settings.runbook, functions: { ...activities, ...entrances, reconcile }, stateMachines, api };
+    const topic = alarmEmail === undefined ? undefined : this.watch(alarmEmail, watched);
 
     const output = (name: string, value: string, description: string): void => {
       new CfnOutput(this, name, { value, description });
     };
     output("ApiUrl", api.url, "Base URL of the HTTP API");
-    output("ApiId", apiId, "Id of the HTTP API");
+    output("ApiId", api.apiId, "Id of the HTTP API");
     if (api.domainTarget !== undefined) {
       output("DomainTarget", api.domainTarget, "Point the DNS record of domainName here");
     }
-    output("StateMachineArn", stateMachineArns.payment, "The state machine of payments");
-    output("RefundStateMachineArn", stateMachineArns.refund, "The state machine of refunds");
+    output("StateMachineArn", stateMachines.payment.arn, "The state machine of payments");
+    output("RefundStateMachineArn", stateMachines.refund.arn, "The state machine of refunds");
     output("BackOfficePolicyArn", backOffice.arn, "Attach this to the role or user that may give money back");
     output("GatewaySecretArn", secrets.gatewayArn, "Put the bank's address and keys here");
     output("ShopWebhookSecretArn", secrets.shopWebhookArn, "The key that signs events to the shop");
@@ -86,18 +85,13 @@ export class PaymentStack extends Stack {
   }
 
   /** Metrics, alarms with their topic, and the dashboard. They cost more than the rest of an idle branch. */
-  private watch(
-    alarmEmail: string,
-    functions: Readonly<Record<FunctionName, PaymentFunction>>,
-    watched: Omit<AlarmsProps, "logMetrics" | "topic">,
-    apiId: string,
-  ): Topic {
-    const { branch } = watched;
+  private watch(alarmEmail: string, watched: Omit<AlarmsProps, "logMetrics" | "topic">): Topic {
+    const { branch, functions } = watched;
     const observability = new Construct(this, "Observability");
     const logMetrics = new LogMetrics(observability, "Metrics", { branch, functions });
     const { topic } = new AlarmTopic(observability, "AlarmTopic", { branch, alarmEmail });
     const alarms = new Alarms(observability, "Alarms", { ...watched, logMetrics, topic });
-    new PaymentDashboard(observability, "Dashboard", { ...watched, logMetrics, apiId, alarms });
+    new PaymentDashboard(observability, "Dashboard", { ...watched, logMetrics, alarms });
     return topic;
   }
 }

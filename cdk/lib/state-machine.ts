@@ -1,7 +1,7 @@
 import { Aws } from "aws-cdk-lib";
 import { PolicyDocument, PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import { LogGroup } from "aws-cdk-lib/aws-logs";
-import { CfnStateMachine } from "aws-cdk-lib/aws-stepfunctions";
+import { CfnStateMachine, type IStateMachine, StateMachine as CdkStateMachine } from "aws-cdk-lib/aws-stepfunctions";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
 import type { Branch } from "./settings/branch";
@@ -37,6 +37,8 @@ export interface StateMachineProps {
 export class StateMachine extends Construct {
   /** ARN of the state machine. */
   readonly arn: string;
+  /** The state machine as other constructs of the CDK take it, with the metrics of its executions. */
+  readonly resource: IStateMachine;
 
   constructor(scope: Construct, id: string, { machine, branch, executionKeyArn, records, activities, substitutions }: StateMachineProps) {
     super(scope, id);
@@ -95,5 +97,6 @@ export class StateMachine extends Construct {
       },
     });
     this.arn = stateMachine.attrArn;
+    this.resource = CdkStateMachine.fromStateMachineArn(this, "Imported", this.arn);
   }
 }

@@ -2,6 +2,7 @@ import { FUNCTION_CATALOGUE, type FunctionName, type FunctionSpec, type SettingV
 import { type MachineName, resourceName, type TableName } from "../names";
 import type { Secrets } from "../secrets";
 import type { Settings } from "../settings/settings";
+import type { StateMachine } from "../state-machine";
 import type { Tables } from "../tables";
 import { HTTP_TIMEOUT_MS } from "./timeouts";
 
@@ -13,8 +14,8 @@ export interface Wiring {
   readonly tables: Tables;
   /** The branch's secrets. */
   readonly secrets: Secrets;
-  /** ARNs of the state machines. Absent for the functions that they call: those are declared before them. */
-  readonly stateMachineArns?: Readonly<Record<MachineName, string>>;
+  /** The state machines. Absent for the functions that they call: those are declared before them. */
+  readonly stateMachines?: Readonly<Record<MachineName, StateMachine>>;
 }
 
 /** The environment variables of a function: only what its entry in the catalogue needs. */
@@ -63,10 +64,10 @@ const MACHINE_VARIABLES: Readonly<Record<MachineName, string>> = { payment: "STA
 
 /** A state machine's ARN, for a function that needs it. */
 export function requireStateMachine(name: FunctionName, machine: MachineName, wiring: Wiring): string {
-  if (wiring.stateMachineArns === undefined) {
+  if (wiring.stateMachines === undefined) {
     throw new Error(`${name} starts executions, so it must be declared after the state machines`);
   }
-  return wiring.stateMachineArns[machine];
+  return wiring.stateMachines[machine].arn;
 }
 
 /** Whether a function calls an AWS API. Reading a secret counts. */

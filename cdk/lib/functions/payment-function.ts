@@ -1,4 +1,5 @@
 import { Duration } from "aws-cdk-lib";
+import type { Metric } from "aws-cdk-lib/aws-cloudwatch";
 import { PolicyDocument, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import { Architecture, Function as LambdaFunction, LoggingFormat, Runtime, Tracing } from "aws-cdk-lib/aws-lambda";
 import { LogGroup } from "aws-cdk-lib/aws-logs";
@@ -29,6 +30,12 @@ export interface PaymentFunctionProps extends Wiring {
 export class PaymentFunction extends Construct {
   readonly lambda: LambdaFunction;
   readonly logGroup: LogGroup;
+  /** Runs that ended with an error, a crash or a timeout. */
+  readonly errors: Metric;
+  /** Runs that AWS Lambda did not let begin. */
+  readonly throttles: Metric;
+  /** How long its runs take, in milliseconds. */
+  readonly duration: Metric;
 
   constructor(scope: Construct, id: string, { name, ...wiring }: PaymentFunctionProps) {
     super(scope, id);
@@ -71,5 +78,10 @@ export class PaymentFunction extends Construct {
       // The role stays as declared above: the CDK must not add anything.
       role: role.withoutPolicyUpdates(),
     });
+    // The name as a text: with a reference, an alarm would wait for its function.
+    const named = { dimensionsMap: { FunctionName: functionName } };
+    this.errors = this.lambda.metricErrors(named);
+    this.throttles = this.lambda.metricThrottles(named);
+    this.duration = this.lambda.metricDuration(named);
   }
 }

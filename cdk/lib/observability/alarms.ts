@@ -1,13 +1,15 @@
-import { Duration } from "aws-cdk-lib";
-import { Alarm, ComparisonOperator, type IMetric, Metric, Stats, TreatMissingData } from "aws-cdk-lib/aws-cloudwatch";
+import { Alarm, ComparisonOperator, type IMetric, type Metric, Stats, TreatMissingData } from "aws-cdk-lib/aws-cloudwatch";
 import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
 import type { ITopic } from "aws-cdk-lib/aws-sns";
 import { Construct } from "constructs";
 import type { Branch } from "../settings/branch";
-import type { LogMetricName, LogMetrics } from "./log-metrics";
+import { type LogMetricName, type LogMetrics, PERIOD } from "./log-metrics";
 import type { FunctionName } from "../functions/function-catalogue";
+import type { PaymentFunction } from "../functions/payment-function";
+import type { PaymentApi } from "../http-api";
 import { constructId, type MachineName, resourceName } from "../names";
 import { RECONCILE_EVERY, SHARDS } from "../schedule";
+import type { StateMachine } from "../state-machine";
 import { ACTIVITIES } from "../state-machine-definition";
 
 /** A payment that is due for more seconds than this raises an alarm. Reconciliation runs every minute. */
@@ -15,8 +17,6 @@ export const OLDEST_DUE_SECONDS = 1800;
 
 /** From this many 429 responses in five minutes an alarm is raised. A shop has none, even on its busiest day. */
 export const MANY_THROTTLED = 20;
-
-const PERIOD = Duration.minutes(5);
 
 /**
  * Fewer runs of reconciliation than this in five minutes are too few. One run for each shard and minute makes 80. Some
@@ -60,12 +60,12 @@ export interface AlarmsProps {
   readonly runbook: string;
   /** What the functions' logs say. */
   readonly logMetrics: LogMetrics;
-  /** ARNs of the state machines whose executions are watched. */
-  readonly stateMachineArns: Readonly<Record<MachineName, string>>;
-  /** 429 responses of the API, counted in its access log. */
-  readonly throttledRequests: Metric;
-  /** 5xx responses of the API, counted in its access log. */
-  readonly failedRequests: Metric;
+  /** The functions whose runs are watched. */
+  readonly functions: Readonly<Record<FunctionName, PaymentFunction>>;
+  /** The state machines whose executions are watched. */
+  readonly stateMachines: Readonly<Record<MachineName, StateMachine>>;
+  /** The API whose responses are watched. */
+  readonly api: PaymentApi;
   /** Where the alarms go. */
   readonly topic: ITopic;
 }
@@ -100,19 +100,11 @@ export class Alarms extends Construct {
   }
 }
 
-function alarmSpecs({ branch, logMetrics, stateMachineArns, throttledRequests, failedRequests }: AlarmsProps): Record<string, AlarmSpec> {
-  const ofExecutions = (machine: MachineName, metricName: string): Metric =>
-    new Metric({ namespace: "AWS/States", metricName, dimensionsMap: { StateMachineArn: stateMachineArns[machine] }, statistic: Stats.SUM, period: PERIOD });
+function alarmSpecs({ logMetrics, functions, stateMachines, api }: AlarmsProps): Record<string, AlarmSpec> {
   const logged = (name: LogMetricName): Metric => logMetrics.get(name, { statistic: Stats.SUM });
   /** One alarm for each function, so that its name shows which function it is. */
-  const ofFunctions = (section: string, metricName: string, functions: readonly FunctionName[], spec: Omit<AlarmSpec, "metric">): Record<string, AlarmSpec> =>
-    Object.fromEntries(
-      functions.map((name) => {
-        const dimensionsMap = { FunctionName: resourceName(name, branch) };
-        const metric = new Metric({ namespace: "AWS/Lambda", metricName, dimensionsMap, statistic: Stats.SUM, period: PERIOD });
-        return [`${section}-${name}`, { ...spec, metric, section }];
-      }),
-    );
+  const ofFunctions = (section: string, metric: "errors" | "throttles", names: readonly FunctionName[], spec: Omit<AlarmSpec, "metric">): Record<string, AlarmSpec> =>
+    Object.fromEntries(names.map((name) => [`${section}-${name}`, { ...spec, metric: functions[name][metric], section }]));
   /** One alarm for each kind of payment that stands. */
   const ofStanding = (meanings: Readonly<Record<string, string>>): Record<string, AlarmSpec> =>
     Object.fromEntries(
@@ -133,7 +125,7 @@ function alarmSpecs({ branch, logMetrics, stateMachineArns, throttledRequests, f
     "executions-throttled": {
       watches: "condition",
       meaning: "Step Functions throttles payments: the account's quota is used up.",
-      metric: ofExecutions("payment", "ExecutionThrottled"),
+      metric: stateMachines.payment.resource.metricThrottled(),
       periods: 2,
     },
     "charge-mismatch": { watches: "event", meaning: "The bank's charge differs from what checkout stored.", metric: logged("ChargeMismatch") },
@@ -147,8 +139,8 @@ function alarmSpecs({ branch, logMetrics, stateMachineArns, throttledRequests, f
     "refund-uncertain": { watches: "event", meaning: "Nobody can tell whether a refund took effect: a person looks in the bank's portal.", metric: logged("RefundUncertain") },
     // Three alarms with one section: one for each way in which a refund stops before its end.
     "refund-stuck": { watches: "event", meaning: "A refund cannot go on by itself: its amount stays reserved until a person has looked at it.", metric: logged("RefundStuck") },
-    "refund-timed-out": { watches: "event", meaning: "The execution of a refund ran out of time: its amount stays reserved until a person has looked at it.", metric: ofExecutions("refund", "ExecutionsTimedOut"), section: "refund-stuck" },
-    "refund-aborted": { watches: "event", meaning: "Somebody stopped the execution of a refund: its amount stays reserved until a person has looked at it.", metric: ofExecutions("refund", "ExecutionsAborted"), section: "refund-stuck" },
+    "refund-timed-out": { watches: "event", meaning: "The execution of a refund ran out of time: its amount stays reserved until a person has looked at it.", metric: stateMachines.refund.resource.metricTimedOut(), section: "refund-stuck" },
+    "refund-aborted": { watches: "event", meaning: "Somebody stopped the execution of a refund: its amount stays reserved until a person has looked at it.", metric: stateMachines.refund.resource.metricAborted(), section: "refund-stuck" },
     "refund-elsewhere": { watches: "event", meaning: "Money of a paid order was given back by hand, and the shop must know how much.", metric: logged("RefundElsewhere") },
     "notifications-refused": { watches: "event", meaning: "The shop refuses events for good: it does not learn of payments.", metric: logged("NotificationsRefused") },
     "reconcile-behind": {
@@ -168,11 +160,11 @@ function alarmSpecs({ branch, logMetrics, stateMachineArns, throttledRequests, f
       periods: 3,
       silence: true,
     },
-    ...ofFunctions("function-errors", "Errors", ENTRANCES, { watches: "condition", meaning: "A function of the API, or reconciliation, crashes or times out." }),
-    ...ofFunctions("function-throttles", "Throttles", ENTRANCES, { watches: "condition", meaning: "AWS Lambda throttles requests of shoppers, or runs of reconciliation." }),
+    ...ofFunctions("function-errors", "errors", ENTRANCES, { watches: "condition", meaning: "A function of the API, or reconciliation, crashes or times out." }),
+    ...ofFunctions("function-throttles", "throttles", ENTRANCES, { watches: "condition", meaning: "AWS Lambda throttles requests of shoppers, or runs of reconciliation." }),
     // AWS Lambda's own error count does not help: it includes each error that the state machine handles by name.
     "activity-crashes": { watches: "condition", meaning: "Activities crash or time out: their payments wait and are retried.", metric: logged("ActivityCrashes"), periods: 2 },
-    ...ofFunctions("activity-throttles", "Throttles", ACTIVITIES, {
+    ...ofFunctions("activity-throttles", "throttles", ACTIVITIES, {
       watches: "condition",
       meaning: "AWS Lambda throttles an activity: its payments wait and are retried.",
       periods: 2,
@@ -180,9 +172,9 @@ function alarmSpecs({ branch, logMetrics, stateMachineArns, throttledRequests, f
     "api-errors": {
       watches: "condition",
       meaning: "The API answers 5xx: shoppers cannot pay.",
-      metric: failedRequests,
+      metric: api.failedRequests,
       threshold: 5,
     },
-    "api-throttled": { watches: "condition", meaning: "The API throttles requests: a flood, or a limit that the shop has outgrown.", metric: throttledRequests, threshold: MANY_THROTTLED },
+    "api-throttled": { watches: "condition", meaning: "The API throttles requests: a flood, or a limit that the shop has outgrown.", metric: api.throttledRequests, threshold: MANY_THROTTLED },
   };
 }

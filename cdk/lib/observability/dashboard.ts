@@ -1,9 +1,13 @@
 import { Duration } from "aws-cdk-lib";
-import { AlarmStatusWidget, Dashboard, GraphWidget, type IMetric, Metric, SingleValueWidget, Stats, TextWidget } from "aws-cdk-lib/aws-cloudwatch";
+import { AlarmStatusWidget, Dashboard, GraphWidget, type IMetric, SingleValueWidget, Stats, TextWidget } from "aws-cdk-lib/aws-cloudwatch";
 import { Construct } from "constructs";
+import type { FunctionName } from "../functions/function-catalogue";
+import type { PaymentFunction } from "../functions/payment-function";
+import type { PaymentApi } from "../http-api";
 import { type Alarms, ENTRANCES } from "./alarms";
 import type { LogMetrics } from "./log-metrics";
-import { type MachineName, MACHINES, resourceName, stackName } from "../names";
+import { type MachineName, MACHINES, stackName } from "../names";
+import type { StateMachine } from "../state-machine";
 import type { Branch } from "../settings/branch";
 
 /** What the dashboard shows. */
@@ -16,34 +20,22 @@ export interface PaymentDashboardProps {
   readonly alarms: Alarms;
   /** What the functions' logs say. */
   readonly logMetrics: LogMetrics;
-  /** ARNs of the state machines whose executions are shown. */
-  readonly stateMachineArns: Readonly<Record<MachineName, string>>;
-  /** Id of the HTTP API whose requests are shown. */
-  readonly apiId: string;
-  /** 429 responses of the API, counted in its access log. */
-  readonly throttledRequests: Metric;
-  /** 5xx responses of the API, counted in its access log. */
-  readonly failedRequests: Metric;
+  /** The functions whose durations are shown. */
+  readonly functions: Readonly<Record<FunctionName, PaymentFunction>>;
+  /** The state machines whose executions are shown. */
+  readonly stateMachines: Readonly<Record<MachineName, StateMachine>>;
+  /** The API whose requests are shown. */
+  readonly api: PaymentApi;
 }
 
-/** What Step Functions counts of a state machine's executions. */
-const EXECUTION_METRICS = ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"];
-
 const HALF = 12;
-const PERIOD = Duration.minutes(5);
 
 /** The dashboard of a branch's payments: alarms, open payments, outcomes, and the health of each part. */
 export class PaymentDashboard extends Construct {
-  constructor(scope: Construct, id: string, { branch, runbook, alarms, logMetrics, stateMachineArns, apiId, throttledRequests, failedRequests }: PaymentDashboardProps) {
+  constructor(scope: Construct, id: string, { branch, runbook, alarms, logMetrics, functions, stateMachines, api }: PaymentDashboardProps) {
     super(scope, id);
     const sum = (name: Parameters<LogMetrics["get"]>[0], label: string, dimensionsMap?: Record<string, string>): IMetric =>
       logMetrics.get(name, { statistic: Stats.SUM, label, ...(dimensionsMap === undefined ? {} : { dimensionsMap }) });
-    const ofExecutions = (machine: MachineName, metricName: string): IMetric =>
-      new Metric({ namespace: "AWS/States", metricName, dimensionsMap: { StateMachineArn: stateMachineArns[machine] }, statistic: Stats.SUM, period: PERIOD, label: metricName });
-    const ofApi = (metricName: string, statistic: string, label: string): IMetric =>
-      new Metric({ namespace: "AWS/ApiGateway", metricName, dimensionsMap: { ApiId: apiId, Stage: "$default" }, statistic, period: PERIOD, label });
-    const ofFunction = (name: (typeof ENTRANCES)[number]): IMetric =>
-      new Metric({ namespace: "AWS/Lambda", metricName: "Duration", dimensionsMap: { FunctionName: resourceName(name, branch) }, statistic: Stats.p(95), period: PERIOD, label: name });
 
     new Dashboard(this, "Dashboard", { dashboardName: stackName(branch), defaultInterval: Duration.hours(12) }).addWidgets(
       new TextWidget({ width: 24, height: 1, markdown: `**Card payments, branch ${branch.name}** · what to do about an alarm: ${runbook}` }),
@@ -82,16 +74,34 @@ export class PaymentDashboard extends Construct {
       graph("Payments that stand", [
         ...["definite", "technical", "shop"].map((kind) => sum("PaymentStands", kind, { kind })),
       ]),
-      ...MACHINES.map((machine) => graph(`Executions of the ${machine} machine`, EXECUTION_METRICS.map((name) => ofExecutions(machine, name)))),
+      ...MACHINES.map((machine) => graph(`Executions of the ${machine} machine`, executionMetrics(stateMachines[machine]))),
       graph("Wrong at the bank, or with us", [
         ...(["BankUnavailable", "ChargeMismatch", "ChargeStillUnknown", "OutcomeConflict", "OrderUnreadable", "OrphanCheckout", "OrphanCharge", "UnknownState", "RefusalNeedsPerson"] as const).map((name) => sum(name, name)),
         sum("ReconcileFailures", "ReconcileFailures"),
         sum("ActivityCrashes", "ActivityCrashes"),
       ]),
-      graph("Requests", [ofApi("Count", Stats.SUM, "all"), ofApi("4xx", Stats.SUM, "4xx"), ofApi("5xx", Stats.SUM, "5xx"), failedRequests.with({ label: "5xx in the alarm" }), throttledRequests.with({ label: "429" })]),
-      graph("Duration of functions, p95 (ms)", ENTRANCES.map(ofFunction)),
+      graph("Requests", [
+        api.stage.metricCount({ statistic: Stats.SUM, label: "all" }),
+        api.stage.metricClientError({ label: "4xx" }),
+        api.stage.metricServerError({ label: "5xx" }),
+        api.failedRequests.with({ label: "5xx in the alarm" }),
+        api.throttledRequests.with({ label: "429" }),
+      ]),
+      graph("Duration of functions, p95 (ms)", ENTRANCES.map((name) => functions[name].duration.with({ statistic: Stats.p(95), label: name }))),
     );
   }
+}
+
+/** What Step Functions counts of a state machine's executions. */
+function executionMetrics({ resource }: StateMachine): IMetric[] {
+  return [
+    resource.metricStarted(),
+    resource.metricSucceeded(),
+    resource.metricFailed(),
+    resource.metricTimedOut(),
+    resource.metricAborted(),
+    resource.metricThrottled(),
+  ].map((metric) => metric.with({ label: metric.metricName }));
 }
 
 function graph(title: string, left: IMetric[]): GraphWidget {

@@ -140,6 +140,9 @@ export const LOG_METRICS = {
   },
 } as const satisfies Record<string, LogMetric>;
 
+/** The time over which a value of a metric is made. */
+export const PERIOD = Duration.minutes(5);
+
 /** The name of a metric. */
 export type LogMetricName = keyof typeof LOG_METRICS;
 
@@ -174,7 +177,7 @@ export class LogMetrics extends Construct {
 
   /** A metric. If it has a dimension, `options` must give the dimension's value. */
   get(name: LogMetricName, options: MetricOptions): Metric {
-    return new Metric({ namespace: this.namespace, metricName: name, period: Duration.minutes(5), ...options });
+    return new Metric({ namespace: this.namespace, metricName: name, period: PERIOD, ...options });
   }
 }
 

@@ -1,6 +1,6 @@
 import { App } from "aws-cdk-lib";
-import { ConfigurationError } from "../lib/settings/configuration-error";
 import { declareGoneBranch } from "../lib/clean-up/gone-branch";
+import { ConfigurationError } from "../lib/settings/configuration-error";
 
 // The template is empty and never deployed, so there is nothing to validate.
 const app = new App({ builtinCloudFormationValidation: false });

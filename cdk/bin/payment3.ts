@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import { App, Validations } from "aws-cdk-lib";
 import { AwsSolutionsChecks } from "cdk-nag";
-import { ConfigurationError } from "../lib/settings/configuration-error";
 import { EdgeStack } from "../lib/edge-stack";
-import { currentGitBranch } from "../lib/settings/git";
 import { edgeStackName, stackName } from "../lib/names";
 import { nodeProblem } from "../lib/node-version";
 import { PaymentStack } from "../lib/payment-stack";
+import { ConfigurationError } from "../lib/settings/configuration-error";
+import { currentGitBranch } from "../lib/settings/git";
 import { readSettings } from "../lib/settings/settings";
 
 const problem = nodeProblem(process.versions.node, new Date().toISOString().slice(0, 10));

@@ -4,9 +4,9 @@
  * re:Post, "state machine stuck in the DELETING status"). Takes the same -c key=value as the CDK.
  */
 import { parseArgs } from "node:util";
-import { ConfigurationError } from "../lib/settings/configuration-error";
 import { readGoneBranch } from "../lib/clean-up/gone-branch";
 import { awsCli, stopExecutions } from "../lib/clean-up/stop-executions";
+import { ConfigurationError } from "../lib/settings/configuration-error";
 
 try {
   const { values } = parseArgs({ options: { context: { type: "string", short: "c", multiple: true } } });

@@ -6,9 +6,9 @@ import { LogGroup } from "aws-cdk-lib/aws-logs";
 import { CfnLoggingConfiguration, CfnWebACL } from "aws-cdk-lib/aws-wafv2";
 import type { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
+import { resourceName, stackName } from "./names";
 import type { Branch } from "./settings/branch";
 import { lifecycleOf } from "./settings/lifecycle";
-import { resourceName, stackName } from "./names";
 import { type Edge, EDGE_REGION, environmentOf } from "./settings/settings";
 
 /** The largest body that the firewall lets through, in bytes: `MAX_BODY` of activities/src/domain/fields.rs. */

@@ -19,11 +19,11 @@ import { type Metric, Stats } from "aws-cdk-lib/aws-cloudwatch";
 import { FilterPattern, LogGroup, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
-import { lifecycleOf } from "./settings/lifecycle";
 import type { FunctionName } from "./functions/function-catalogue";
 import type { PaymentFunction } from "./functions/payment-function";
 import { constructId, metricNamespace, stackName } from "./names";
 import type { Branch } from "./settings/branch";
+import { lifecycleOf } from "./settings/lifecycle";
 import type { Domain } from "./settings/settings";
 
 /** How many requests a route accepts: `rate` a second, and `burst` at once. API Gateway answers any more with 429. */

@@ -3,8 +3,8 @@ import { Rule, RuleTargetInput, Schedule } from "aws-cdk-lib/aws-events";
 import { LambdaFunction } from "aws-cdk-lib/aws-events-targets";
 import type { Function as ReconcileFunction } from "aws-cdk-lib/aws-lambda";
 import { Construct } from "constructs";
-import type { Branch } from "./settings/branch";
 import { resourceName } from "./names";
+import type { Branch } from "./settings/branch";
 
 /** How often each shard of open payments is checked. Without a callback, a payment is due 5 minutes after checkout. */
 export const RECONCILE_EVERY = Duration.minutes(1);

@@ -1,9 +1,9 @@
 import { CfnSecret } from "aws-cdk-lib/aws-secretsmanager";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
+import { resourceName } from "./names";
 import type { Branch } from "./settings/branch";
 import { lifecycleOf } from "./settings/lifecycle";
-import { resourceName } from "./names";
 
 /** Length of the generated signing key in characters. 44 letters and digits, decoded as base64, are 33 bytes. */
 const SIGNING_KEY_LENGTH = 44;

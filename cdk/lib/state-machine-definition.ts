@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigurationError } from "./settings/configuration-error";
 import { FUNCTIONS, type FunctionName } from "./functions/function-catalogue";
 import { constructId, MACHINES, type MachineName } from "./names";
+import { ConfigurationError } from "./settings/configuration-error";
 
 /** The definition of a state machine. */
 export interface Definition {

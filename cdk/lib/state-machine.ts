@@ -4,15 +4,15 @@ import { LogGroup } from "aws-cdk-lib/aws-logs";
 import { CfnStateMachine, type IStateMachine, StateMachine as CdkStateMachine } from "aws-cdk-lib/aws-stepfunctions";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
-import type { Branch } from "./settings/branch";
-import { lifecycleOf } from "./settings/lifecycle";
+import { useExecutionKey } from "./execution-key";
 import type { FunctionName } from "./functions/function-catalogue";
 import type { PaymentFunction } from "./functions/payment-function";
+import { deliverLogs, readSamplingRules, sendTraces } from "./functions/telemetry-statements";
 import { type MachineName, resourceName } from "./names";
-import { useExecutionKey } from "./execution-key";
+import type { Branch } from "./settings/branch";
+import { lifecycleOf } from "./settings/lifecycle";
 import { DEFINITIONS, placeholderOf } from "./state-machine-definition";
 import type { NamedTable } from "./tables";
-import { deliverLogs, readSamplingRules, sendTraces } from "./functions/telemetry-statements";
 
 /** How long a data key encrypts histories. It is AWS's maximum, because each new key costs a call of KMS. */
 const DATA_KEY_SECONDS = 900;

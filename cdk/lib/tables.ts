@@ -1,9 +1,9 @@
 import { type Attribute, AttributeType, BillingMode, type ITable, Table } from "aws-cdk-lib/aws-dynamodb";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge";
+import { TABLES, type TableName, constructId, resourceName } from "./names";
 import type { Branch } from "./settings/branch";
 import { lifecycleOf } from "./settings/lifecycle";
-import { TABLES, type TableName, constructId, resourceName } from "./names";
 
 /** A table's name and ARN: all that the rest of the stack needs. */
 export type NamedTable = Pick<ITable, "tableName" | "tableArn">;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MAX_BRANCH_LENGTH, branchOf } from "../lib/settings/branch";
-import { builtFunctions, resources, synthesise } from "./support";
 import { FUNCTIONS } from "../lib/functions/function-catalogue";
 import { MACHINES, resourceName, stackName, TABLES } from "../lib/names";
+import { MAX_BRANCH_LENGTH, branchOf } from "../lib/settings/branch";
+import { builtFunctions, resources, synthesise } from "./support";
 
 const name = (gitName: string): string => branchOf(gitName).name;
 

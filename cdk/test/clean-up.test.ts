@@ -4,12 +4,12 @@ import { chmodSync, existsSync, readFileSync, readdirSync, writeFileSync } from 
 import { join } from "node:path";
 import { test } from "node:test";
 import { App } from "aws-cdk-lib";
-import { ConfigurationError } from "../lib/settings/configuration-error";
 import { declareGoneBranch, readGoneBranch } from "../lib/clean-up/gone-branch";
-import { PaymentStack } from "../lib/payment-stack";
-import { readSettings } from "../lib/settings/settings";
-import { MONEY_IS_REAL, stackName } from "../lib/names";
 import { type Aws, awsCli, stopExecutions } from "../lib/clean-up/stop-executions";
+import { MONEY_IS_REAL, stackName } from "../lib/names";
+import { PaymentStack } from "../lib/payment-stack";
+import { ConfigurationError } from "../lib/settings/configuration-error";
+import { readSettings } from "../lib/settings/settings";
 import { APP_DIRECTORY, MASTER, PLACE, REQUIRED, builtFunctions, fixedContext, resources, synthesise, temporaryDirectory } from "./support";
 
 /** Valid git branch names that could break a shell command, a path or a template. */

@@ -5,9 +5,9 @@ import { describe, test } from "node:test";
 import aslValidator = require("asl-validator");
 import { FUNCTION_CATALOGUE, type FunctionName, FUNCTIONS, type FunctionSpec } from "../lib/functions/function-catalogue";
 import { callsAws } from "../lib/functions/function-environment";
+import { CONNECTING_MS, HTTP_API_LIMIT_SECONDS, HTTP_TIMEOUT_MS } from "../lib/functions/timeouts";
 import { MACHINES } from "../lib/names";
 import { DEFINITIONS, activitiesOf, placeholderOf } from "../lib/state-machine-definition";
-import { CONNECTING_MS, HTTP_API_LIMIT_SECONDS, HTTP_TIMEOUT_MS } from "../lib/functions/timeouts";
 import { APP_DIRECTORY, builtFunctions, render, resources, stateMachine, synthesise } from "./support";
 
 const seconds = (name: FunctionName): number => FUNCTION_CATALOGUE[name].timeoutSeconds;

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { LOG_METRICS, type LogMetric, filterPattern } from "../lib/observability/log-metrics";
 import { FUNCTIONS } from "../lib/functions/function-catalogue";
+import { LOG_METRICS, type LogMetric, filterPattern } from "../lib/observability/log-metrics";
 import { ACTIVITIES } from "../lib/state-machine-definition";
 import { ALARM_EMAIL, APP_DIRECTORY, type Resource, type Template, builtFunctions, render, resources, synthesise } from "./support";
 

@@ -1,9 +1,9 @@
 import { type App, Stack } from "aws-cdk-lib";
+import { stackName } from "../names";
 import { type Branch, branchOf } from "../settings/branch";
 import { ConfigurationError } from "../settings/configuration-error";
 import { ContextReader } from "../settings/context";
 import { accountProblem, regionProblem } from "../settings/formats";
-import { stackName } from "../names";
 import { CONTEXT, type Settings, environmentOf } from "../settings/settings";
 
 /** A branch whose stack is to be deleted, and where that stack is. */

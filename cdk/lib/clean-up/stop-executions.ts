@@ -1,9 +1,9 @@
 import { spawnSync } from "node:child_process";
+import { MONEY_IS_REAL, resourceName, stackName } from "../names";
+import { reconcileRules } from "../schedule";
 import type { Branch } from "../settings/branch";
 import { ConfigurationError } from "../settings/configuration-error";
 import type { GoneBranch } from "./gone-branch";
-import { MONEY_IS_REAL, resourceName, stackName } from "../names";
-import { reconcileRules } from "../schedule";
 
 /** Calls AWS with the arguments of its command line. Undefined if what is asked for does not exist. */
 export type Aws = (...call: readonly string[]) => any;

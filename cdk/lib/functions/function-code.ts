@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { SymlinkFollowMode } from "aws-cdk-lib";
 import { type AssetCode, Code } from "aws-cdk-lib/aws-lambda";
 import { ConfigurationError } from "../settings/configuration-error";
-import type { FunctionName } from "./function-catalogue";
 import type { ArchitectureName } from "../settings/settings";
+import type { FunctionName } from "./function-catalogue";
 
 /** The part of a path below which `cargo local` builds everything, its broken copies of the functions as well. */
 const LOCAL = join("target", "local", "/");

@@ -1,9 +1,9 @@
-import { FUNCTION_CATALOGUE, type FunctionName, type FunctionSpec, type SettingVariable } from "./function-catalogue";
 import { type MachineName, resourceName, type TableName } from "../names";
 import type { Secrets } from "../secrets";
 import type { Settings } from "../settings/settings";
 import type { StateMachine } from "../state-machine";
 import type { Tables } from "../tables";
+import { FUNCTION_CATALOGUE, type FunctionName, type FunctionSpec, type SettingVariable } from "./function-catalogue";
 import { HTTP_TIMEOUT_MS } from "./timeouts";
 
 /** What functions are connected to. */

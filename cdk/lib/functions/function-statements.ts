@@ -2,11 +2,11 @@ import { Aws } from "aws-cdk-lib";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { IConstruct } from "constructs";
 import { acknowledge } from "../acknowledge";
-import type { Branch } from "../settings/branch";
 import { readExecutionsWithKey } from "../execution-key";
+import { constructId, type MachineName, resourceName, type TableName } from "../names";
+import type { Branch } from "../settings/branch";
 import { FUNCTION_CATALOGUE, type FunctionName, type FunctionSpec, type TableAccess } from "./function-catalogue";
 import { type Wiring, requireStateMachine } from "./function-environment";
-import { constructId, type MachineName, resourceName, type TableName } from "../names";
 
 /** What a function's role allows, apart from logs and traces: only what its entry in the catalogue needs. */
 export function functionStatements(name: FunctionName, wiring: Wiring): PolicyStatement[] {

@@ -5,13 +5,13 @@ import { Architecture, Function as LambdaFunction, LoggingFormat, Runtime, Traci
 import { LogGroup } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import { acknowledge } from "../acknowledge";
+import { resourceName } from "../names";
+import { SHARDS } from "../schedule";
+import { lifecycleOf } from "../settings/lifecycle";
 import { FUNCTION_CATALOGUE, type FunctionName, type FunctionSpec } from "./function-catalogue";
 import { functionCode } from "./function-code";
 import { type Wiring, functionEnvironment } from "./function-environment";
 import { acknowledgeExecutions, functionStatements } from "./function-statements";
-import { lifecycleOf } from "../settings/lifecycle";
-import { resourceName } from "../names";
-import { SHARDS } from "../schedule";
 import { sendTraces, writeLogs } from "./telemetry-statements";
 
 /** In megabytes. On AWS Lambda the share of a processor grows with the memory. */

@@ -3,8 +3,8 @@ import { AnyPrincipal, Effect, PolicyStatement, ServicePrincipal } from "aws-cdk
 import { Topic, TopicPolicy } from "aws-cdk-lib/aws-sns";
 import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions";
 import { Construct } from "constructs";
-import type { Branch } from "../settings/branch";
 import { resourceName } from "../names";
+import type { Branch } from "../settings/branch";
 
 /** What the topic is for. */
 export interface AlarmTopicProps {

@@ -2,15 +2,15 @@ import { Alarm, ComparisonOperator, type IMetric, type Metric, Stats, TreatMissi
 import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
 import type { ITopic } from "aws-cdk-lib/aws-sns";
 import { Construct } from "constructs";
-import type { Branch } from "../settings/branch";
-import { type LogMetricName, type LogMetrics, PERIOD } from "./log-metrics";
 import type { FunctionName } from "../functions/function-catalogue";
 import type { PaymentFunction } from "../functions/payment-function";
 import type { PaymentApi } from "../http-api";
 import { constructId, type MachineName, resourceName } from "../names";
 import { RECONCILE_EVERY, SHARDS } from "../schedule";
+import type { Branch } from "../settings/branch";
 import type { StateMachine } from "../state-machine";
 import { ACTIVITIES } from "../state-machine-definition";
+import { type LogMetricName, type LogMetrics, PERIOD } from "./log-metrics";
 
 /** A payment that is due for more seconds than this raises an alarm. Reconciliation runs every minute. */
 export const OLDEST_DUE_SECONDS = 1800;

@@ -4,11 +4,11 @@ import { Construct } from "constructs";
 import type { FunctionName } from "../functions/function-catalogue";
 import type { PaymentFunction } from "../functions/payment-function";
 import type { PaymentApi } from "../http-api";
+import { type MachineName, MACHINES, stackName } from "../names";
+import type { Branch } from "../settings/branch";
+import type { StateMachine } from "../state-machine";
 import { type Alarms, ENTRANCES } from "./alarms";
 import type { LogMetrics } from "./log-metrics";
-import { type MachineName, MACHINES, stackName } from "../names";
-import type { StateMachine } from "../state-machine";
-import type { Branch } from "../settings/branch";
 
 /** What the dashboard shows. */
 export interface PaymentDashboardProps {

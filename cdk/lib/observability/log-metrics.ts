@@ -2,10 +2,10 @@ import { Duration } from "aws-cdk-lib";
 import { Metric, type MetricOptions } from "aws-cdk-lib/aws-cloudwatch";
 import { FilterPattern, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
-import type { Branch } from "../settings/branch";
 import type { FunctionName } from "../functions/function-catalogue";
 import type { PaymentFunction } from "../functions/payment-function";
 import { metricNamespace } from "../names";
+import type { Branch } from "../settings/branch";
 import { ACTIVITIES } from "../state-machine-definition";
 
 /*

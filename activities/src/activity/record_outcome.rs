@@ -10,7 +10,7 @@ use crate::tables::check_status::CheckStatus;
 use crate::tables::outcomes::Outcomes;
 use crate::tables::records::Records;
 use crate::tables::sources::Sources;
-use crate::tables::{NotWritten, TableError, transact_without};
+use crate::tables::{NotWritten, TableError, transact_shown};
 
 /// What to record.
 #[derive(Debug, Deserialize)]
@@ -105,16 +105,14 @@ pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordEr
         items.extend(tables.sources.source_update(key, *outcome).await?);
     }
     let has_source = items.len() > SOURCE;
-    let needed = items.len();
     // `paid` is shown only together with the order; until then the app sees `pending`. A verification has no order.
-    if payment.purpose == Purpose::Order {
-        match outcome {
-            Outcome::Paid => {}
-            Outcome::Declined => items.push(tables.check_status.declined(payment)),
-            Outcome::Returned => items.push(tables.check_status.reversed(payment)),
-        }
-    }
-    match transact_without(records.client(), "record the outcome", items, needed).await {
+    let shown = match outcome {
+        _ if payment.purpose != Purpose::Order => None,
+        Outcome::Paid => None,
+        Outcome::Declined => Some(tables.check_status.declined(payment)),
+        Outcome::Returned => Some(tables.check_status.reversed(payment)),
+    };
+    match transact_shown(records.client(), "record the outcome", items, shown).await {
         Ok(()) => {
             tracing::info!(event = "outcome", %outcome, "the outcome is recorded");
             Ok(Recorded { outcome: *outcome })

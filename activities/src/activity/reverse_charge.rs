@@ -11,7 +11,7 @@ use crate::domain::refund::Way;
 use crate::failure::failure;
 use crate::tables::check_status::CheckStatus;
 use crate::tables::records::Records;
-use crate::tables::{NotWritten, TableError, transact_without};
+use crate::tables::{NotWritten, TableError, transact_shown};
 
 /// Which payment goes back.
 #[derive(Debug, Deserialize)]
@@ -103,17 +103,16 @@ pub async fn reverse(parts: &Parts, input: &Input) -> Result<Reversed, ReverseEr
     }
     let (reversed, proof) =
         give_back_within(AT_THE_BANK, &parts.bank, &parts.records, payment).await?;
-    let mut items = vec![parts.records.reversed_update(
+    let written = parts.records.reversed_update(
         payment,
         reversed.reversal.as_str(),
         reversed.refund_id.as_deref(),
         reversed.reversal == Way::Refunded && proof == Proof::Inquiry,
-    )];
-    if payment.purpose == Purpose::Order {
-        items.push(parts.check_status.reversed(payment));
-    }
+    );
     // The status of an order that another charge paid stays `paid`.
-    match transact_without(parts.records.client(), "record the reversal", items, 1).await {
+    let shown = (payment.purpose == Purpose::Order).then(|| parts.check_status.reversed(payment));
+    let client = parts.records.client();
+    match transact_shown(client, "record the reversal", vec![written], shown).await {
         Ok(()) => {
             tracing::info!(
                 event = "reversal",

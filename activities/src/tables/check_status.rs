@@ -4,13 +4,15 @@
 //! What went back of a paid order stands beside its status, in `refundedSatang`, and counts only for the charge in
 //! `refundedCharge`. So nobody who writes a status can overwrite it: the reader makes `refunded` of both.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, TransactWriteItem, Update};
 use jiff::Timestamp;
 
 use super::item::{Item, boolean, get_item, integer, n, s, string};
-use super::write::transact_update;
+use super::write::{Shown, transact_check, transact_update};
 use super::{Database, TableError};
 use crate::clock::{self, Clock};
 use crate::domain::ids::{ChargeId, OrderId, RecordKey};
@@ -24,6 +26,10 @@ const NOT_ASKED: &str = "REMOVE askedFor, askedAt, askedAmountSatang";
 /// A new charge is shown unless the order is paid; and a repeat must not put a decided charge back to pending.
 const MAY_BE_PENDING: &str = "(attribute_not_exists(chargeId) \
      OR ((attribute_not_exists(#status) OR #status <> :paid) AND chargeId <> :charge))";
+
+/// The row speaks of this charge, or of another that failed: so it may say that this one did.
+const MAY_FAIL: &str = "attribute_not_exists(chargeId) OR (chargeId = :charge AND #status <> :paid) \
+     OR #status IN (:declined, :reversed)";
 
 /// The table.
 #[derive(Clone)]
@@ -264,13 +270,13 @@ impl CheckStatus {
     /// For a transaction with the outcome: the bank declined. Holds only while the row speaks of this charge or of
     /// another that failed, so that a second tab's pending or paid charge is not hidden.
     #[must_use]
-    pub fn declined(&self, payment: &Payment) -> TransactWriteItem {
+    pub fn declined(&self, payment: &Payment) -> Shown {
         self.failed(payment, "declined")
     }
 
     /// For a transaction with the record: the money went back. Holds as [`CheckStatus::declined`] does.
     #[must_use]
-    pub fn reversed(&self, payment: &Payment) -> TransactWriteItem {
+    pub fn reversed(&self, payment: &Payment) -> Shown {
         self.failed(payment, "reversed")
     }
 
@@ -296,17 +302,26 @@ impl CheckStatus {
         )
     }
 
-    fn failed(&self, payment: &Payment, status: &str) -> TransactWriteItem {
-        transact_update(
-            self.update(payment, status)
-                .condition_expression(
-                    "attribute_not_exists(chargeId) OR (chargeId = :charge AND #status <> :paid) \
-                     OR #status IN (:declined, :reversed)",
-                )
-                .expression_attribute_values(":paid", s("paid"))
-                .expression_attribute_values(":declined", s("declined"))
-                .expression_attribute_values(":reversed", s("reversed")),
-        )
+    fn failed(&self, payment: &Payment, status: &str) -> Shown {
+        let values = || {
+            let words = ["paid", "declined", "reversed"].map(|word| (format!(":{word}"), s(word)));
+            HashMap::from(words)
+        };
+        let mut set = self.update(payment, status).condition_expression(MAY_FAIL);
+        for (name, value) in values() {
+            set = set.expression_attribute_values(name, value);
+        }
+        let anothers = ConditionCheck::builder()
+            .table_name(&self.table)
+            .key("orderId", s(payment.order_id.as_str()))
+            .condition_expression(format!("NOT ({MAY_FAIL})"))
+            .expression_attribute_names("#status", "status")
+            .set_expression_attribute_values(Some(values()))
+            .expression_attribute_values(":charge", s(payment.charge_id.as_str()));
+        Shown {
+            set: transact_update(set),
+            anothers: transact_check(anothers),
+        }
     }
 
     fn update(&self, payment: &Payment, status: &str) -> UpdateBuilder {

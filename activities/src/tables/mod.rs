@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use crate::clock::Clock;
 use crate::failure::{Failure, Name, Treatment};
 
-pub use write::{NotWritten, transact, transact_without};
+pub use write::{NotWritten, Shown, transact, transact_shown};
 
 /// What every table is made of: the client, and the clock by which items are dated.
 #[derive(Clone)]

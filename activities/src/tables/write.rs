@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::TransactWriteItem;
-use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::builders::{ConditionCheckBuilder, UpdateBuilder};
 
 use super::TableError;
 
@@ -13,6 +13,14 @@ pub(super) fn transact_update(update: UpdateBuilder) -> TransactWriteItem {
     match update.build() {
         Ok(update) => TransactWriteItem::builder().update(update).build(),
         Err(error) => unreachable!("an update without key, table or expression: {error}"),
+    }
+}
+
+/// Wraps a condition for a transaction that writes nothing to its item. The builder only fails as an update's does.
+pub(super) fn transact_check(check: ConditionCheckBuilder) -> TransactWriteItem {
+    match check.build() {
+        Ok(check) => TransactWriteItem::builder().condition_check(check).build(),
+        Err(error) => unreachable!("a condition without key, table or expression: {error}"),
     }
 }
 
@@ -81,22 +89,37 @@ pub async fn transact(
     )))
 }
 
-/// [`transact`]. Where only items after the first `needed` are refused, it writes once more without them: they show
-/// another payment then, and stay as they are.
+/// What a transaction shows apps of a payment, in the order's row of check-status.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// Writes it. Its condition holds where the row is this payment's to write.
+    pub set: TransactWriteItem,
+    /// Holds where that condition does not, and writes nothing: the row shows another payment, and goes on doing so.
+    pub anothers: TransactWriteItem,
+}
+
+/// [`transact`], and apps are shown what became of the payment. Where the order's row shows another payment, the rest
+/// is written alone, but only as long as the row does: without that, another write could show this payment as pending
+/// in between, and nobody would correct it any more.
 ///
 /// # Errors
-/// [`NotWritten`].
-pub async fn transact_without(
+/// [`NotWritten`]. The row changed hands between the two: [`NotWritten::Conflict`].
+pub async fn transact_shown(
     client: &aws_sdk_dynamodb::Client,
     operation: &'static str,
-    mut items: Vec<TransactWriteItem>,
-    needed: usize,
+    needed: Vec<TransactWriteItem>,
+    shown: Option<Shown>,
 ) -> Result<(), NotWritten> {
-    match transact(client, operation, items.clone()).await {
-        Err(NotWritten::Refused(refused)) if refused.iter().all(|item| *item >= needed) => {
-            items.truncate(needed);
-            transact(client, operation, items).await
+    let Some(Shown { set, anothers }) = shown else {
+        return transact(client, operation, needed).await;
+    };
+    let row = [needed.len()];
+    for item in [set, anothers] {
+        let items = needed.iter().cloned().chain([item]).collect();
+        match transact(client, operation, items).await {
+            Err(NotWritten::Refused(refused)) if refused == row => {}
+            written => return written,
         }
-        written => written,
     }
+    Err(NotWritten::Conflict)
 }

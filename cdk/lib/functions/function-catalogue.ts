@@ -1,7 +1,7 @@
 import type { MachineName, TableName } from "../names";
 
 /** Actions on a table's items. A transaction needs the action of each write in it. */
-export type ItemAction = "GetItem" | "PutItem" | "UpdateItem";
+export type ItemAction = "GetItem" | "PutItem" | "UpdateItem" | "ConditionCheckItem";
 
 /** What a function may do with one table. */
 export interface TableAccess {
@@ -97,7 +97,7 @@ export const FUNCTION_CATALOGUE = {
     tables: {
       "card-payment-record": { items: ["GetItem", "UpdateItem"] },
       "credit-card-notify": { items: ["UpdateItem"] },
-      "check-status": { items: ["UpdateItem"] },
+      "check-status": { items: ["UpdateItem", "ConditionCheckItem"] },
     },
     masterRecords: { items: ["UpdateItem"] },
   },
@@ -137,7 +137,7 @@ export const FUNCTION_CATALOGUE = {
     // It writes the decision, calls the bank, and writes the reversal. The bank has 45 s in all: for an inquiry, the
     // reversal and another inquiry. A request that the end of this time cuts off counts as one whose answer was lost.
     timeoutSeconds: 55,
-    tables: { "card-payment-record": { items: ["UpdateItem"] }, "check-status": { items: ["UpdateItem"] } },
+    tables: { "card-payment-record": { items: ["UpdateItem"] }, "check-status": { items: ["UpdateItem", "ConditionCheckItem"] } },
     callsBank: true,
   },
   "check-refund": {
@@ -193,7 +193,10 @@ export const FUNCTION_CATALOGUE = {
     // A run ends before the next run of its shard begins. It starts on records only for a part of this time, and gives
     // up on a record that takes too long (activities/src/activity/reconcile). So it ends before this limit.
     timeoutSeconds: 55,
-    tables: { "card-payment-record": { items: ["UpdateItem"], queries: ["open_index"] }, "check-status": { items: ["UpdateItem"] } },
+    tables: {
+      "card-payment-record": { items: ["UpdateItem"], queries: ["open_index"] },
+      "check-status": { items: ["UpdateItem", "ConditionCheckItem"] },
+    },
     starts: ["payment"],
     looksAt: "payment",
     untraced: true,

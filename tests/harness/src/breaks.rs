@@ -302,8 +302,18 @@ pub static COUNTED_TWICE: Break = Break {
     }),
 };
 
+/// How a payment ended is written whatever apps are shown by then.
+pub static ENDED_UNSEEN: Break = Break {
+    name: "a payment's end is written though apps are shown it as pending by then",
+    file: "activities/src/tables/write.rs",
+    change: Change::Replace {
+        this: "for item in [set, anothers] {\n        let items = needed.iter().cloned().chain([item]).collect();",
+        by: "drop(anothers);\n    for item in [Some(set), None] {\n        let items = needed.iter().cloned().chain(item).collect();",
+    },
+};
+
 /// All of them.
-pub static ALL: [&Break; 29] = [
+pub static ALL: [&Break; 30] = [
     &PAID_TWICE,
     &REVERSED_WITHOUT_REQUEST,
     &STORED_AFTER_THE_CHARGE,
@@ -333,6 +343,7 @@ pub static ALL: [&Break; 29] = [
     &LATE_AUTHORISATION_IGNORED,
     &CLOSED_WITHOUT_GUARD,
     &COUNTED_TWICE,
+    &ENDED_UNSEEN,
 ];
 
 #[cfg(test)]

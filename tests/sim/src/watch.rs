@@ -1,7 +1,7 @@
 //! What must hold after every step: the promise's "never"s. Each write of a table and each answer of the bank to a void
 //! or a refund is looked at when it happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
@@ -122,7 +122,7 @@ impl Watch {
     /// Looks at what has been written since the last look. `ours` says whether the system wrote it: what the shop writes
     /// breaks no promise of ours.
     pub(crate) fn look(&self, ours: bool) {
-        let mut shown = Vec::new();
+        let mut orders = BTreeSet::new();
         for change in self.0.tables.take_changes() {
             let after = change.after.as_ref().map(items::plain);
             let before = change.before.as_ref().map(items::plain);
@@ -135,34 +135,41 @@ impl Watch {
                     self.order(&id, before.as_ref(), after);
                 }
             } else if change.table == self.0.names.records {
+                orders.extend(key("orderId"));
                 if let (Some(key), Some(after)) = (key("tokenId"), after) {
                     self.record(&key, before.as_ref(), after);
                 }
-            } else if change.table == self.0.names.check_status
-                && let Some(after) = after
-                && before.is_none_or(|before| before["chargeId"] != after["chargeId"])
-            {
-                shown.push(after);
+            } else if change.table == self.0.names.check_status {
+                orders.extend(key("orderId"));
             }
         }
-        // A transaction may write the record after the row.
-        for row in shown {
-            self.shown(&row);
+        // A transaction writes a record and the row of its order, in either order.
+        for order in orders {
+            self.shown(&order);
         }
     }
 
-    /// Apps are shown another charge from now on: one that is decided already would stay pending for ever.
-    fn shown(&self, row: &Value) {
-        let decided = {
+    /// Nobody writes any more how a payment ended that has ended: shown as pending, it would stay so for ever.
+    fn shown(&self, order: &str) {
+        let row = self.0.tables.item(&self.0.names.check_status, &[order]);
+        let Some(row) = row.map(|row| items::plain(&row)) else {
+            return;
+        };
+        let has_ended = {
             let state = self.state();
             let mut records = state.records.values();
             let record = records.find(|record| record["chargeId"] == row["chargeId"]);
-            record.is_some_and(|record| record["outcome"] != "pending")
+            record.is_some_and(|record| {
+                let outcome = record["outcome"].as_str().unwrap_or_default();
+                !matches!(outcome, "pending" | "paid")
+                    || record["resolution"] == "orderPaid"
+                    || record.get("closedAt").is_some()
+            })
         };
-        if row["status"] == "pending" && decided {
+        if row["status"] == "pending" && has_ended {
             self.broken_is(format!(
-                "apps are shown {} of order {} as pending, and it is decided",
-                row["chargeId"], row["orderId"]
+                "apps are shown {} of order {order} as pending, and it has ended",
+                row["chargeId"]
             ));
         }
     }

@@ -10,7 +10,7 @@ use crate::domain::ids::ChargeId;
 use crate::domain::payment::{Payment, Purpose};
 use crate::tables::checkouts::Checkouts;
 use crate::tables::records::{Noted, Record};
-use crate::tables::{NotWritten, transact_without};
+use crate::tables::{NotWritten, transact_shown};
 
 impl Run<'_> {
     /// Asks the bank about a pending payment.
@@ -121,11 +121,16 @@ impl Run<'_> {
             records,
             check_status,
         } = &self.parts.checkouts;
-        let mut items = vec![records.abandoned_update(payment)];
-        if payment.purpose == Purpose::Order {
-            items.push(check_status.declined(payment));
-        }
-        match transact_without(records.client(), "close the abandoned payment", items, 1).await {
+        let closed = vec![records.abandoned_update(payment)];
+        let shown = (payment.purpose == Purpose::Order).then(|| check_status.declined(payment));
+        match transact_shown(
+            records.client(),
+            "close the abandoned payment",
+            closed,
+            shown,
+        )
+        .await
+        {
             Ok(()) => {
                 tracing::info!(event = "abandoned", "closed as abandoned");
                 Ok(Done::Abandoned)

@@ -1,6 +1,8 @@
 //! The product's own writes, here and as the model check reads them.
 
+use std::fmt;
 use std::future::Future;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -11,27 +13,60 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use payment3_activities::clock::Clock;
-use payment3_activities::domain::charge::Outcome;
+use payment3_activities::domain::charge::{Outcome, TransactionState};
 use payment3_activities::domain::ids::{ChargeId, CustomerId, OwnerId, RecordKey};
-use payment3_activities::tables::Database;
+use payment3_activities::tables::check_status::CheckStatus;
+use payment3_activities::tables::checkouts::Checkouts;
 use payment3_activities::tables::mapping::Mapping;
 use payment3_activities::tables::outcomes::Outcomes;
 use payment3_activities::tables::records::{Hint, Noted, Records};
-use payment3_activities::tables::transact;
+use payment3_activities::tables::{Database, NotWritten, transact, transact_shown};
 use serde_json::{Value, json};
 
 use super::DynamoDb;
-use super::tests::{RECORDS, tables};
+use super::tests::{RECORDS, STATUS, tables};
+use crate::items;
 use crate::random::Random;
 
-#[derive(Debug)]
-struct Connector(DynamoDb);
+/// What somebody else does before the so-manyth call.
+type Meanwhile = Mutex<Option<(usize, BoxFuture<'static, ()>)>>;
+
+#[derive(Clone)]
+struct Connector {
+    tables: DynamoDb,
+    meanwhile: Arc<Meanwhile>,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+impl Connector {
+    /// What happens now, if it is time for it.
+    fn turn(&self) -> Option<BoxFuture<'static, ()>> {
+        let mut meanwhile = self.meanwhile.lock().unwrap();
+        match meanwhile.take()? {
+            (0, happens) => Some(happens),
+            (calls, happens) => {
+                *meanwhile = Some((calls - 1, happens));
+                None
+            }
+        }
+    }
+}
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let tables = self.0.clone();
+        let (tables, turn) = (self.tables.clone(), self.turn());
         HttpConnectorFuture::new(async move {
+            if let Some(happens) = turn {
+                happens.await;
+            }
             let target = request.headers().get("x-amz-target").unwrap_or_default();
             let operation = target.rsplit('.').next().unwrap_or_default();
             let body = request.body().bytes().unwrap_or_default();
@@ -45,7 +80,14 @@ impl HttpConnector for Connector {
 }
 
 fn client(tables: &DynamoDb) -> aws_sdk_dynamodb::Client {
-    let connector = SharedHttpConnector::new(Connector(tables.clone()));
+    client_with(tables, Mutex::default())
+}
+
+fn client_with(tables: &DynamoDb, meanwhile: Meanwhile) -> aws_sdk_dynamodb::Client {
+    let connector = SharedHttpConnector::new(Connector {
+        tables: tables.clone(),
+        meanwhile: Arc::new(meanwhile),
+    });
     let credentials = Credentials::new("obviously-fake", "obviously-fake", None, None, "test");
     let config = aws_types::SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -162,4 +204,81 @@ async fn the_models_reader_agrees_on_the_products_writes() {
     assert_eq!(compared.differences, Vec::<String>::new());
     assert!(compared.agreed > 1000, "{compared:?}");
     assert!(compared.unknown < 100, "{compared:?}");
+}
+
+/// A checkout stores a declined card's charge, or a repeat of its form does it again, at any moment while the decision is
+/// written. Before, the order's row shows anything.
+#[tokio::test(start_paused = true)]
+async fn no_charge_that_has_failed_is_shown_as_pending_whoever_writes_in_between() {
+    let order = "482500007436";
+    let own = ChargeId::new("chrg_own").unwrap();
+    let key = RecordKey::stored("key".to_owned());
+    let rows = [
+        None,
+        Some(("chrg_other", "pending")),
+        Some(("chrg_other", "declined")),
+        Some(("chrg_other", "paid")),
+        Some(("chrg_own", "pending")),
+    ];
+    let mut met = 0;
+    for (row, before) in rows
+        .into_iter()
+        .flat_map(|row| (0..4).map(move |before| (row, before)))
+    {
+        let tables = tables(3);
+        let record = json!({
+            "tokenId": {"S": "key"}, "chargeId": {"S": own.as_str()}, "orderId": {"S": order},
+            "ownerId": {"S": "usr_1"}, "amountSatang": {"N": "150000"}, "outcome": {"S": "pending"},
+            "attempt": {"N": "0"}, "openShard": {"N": "1"}, "lookAgainAt": {"N": "1"},
+        });
+        tables.store(RECORDS, &record).unwrap();
+        if let Some((charge, status)) = row {
+            let row = json!({
+                "orderId": {"S": order}, "chargeId": {"S": charge}, "status": {"S": status},
+                "amountSatang": {"N": "150000"}, "updatedAt": {"S": "2026-01-01T00:00:00.000Z"},
+            });
+            tables.store(STATUS, &row).unwrap();
+        }
+        let of = |client: aws_sdk_dynamodb::Client| {
+            let database = Database {
+                client,
+                clock: Clock::system(),
+            };
+            let records = Records::new(database.clone(), RECORDS.to_owned());
+            let check_status = CheckStatus::new(database, STATUS.to_owned());
+            Checkouts {
+                records,
+                check_status,
+            }
+        };
+        let checkout = of(client(&tables));
+        let stored = checkout.records.get(&key).await.unwrap().unwrap();
+        let payment = stored.payment_by(&own);
+        let charge = own.clone();
+        let stores = async move {
+            tried(checkout.store_charge(&stored, &charge, None)).await;
+        };
+        let decides = client_with(&tables, Mutex::new(Some((before, stores.boxed()))));
+        let decision = of(decides.clone());
+        loop {
+            let failed = TransactionState::parse("Failed");
+            let declined = Outcome::Declined;
+            let update = decision.records.outcome_update(&payment, declined, &failed);
+            let shown = decision.check_status.declined(&payment);
+            match transact_shown(&decides, "decide", vec![update], Some(shown)).await {
+                Ok(()) => break,
+                // The state machine tries it again.
+                Err(NotWritten::Conflict) => met += 1,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        let of_order = tables.item(STATUS, &[order]).map(|row| items::plain(&row));
+        let shown = of_order.map(|row| (row["chargeId"].clone(), row["status"].clone()));
+        assert_ne!(
+            shown,
+            Some((json!(own.as_str()), json!("pending"))),
+            "{row:?} before, and stored before call {before}"
+        );
+    }
+    assert!(met > 0, "nobody wrote in between");
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::deployment::Deployment;
 
 pub(super) const RECORDS: &str = "payment3-card-payment-record-master";
-const STATUS: &str = "payment3-check-status-master";
+pub(super) const STATUS: &str = "payment3-check-status-master";
 
 pub(super) fn tables(seed: u64) -> DynamoDb {
     let start = "2026-01-02T03:04:05Z".parse().unwrap();

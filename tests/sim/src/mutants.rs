@@ -31,8 +31,8 @@ pub struct Search {
 }
 
 /// Breaks the system in every way whose name contains this text, and searches for each, so many times and for so much
-/// processor time at most: what is found may hang on luck. Prints a table. `false` where one is not found in most of the
-/// searches.
+/// processor time at most: what is found may hang on luck. What most of the searches do not find is looked for in the
+/// cells of the fault matrix, which every run of the tests plays too. Prints a table. `false` where one is not found.
 ///
 /// # Errors
 /// A copy cannot be made or built, or its simulator does not run: told after all others.
@@ -72,6 +72,8 @@ pub fn search(named: &str, searches: usize, within: Option<Duration>) -> Result<
 struct Row {
     name: &'static str,
     searches: Vec<Search>,
+    /// The first of the cells that finds it, where the searches did not.
+    cell: Option<String>,
     /// The command that plays the smallest failing run again, in the copy.
     command: Option<String>,
 }
@@ -87,6 +89,15 @@ impl Row {
             let search: Search = serde_json::from_str(&printed).context("what a search printed")?;
             searches.push(search);
         }
+        let cell = match median(&searches) {
+            Some(_) => None,
+            None => {
+                let played = Command::new(&simulator).arg("--cells").output();
+                let played = played.context("the broken simulator does not run")?;
+                let printed = [played.stdout, played.stderr].concat();
+                first_cell(&String::from_utf8_lossy(&printed))
+            }
+        };
         let failed = searches.iter().find_map(|search| search.seed);
         let command = match failed {
             Some(seed) => {
@@ -100,6 +111,7 @@ impl Row {
         Ok(Self {
             name: broken.name,
             searches,
+            cell,
             command,
         })
     }
@@ -110,7 +122,7 @@ impl Row {
     }
 
     fn is_found(&self) -> bool {
-        self.median().is_some()
+        self.median().is_some() || self.cell.is_some()
     }
 
     fn in_table(&self) -> String {
@@ -125,9 +137,10 @@ impl Row {
         format!(
             "| {} | {} | {} | {} | {} |",
             self.name,
-            match self.median() {
-                Some(seconds) => format!("in {seconds:.1} s"),
-                None => "**no**".to_owned(),
+            match (self.median(), &self.cell) {
+                (Some(seconds), _) => format!("in {seconds:.1} s"),
+                (None, Some(cell)) => format!("in the cells: {cell}"),
+                (None, None) => "**no**".to_owned(),
             },
             each(&|search| {
                 let seed = search.seed.map(|seed| seed.to_string());
@@ -166,6 +179,15 @@ fn median(searches: &[Search]) -> Option<f64> {
     seconds.sort_by(f64::total_cmp);
     let middle = seconds.get(seconds.len() / 2).copied()?;
     middle.is_finite().then_some(middle)
+}
+
+/// The name of the first cell that failed, in what the simulator printed of all.
+fn first_cell(printed: &str) -> Option<String> {
+    // A flow that fails without a fault is an error.
+    let lines = printed.lines();
+    let mut cells = lines.filter_map(|line| line.trim_start_matches("error: ").strip_prefix('['));
+    let (name, _) = cells.next()?.split_once(']')?;
+    Some(name.replace(" |", ","))
 }
 
 fn directory() -> PathBuf {
@@ -216,6 +238,16 @@ fn printed(program: &Path, arguments: &[&str]) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_is_named_that_failed_and_nothing_where_none_did() {
+        let failed = "[refund: part | void: POST | lost]: two refunds\n3384 cells, 1 failed\n";
+        let name = first_cell(failed);
+        assert_eq!(name.as_deref(), Some("refund: part, void: POST, lost"));
+        let without = first_cell("error: [two cards | no fault]: it is open\n");
+        assert_eq!(without.as_deref(), Some("two cards, no fault"));
+        assert_eq!(first_cell("3384 cells, 0 failed\n"), None);
+    }
 
     #[test]
     fn a_break_is_found_if_most_searches_find_it() {

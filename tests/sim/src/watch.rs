@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use payment3_harness::ledger::{ELSEWHERE, EntryState, Ledger};
+use payment3_harness::ledger::{ELSEWHERE, Entry, EntryState, Ledger};
 use serde_json::Value;
 
 use crate::cloud::Service;
@@ -48,6 +48,8 @@ struct State {
     /// How many parts of each charge the bank has refunded for us, and how many of them for each refund.
     parts: BTreeMap<String, usize>,
     refunded: BTreeMap<String, usize>,
+    /// The refunds that the bank was asked for.
+    once_asked: BTreeSet<String>,
     broken: Vec<String>,
     /// Orders that were paid and that nobody outside has heard of: order, charge, satang.
     newly_paid: Vec<(String, String, u64)>,
@@ -317,6 +319,9 @@ impl Watch {
         match Ledger::of(&item) {
             Err(error) => self.broken_is(format!("record {short}: {error:#}")),
             Ok(ledger) => {
+                let asked = ledger.in_state(&[EntryState::Asked]);
+                let asked: Vec<_> = asked.map(|(id, _)| id.to_owned()).collect();
+                self.state().once_asked.extend(asked);
                 let paid = item["amountSatang"].as_i64().unwrap_or_default();
                 // What went back by hand counts beside what was promised before.
                 let by_hand = ledger
@@ -355,11 +360,21 @@ impl Watch {
             let mut records = state.records.values();
             records.find(|record| record["chargeId"] == charge).cloned()
         };
+        let paid = record
+            .as_ref()
+            .and_then(|record| record["amountSatang"].as_i64());
         let ledger = record
             .and_then(|record| Ledger::of(&record).ok())
             .unwrap_or_default();
-        let asked = [EntryState::Asked, EntryState::Uncertain, EntryState::Sent];
-        if ledger.in_state(&asked).next().is_none() {
+        let explains = |(id, entry): (&String, &Entry)| match entry.state {
+            EntryState::Asked | EntryState::Uncertain | EntryState::Sent => true,
+            // A void that comes so late that it was taken for lost is asked for again: it takes back all, and once.
+            EntryState::Reserved => {
+                Some(entry.satang) == paid && self.state().once_asked.contains(id)
+            }
+            EntryState::Failed => false,
+        };
+        if !ledger.entries.iter().any(explains) {
             self.broken_is(format!(
                 "charge {charge} has paid order {order}, and money of it went back without a refund"
             ));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
@@ -155,6 +156,15 @@ impl LoadServiceConfig for Environment {
     }
 }
 
+/// Why a call of AWS failed: the error's code, or `no answer`. A denied call also says which right is missing, and who
+/// lacks it. No other message of AWS is told: those of DynamoDB may quote keys.
+pub(crate) fn reason<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
+    match (error.code(), error.message()) {
+        (Some(code @ "AccessDeniedException"), Some(message)) => format!("{code}: {message}"),
+        (code, _) => code.unwrap_or("no answer").to_owned(),
+    }
+}
+
 /// Our HTTP client as the SDK wants it: the SDK's own would bring TLS settings and trusted roots of its own.
 fn for_the_sdk(client: reqwest::Client) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(Connector(client));
@@ -235,6 +245,48 @@ mod tests {
             ]
             .map(|service| service.address(region));
             assert_eq!(*asked.0.lock().unwrap(), ours);
+        }
+    }
+
+    /// Refuses every request with this error.
+    #[derive(Debug, Clone)]
+    struct Refuses(&'static str);
+
+    impl HttpConnector for Refuses {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            let status = http::StatusCode::BAD_REQUEST.into();
+            let answer = HttpResponse::new(status, SdkBody::from(self.0));
+            HttpConnectorFuture::ready(Ok(answer))
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_denied_calls_message_is_told() {
+        let denied = "User: arn:aws:sts::123456789012:assumed-role/pay-order/pay-order is not authorized to perform: \
+            dynamodb:GetItem on resource: arn:aws:dynamodb:ap-southeast-1:123456789012:table/payment3-order-master because \
+            no identity-based policy allows the dynamodb:GetItem action";
+        for (answer, told) in [
+            (
+                r#"{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"DENIED"}"#,
+                format!("AccessDeniedException: {denied}"),
+            ),
+            (
+                r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"the key 4711"}"#,
+                "ValidationException".to_owned(),
+            ),
+            ("", "no answer".to_owned()),
+        ] {
+            let answer: &'static str = answer.replace("DENIED", denied).leak();
+            let connector = SharedHttpConnector::new(Refuses(answer));
+            let config = aws_sdk_dynamodb::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new("ap-southeast-1"))
+                .credentials_provider(Credentials::new("fake", "fake", None, None, ""))
+                .http_client(http_client_fn(move |_, _| connector.clone()))
+                .build();
+            let tables = aws_sdk_dynamodb::Client::from_conf(config);
+            let error = tables.get_item().table_name("t").send().await.unwrap_err();
+            assert_eq!(reason(&error), told);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The sagas' executions: one of the payment machine per charge and attempt, and those of the refund machine that a
 //! notification starts.
 
-use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionError;
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
 use aws_sdk_sfn::types::ExecutionStatus;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::aws::reason;
 use crate::domain::browser_return::ReportedStatus;
 use crate::domain::ids::{ChargeId, RecordKey};
 use crate::domain::refund::ELSEWHERE;
@@ -188,7 +188,9 @@ impl Executions {
             Ok(_) => Ok(Started::Now),
             Err(error) => match error.as_service_error() {
                 Some(StartExecutionError::ExecutionAlreadyExists(_)) => Ok(Started::Already),
-                _ => Err(NotStarted { code: code(&error) }),
+                _ => Err(NotStarted {
+                    code: reason(&error),
+                }),
             },
         }
     }
@@ -233,7 +235,9 @@ impl Executions {
             Err(error) => {
                 return match error.as_service_error() {
                     Some(DescribeExecutionError::ExecutionDoesNotExist(_)) => Ok(None),
-                    _ => Err(NotShown { code: code(&error) }),
+                    _ => Err(NotShown {
+                        code: reason(&error),
+                    }),
                 };
             }
         };
@@ -253,10 +257,6 @@ impl Executions {
             standing,
         }))
     }
-}
-
-fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
-    error.code().unwrap_or("no answer").to_owned()
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::aws::reason;
+
 /// How long after a rotation the former version still counts, in seconds.
 pub const FORMER_COUNTS_FOR: i64 = 24 * 60 * 60;
 
@@ -100,7 +102,6 @@ impl SecretSource {
     /// A secret in Secrets Manager, by name or ARN.
     #[must_use]
     pub fn secrets_manager(client: aws_sdk_secretsmanager::Client, id: String) -> Self {
-        use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
         use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
         Self::versions(move |stage| {
             let request = client
@@ -118,7 +119,7 @@ impl SecretSource {
                     {
                         return Ok(None);
                     }
-                    Err(error) => return Err(error.code().unwrap_or("no answer").to_owned()),
+                    Err(error) => return Err(reason(&error)),
                 };
                 let put_at = output.created_date().map(|date| date.secs());
                 let id = output.version_id;

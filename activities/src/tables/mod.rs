@@ -15,6 +15,7 @@ mod write;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+use crate::aws::reason;
 use crate::clock::Clock;
 use crate::failure::{Failure, Name, Treatment};
 
@@ -37,7 +38,7 @@ pub enum TableError {
     Unavailable {
         /// What was attempted, such as `read the order`.
         operation: &'static str,
-        /// DynamoDB's error code, or `no answer`.
+        /// DynamoDB's error code, or `no answer`. For a denied call also the right that is missing.
         code: String,
     },
     /// An item lacks an attribute that a payment cannot do without, or it has a type that cannot be read.
@@ -102,13 +103,13 @@ impl TableError {
         }
     }
 
-    /// Wraps an SDK error: its code only, since DynamoDB's messages may quote keys.
+    /// Wraps an SDK error.
     pub(crate) fn unavailable<E: ProvideErrorMetadata, R>(
         operation: &'static str,
     ) -> impl Fn(SdkError<E, R>) -> Self {
         move |error| Self::Unavailable {
             operation,
-            code: error.code().unwrap_or("no answer").to_owned(),
+            code: reason(&error),
         }
     }
 }

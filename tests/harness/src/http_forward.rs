@@ -2,7 +2,7 @@
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HOST, HeaderMap, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, TRANSFER_ENCODING};
 use hyper::{Method, Request, Response, StatusCode};
 
 /// A complete request.
@@ -26,8 +26,8 @@ impl WholeRequest {
     pub async fn read(request: Request<Incoming>) -> Result<Self, hyper::Error> {
         let (parts, body) = request.into_parts();
         let mut headers = parts.headers;
-        // The HTTP client adds its own.
-        for hop in [HOST, CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
+        // The HTTP client adds its own. The host stays: the signature of a call of AWS is for the host that was called.
+        for hop in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
             headers.remove(hop);
         }
         Ok(Self {

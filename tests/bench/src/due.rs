@@ -14,7 +14,7 @@ use payment3_harness::inspect::Inspector;
 use payment3_harness::operator::Operator;
 use payment3_harness::outputs::Outputs;
 use payment3_harness::shopper::{self, CARD_APPROVED};
-use payment3_harness::{items, random, workspace};
+use payment3_harness::{items, json_api, random, workspace};
 use payment3_stack::environment::{Between, Environment, Options};
 use payment3_stack::interrupt::Interrupt;
 use payment3_stack::progress;
@@ -200,7 +200,8 @@ impl Backlog {
         );
         let mut runs = JoinSet::new();
         for shard in 0..SHARDS {
-            let request = client().post(&url).json(&json!({"shard": shard}));
+            let request = json_api::as_administrator(client().post(&url), "lambda");
+            let request = request.json(&json!({"shard": shard}));
             runs.spawn(async move {
                 let answer = request.timeout(Duration::from_secs(300)).send().await?;
                 let report: Value = answer.json().await?;

@@ -10,6 +10,7 @@ use payment3_harness::call::Service;
 use payment3_harness::counterparties::Counterparties;
 use payment3_harness::executions::Executions;
 use payment3_harness::inspect::Inspector;
+use payment3_harness::json_api::as_administrator;
 use payment3_harness::outputs::Outputs;
 use payment3_harness::workspace;
 use payment3_stack::environment::{Between, Environment, Options};
@@ -152,7 +153,8 @@ impl Testbed {
             "{}/2015-03-31/functions/{function}/configuration",
             self.outputs.aws_endpoint
         );
-        let answer = payment3_harness::http::client().get(url).send().await?;
+        let request = payment3_harness::http::client().get(url);
+        let answer = as_administrator(request, "lambda").send().await?;
         let configuration: Value = answer.error_for_status()?.json().await?;
         ensure!(
             configuration["MemorySize"] == DEPLOYED_MB,

@@ -159,6 +159,11 @@ export async function bank(path, body) {
   assert.equal(response.status, 200, path);
 }
 
+/** The header of a call of the local AWS by somebody who may do everything. This key's signature is not checked. */
+function authorization(service) {
+  return `AWS4-HMAC-SHA256 Credential=test/20260101/${outputs.region}/${service}/aws4_request, SignedHeaders=host, Signature=0`;
+}
+
 /** Calls the local AWS as its command line does. */
 export async function aws(service, target, body) {
   const response = await fetch(outputs.awsEndpoint, {
@@ -166,7 +171,7 @@ export async function aws(service, target, body) {
     headers: {
       "content-type": "application/x-amz-json-1.0",
       "x-amz-target": target,
-      authorization: `AWS4-HMAC-SHA256 Credential=test/20260101/${outputs.region}/${service}/aws4_request, SignedHeaders=host, Signature=0`,
+      authorization: authorization(service),
     },
     body: JSON.stringify(body),
   });
@@ -180,7 +185,11 @@ export function startByHand(name, input) {
 
 /** Runs reconciliation on everything that is due, and returns its report. */
 export async function reconcile() {
-  const response = await fetch(`${outputs.awsEndpoint}/2015-03-31/functions/payment3-reconcile-${outputs.branch}/invocations`, { method: "POST", body: "{}" });
+  const response = await fetch(`${outputs.awsEndpoint}/2015-03-31/functions/payment3-reconcile-${outputs.branch}/invocations`, {
+    method: "POST",
+    headers: { authorization: authorization("lambda") },
+    body: "{}",
+  });
   const report = await response.json();
   assert.ok(!response.headers.has("x-amz-function-error"), JSON.stringify(report));
   return report;

@@ -17,7 +17,7 @@ use payment3_harness::operator::Operator;
 use payment3_harness::outputs::{FILE_VARIABLE, Outputs};
 use payment3_harness::shop_api::{NewOrder, Order, ReceivedEvent, TOTAL};
 use payment3_harness::shopper::{self, Answer, CARD_APPROVED, ReturnForm};
-use payment3_harness::{items, random};
+use payment3_harness::{items, json_api, random};
 use serde_json::{Value, json};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::{Instant, sleep};
@@ -348,7 +348,8 @@ impl TestApp {
             "{}/2015-03-31/functions/payment3-{function}-{}/invocations",
             self.outputs.aws_endpoint, self.outputs.branch
         );
-        let answer = client().post(url).json(input).send().await.expect("called");
+        let request = json_api::as_administrator(client().post(url), "lambda");
+        let answer = request.json(input).send().await.expect("called");
         let failed = answer.headers().contains_key("x-amz-function-error");
         let output: Value = answer.json().await.expect("JSON");
         if failed {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use payment3_harness::http::client;
 use payment3_harness::shop_api::TOTAL;
 use payment3_harness::shopper::{self, CARD_APPROVED, CARD_DECLINED};
-use payment3_harness::{random, workspace};
+use payment3_harness::{json_api, random, workspace};
 use serde_json::{Value, json};
 
 use crate::api::call;
@@ -330,8 +330,7 @@ async fn function_errors() {
         "{}{path}-{}/invocations",
         app.outputs.aws_endpoint, app.outputs.branch
     );
-    client()
-        .post(url)
+    json_api::as_administrator(client().post(url), "lambda")
         .json(&json!({}))
         .send()
         .await
@@ -587,6 +586,7 @@ async fn listening_queue(app: &TestApp) -> String {
         .post(&app.outputs.aws_endpoint)
         .header("content-type", payment3_harness::http::FORM)
         .body(body);
+    let request = json_api::as_administrator(request, "sns");
     let response = request.send().await.expect("the local AWS");
     assert!(response.status().is_success(), "{response:?}");
     url

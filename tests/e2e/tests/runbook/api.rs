@@ -25,7 +25,7 @@ pub(crate) async fn lambda(
         "2015-03-31"
     };
     let url = format!("{}/{version}/functions/{path}", outputs.aws_endpoint);
-    let mut request = client().request(method, url);
+    let mut request = json_api::as_administrator(client().request(method, url), "lambda");
     if let Some(body) = body {
         request = request.json(body);
     }

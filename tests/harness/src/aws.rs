@@ -1,21 +1,27 @@
 //! Clients of the local AWS.
 
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
-use std::time::Duration;
+use aws_smithy_http_client::Builder as HttpClientBuilder;
+use serde_json::json;
 
 use crate::http::client;
-use aws_smithy_http_client::Builder as HttpClientBuilder;
+use crate::json_api;
 
+/// How long credentials last.
+const HOUR: Duration = Duration::from_secs(3600);
 /// How long a health check may take.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The region everything is deployed to.
 pub const REGION: &str = "ap-southeast-1";
 /// The account of the local AWS.
 pub const ACCOUNT: &str = "000000000000";
-/// Key id and secret in one: the local AWS takes any.
+/// Key id and secret in one, of an administrator: the local AWS lets it do everything.
 pub const ACCESS_KEY: &str = "test";
-/// The same, of the shop's back office. It may start refunds and look at them, and nothing else.
-const BACK_OFFICE_KEY: &str = "back-office";
 
 /// Clients of the services that the tool itself uses.
 #[derive(Debug, Clone)]
@@ -30,41 +36,83 @@ pub struct Aws {
 
 // The SDKs' configurations are distinct types with the same builder methods.
 macro_rules! configuration {
-    ($service:ident, $endpoint:expr, $key:expr) => {
+    ($service:ident, $endpoint:expr, $credentials:expr) => {
         $service::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(REGION))
             .endpoint_url($endpoint)
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-                $key, $key, None, None, "local",
-            )))
+            .credentials_provider(SharedCredentialsProvider::new($credentials))
             .http_client(HttpClientBuilder::new().build_http())
             .build()
     };
 }
 
 impl Aws {
-    /// Clients of the local AWS at `endpoint`.
+    /// Clients of the local AWS at `endpoint`, which may do everything.
     pub fn at(endpoint: &str) -> Self {
+        let key = || Credentials::new(ACCESS_KEY, ACCESS_KEY, None, None, "local");
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(configuration!(
                 aws_sdk_dynamodb,
                 endpoint,
-                ACCESS_KEY
+                key()
             )),
-            sfn: aws_sdk_sfn::Client::from_conf(configuration!(aws_sdk_sfn, endpoint, ACCESS_KEY)),
+            sfn: aws_sdk_sfn::Client::from_conf(configuration!(aws_sdk_sfn, endpoint, key())),
             secrets: aws_sdk_secretsmanager::Client::from_conf(configuration!(
                 aws_sdk_secretsmanager,
                 endpoint,
-                ACCESS_KEY
+                key()
             )),
         }
     }
 }
 
-/// Step Functions of the local AWS at `endpoint`, with the credentials of the shop's back office.
-pub(crate) fn back_office(endpoint: &str) -> aws_sdk_sfn::Client {
-    aws_sdk_sfn::Client::from_conf(configuration!(aws_sdk_sfn, endpoint, BACK_OFFICE_KEY))
+/// Step Functions of the local AWS at `endpoint`, as the back office of a branch's shop may use it.
+pub(crate) fn back_office(endpoint: &str, branch: &str) -> aws_sdk_sfn::Client {
+    let credentials = OfBackOffice {
+        endpoint: endpoint.to_owned(),
+        policy: format!("arn:aws:iam::{ACCOUNT}:policy/payment3-back-office-{branch}"),
+    };
+    aws_sdk_sfn::Client::from_conf(configuration!(aws_sdk_sfn, endpoint, credentials))
+}
+
+/// Credentials that allow what this policy allows, and nothing else. They last for an hour; then there are new ones.
+#[derive(Debug)]
+struct OfBackOffice {
+    endpoint: String,
+    policy: String,
+}
+
+impl OfBackOffice {
+    async fn ask(&self) -> anyhow::Result<Credentials> {
+        let target = "AWSSecurityTokenServiceV20110615.GetFederationToken";
+        let wish = json!({
+            "Name": "back-office",
+            "DurationSeconds": HOUR.as_secs(),
+            "PolicyArns": [{"arn": self.policy}],
+        });
+        let answer = json_api::call(&self.endpoint, target, &wish).await?;
+        let text = |field: &str| answer["Credentials"][field].as_str().context("credentials");
+        Ok(Credentials::new(
+            text("AccessKeyId")?,
+            text("SecretAccessKey")?,
+            Some(text("SessionToken")?.to_owned()),
+            Some(SystemTime::now() + HOUR),
+            "the back office",
+        ))
+    }
+}
+
+impl ProvideCredentials for OfBackOffice {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            let credentials = self.ask().await;
+            credentials.map_err(|error| CredentialsError::provider_error(format!("{error:#}")))
+        })
+    }
 }
 
 /// Whether a local AWS answers at `endpoint`.

@@ -77,7 +77,7 @@ impl BackOffice {
     /// The back office of the environment with these outputs.
     #[must_use]
     pub fn of(outputs: &Outputs) -> Self {
-        let sfn = aws::back_office(&outputs.aws_endpoint);
+        let sfn = aws::back_office(&outputs.aws_endpoint, &outputs.branch);
         Self {
             executions: Executions::seen_by(sfn.clone(), &outputs.refund_state_machine_arn),
             state_machine_arn: outputs.refund_state_machine_arn.clone(),

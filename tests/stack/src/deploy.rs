@@ -9,6 +9,8 @@ use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
 use payment3_harness::aws::{ACCESS_KEY, ACCOUNT, Aws, REGION};
 use payment3_harness::endpoints::Endpoints;
+use payment3_harness::http::client;
+use payment3_harness::json_api::as_administrator;
 use payment3_harness::shop_api::WEBHOOK_PATH;
 use payment3_harness::shopper::MERCHANT_ID;
 use payment3_harness::workspace;
@@ -115,6 +117,8 @@ pub async fn deploy(aws: &Aws, settings: &Settings) -> Result<Deployment> {
             .await?;
         }
     }
+    // Each time: a state from before the local AWS enforced roles has the policy, too.
+    allow_archives_without_tls(&settings.endpoint).await?;
     let outputs_file = settings.directory.join("cdk-outputs.json");
     let command = cdk(settings)
         .args([
@@ -142,6 +146,19 @@ pub async fn deploy(aws: &Aws, settings: &Settings) -> Result<Deployment> {
     };
     write_note(aws, &deployment).await?;
     Ok(deployment)
+}
+
+/// The CDK's bucket for the functions' archives denies every call without TLS, and the local AWS has none.
+async fn allow_archives_without_tls(endpoint: &str) -> Result<()> {
+    let url = format!("{endpoint}/cdk-hnb659fds-assets-{ACCOUNT}-{REGION}?policy");
+    let answer = as_administrator(client().delete(url), "s3")
+        .send()
+        .await
+        .context("the local AWS does not answer")?;
+    let answer = answer.error_for_status();
+    answer
+        .map(drop)
+        .context("cannot take the policy from the CDK's bucket")
 }
 
 /// Deletes a deployed stack with all its data.

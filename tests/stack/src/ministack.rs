@@ -84,6 +84,8 @@ impl MiniStack {
             .env("AWS_ENDPOINT_URL", &functions_endpoint)
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", ACCESS_KEY)
+            // Each function has credentials of its role, and is denied what its role does not allow.
+            .env("AUTH", "true")
             .env("PERSIST_STATE", keep)
             .env("S3_PERSIST", keep)
             .env("STATE_DIR", directory.join("state"))

@@ -38,13 +38,24 @@ impl TestApp {
         serde_json::from_str(&definition).expect("JSON")
     }
 
-    /// Deploys a definition next to the environment's state machine. Returns its ARN.
+    /// Deploys a definition next to the environment's state machine of payments. Returns its ARN.
     pub(crate) async fn deploy_machine(&self, name: &str, definition: &Value) -> String {
+        let payments = &self.outputs.state_machine_arn;
+        self.deploy_machine_like(payments, name, definition).await
+    }
+
+    /// Deploys a definition with the rights of another state machine. Returns its ARN.
+    pub(crate) async fn deploy_machine_like(
+        &self,
+        other: &str,
+        name: &str,
+        definition: &Value,
+    ) -> String {
         let deployed = self
             .aws
             .sfn
             .describe_state_machine()
-            .state_machine_arn(&self.outputs.state_machine_arn)
+            .state_machine_arn(other)
             .send()
             .await
             .expect("described");

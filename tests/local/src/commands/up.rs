@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use payment3_harness::aws::ACCESS_KEY;
 use payment3_harness::workspace;
 use payment3_stack::environment::{Between, Environment, Options, State};
 use payment3_stack::interrupt::Interrupt;
@@ -57,7 +58,7 @@ fn print_urls(environment: &Environment, seconds: f64) {
     let outputs = environment.outputs();
     println!(
         "\nReady after {seconds:.1} s.\n\
-         \n  API            {}\n  Sandbox bank   {}\n  Demo shop      {}\n  Local AWS      {} (region {}, any credentials)\n  All addresses  {}\n\
+         \n  API            {}\n  Sandbox bank   {}\n  Demo shop      {}\n  Local AWS      {} (region {}, both keys {ACCESS_KEY})\n  All addresses  {}\n\
          \nOpen the demo shop in a browser: pay by clicking, and watch the state machine. Or use another terminal:\n\
          \n  cargo local pay                  pays an order, from checkout to saved card\n  cargo local executions --watch   shows what the state machine does\n\
          \nCtrl-C stops everything and saves the state for the next start.",

@@ -72,7 +72,7 @@ impl TestApp {
         // Another process of these tests may have made one in the same environment.
         let name = format!("refund-{name}-{}", random::digits(9));
         let definition: Value = serde_json::from_str(&definition).expect("JSON");
-        self.deploy_machine(&name, &definition).await
+        self.deploy_machine_like(deployed, &name, &definition).await
     }
 
     /// A new customer's order, paid; its execution is over.

@@ -8,10 +8,12 @@
 //! * A [`scenario`] plays the shopper, the bank's notification and the schedule until the payment has ended.
 //! * The [`matrix`] plays a scenario for every call, every fault and every flow. It checks that the payment ended as
 //!   [expected](payment3_harness::expected), and that its executions are [`visible`].
-//! * An [`outage`] makes a [service unavailable](payment3_harness::away) for all payments at once, or stops all of AWS.
+//! * An [`outage`] makes a [service unavailable](payment3_harness::away) for all payments at once, takes a right away,
+//!   or stops all of AWS.
 //! * The [`mutants`] are deliberately broken functions. They show that the matrix can fail.
 
 pub mod matrix;
+mod missing_right;
 pub mod mutants;
 pub mod outage;
 pub mod scenario;

@@ -33,6 +33,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::matrix::use_fast_retries;
+use crate::missing_right::RIGHTS;
 
 /// How many payments are in progress during an outage.
 const PAYMENTS: usize = 20;
@@ -115,8 +116,8 @@ const ALERTS_A_PERSON: [&str; 10] = [
     "RefundStuck",
 ];
 
-/// Runs all outages: each service in turn, then a wrong key for the bank, then throttled tables for each state in
-/// turn, then all of AWS.
+/// Runs all outages: some missing rights, then each service in turn, then a wrong key for the bank, then throttled
+/// tables for each state in turn, then all of AWS.
 ///
 /// # Errors
 /// A payment does not recover by itself, a pause is too long, a person would have been alerted, or the environment
@@ -125,6 +126,7 @@ pub async fn run(environment: Environment) -> Result<Environment> {
     let begun = Instant::now();
     let scene = Scene::of(&environment)?;
     use_fast_retries(&scene.outputs).await?;
+    scene.with_missing_rights().await?;
     for (service, how) in OUTAGES {
         scene.without(service, how).await?;
     }
@@ -207,6 +209,29 @@ impl Scene {
             outputs,
             fault_plans,
         })
+    }
+
+    /// Takes one right after the other away from whom a payment needs it. The payment's execution must show which one
+    /// is missing.
+    async fn with_missing_rights(&self) -> Result<()> {
+        println!("{} payments, each without a right", RIGHTS.len());
+        let mut payments = InProgress::new();
+        for right in &RIGHTS {
+            let payment = self.player.begin(Flow::NewUser).await?;
+            let form = self.player.go_to_the_bank(&payment).await?;
+            let form = form.context("the bank sends the shopper back")?;
+            let taken = right.take(&self.outputs).await?;
+            // Running processes have fetched the keys already.
+            self.restart_functions()?;
+            self.player.come_back(&payment, &form).await?;
+            let missed = right
+                .is_missed_in(&self.executions, form.charge_id()?)
+                .await?;
+            println!("  {}: {missed}", right.state);
+            taken.give_back().await?;
+            payments.push((Arc::new(payment), Some(form)));
+        }
+        self.heal(&payments, 0).await
     }
 
     /// Makes a service unavailable for ten minutes.

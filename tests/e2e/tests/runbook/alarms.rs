@@ -572,6 +572,16 @@ async fn listening_queue(app: &TestApp) -> String {
         .state_machine_arn
         .replace(":states:", ":sns:")
         .replace(":stateMachine:payment3-payment-", ":payment3-alarms-");
+    // The topic may send to it.
+    let policy = json!({"Statement": [{
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }]});
+    let open = json!({"QueueUrl": url, "Attributes": {"Policy": policy.to_string()}});
+    call(&app.outputs, "AmazonSQS.SetQueueAttributes", &open).await;
     let form = [
         ("Action", "Subscribe"),
         ("Version", "2010-03-31"),

@@ -116,8 +116,20 @@ const ALERTS_A_PERSON: [&str; 10] = [
     "RefundStuck",
 ];
 
-/// Runs all outages: some missing rights, then each service in turn, then a wrong key for the bank, then throttled
-/// tables for each state in turn, then all of AWS.
+/// Takes one right after the other away from whom a payment needs it. The payment's execution must show which one is
+/// missing, and go on by itself when it is back.
+///
+/// # Errors
+/// A call was not denied, or a payment does not recover by itself.
+pub fn missing_rights(
+    environment: &Environment,
+) -> Result<impl Future<Output = Result<()>> + use<>> {
+    let scene = Scene::of(environment)?;
+    Ok(async move { scene.with_missing_rights().await })
+}
+
+/// Runs all outages: each service in turn, then a wrong key for the bank, then throttled tables for each state in
+/// turn, then all of AWS.
 ///
 /// # Errors
 /// A payment does not recover by itself, a pause is too long, a person would have been alerted, or the environment
@@ -126,7 +138,6 @@ pub async fn run(environment: Environment) -> Result<Environment> {
     let begun = Instant::now();
     let scene = Scene::of(&environment)?;
     use_fast_retries(&scene.outputs).await?;
-    scene.with_missing_rights().await?;
     for (service, how) in OUTAGES {
         scene.without(service, how).await?;
     }
@@ -211,8 +222,6 @@ impl Scene {
         })
     }
 
-    /// Takes one right after the other away from whom a payment needs it. The payment's execution must show which one
-    /// is missing.
     async fn with_missing_rights(&self) -> Result<()> {
         println!("{} payments, each without a right", RIGHTS.len());
         let mut payments = InProgress::new();

@@ -14,8 +14,7 @@ use tokio::task::JoinSet;
 use crate::flows::{FLOWS, Flow, check};
 use crate::support::TestApp;
 
-/// Which cells are tried: `all`, or the names of dialects, separated by commas. Without it, a selection that touches
-/// every flow and every dialect.
+/// Which dialects are tried: `all`, or their names, separated by commas.
 const WHICH_VARIABLE: &str = "PAYMENT3_DIALECTS";
 /// How many cells are tried side by side: each mostly waits.
 const SIDE_BY_SIDE: usize = 16;
@@ -35,34 +34,6 @@ impl Cell {
     fn name(self) -> String {
         format!("{} | {}", self.flow().name, self.dialect)
     }
-
-    /// Whether every run tries it. Those are the rows in which the dialect makes a difference, and two more rows for
-    /// each dialect, so that every row meets some dialects.
-    fn is_in_the_cover(self) -> bool {
-        let place = Dialect::ALL.iter().position(|known| *known == self.dialect);
-        let place = place.unwrap_or_default();
-        let drawn = [place * 5, place * 5 + 8].map(|drawn| drawn % FLOWS.len());
-        drawn.contains(&self.row) || self.is_touched()
-    }
-
-    /// Whether this row is the simplest one in which the dialect makes a difference.
-    fn is_touched(self) -> bool {
-        let flow = self.flow();
-        match self.dialect {
-            Dialect::ReversalsRefused
-            | Dialect::ReversalsFail
-            | Dialect::ReversalsAnswerEmpty
-            | Dialect::ReversalsEmpty
-            | Dialect::ReversalsNotified
-            | Dialect::InfoAsObjects
-            | Dialect::InfoAsLists
-            | Dialect::PageInOutage => flow.name.contains("the order is gone"),
-            Dialect::FailWithPreAuthorized
-            | Dialect::FailWithInitialized
-            | Dialect::DeclinesNotNotified => flow.is_declined() && self.row < 4,
-            _ => self.row == 0,
-        }
-    }
 }
 
 /// The cells to try, and how they were chosen.
@@ -73,11 +44,7 @@ fn cells(which: Option<&str>) -> (Vec<Cell>, String) {
             .flat_map(|&dialect| (0..FLOWS.len()).map(move |row| Cell { row, dialect }))
     };
     let (cells, chosen): (Vec<_>, _) = match which {
-        None => (
-            all().filter(|cell| cell.is_in_the_cover()).collect(),
-            "a cover; all of them with `cargo local test dialects`".to_owned(),
-        ),
-        Some("all") => (all().collect(), "all of them".to_owned()),
+        None | Some("all") => (all().collect(), "all of them".to_owned()),
         Some(names) => {
             let named: Vec<Dialect> = names
                 .split(',')
@@ -186,20 +153,4 @@ impl TestApp {
         }
         assert!(untold.is_empty(), "no line tells of {untold:?}");
     }
-}
-
-#[test]
-fn the_cover_has_every_dialect_and_every_row() {
-    let (cells, _) = cells(None);
-    let dialects: BTreeSet<_> = cells.iter().map(|cell| cell.dialect).collect();
-    let rows: BTreeSet<_> = cells.iter().map(|cell| cell.row).collect();
-    assert_eq!(dialects.len(), Dialect::ALL.len());
-    assert_eq!(rows.len(), FLOWS.len());
-    // The answer to a refund is read, too.
-    assert!(
-        cells
-            .iter()
-            .any(|cell| cell.dialect == Dialect::ReversalsEmpty
-                && cell.flow().name == "refused: the order is gone, and the bank has settled")
-    );
 }

@@ -38,6 +38,26 @@ pub(super) async fn faults(selection: Selection, interrupt: &mut Interrupt) -> R
     matrix(run, functions, interrupt).await?.verdict()
 }
 
+/// Runs the short form of the matrix, and then takes rights away from the same functions.
+pub(super) async fn faults_short(selection: Selection, interrupt: &mut Interrupt) -> Result<()> {
+    let run = Run {
+        selection,
+        stop_at_first: false,
+        broken_refunds: None,
+    };
+    with_fault_proxy(workspace::functions_dir(), interrupt, |environment| {
+        let outputs = environment.outputs().clone();
+        let fault_plans = environment.fault_plans()?.clone();
+        let rights = outage::missing_rights(environment)?;
+        Ok(async move {
+            let report = matrix::run(&outputs, &fault_plans, &run).await;
+            let report = report.and_then(|report| report.verdict());
+            progress::every(vec![report, rights.await])
+        })
+    })
+    .await
+}
+
 /// Runs the matrix against every broken copy of the functions, until it finds what is broken.
 pub(super) async fn mutants(interrupt: &mut Interrupt) -> Result<()> {
     let mut results = Vec::new();
@@ -152,20 +172,32 @@ pub(super) async fn matrix(
     functions: PathBuf,
     interrupt: &mut Interrupt,
 ) -> Result<Report> {
+    with_fault_proxy(functions, interrupt, |environment| {
+        let outputs = environment.outputs().clone();
+        let fault_plans = environment.fault_plans()?.clone();
+        Ok(async move { matrix::run(&outputs, &fault_plans, &run).await })
+    })
+    .await
+}
+
+/// Does this in an environment of its own, with the fault proxy in it.
+async fn with_fault_proxy<T, Work: Future<Output = Result<T>>>(
+    functions: PathBuf,
+    interrupt: &mut Interrupt,
+    work: impl FnOnce(&Environment) -> Result<Work>,
+) -> Result<T> {
     let options = Options {
         between: Between::FaultProxy,
         functions,
         ..options("faults")
     };
     let mut environment = Environment::start(options, interrupt).await?;
-    let outputs = environment.outputs().clone();
-    let fault_plans = environment.fault_plans()?.clone();
-    let cells = matrix::run(&outputs, &fault_plans, &run);
-    let report = tokio::select! {
-        report = interrupt.or(cells) => report,
+    let work = work(&environment)?;
+    let done = tokio::select! {
+        done = interrupt.or(work) => done,
         error = environment.broken() => Err(error),
     };
     let stopped = progress::step("Stopping", environment.stop()).await;
-    let report = report?;
-    stopped.map(|()| report)
+    let done = done?;
+    stopped.map(|()| done)
 }

@@ -16,12 +16,11 @@ use payment3_stack::interrupt::Interrupt;
 use payment3_stack::prerequisites;
 
 use self::environments::Environments;
-use self::faults::{chosen, faults, mutants, outage};
+use self::faults::{chosen, faults, faults_short, mutants, outage};
 use self::lane::Lane;
 use self::sources::{asl, cdk, clippy, deps, format, model, unit};
 use self::stack::{
-    DIALECTS, FORGERIES, OTHERS, api, browser, dialects, e2e, names_of, races, real_clients,
-    runbook,
+    FORGERIES, OTHERS, api, browser, dialects, e2e, names_of, races, real_clients, runbook,
 };
 use self::verdicts::Verdicts;
 use crate::cli::{BenchPart, Part, Test};
@@ -41,7 +40,6 @@ const LANES: [Lane; 5] = [
     Lane {
         parts: &[
             Part::E2e,
-            Part::DialectsShort,
             Part::Api,
             Part::Clients,
             Part::Counts,
@@ -56,7 +54,7 @@ const LANES: [Lane; 5] = [
         gently: false,
     },
     Lane {
-        parts: &[Part::Hostile, Part::Races, Part::Outage],
+        parts: &[Part::Hostile],
         shown: false,
         gently: false,
     },
@@ -72,10 +70,8 @@ const LANES: [Lane; 5] = [
         gently: true,
     },
 ];
-/// How many rounds of each race are run where all parts run: each race is tried.
-const FEW_ROUNDS: u32 = 3;
-/// How many are run by the part alone.
-const MANY_ROUNDS: u32 = 100;
+/// How many rounds of each race are run.
+const ROUNDS: u32 = 100;
 
 /// Runs the parts, each also after one that failed, and prints one line for each at the end.
 ///
@@ -142,10 +138,7 @@ async fn everything(arguments: &Test, verdicts: &mut Verdicts, interrupt: &mut I
         return;
     }
     // No part is named, so what follows `test` are settings.
-    let mut settings: Vec<String> = std::env::args().skip(2).collect();
-    if arguments.rounds.is_none() {
-        settings.extend(["--rounds".to_owned(), FEW_ROUNDS.to_string()]);
-    }
+    let settings: Vec<String> = std::env::args().skip(2).collect();
     let lanes = LANES.map(|lane| lane.start(&program, &settings));
     for lane in lanes.into_iter().chain([early]) {
         verdicts.add(interrupt.or(lane.end()).await);
@@ -186,7 +179,7 @@ async fn run_part(
         }
         Part::Api => shared.e2e.run(interrupt, api).await,
         Part::Clients => shared.e2e.run(interrupt, real_clients).await,
-        Part::FaultsShort => faults(chosen(Selection::short(), arguments), interrupt).await,
+        Part::FaultsShort => faults_short(chosen(Selection::short(), arguments), interrupt).await,
         Part::Faults => faults(chosen(Selection::everything(), arguments), interrupt).await,
         Part::Mutants => mutants(interrupt).await,
         Part::Outage => outage(interrupt).await,
@@ -200,12 +193,6 @@ async fn run_part(
                 .run(interrupt, |running| e2e(&["flows::"], running))
                 .await
         }
-        Part::DialectsShort => {
-            shared
-                .e2e
-                .run(interrupt, |running| e2e(&DIALECTS, running))
-                .await
-        }
         Part::Dialects => {
             let which = match arguments.dialect.as_slice() {
                 [] => "all".to_owned(),
@@ -217,7 +204,7 @@ async fn run_part(
                 .await
         }
         Part::Races => {
-            let rounds = arguments.rounds.unwrap_or(MANY_ROUNDS);
+            let rounds = arguments.rounds.unwrap_or(ROUNDS);
             let race = arguments.race.clone().unwrap_or_default();
             shared
                 .hostile
@@ -243,10 +230,12 @@ mod tests {
     use super::*;
 
     /// What runs only when it is named: a part of another, or too long for every run.
-    const ON_DEMAND: [Part; 5] = [
+    const ON_DEMAND: [Part; 7] = [
         Part::Sizes,
         Part::Flows,
         Part::Dialects,
+        Part::Races,
+        Part::Outage,
         Part::Faults,
         Part::Mutants,
     ];

@@ -27,8 +27,9 @@ const NOT_ASKED: &str = "REMOVE askedFor, askedAt, askedAmountSatang";
 const MAY_BE_PENDING: &str = "(attribute_not_exists(chargeId) \
      OR ((attribute_not_exists(#status) OR #status <> :paid) AND chargeId <> :charge))";
 
-/// The row speaks of this charge, or of another that failed: so it may say that this one did.
-const MAY_FAIL: &str = "attribute_not_exists(chargeId) OR (chargeId = :charge AND #status <> :paid) \
+/// The row speaks of no charge, of this one or of another that failed: so it may say that this one did.
+const MAY_FAIL: &str = "attribute_not_exists(chargeId) \
+     OR (chargeId = :charge AND (attribute_not_exists(#status) OR #status <> :paid)) \
      OR #status IN (:declined, :reversed)";
 
 /// The table.
@@ -267,14 +268,14 @@ impl CheckStatus {
         transact_update(self.update(payment, "paid"))
     }
 
-    /// For a transaction with the outcome: the bank declined. Holds only while the row speaks of this charge or of
-    /// another that failed, so that a second tab's pending or paid charge is not hidden.
+    /// For a transaction with the outcome: the bank declined. It is shown only while the row speaks of no charge, of this
+    /// one or of another that failed, so that a second tab's pending or paid charge is not hidden.
     #[must_use]
     pub fn declined(&self, payment: &Payment) -> Shown {
         self.failed(payment, "declined")
     }
 
-    /// For a transaction with the record: the money went back. Holds as [`CheckStatus::declined`] does.
+    /// For a transaction with the record: the money went back. Shown as [`CheckStatus::declined`] is.
     #[must_use]
     pub fn reversed(&self, payment: &Payment) -> Shown {
         self.failed(payment, "reversed")

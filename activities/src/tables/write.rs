@@ -44,7 +44,8 @@ pub(super) fn condition_held<T, E: ProvideErrorMetadata, R>(
 pub enum NotWritten {
     /// The conditions of these items (by their position) did not hold.
     Refused(Vec<usize>),
-    /// Another transaction held one of the items: the same write may succeed in a moment.
+    /// Another transaction held one of the items, or the order's row of check-status kept changing hands: the same write
+    /// may succeed in a moment.
     Conflict,
     /// DynamoDB did not answer, was busy, or refused us.
     Unavailable(TableError),
@@ -103,7 +104,7 @@ pub struct Shown {
 /// in between, and nobody would correct it any more.
 ///
 /// # Errors
-/// [`NotWritten`]. The row changed hands between the two: [`NotWritten::Conflict`].
+/// [`NotWritten`].
 pub async fn transact_shown(
     client: &aws_sdk_dynamodb::Client,
     operation: &'static str,
@@ -114,8 +115,9 @@ pub async fn transact_shown(
         return transact(client, operation, needed).await;
     };
     let row = [needed.len()];
-    for item in [set, anothers] {
-        let items = needed.iter().cloned().chain([item]).collect();
+    // Once more where the row changed hands between the two.
+    for item in [&set, &anothers, &set, &anothers] {
+        let items = needed.iter().chain([item]).cloned().collect();
         match transact(client, operation, items).await {
             Err(NotWritten::Refused(refused)) if refused == row => {}
             written => return written,

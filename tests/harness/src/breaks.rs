@@ -307,8 +307,8 @@ pub static ENDED_UNSEEN: Break = Break {
     name: "a payment's end is written though apps are shown it as pending by then",
     file: "activities/src/tables/write.rs",
     change: Change::Replace {
-        this: "for item in [set, anothers] {\n        let items = needed.iter().cloned().chain([item]).collect();",
-        by: "drop(anothers);\n    for item in [Some(set), None] {\n        let items = needed.iter().cloned().chain(item).collect();",
+        this: "for item in [&set, &anothers, &set, &anothers] {\n        let items = needed.iter().chain([item]).cloned().collect();",
+        by: "drop(anothers);\n    for item in [Some(&set), None] {\n        let items = needed.iter().chain(item).cloned().collect();",
     },
 };
 

@@ -164,7 +164,10 @@ impl Watch {
             record.is_some_and(|record| {
                 let outcome = record["outcome"].as_str().unwrap_or_default();
                 !matches!(outcome, "pending" | "paid")
-                    || record["resolution"] == "orderPaid"
+                    || matches!(
+                        record["resolution"].as_str(),
+                        Some("orderPaid" | "reversed")
+                    )
                     || record.get("closedAt").is_some()
             })
         };

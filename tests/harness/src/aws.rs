@@ -1,19 +1,13 @@
 //! Clients of the local AWS.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::Context;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use aws_smithy_http_client::Builder as HttpClientBuilder;
-use serde_json::json;
 
 use crate::http::client;
-use crate::json_api;
 
-/// How long credentials last.
-const HOUR: Duration = Duration::from_secs(3600);
 /// How long a health check may take.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The region everything is deployed to.
@@ -57,7 +51,7 @@ impl Aws {
                 endpoint,
                 key()
             )),
-            sfn: aws_sdk_sfn::Client::from_conf(configuration!(aws_sdk_sfn, endpoint, key())),
+            sfn: step_functions(endpoint, key()),
             secrets: aws_sdk_secretsmanager::Client::from_conf(configuration!(
                 aws_sdk_secretsmanager,
                 endpoint,
@@ -67,52 +61,12 @@ impl Aws {
     }
 }
 
-/// Step Functions of the local AWS at `endpoint`, as the back office of a branch's shop may use it.
-pub(crate) fn back_office(endpoint: &str, branch: &str) -> aws_sdk_sfn::Client {
-    let credentials = OfBackOffice {
-        endpoint: endpoint.to_owned(),
-        policy: format!("arn:aws:iam::{ACCOUNT}:policy/payment3-back-office-{branch}"),
-    };
+/// Step Functions of the local AWS at `endpoint`, with these credentials.
+pub(crate) fn step_functions(
+    endpoint: &str,
+    credentials: impl ProvideCredentials + 'static,
+) -> aws_sdk_sfn::Client {
     aws_sdk_sfn::Client::from_conf(configuration!(aws_sdk_sfn, endpoint, credentials))
-}
-
-/// Credentials that allow what this policy allows, and nothing else. They last for an hour; then there are new ones.
-#[derive(Debug)]
-struct OfBackOffice {
-    endpoint: String,
-    policy: String,
-}
-
-impl OfBackOffice {
-    async fn ask(&self) -> anyhow::Result<Credentials> {
-        let target = "AWSSecurityTokenServiceV20110615.GetFederationToken";
-        let wish = json!({
-            "Name": "back-office",
-            "DurationSeconds": HOUR.as_secs(),
-            "PolicyArns": [{"arn": self.policy}],
-        });
-        let answer = json_api::call(&self.endpoint, target, &wish).await?;
-        let text = |field: &str| answer["Credentials"][field].as_str().context("credentials");
-        Ok(Credentials::new(
-            text("AccessKeyId")?,
-            text("SecretAccessKey")?,
-            Some(text("SessionToken")?.to_owned()),
-            Some(SystemTime::now() + HOUR),
-            "the back office",
-        ))
-    }
-}
-
-impl ProvideCredentials for OfBackOffice {
-    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        future::ProvideCredentials::new(async {
-            let credentials = self.ask().await;
-            credentials.map_err(|error| CredentialsError::provider_error(format!("{error:#}")))
-        })
-    }
 }
 
 /// Whether a local AWS answers at `endpoint`.

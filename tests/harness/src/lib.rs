@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod away;
 pub mod aws;
+mod back_office;
 pub mod breaks;
 pub mod broken_copy;
 pub mod call;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::aws;
+use crate::back_office;
 use crate::executions::{ExecutionReport, Executions};
 use crate::inspect::Inspector;
 use crate::outputs::Outputs;
@@ -77,7 +77,7 @@ impl BackOffice {
     /// The back office of the environment with these outputs.
     #[must_use]
     pub fn of(outputs: &Outputs) -> Self {
-        let sfn = aws::back_office(&outputs.aws_endpoint, &outputs.branch);
+        let sfn = back_office::step_functions_of(&outputs.aws_endpoint, &outputs.branch);
         Self {
             executions: Executions::seen_by(sfn.clone(), &outputs.refund_state_machine_arn),
             state_machine_arn: outputs.refund_state_machine_arn.clone(),

@@ -159,9 +159,10 @@ impl std::fmt::Display for Row {
         for finding in failed.iter().flat_map(|search| &search.findings).take(3) {
             writeln!(f, "    {finding}")?;
         }
-        match &self.command {
-            Some(command) => write!(f, "  In the copy: {command}"),
-            None => write!(f, "  Not found"),
+        match (&self.command, self.is_found()) {
+            (Some(command), _) => write!(f, "  In the copy: {command}"),
+            (None, true) => write!(f, "  In the copy: cargo local test sim"),
+            (None, false) => write!(f, "  Not found"),
         }
     }
 }

@@ -491,6 +491,20 @@ impl Built {
         }
     }
 
+    /// Whether its payment began within the minute before this execution: then an index that is seconds behind may not
+    /// show its charge during all of the execution's tries.
+    fn has_just_begun(&self, execution: &Description) -> bool {
+        let charge = &execution.input["chargeId"];
+        let records = self.world.0.watch.records();
+        let record = records
+            .values()
+            .find(|record| record["chargeId"] == *charge);
+        let began = record.and_then(|record| record["createdAt"].as_str()?.parse().ok());
+        began.is_some_and(|began: Timestamp| {
+            execution.started_at.duration_since(began) < SignedDuration::from_mins(1)
+        })
+    }
+
     /// Whether there was a reason for which this execution could fail.
     fn may_fail(
         &self,
@@ -520,7 +534,8 @@ impl Built {
             }
             // Started by hand before the index shows the payment. What starts by itself comes again.
             (Machine::Payment, "RecordNotFound")
-                if name.contains(on_call::BY_HAND) && character.lag.is_long() =>
+                if name.contains(on_call::BY_HAND)
+                    && (character.lag.is_long() || self.has_just_begun(execution)) =>
             {
                 true
             }

@@ -317,14 +317,25 @@ fn known_refunds(account: &Account, circumstances: &Circumstances) -> KnownRefun
             .as_ref()
             .and_then(|record| Ledger::of(record).ok());
         let ledger = ledger.unwrap_or_default();
-        if !circumstances.by_hand.contains(id) || ledger.has_unknown() {
+        if !circumstances.by_hand.contains(id) {
             continue;
         }
-        let refunds = charge["refunds"].as_array().into_iter().flatten();
-        let by_hand: i64 = refunds
-            .filter(|refund| refund["by"] == "portal")
-            .map(|refund| items::satang(&refund["amount"]))
-            .sum();
+        let refunds: Vec<_> = charge["refunds"].as_array().into_iter().flatten().collect();
+        let sum = |of: &dyn Fn(&Value) -> bool| -> i64 {
+            let some = refunds.iter().filter(|refund| of(refund));
+            some.map(|refund| items::satang(&refund["amount"])).sum()
+        };
+        // The bank has less left than this refund is over, and refuses it until a person ends it.
+        let left = items::satang(&charge["amount"]) - sum(&|_| true);
+        let too_large = ledger.in_state(&[EntryState::Reserved]);
+        let too_large = too_large.filter(|(_, entry)| entry.satang > left);
+        known
+            .unfinished
+            .extend(too_large.map(|(refund, _)| refund.to_owned()));
+        if ledger.has_unknown() {
+            continue;
+        }
+        let by_hand = sum(&|refund| refund["by"] == "portal");
         let voided = charge["transaction_state"] == "Voided";
         let given = if voided {
             items::satang(&charge["amount"]) - ledger.sum(&[EntryState::Sent])

@@ -546,6 +546,16 @@ impl Built {
                     || facts.by_hand.iter().any(by_hand)
                     || struck.iter().any(|struck| is_own(&struck.call))
             }
+            // What went back by hand may leave less than a refund that waits. That is a person's.
+            (Machine::Refund, "RefundStuck") => {
+                let order = &execution.input["orderId"];
+                let records = self.world.0.watch.records();
+                let mut of_order = records.values().filter(|one| one["orderId"] == *order);
+                of_order.any(|record| {
+                    let charge = record["chargeId"].as_str().unwrap_or_default();
+                    facts.by_hand.contains(charge)
+                })
+            }
             // What the back office asks for that cannot be.
             (Machine::Refund, "RefundTooLarge" | "OrderNotPaid") => true,
             (Machine::Refund, "RefundUncertain") => {

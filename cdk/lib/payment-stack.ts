@@ -8,7 +8,7 @@ import { PaymentFunction } from "./functions/payment-function";
 import { PaymentApi, ROUTES, type RouteFunction } from "./http-api";
 import { constructId, type MachineName, MONEY_IS_REAL, TABLES } from "./names";
 import { AlarmTopic } from "./observability/alarm-topic";
-import { Alarms, type AlarmsProps } from "./observability/alarms";
+import { Alarms, type Watched } from "./observability/alarms";
 import { PaymentDashboard } from "./observability/dashboard";
 import { LogMetrics } from "./observability/log-metrics";
 import { ReconcileSchedule } from "./schedule";
@@ -85,7 +85,7 @@ export class PaymentStack extends Stack {
   }
 
   /** Metrics, alarms with their topic, and the dashboard. They cost more than the rest of an idle branch. */
-  private watch(alarmEmail: string, watched: Omit<AlarmsProps, "logMetrics" | "topic">): Topic {
+  private watch(alarmEmail: string, watched: Omit<Watched, "logMetrics">): Topic {
     const { branch, functions } = watched;
     const observability = new Construct(this, "Observability");
     const logMetrics = new LogMetrics(observability, "Metrics", { branch, functions });

@@ -52,11 +52,11 @@ interface AlarmSpec {
   readonly section?: string;
 }
 
-/** What the alarms watch, and whom they tell. */
-export interface AlarmsProps {
-  /** The branch that the alarms are named after. */
+/** What alarms and dashboard watch. */
+export interface Watched {
+  /** The branch that they are named after. */
   readonly branch: Branch;
-  /** The address of the runbook, to which each alarm links. */
+  /** The address of the runbook, to which they link. */
   readonly runbook: string;
   /** What the functions' logs say. */
   readonly logMetrics: LogMetrics;
@@ -64,8 +64,12 @@ export interface AlarmsProps {
   readonly functions: Readonly<Record<FunctionName, PaymentFunction>>;
   /** The state machines whose executions are watched. */
   readonly stateMachines: Readonly<Record<MachineName, StateMachine>>;
-  /** The API whose responses are watched. */
+  /** The API whose requests are watched. */
   readonly api: PaymentApi;
+}
+
+/** What the alarms watch, and whom they tell. */
+export interface AlarmsProps extends Watched {
   /** Where the alarms go. */
   readonly topic: ITopic;
 }

@@ -1,31 +1,15 @@
 import { Duration } from "aws-cdk-lib";
 import { AlarmStatusWidget, Dashboard, GraphWidget, type IMetric, SingleValueWidget, Stats, TextWidget } from "aws-cdk-lib/aws-cloudwatch";
 import { Construct } from "constructs";
-import type { FunctionName } from "../functions/function-catalogue";
-import type { PaymentFunction } from "../functions/payment-function";
-import type { PaymentApi } from "../http-api";
-import { type MachineName, MACHINES, stackName } from "../names";
-import type { Branch } from "../settings/branch";
+import { MACHINES, stackName } from "../names";
 import type { StateMachine } from "../state-machine";
-import { type Alarms, ENTRANCES } from "./alarms";
+import { type Alarms, ENTRANCES, type Watched } from "./alarms";
 import type { LogMetrics } from "./log-metrics";
 
 /** What the dashboard shows. */
-export interface PaymentDashboardProps {
-  /** The branch that the dashboard is about. */
-  readonly branch: Branch;
-  /** The address of the runbook, to which the dashboard links. */
-  readonly runbook: string;
+export interface PaymentDashboardProps extends Watched {
   /** The alarms whose states are shown. */
   readonly alarms: Alarms;
-  /** What the functions' logs say. */
-  readonly logMetrics: LogMetrics;
-  /** The functions whose durations are shown. */
-  readonly functions: Readonly<Record<FunctionName, PaymentFunction>>;
-  /** The state machines whose executions are shown. */
-  readonly stateMachines: Readonly<Record<MachineName, StateMachine>>;
-  /** The API whose requests are shown. */
-  readonly api: PaymentApi;
 }
 
 const HALF = 12;

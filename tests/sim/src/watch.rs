@@ -154,7 +154,8 @@ impl Watch {
     /// Nobody writes any more how a payment ended that has ended: shown as pending, it would stay so for ever.
     fn shown(&self, order: &str) {
         let row = self.0.tables.item(&self.0.names.check_status, &[order]);
-        let Some(row) = row.map(|row| items::plain(&row)) else {
+        let row = row.map(|row| items::plain(&row));
+        let Some(row) = row.filter(|row| row["status"] == "pending") else {
             return;
         };
         let has_ended = {
@@ -171,7 +172,7 @@ impl Watch {
                     || record.get("closedAt").is_some()
             })
         };
-        if row["status"] == "pending" && has_ended {
+        if has_ended {
             self.broken_is(format!(
                 "apps are shown {} of order {order} as pending, and it has ended",
                 row["chargeId"]

@@ -30,29 +30,20 @@ pub(super) fn chosen(mut selection: Selection, arguments: &Test) -> Selection {
 /// Runs a part of the matrix against the functions.
 pub(super) async fn faults(selection: Selection, interrupt: &mut Interrupt) -> Result<()> {
     let functions = workspace::functions_dir();
-    let run = Run {
-        selection,
-        stop_at_first: false,
-        broken_refunds: None,
-    };
-    matrix(run, functions, interrupt).await?.verdict()
+    matrix(of_the_whole(selection), functions, interrupt)
+        .await?
+        .verdict()
 }
 
 /// Runs the short form of the matrix, and then takes rights away from the same functions.
 pub(super) async fn faults_short(selection: Selection, interrupt: &mut Interrupt) -> Result<()> {
-    let run = Run {
-        selection,
-        stop_at_first: false,
-        broken_refunds: None,
-    };
+    let run = of_the_whole(selection);
     with_fault_proxy(workspace::functions_dir(), interrupt, |environment| {
-        let outputs = environment.outputs().clone();
-        let fault_plans = environment.fault_plans()?.clone();
+        let cells = matrix_in(environment, run)?;
         let rights = outage::missing_rights(environment)?;
         Ok(async move {
-            let report = matrix::run(&outputs, &fault_plans, &run).await;
-            let report = report.and_then(|report| report.verdict());
-            progress::every(vec![report, rights.await])
+            let verdict = cells.await.and_then(|report| report.verdict());
+            progress::every(vec![verdict, rights.await])
         })
     })
     .await
@@ -173,11 +164,28 @@ pub(super) async fn matrix(
     interrupt: &mut Interrupt,
 ) -> Result<Report> {
     with_fault_proxy(functions, interrupt, |environment| {
-        let outputs = environment.outputs().clone();
-        let fault_plans = environment.fault_plans()?.clone();
-        Ok(async move { matrix::run(&outputs, &fault_plans, &run).await })
+        matrix_in(environment, run)
     })
     .await
+}
+
+/// Every cell of a selection, against functions that nobody broke.
+fn of_the_whole(selection: Selection) -> Run {
+    Run {
+        selection,
+        stop_at_first: false,
+        broken_refunds: None,
+    }
+}
+
+/// The matrix in this environment.
+fn matrix_in(
+    environment: &Environment,
+    run: Run,
+) -> Result<impl Future<Output = Result<Report>> + use<>> {
+    let outputs = environment.outputs().clone();
+    let fault_plans = environment.fault_plans()?.clone();
+    Ok(async move { matrix::run(&outputs, &fault_plans, &run).await })
 }
 
 /// Does this in an environment of its own, with the fault proxy in it.

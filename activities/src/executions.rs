@@ -112,22 +112,22 @@ pub enum Standing {
 
 /// Step Functions did not show an execution.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the execution could not be looked at: {code}")]
+#[error("the execution could not be looked at: {reason}")]
 pub struct NotShown {
-    code: String,
+    reason: String,
 }
 
 /// The execution could not be started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the execution could not be started: {code}")]
+#[error("the execution could not be started: {reason}")]
 pub struct NotStarted {
-    code: String,
+    reason: String,
 }
 
 impl From<TableError> for NotStarted {
     fn from(error: TableError) -> Self {
         Self {
-            code: error.to_string(),
+            reason: error.to_string(),
         }
     }
 }
@@ -137,7 +137,7 @@ impl NotStarted {
     #[must_use]
     pub fn record_changed() -> Self {
         Self {
-            code: "the record changed meanwhile".into(),
+            reason: "the record changed meanwhile".into(),
         }
     }
 }
@@ -169,7 +169,7 @@ impl Executions {
         attempt: u32,
     ) -> Result<Started, NotStarted> {
         let json = serde_json::to_string(input).map_err(|error| NotStarted {
-            code: error.to_string(),
+            reason: error.to_string(),
         })?;
         self.start_as(execution_name(input.charge_id, attempt), json)
             .await
@@ -189,7 +189,7 @@ impl Executions {
             Err(error) => match error.as_service_error() {
                 Some(StartExecutionError::ExecutionAlreadyExists(_)) => Ok(Started::Already),
                 _ => Err(NotStarted {
-                    code: reason(&error),
+                    reason: reason(&error),
                 }),
             },
         }
@@ -236,7 +236,7 @@ impl Executions {
                 return match error.as_service_error() {
                     Some(DescribeExecutionError::ExecutionDoesNotExist(_)) => Ok(None),
                     _ => Err(NotShown {
-                        code: reason(&error),
+                        reason: reason(&error),
                     }),
                 };
             }

@@ -34,12 +34,12 @@ pub struct Database {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
     /// DynamoDB did not answer, was busy, or refused us.
-    #[error("{operation} failed: {code}")]
+    #[error("{operation} failed: {reason}")]
     Unavailable {
         /// What was attempted, such as `read the order`.
         operation: &'static str,
         /// DynamoDB's error code, or `no answer`. For a denied call also the right that is missing.
-        code: String,
+        reason: String,
     },
     /// An item lacks an attribute that a payment cannot do without, or it has a type that cannot be read.
     #[error("{table} has an item whose attribute `{attribute}` cannot be read")]
@@ -70,13 +70,13 @@ impl TableError {
     pub(crate) fn busy(operation: &'static str) -> Self {
         Self::Unavailable {
             operation,
-            code: "TransactionConflict".to_owned(),
+            reason: "TransactionConflict".to_owned(),
         }
     }
 
     /// Whether another transaction held the item: the same write may succeed in a moment.
     pub(crate) fn is_conflict(&self) -> bool {
-        matches!(self, Self::Unavailable { code, .. } if code.starts_with("TransactionConflict"))
+        matches!(self, Self::Unavailable { reason, .. } if reason.starts_with("TransactionConflict"))
     }
 
     /// Logs why a shopper or the bank gets no answer, under a name that the metrics count. Returns whether the cause is
@@ -109,7 +109,7 @@ impl TableError {
     ) -> impl Fn(SdkError<E, R>) -> Self {
         move |error| Self::Unavailable {
             operation,
-            code: reason(&error),
+            reason: reason(&error),
         }
     }
 }

@@ -336,18 +336,23 @@ fn known_refunds(account: &Account, circumstances: &Circumstances) -> KnownRefun
             continue;
         }
         let by_hand = sum(&|refund| refund["by"] == "portal");
-        let voided = charge["transaction_state"] == "Voided";
-        let given = if voided {
-            items::satang(&charge["amount"]) - ledger.sum(&[EntryState::Sent])
-        } else {
-            by_hand
-        };
         let told = ledger
             .entries
             .get(ELSEWHERE)
             .map_or(0, |entry| entry.satang);
-        let hidden = given - if voided { 0 } else { told };
-        known.hidden_by_hand.insert(id.to_owned(), hidden.max(0));
+        let sent = ledger.sum(&[EntryState::Sent]);
+        let unexplained = match charge["transaction_state"] == "Voided" {
+            true => items::satang(&charge["amount"]) - sent,
+            false => {
+                // What looks as ours would, while ours is late, counts as ours.
+                let own = sum(&|refund| refund["by"] != "portal");
+                let taken = (sent - told - own).clamp(0, by_hand - told);
+                known.taken_for_ours.insert(id.to_owned(), taken);
+                by_hand - told - taken
+            }
+        };
+        let hidden = unexplained.max(0);
+        known.hidden_by_hand.insert(id.to_owned(), hidden);
     }
     known
 }

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use crate::fault::{Fault, Party};
 use crate::random::Random;
+use crate::time::HOUR;
 use crate::trace::Trace;
 use crate::weather::Weather;
 
@@ -135,6 +136,11 @@ impl Network {
     /// The faults at chosen calls.
     pub(crate) fn plans(&self) -> Option<&FaultPlans> {
         self.0.plans.as_ref()
+    }
+
+    /// When each of the bad times is over, from the beginning of the run on.
+    pub(crate) fn clears_up(&self) -> Vec<Duration> {
+        self.0.weather.clears_up()
     }
 
     /// Adds a line to the trace.
@@ -264,8 +270,7 @@ impl Network {
             .unwrap_or_else(|_| format!("nobody:{what}"));
         let random = self.0.random.of(&call);
         // Chosen also where it is left out: the rest of the call's fate stays as it was.
-        let aimed = self.0.weather.aimed(&kind(&call, what), &random);
-        let fault = aimed.or_else(|| self.0.weather.fault(party, &random));
+        let fault = self.0.weather.fault(party, &kind(&call, what), &random);
         let fault = fault.filter(|_| self.happens(&call));
         Fate {
             call,
@@ -308,17 +313,23 @@ impl Network {
     }
 }
 
-/// How late the effect of a call may be. A refund is believed not to come any more once five minutes have passed (D-73):
-/// what the bank did later with it, nobody could tell from a second one.
+/// How late the effect of a call may be. A refund is believed not to come any more once five minutes have passed (D-73): what
+/// the bank did later with it, nobody could tell from a second one.
 fn latest(what: &str) -> Duration {
-    Duration::from_secs(if what.ends_with("/refund") { 290 } else { 3600 })
+    match what.ends_with("/refund") {
+        true => Duration::from_secs(290),
+        false => HOUR,
+    }
 }
 
-/// What kind of call it is: the function that makes it, and what is called, without what differs from call to call.
+/// What kind of call it is: the function or the state that makes it, and what is called, without what differs from call
+/// to call.
 fn kind(call: &str, what: &str) -> String {
-    let function = call.split(' ').next().unwrap_or_default();
+    let caller = call.split(' ').find(|word| !word.contains('_'));
     let parts = what.split('/').filter(|part| !part.contains('_'));
-    parts.fold(function.to_owned(), |kind, part| kind + "/" + part)
+    parts.fold(caller.unwrap_or_default().to_owned(), |kind, part| {
+        kind + "/" + part
+    })
 }
 
 /// The result of a task that nobody cancels. Passes its panic on.

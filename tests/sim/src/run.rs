@@ -387,6 +387,7 @@ impl Built {
         people.push(tokio::spawn(insistent::insists(world.clone())));
         people.push(tokio::spawn(bank_clerk::approves_after_all(world.clone())));
         people.push(tokio::spawn(on_call::works(world.clone())));
+        people.push(tokio::spawn(on_call::redrives_after_outages(world.clone())));
         people.push(tokio::spawn(keeper_of_keys::rotates(world.clone())));
         people.push(tokio::spawn(shop_keeper::closes_the_endpoint(
             world.clone(),

@@ -482,7 +482,7 @@ impl Player {
         });
         let update = update.to_string();
         parts.tables.call("UpdateItem", update.as_bytes()).await;
-        parts.watch.look(false);
+        parts.watch.look();
     }
 
     /// Waits until no execution of the payment runs.

@@ -28,8 +28,13 @@ pub(crate) fn bank_sender(network: &Network, bank: &SimBank, watch: &Watch) -> S
             let planned = network.planned(Party::Bank, operation, &path, &request.body);
             let sent = plain_request(request);
             let caller = CALLER.try_with(|caller| caller.name().to_owned());
+            let caller = caller.unwrap_or_default();
             let effect = async move {
+                let asks = sent.method() == http::Method::GET;
                 let answer = bank.answer(sent).await;
+                if asks && answer.is_some() {
+                    watch.asked(&caller);
+                }
                 if let Some(charge) = reversal_of(&path)
                     && bank.requests_of(charge).last().is_some_and(|last| {
                         matches!(last.operation, Operation::Void | Operation::Refund)
@@ -42,7 +47,7 @@ pub(crate) fn bank_sender(network: &Network, bank: &SimBank, watch: &Watch) -> S
                         )
                     })
                 {
-                    watch.given_back(charge, &caller.unwrap_or_default());
+                    watch.given_back(charge, &caller);
                 }
                 answer
             };

@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use crate::cloud::Service;
 use crate::deployment::TableNames;
-use crate::dynamodb::DynamoDb;
+use crate::dynamodb::{CALL, Call, DynamoDb};
 use crate::items;
+use crate::network::CALLER;
 use crate::time::Time;
 use crate::trace::Trace;
 
@@ -48,6 +49,8 @@ struct State {
     /// How many parts of each charge the bank has refunded for us, and how many of them for each refund.
     parts: BTreeMap<String, usize>,
     refunded: BTreeMap<String, usize>,
+    /// When each execution asked the bank last, in seconds since 1970.
+    asked: BTreeMap<String, i64>,
     /// The refunds that the bank was asked for.
     once_asked: BTreeSet<String>,
     broken: Vec<String>,
@@ -121,9 +124,8 @@ impl Watch {
         self.state().records.clone()
     }
 
-    /// Looks at what has been written since the last look. `ours` says whether the system wrote it: what the shop writes
-    /// breaks no promise of ours.
-    pub(crate) fn look(&self, ours: bool) {
+    /// Looks at what has been written since the last look. What the shop writes breaks no promise of ours.
+    pub(crate) fn look(&self) {
         let mut orders = BTreeSet::new();
         for change in self.0.tables.take_changes() {
             let after = change.after.as_ref().map(items::plain);
@@ -133,8 +135,10 @@ impl Watch {
                 item[name].as_str().map(str::to_owned)
             };
             if change.table == self.0.names.orders {
-                if let (true, Some(id), Some(after)) = (ours, key("orderId"), after.as_ref()) {
-                    self.order(&id, before.as_ref(), after);
+                let ours = change.by.as_deref();
+                if let (Some(ours), Some(id), Some(after)) = (ours, key("orderId"), after.as_ref())
+                {
+                    self.order(&id, before.as_ref(), after, ours);
                 }
             } else if change.table == self.0.names.records {
                 orders.extend(key("orderId"));
@@ -186,7 +190,7 @@ impl Watch {
         Some(items::plain(&item))
     }
 
-    fn order(&self, id: &str, before: Option<&Value>, item: &Value) {
+    fn order(&self, id: &str, before: Option<&Value>, item: &Value, by: &Call) {
         let payment = |item: &Value| item["data"]["payment"].clone();
         let paid_by = |payment: &Value| {
             let by = payment["paymentId"].as_str().unwrap_or_default();
@@ -201,9 +205,30 @@ impl Watch {
             (Some(was), Some(now)) if was != now => {
                 self.broken_is(format!("order {id} was paid by {was} and again by {now}"));
             }
-            (None, Some(by)) => self.paid(id, &by, before, item),
+            (None, Some(charge)) => {
+                self.paid(id, &charge, before, item);
+                self.paid_in_time(id, by);
+            }
             _ => {}
         }
+    }
+
+    /// The execution that has just paid an order must have asked the bank within the hour before.
+    fn paid_in_time(&self, order: &str, by: &Call) {
+        let asked_at = self.state().asked.get(execution(&by.run)).copied();
+        let age = asked_at.map(|asked_at| by.sent_at.as_second() - asked_at);
+        if age.is_none_or(|age| age > WORD_COUNTS_FOR) {
+            self.broken_is(format!(
+                "order {order} is paid by {}, which has asked the bank {age:?} s before",
+                by.run
+            ));
+        }
+    }
+
+    /// The bank has answered what this run asked about a charge.
+    pub(crate) fn asked(&self, run: &str) {
+        let now = self.0.time.now().as_second();
+        self.state().asked.insert(execution(run).to_owned(), now);
     }
 
     /// An order has just been paid: the bank must have said so within the hour.
@@ -388,8 +413,7 @@ impl Watch {
     /// The bank has now refunded so many parts of this charge for us: no two of them for one refund.
     fn asked_once(&self, charge: &str, parts: usize, run: &str) {
         // Executions of the refund machine are named after their refund, with more behind it if it was started again.
-        let execution = run.split(' ').nth(1);
-        let Some(refund) = execution.and_then(|name| name.split('-').next()) else {
+        let Some(refund) = execution(run).split('-').next() else {
             return;
         };
         let times = {
@@ -413,6 +437,11 @@ impl Watch {
     }
 }
 
+/// The execution for which a function runs.
+fn execution(run: &str) -> &str {
+    run.split(' ').nth(1).unwrap_or_default()
+}
+
 /// Whether an authorisation ended so lately that the bank's word of it still counted.
 fn lately_ended(was_authorised: bool, ended_at: i64, now: i64) -> bool {
     was_authorised && now - ended_at <= WORD_COUNTS_FOR
@@ -426,7 +455,12 @@ struct Watched {
 impl Service for Watched {
     fn call(&self, operation: String, body: Vec<u8>) -> BoxFuture<'static, (u16, Vec<u8>)> {
         let watch = self.watch.clone();
-        let answer = self.tables.call(operation, body);
-        answer.inspect(move |_| watch.look(true)).boxed()
+        let run = CALLER.try_with(|caller| caller.name().to_owned());
+        let call = Arc::new(Call {
+            run: run.unwrap_or_default(),
+            sent_at: watch.0.time.now(),
+        });
+        let answer = CALL.scope(call, self.tables.call(operation, body));
+        answer.inspect(move |_| watch.look()).boxed()
     }
 }

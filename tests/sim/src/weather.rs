@@ -16,15 +16,42 @@ use crate::time::SECOND;
 /// well, or of few, so that calls fail which follow one another.
 const AIMED_AT_ONE_OF: [u64; 4] = [4, 8, 25, 25];
 
-/// A time in which calls to one party fail.
-#[derive(Debug, Clone)]
+/// A time in which calls fail.
+#[derive(Clone)]
 pub(crate) struct Spell {
-    party: Party,
+    of: Calls,
     faults: Vec<Fault>,
     /// Of so many calls in a thousand.
     per_mille: u64,
     from: Duration,
     to: Duration,
+}
+
+/// Which calls fail.
+#[derive(Clone)]
+enum Calls {
+    /// All that one party gets.
+    To(Party),
+    /// A few kinds, of all parties: a payment comes as far as to them, and stays there while all else goes on.
+    Some(Aim),
+}
+
+impl fmt::Display for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::To(party) => f.write_str(party.name()),
+            Self::Some(aim) => write!(f, "one of {} kinds of calls", aim.one_of),
+        }
+    }
+}
+
+impl Calls {
+    fn contain(&self, party: Party, kind: &str) -> bool {
+        match self {
+            Self::To(one) => *one == party,
+            Self::Some(aim) => aim.is_at(kind),
+        }
+    }
 }
 
 impl fmt::Display for Spell {
@@ -33,7 +60,7 @@ impl fmt::Display for Spell {
         write!(
             f,
             "{}: {} at {} of 1000 calls, {:.1?} long from {:.1?} on",
-            self.party.name(),
+            self.of,
             names.join(", "),
             self.per_mille,
             self.to - self.from,
@@ -64,10 +91,24 @@ struct Inner {
 }
 
 /// At which kinds of calls faults are aimed.
+#[derive(Clone)]
 struct Aim {
     random: Random,
     /// One of so many.
     one_of: u64,
+}
+
+impl Aim {
+    fn new(random: &Random) -> Self {
+        Self {
+            random: random.of("aim"),
+            one_of: *random.pick(&AIMED_AT_ONE_OF),
+        }
+    }
+
+    fn is_at(&self, kind: &str) -> bool {
+        self.random.of(kind).below(self.one_of) == 0
+    }
 }
 
 impl Weather {
@@ -95,10 +136,7 @@ impl Weather {
             until,
             spells: spells.collect(),
             always,
-            aim: (kind > 2 && random.chance(0.5)).then(|| Aim {
-                random: random.of("aim"),
-                one_of: *random.pick(&AIMED_AT_ONE_OF),
-            }),
+            aim: (kind > 2 && random.chance(0.5)).then(|| Aim::new(&random)),
             faults: some_of(&random, &Fault::OF_CALLS),
             crashes,
             way: random.between(Duration::from_millis(1), Duration::from_millis(60)),
@@ -124,19 +162,27 @@ impl Weather {
         &self.0.spells
     }
 
+    /// When each of the bad times is over, from the beginning of the run on.
+    pub(crate) fn clears_up(&self) -> Vec<Duration> {
+        self.0.spells.iter().map(|spell| spell.to).collect()
+    }
+
     fn is_fine(&self) -> bool {
         self.0.began.elapsed() >= self.0.until
     }
 
-    /// What happens to a call to this party now.
-    pub(crate) fn fault(&self, party: Party, random: &Random) -> Option<Fault> {
+    /// What happens to a call of this kind to this party now.
+    pub(crate) fn fault(&self, party: Party, kind: &str, random: &Random) -> Option<Fault> {
         if self.is_fine() {
             return None;
         }
+        if let Some(fault) = self.aimed(kind, random) {
+            return Some(fault);
+        }
         let now = self.0.began.elapsed();
         for spell in &self.0.spells {
-            if spell.party == party
-                && (spell.from..spell.to).contains(&now)
+            if (spell.from..spell.to).contains(&now)
+                && spell.of.contain(party, kind)
                 && random.below(1000) < spell.per_mille
             {
                 return Some(*random.pick(&spell.faults));
@@ -146,9 +192,8 @@ impl Weather {
     }
 
     /// What happens to a call of a kind, if faults are aimed at it.
-    pub(crate) fn aimed(&self, kind: &str, random: &Random) -> Option<Fault> {
-        let aim = self.0.aim.as_ref().filter(|_| !self.is_fine())?;
-        let hit = aim.random.of(kind).below(aim.one_of) == 0 && random.chance(0.3);
+    fn aimed(&self, kind: &str, random: &Random) -> Option<Fault> {
+        let hit = self.0.aim.as_ref()?.is_at(kind) && random.chance(0.3);
         hit.then(|| *random.pick(&self.0.faults))
     }
 
@@ -169,7 +214,10 @@ impl Spell {
         let from = until.mul_f64(random.below(1000) as f64 / 1000.0);
         let long = random.between(SECOND, longest);
         Self {
-            party: *random.pick(&Party::ALL),
+            of: match random.chance(0.3) {
+                true => Calls::Some(Aim::new(random)),
+                false => Calls::To(*random.pick(&Party::ALL)),
+            },
             faults: some_of(random, &Fault::OF_CALLS),
             per_mille: *random.pick(&[100, 500, 1000, 1000]),
             from,

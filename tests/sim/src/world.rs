@@ -325,7 +325,7 @@ impl World {
         }
         let item = items::attributes(&order.item(self.0.time.now())?);
         self.0.tables.store(&self.0.names.orders, &item)?;
-        self.0.watch.look(false);
+        self.0.watch.look();
         self.facts()
             .orders
             .insert(id.clone(), (owner_id.clone(), Vec::new()));
@@ -365,7 +365,7 @@ impl World {
             // The item was an item before.
             let _ = self.0.tables.store(table, &item);
         }
-        self.0.watch.look(false);
+        self.0.watch.look();
         if let Some((_, changes)) = self.facts().orders.get_mut(order) {
             changes.push((self.time().now(), change));
         }

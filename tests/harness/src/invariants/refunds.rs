@@ -17,6 +17,9 @@ const KIND: &str = "refund.";
 pub struct KnownRefunds {
     /// By charge, how many satang a person gave back in the portal that look like a refund of ours.
     pub hidden_by_hand: BTreeMap<String, i64>,
+    /// By charge, how many satang a person gave back in the portal that count as a refund of ours, whose own request came
+    /// to nothing.
+    pub taken_for_ours: BTreeMap<String, i64>,
     /// Refunds that are not over: they wait, or a person must look at them.
     pub unfinished: BTreeSet<String>,
 }
@@ -171,7 +174,10 @@ impl Refunds<'_> {
         findings.check((low..=high).contains(&given), || {
             format!("the bank gave back {given} satang, the ledger says {low} to {high}")
         });
-        let own = self.sent() - self.by_hand().map_or(0, |(known, _)| known);
+        let taken_for_ours = self.known.taken_for_ours.get(self.charge).copied();
+        let own = self.sent()
+            - self.by_hand().map_or(0, |(known, _)| known)
+            - taken_for_ours.unwrap_or(0);
         let own = own..=own + unclear;
         findings.check(self.returned.voided || own.contains(&sum(false)), || {
             format!(

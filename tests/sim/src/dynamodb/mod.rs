@@ -91,9 +91,25 @@ impl Lag {
     }
 }
 
+/// A call of the deployed system.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Call {
+    /// The run of a function, or the state, that made it.
+    pub(crate) run: String,
+    /// When it was sent: it may take effect later.
+    pub(crate) sent_at: Timestamp,
+}
+
+tokio::task_local! {
+    /// The call that this task carries out; absent where somebody else works on the tables.
+    pub(crate) static CALL: Arc<Call>;
+}
+
 /// A write of one item.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Change {
+    /// By which call of the deployed system, if it was one.
+    pub(crate) by: Option<Arc<Call>>,
     /// When.
     pub(crate) at: Timestamp,
     /// The table's name.
@@ -145,6 +161,7 @@ struct Table {
 
 /// A change as it is kept until somebody asks.
 struct Noted {
+    by: Option<Arc<Call>>,
     at: Timestamp,
     table: String,
     before: Option<Arc<Item>>,
@@ -291,11 +308,13 @@ impl DynamoDb {
         noted
             .map(
                 |Noted {
+                     by,
                      at,
                      table,
                      before,
                      after,
                  }| Change {
+                    by,
                     at,
                     table,
                     before: json(before),
@@ -579,6 +598,7 @@ impl DynamoDb {
             };
             if let Some(changes) = &mut state.changes {
                 changes.push(Noted {
+                    by: CALL.try_with(Arc::clone).ok(),
                     at: now,
                     table: name.to_owned(),
                     before,

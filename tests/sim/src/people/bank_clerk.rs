@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use crate::bank::Refusal;
 use crate::random::Random;
-use crate::time::{DAY, HOUR, SECOND};
+use crate::time::{DAY, HOUR, MINUTE, SECOND};
 use crate::world::World;
 
 /// Settles all authorised charges every night, at some time after 21:00.
@@ -47,18 +47,34 @@ pub(crate) async fn approves_after_all(world: World) {
             continue;
         }
         let charge = *random.pick(&declined);
-        if world.bank().approve(charge).await.is_err() {
-            continue;
-        }
-        world
-            .trace()
-            .tell(format_args!("{charge} is approved after all"));
-        for _ in 0..TELLS {
-            sleep(random.between(SECOND, HOUR)).await;
-            let told = world.bank().notify(charge).await;
-            if matches!(told, Ok(Some(200..300))) {
-                break;
-            }
+        approve(&world, charge, &random).await;
+    }
+}
+
+/// An issuer approves a charge after all that it has just declined, in some runs: before anybody has written that down.
+pub(crate) async fn approves_at_once(world: World, charge: String) {
+    let random: Random = world.random().of(&format!("issuer and {charge}"));
+    let is_hasty = world.random().of("issuers are hasty").chance(0.3);
+    if !is_hasty || world.speaks(Dialect::FormerKey) || !random.chance(0.5) {
+        return;
+    }
+    sleep(random.between(Duration::from_millis(1), 5 * MINUTE)).await;
+    approve(&world, &charge, &random).await;
+}
+
+/// Approves a charge, if it is declined, and says so until the shop has heard it.
+async fn approve(world: &World, charge: &str, random: &Random) {
+    if world.bank().approve(charge).await.is_err() {
+        return;
+    }
+    world
+        .trace()
+        .tell(format_args!("{charge} is approved after all"));
+    for _ in 0..TELLS {
+        sleep(random.between(Duration::from_millis(1), HOUR)).await;
+        let told = world.bank().notify(charge).await;
+        if matches!(told, Ok(Some(200..300))) {
+            break;
         }
     }
 }
@@ -81,7 +97,8 @@ pub(crate) async fn works_in_the_portal(world: World, charge: String, satang: u6
         let _ = world.bank().refuse_reversals(&charge, None).await;
     }
     for _ in 0..1 + random.below(2) {
-        sleep(random.between(SECOND, 2 * DAY)).await;
+        let latest = *random.pick(&[5 * MINUTE, 2 * DAY]);
+        sleep(random.between(SECOND, latest)).await;
         let notified = random.chance(0.8);
         let done = if random.chance(0.4) {
             world.bank().void(&charge, notified).await

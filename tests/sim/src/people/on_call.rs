@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::random::Random;
-use crate::time::SECOND;
+use crate::time::{HOUR, SECOND};
 use crate::world::World;
 
 /// In the names of the executions that are started by hand.
@@ -29,6 +29,21 @@ pub(crate) async fn works(world: World) {
                 start(&world, &charge);
             }
         }
+    }
+}
+
+/// Redrives what failed once an outage is over, in some runs: just then the outage's own payments go on by themselves.
+pub(crate) async fn redrives_after_outages(world: World) {
+    let random: Random = world.random().of("on call after outages");
+    if random.chance(0.5) {
+        return;
+    }
+    let mut ends = world.0.network.clears_up();
+    ends.sort_unstable();
+    let began = Instant::now();
+    for end in ends {
+        sleep_until(began + end + random.between(SECOND, HOUR)).await;
+        world.redrive_all();
     }
 }
 

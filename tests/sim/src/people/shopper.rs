@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::bank::{NewToken, Page, Step, cards};
 use crate::network::ended;
-use crate::people::{on_call, shop_keeper};
+use crate::people::{bank_clerk, on_call, shop_keeper};
 use crate::random::Random;
 use crate::shop::Order;
 use crate::time::{HOUR, MINUTE, SECOND};
@@ -289,10 +289,9 @@ impl Paying {
             .tell(format_args!("{}: {step:?} at the bank", self.name));
         if let Page::Returning(form) | Page::Decided(form) = shown {
             if let Ok(charge) = form.charge_id() {
-                tokio::spawn(on_call::starts_beside(
-                    self.world.clone(),
-                    charge.to_owned(),
-                ));
+                let (world, charge) = (&self.world, charge.to_owned());
+                tokio::spawn(bank_clerk::approves_at_once(world.clone(), charge.clone()));
+                tokio::spawn(on_call::starts_beside(world.clone(), charge));
             }
             self.come_back(&form).await;
         }

@@ -167,9 +167,16 @@ impl Inner {
                 Err(Failed::new("Runtime.ExitError", "the process died"))
             }
             Ok(Ok(result)) => {
-                if let Err(failed) = &result {
-                    self.trace
-                        .tell(format_args!("  {}: {}", caller.name(), failed.error));
+                match &result {
+                    Ok(output) => self.trace.tell(format_args!(
+                        "  {}: answers {}",
+                        caller.name(),
+                        output.get("statusCode").unwrap_or(output)
+                    )),
+                    Err(failed) => {
+                        self.trace
+                            .tell(format_args!("  {}: {}", caller.name(), failed.error))
+                    }
                 }
                 self.idle().entry(name).or_default().push(process);
                 result

@@ -1,6 +1,7 @@
 //! The simulator: weeks of payments in one process and one thread, with virtual time and everything random from one
 //! seed. The activities, the definitions and the sandbox bank are the real ones.
 
+mod answers;
 mod api;
 mod bank;
 mod bounds;
@@ -38,6 +39,7 @@ mod watch;
 mod weather;
 mod world;
 
+pub use answers::answers;
 pub use cells::{calls, cells_of, problem, steps};
 pub use fault::{Fault, Party};
 pub use network::Struck;

@@ -12,8 +12,8 @@ use payment3_harness::flow::Flow;
 use payment3_harness::player::Start;
 use payment3_sim::mutants::{self, Search};
 use payment3_sim::{
-    Definitions, How, Options, Outcome, Uses, calls, cells_of, play, problem, release, run, shrink,
-    unused,
+    Definitions, How, Options, Outcome, Uses, answers, calls, cells_of, play, problem, release,
+    run, shrink, unused,
 };
 
 /// A fifth of the time went to the usual one: every call makes and drops hundreds of small things.
@@ -33,6 +33,7 @@ const SEEDS: u64 = 300;
 const TRACED: How = How {
     trace: true,
     definitions: Definitions::Current,
+    afterwards: false,
 };
 
 /// For how long a failing run is made smaller.
@@ -68,6 +69,9 @@ struct Arguments {
     /// Prints the calls of each flow: the text of tests/harness/calls.txt
     #[arg(long)]
     calls: bool,
+    /// Prints what the system answers: the text of tests/sim/answers.txt
+    #[arg(long)]
+    answers: bool,
     /// Makes the present definitions and functions the last release, for the tests of upgrades: once production has them
     #[arg(long, conflicts_with_all = ["seed", "cells"])]
     release: bool,
@@ -115,6 +119,10 @@ impl Arguments {
     fn run(self) -> Result<bool> {
         if self.calls {
             print!("{}", calls()?);
+            return Ok(true);
+        }
+        if self.answers {
+            print!("{}", answers()?);
             return Ok(true);
         }
         if self.release {

@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::bank::{NewToken, Page, Refused, Step as AtBank};
+use crate::items;
 use crate::release::{Definitions, Given};
 use crate::rights::Uses;
 use crate::run::{Built, Options, alone};
@@ -64,6 +65,8 @@ pub struct Played {
     pub given: Vec<Given>,
     /// What happened, in words, if it was wanted.
     pub trace: Vec<String>,
+    /// What is stored in the end, and what each state's function answers when it is called once more; if that was wanted.
+    pub afterwards: Vec<String>,
 }
 
 /// How a flow is played.
@@ -73,6 +76,8 @@ pub struct How {
     pub trace: bool,
     /// With which definitions.
     pub definitions: Definitions,
+    /// Whether it is told what is stored in the end, and what each function answers when it is called once more.
+    pub afterwards: bool,
 }
 
 /// Plays a flow to its end in a world of its own, with one fault or none, and checks how it ended.
@@ -89,7 +94,8 @@ pub fn play(flow: Flow, start: Start, injected: Option<Injected<'_>>, how: How) 
     let plans = FaultPlans::default();
     alone(options.seed, async |secrets, logs| {
         let built = Built::new(&options, Some(&plans), &secrets, &logs).await?;
-        let played = Player { built, plans }.play(flow, start, injected).await?;
+        let player = Player { built, plans };
+        let played = player.play(flow, start, injected, how.afterwards).await?;
         ensure!(secrets.seen().is_empty(), "{}", secrets.seen().join("; "));
         Ok(played)
     })
@@ -146,6 +152,7 @@ impl Player {
         flow: Flow,
         start: Start,
         injected: Option<Injected<'_>>,
+        afterwards: bool,
     ) -> Result<Played> {
         let begun = self.begin(flow).await?;
         let plan = self.watch(&begun, start);
@@ -188,6 +195,7 @@ impl Player {
         for denied in rights.findings() {
             findings.note(denied);
         }
+        let trace = self.world().trace().take();
         Ok(Played {
             steps,
             struck,
@@ -195,8 +203,70 @@ impl Player {
             findings,
             rights,
             given: self.world().0.given.all(),
-            trace: self.world().trace().take(),
+            trace,
+            afterwards: match afterwards {
+                true => self.afterwards(&begun).await,
+                false => Vec::new(),
+            },
         })
+    }
+
+    /// What is stored, what the shop was told and what the bank was asked; and what each state's function answers to what
+    /// the state gave it, once more.
+    async fn afterwards(&self, begun: &Begun) -> Vec<String> {
+        let mut lines = self.stored(begun);
+        for given in self.world().0.given.all() {
+            let called = &self.world().0.functions;
+            let answer = called.call(&given.function, "again", given.input).await;
+            lines.push(match answer {
+                Ok(output) => format!("{} again: {output}", given.state),
+                Err(failed) => {
+                    format!("{} again: {}: {}", given.state, failed.error, failed.cause)
+                }
+            });
+        }
+        let unchanged = lines.clone();
+        let after = self.stored(begun).into_iter();
+        lines.extend(
+            after
+                .filter(|line| !unchanged.contains(line))
+                .map(|line| format!("after that: {line}")),
+        );
+        lines
+    }
+
+    fn stored(&self, begun: &Begun) -> Vec<String> {
+        let parts = &self.world().0;
+        let mut lines = Vec::new();
+        let rival = begun.rival.iter().map(|(rival, _)| rival);
+        for payment in begun.earlier.iter().chain([&begun.payment]).chain(rival) {
+            let record = self.record(payment).unwrap_or_default();
+            let charge = record["chargeId"].as_str().unwrap_or_default();
+            lines.push(format!("record: {record}"));
+            for (name, table) in [
+                ("order", &parts.names.orders),
+                ("shown", &parts.names.check_status),
+            ] {
+                let item = parts.item(table, payment.order_id()).unwrap_or_default();
+                let item = item.pointer("/data/payment").unwrap_or(&item);
+                lines.push(format!("{name}: {item}"));
+            }
+            let rows = parts
+                .tables
+                .items_with(&parts.names.outcomes, "chargeId", charge);
+            let rows = rows.iter().map(items::plain);
+            lines.extend(rows.map(|row| format!("outcome: {row}")));
+            for (_, event) in parts.shop.events_about(charge) {
+                lines.push(format!("event {}: {}", event.id, event.body));
+            }
+            for request in parts.bank.requests_of(charge) {
+                let of_request = (request.operation, request.status);
+                lines.push(format!("bank: {of_request:?} {}", request.body));
+            }
+        }
+        let mapping = parts.item(&parts.names.mapping, OWNER);
+        lines.push(format!("customer: {}", mapping.unwrap_or_default()));
+        lines
     }
 
     /// A person is told of each refund of which nobody can tell how it ended, and of nothing else.

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use payment3_harness::fault_plan::Fault;
 use payment3_harness::flow::Flow;
 use payment3_sim::{
-    Definitions, calls, cells_of, is_current, not_entered, not_read, problem, released_inputs,
+    Definitions, answers, calls, cells_of, is_current, not_entered, not_read, problem,
+    released_inputs,
 };
 
 /// Fewer are no matrix.
@@ -111,5 +112,15 @@ fn each_flow_makes_the_calls_that_it_makes_on_the_local_aws() {
         written,
         "read what differs, and then: cargo run --profile simulating -p payment3-sim -- --calls > \
          tests/harness/calls.txt"
+    );
+}
+
+#[test]
+fn the_system_answers_word_for_word_what_it_should() {
+    let written = include_str!("../answers.txt");
+    assert_eq!(
+        answers().expect("every flow ends"),
+        written,
+        "read what differs, and then: cargo run --profile simulating -p payment3-sim -- --answers > tests/sim/answers.txt"
     );
 }

@@ -307,7 +307,7 @@ async fn paid_by(
     let read = tables.records.get_with_ledger(key).await?;
     let (record, ledger) = read.ok_or_else(&unpaid)?;
     match record.payment() {
-        Some(payment) if payment.charge_id == *charge && record.has_paid() => {
+        Some(payment) if record.has_paid_by(charge) => {
             log::charge(charge);
             log::order(&record.order_id);
             Ok((payment, ledger))

@@ -133,7 +133,7 @@ async fn refused(
     refusal: PayError,
 ) -> Result<PaidOrder, PayError> {
     let record = tables.records.get(&payment.record_key).await?;
-    if record.is_some_and(|record| record.has_paid()) {
+    if record.is_some_and(|record| record.has_paid_by(&payment.charge_id)) {
         return Ok(paid(payment));
     }
     if payment.origin != Origin::Own {
@@ -189,8 +189,9 @@ async fn attempt(tables: &Tables, payment: &Payment) -> Result<PaidOrder, PayErr
 /// Why the record forbids paying. What has paid its order stays so: money that went back since pays nothing again, even
 /// if the shop opens the order again.
 async fn forbidden(tables: &Tables, payment: &Payment) -> Result<PaidOrder, PayError> {
-    let record = tables.records.get(&payment.record_key).await?;
-    match record.and_then(|record| record.resolution) {
+    let read = tables.records.get(&payment.record_key).await?;
+    let own = read.filter(|record| record.charge_id.as_ref() == Some(&payment.charge_id));
+    match own.and_then(|record| record.resolution) {
         Some(Resolution::OrderPaid) => Ok(paid(payment)),
         Some(Resolution::Reversing | Resolution::Reversed) => Err(PayError::ChargeReversing),
         None => Err(PayError::OutcomeConflict),

@@ -149,7 +149,8 @@ async fn stays_paid(
     state: &TransactionState,
 ) -> Result<bool, TableError> {
     let read = records.get_with_ledger(&payment.record_key).await?;
-    let Some((record, ledger)) = read.filter(|(record, _)| record.has_paid()) else {
+    let paid = read.filter(|(record, _)| record.has_paid_by(&payment.charge_id));
+    let Some((record, ledger)) = paid else {
         return Ok(false);
     };
     if outcome != Outcome::Returned || !ledger.explains(state, record.amount) {

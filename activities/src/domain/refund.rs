@@ -285,6 +285,21 @@ mod tests {
         Err(_) => panic!("1500 baht is an amount"),
     };
 
+    #[test]
+    fn the_ledgers_words_are_read_as_they_are_written() {
+        use EntryState::{Asked, Failed, Reserved, Sent, Uncertain};
+        for way in [Way::Voided, Way::Refunded] {
+            assert_eq!(Way::parse(way.as_str()), Some(way));
+        }
+        for state in [Reserved, Asked, Sent, Failed, Uncertain] {
+            assert_eq!(EntryState::parse(state.as_str()), Some(state));
+        }
+        assert_eq!(
+            (Way::parse("sent"), EntryState::parse("voided")),
+            (None, None)
+        );
+    }
+
     fn ledger(entries: &[(&str, EntryState, i64)]) -> Ledger {
         Ledger {
             is_open: true,

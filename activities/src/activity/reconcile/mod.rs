@@ -103,6 +103,7 @@ pub struct Report {
 }
 
 /// What became of one record.
+#[derive(Debug, Clone)]
 enum Done {
     Started,
     Restarted,
@@ -448,6 +449,63 @@ fn text(error: impl ToString) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_counts_each_record_once_and_by_what_was_done() {
+        let done = [
+            (Ok(Done::Started), [1, 0, 0, 0, 0, 0, 0, 0]),
+            (Ok(Done::Restarted), [1, 1, 0, 0, 0, 0, 0, 0]),
+            (
+                Ok(Done::Adopted { started: false }),
+                [0, 0, 1, 0, 0, 0, 0, 0],
+            ),
+            (
+                Ok(Done::Adopted { started: true }),
+                [1, 0, 1, 0, 0, 0, 0, 0],
+            ),
+            (Ok(Done::NeverCharged), [0, 0, 0, 1, 0, 0, 0, 0]),
+            (Ok(Done::Abandoned), [0, 0, 0, 0, 1, 0, 0, 0]),
+            (Ok(Done::Orphan), [0, 0, 0, 0, 0, 1, 0, 0]),
+            (Ok(Done::Stands), [0, 0, 0, 0, 0, 0, 1, 0]),
+            (Err(String::new()), [0, 0, 0, 0, 0, 0, 0, 1]),
+            (Ok(Done::Running), [0; 8]),
+            (Ok(Done::Later), [0; 8]),
+        ];
+        let counts = |report: &Report| {
+            [
+                report.started,
+                report.restarted,
+                report.adopted,
+                report.never_charged,
+                report.abandoned,
+                report.orphans,
+                report.standing,
+                report.failed,
+            ]
+        };
+        for (done, once) in done {
+            let mut report = Report::default();
+            report.count(done.clone());
+            assert_eq!((report.seen, counts(&report)), (1, once), "{done:?}");
+            report.count(done.clone());
+            let twice = once.map(|count| 2 * count);
+            assert_eq!((report.seen, counts(&report)), (2, twice), "{done:?}");
+            let both = Report {
+                shards: 1,
+                ..report.clone()
+            }
+            .and(Report {
+                shards: 2,
+                ..report
+            });
+            let all = once.map(|count| 4 * count);
+            assert_eq!(
+                (both.shards, both.seen, counts(&both)),
+                (3, 4, all),
+                "{done:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_pause_is_never_longer_than_the_trouble_before_it() {

@@ -164,6 +164,12 @@ impl Record {
         self.resolution == Some(Resolution::OrderPaid)
     }
 
+    /// Whether this charge has paid the order.
+    #[must_use]
+    pub fn has_paid_by(&self, charge: &ChargeId) -> bool {
+        self.has_paid() && self.charge_id.as_ref() == Some(charge)
+    }
+
     /// Whether the payment was given up because the bank would not decide: should it decide after all, there is
     /// something left to do.
     #[must_use]

@@ -1,0 +1,228 @@
+//! A shopper's browser, the bank and the shop, to write down what the system answers.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use anyhow::{Context, Result, anyhow};
+use http::{Method, Request};
+use payment3_activities::domain::ids::CardToken;
+use payment3_bank::{Dialect, Manner};
+use payment3_harness::shopper::refresh_target;
+use payment3_model::Machine;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::bank::{NewToken, Page, Refused, Step, cards};
+use crate::items;
+use crate::shop::Order;
+use crate::time::SECOND;
+use crate::world::World;
+
+/// To whom all orders belong.
+const OWNER: &str = "usr_answers_0001";
+
+/// A shopper's browser and the bank, in a calm world.
+pub(super) struct Desk<'a> {
+    pub(super) world: &'a World,
+    orders: u32,
+    tokens: u32,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(world: &'a World) -> Self {
+        Self {
+            world,
+            orders: 0,
+            tokens: 0,
+        }
+    }
+
+    /// The shop takes an order over so many satang. `change` is made to its `data`.
+    pub(super) fn order(&mut self, satang: i64, change: &Value) -> Result<String> {
+        self.orders += 1;
+        let order = Order::over(satang, &format!("4825000{:05}", self.orders), OWNER);
+        self.world.shop_takes_order(&order)?;
+        let mut item = order.item(self.world.time().now())?;
+        item["data"]["payment"]["grandTotal"] = (satang as f64 / 100.0).into();
+        merge(&mut item["data"], change);
+        let parts = &self.world.0;
+        let item = items::attributes(&item);
+        parts.tables.store(&parts.names.orders, &item)?;
+        Ok(order.id)
+    }
+
+    /// The shop changes an order's `data`.
+    pub(super) fn change(&self, order: &str, change: &Value) -> Result<()> {
+        let parts = &self.world.0;
+        let mut item = parts.item(&parts.names.orders, order).context("no order")?;
+        merge(&mut item["data"], change);
+        parts
+            .tables
+            .store(&parts.names.orders, &items::attributes(&item))?;
+        parts.watch.look();
+        Ok(())
+    }
+
+    /// How the executions of payments have ended.
+    pub(super) fn executions(&self) -> Vec<String> {
+        let all = self.world.0.step_functions.list(Machine::Payment, None);
+        let ended = all.into_iter().map(|execution| {
+            format!(
+                "  {} in {}: {} {}",
+                execution.status.word(),
+                execution.state,
+                execution.error.unwrap_or_default(),
+                execution.output.unwrap_or_default()
+            )
+        });
+        ended.collect()
+    }
+
+    /// The bank gives a token for a card that behaves like this.
+    pub(super) async fn token(&mut self, manner: Manner, dialect: Dialect) -> Result<String> {
+        self.tokens += 1;
+        let token = format!("tokn_test_answers_{}", self.tokens);
+        let card = cards(manner)[0];
+        let new = NewToken {
+            id: &token,
+            card,
+            dialect,
+            issuer_takes: None,
+        };
+        done(self.world.bank().token(&new).await)
+    }
+
+    pub(super) fn form(&self, token: &str, order: &str, total: &str) -> Vec<(String, String)> {
+        [
+            ("token", token),
+            ("userId", OWNER),
+            ("orderId", order),
+            ("basketId", "basket_answers"),
+            ("customerId", OWNER),
+            ("grandTotal", total),
+            ("mid", self.world.merchant()),
+            ("paymentMethods", "card"),
+            ("saveCard", "true"),
+            ("callback", "yourapp://payments"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+
+    pub(super) async fn send(&self, request: Request<Vec<u8>>) -> String {
+        match self.world.api().request("somebody", request).await {
+            Err(none) => none,
+            Ok(answer) => {
+                let mut said = answer.status().as_u16().to_string();
+                for name in ["location", "retry-after", "cache-control"] {
+                    if let Some(value) = answer.headers().get(name) {
+                        let _ = write!(said, " {name}: {}", value.to_str().unwrap_or_default());
+                    }
+                }
+                let body = String::from_utf8_lossy(answer.body());
+                let to = refresh_target(&body);
+                let _ = match &to {
+                    Some(target) => write!(said, " to {target}"),
+                    None => write!(said, " {body}"),
+                };
+                said
+            }
+        }
+    }
+
+    pub(super) async fn check_out(&self, form: &[(String, String)]) -> String {
+        self.send(self.world.form("/cardpayment", form)).await
+    }
+
+    /// Pays an order as far as the bank's page.
+    pub(super) async fn pay(&mut self, manner: Manner, satang: i64) -> Result<Paying> {
+        let order = self.order(satang, &json!({}))?;
+        let token = self.token(manner, Dialect::Usual).await?;
+        let total = format!("{}.{:02}", satang / 100, satang % 100);
+        let form = self.form(&token, &order, &total);
+        let answer = self.check_out(&form).await;
+        Ok(Paying {
+            page: answer.split_once(" to ").map(|(_, page)| page.to_owned()),
+            token,
+            order,
+            form,
+            answer,
+        })
+    }
+
+    pub(super) async fn confirm(&self, paying: &Paying) -> Result<BTreeMap<String, String>> {
+        let page = paying.page.as_deref().context("no page of the bank's")?;
+        self.world.bank().three_ds(page, Step::Open).await;
+        match self.world.bank().three_ds(page, Step::Confirm).await {
+            Page::Returning(form) | Page::Decided(form) => Ok(form.fields),
+            Page::Lost => Ok(BTreeMap::new()),
+            other => anyhow::bail!("the bank's page is {other:?}"),
+        }
+    }
+
+    pub(super) async fn post_return(&self, fields: &BTreeMap<String, String>) -> String {
+        self.send(self.world.form("/callback", fields)).await
+    }
+
+    pub(super) async fn status(&self, order: &str) -> String {
+        let path = format!("/checkstatus/{order}");
+        let request = self
+            .world
+            .request(Method::GET, &path, "application/json", Vec::new());
+        self.send(request).await
+    }
+
+    /// Waits until no execution runs.
+    pub(super) async fn rest(&self) {
+        sleep(SECOND).await;
+        while self.world.0.step_functions.running() > 0 {
+            sleep(SECOND).await;
+        }
+    }
+
+    /// The record of a token, as far as it says how the payment stands.
+    pub(super) fn record(&self, token: &str) -> String {
+        let parts = &self.world.0;
+        let key = CardToken::new(token).map(|token| token.record_key().as_str().to_owned());
+        let record = parts.item(&parts.names.records, &key.unwrap_or_default());
+        let record = record.unwrap_or_default();
+        let names = [
+            "outcome",
+            "resolution",
+            "closedAs",
+            "attempt",
+            "cardSavedAs",
+        ];
+        let known = names.iter().filter(|name| !record[**name].is_null());
+        let known: Vec<_> = known
+            .map(|name| format!("{name} {}", record[*name]))
+            .collect();
+        known.join(", ")
+    }
+}
+
+/// What the bank was asked for by hand is done.
+pub(super) fn done<T>(asked: Result<T, Refused>) -> Result<T> {
+    asked.map_err(|refused| anyhow!("the bank refuses: {refused:?}"))
+}
+
+/// A payment at the bank's page, or at its end.
+pub(super) struct Paying {
+    pub(super) token: String,
+    pub(super) order: String,
+    pub(super) form: Vec<(String, String)>,
+    pub(super) answer: String,
+    pub(super) page: Option<String>,
+}
+
+/// Puts what `change` has into `into`.
+pub(super) fn merge(into: &mut Value, change: &Value) {
+    match change.as_object() {
+        Some(fields) => {
+            for (name, value) in fields {
+                merge(&mut into[name], value);
+            }
+        }
+        None => *into = change.clone(),
+    }
+}

@@ -72,8 +72,8 @@ pub fn search(named: &str, searches: usize, within: Option<Duration>) -> Result<
 struct Row {
     name: &'static str,
     searches: Vec<Search>,
-    /// The first of the cells that finds it, where the searches did not.
-    cell: Option<String>,
+    /// What else finds it, where the searches did not: the first answer that is another one, or the first of the cells.
+    elsewhere: Option<String>,
     /// The command that plays the smallest failing run again, in the copy.
     command: Option<String>,
 }
@@ -89,14 +89,9 @@ impl Row {
             let search: Search = serde_json::from_str(&printed).context("what a search printed")?;
             searches.push(search);
         }
-        let cell = match median(&searches) {
+        let elsewhere = match median(&searches) {
             Some(_) => None,
-            None => {
-                let played = Command::new(&simulator).arg("--cells").output();
-                let played = played.context("the broken simulator does not run")?;
-                let printed = [played.stdout, played.stderr].concat();
-                first_cell(&String::from_utf8_lossy(&printed))
-            }
+            None => elsewhere(&simulator)?,
         };
         let failed = searches.iter().find_map(|search| search.seed);
         let command = match failed {
@@ -111,7 +106,7 @@ impl Row {
         Ok(Self {
             name: broken.name,
             searches,
-            cell,
+            elsewhere,
             command,
         })
     }
@@ -122,7 +117,7 @@ impl Row {
     }
 
     fn is_found(&self) -> bool {
-        self.median().is_some() || self.cell.is_some()
+        self.median().is_some() || self.elsewhere.is_some()
     }
 
     fn in_table(&self) -> String {
@@ -137,9 +132,9 @@ impl Row {
         format!(
             "| {} | {} | {} | {} | {} |",
             self.name,
-            match (self.median(), &self.cell) {
+            match (self.median(), &self.elsewhere) {
                 (Some(seconds), _) => format!("in {seconds:.1} s"),
-                (None, Some(cell)) => format!("in the cells: {cell}"),
+                (None, Some(elsewhere)) => elsewhere.clone(),
                 (None, None) => "**no**".to_owned(),
             },
             each(&|search| {
@@ -180,6 +175,37 @@ fn median(searches: &[Search]) -> Option<f64> {
     seconds.sort_by(f64::total_cmp);
     let middle = seconds.get(seconds.len() / 2).copied()?;
     middle.is_finite().then_some(middle)
+}
+
+/// What finds it that every run of the tests plays besides.
+fn elsewhere(simulator: &Path) -> Result<Option<String>> {
+    let written = include_str!("../answers.txt");
+    if let Some(heading) = first_other(written, &said(simulator, "--answers")?) {
+        return Ok(Some(format!("in the answers: {heading}")));
+    }
+    let cell = first_cell(&said(simulator, "--cells")?);
+    Ok(cell.map(|cell| format!("in the cells: {cell}")))
+}
+
+/// What a program says, wherever it says it. That it found something is no error.
+fn said(program: &Path, argument: &str) -> Result<String> {
+    let output = Command::new(program).arg(argument).output();
+    let output = output.context("the broken simulator does not run")?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok(String::from_utf8_lossy(&said).into_owned())
+}
+
+/// Under which heading the first line stands that differs.
+fn first_other<'a>(written: &'a str, said: &str) -> Option<&'a str> {
+    let mut heading = "";
+    let mut said = said.lines();
+    for line in written.lines() {
+        heading = line.strip_prefix("# ").unwrap_or(heading);
+        if said.next() != Some(line) {
+            return Some(heading);
+        }
+    }
+    None
 }
 
 /// The name of the first cell that failed, in what the simulator printed of all.
@@ -248,6 +274,18 @@ mod tests {
         let without = first_cell("error: [two cards | no fault]: it is open\n");
         assert_eq!(without.as_deref(), Some("two cards, no fault"));
         assert_eq!(first_cell("3384 cells, 0 failed\n"), None);
+    }
+
+    #[test]
+    fn an_answer_is_named_by_its_heading() {
+        let written = "# Forms\n\na: 200\n\n# Refunds\n\nb: done\n";
+        assert_eq!(first_other(written, written), None);
+        let other = written.replace("done", "refused");
+        assert_eq!(first_other(written, &other), Some("Refunds"));
+        assert_eq!(
+            first_other(written, "error: it does not end\n"),
+            Some("Forms")
+        );
     }
 
     #[test]

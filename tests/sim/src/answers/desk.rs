@@ -63,10 +63,10 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    /// How the executions of payments have ended.
+    /// How the executions have ended.
     pub(super) fn executions(&self) -> Vec<String> {
-        let all = self.world.0.step_functions.list(Machine::Payment, None);
-        let ended = all.into_iter().map(|execution| {
+        let of = |machine| self.world.0.step_functions.list(machine, None);
+        let ended = Machine::ALL.into_iter().flat_map(of).map(|execution| {
             format!(
                 "  {} in {}: {} {}",
                 execution.status.word(),

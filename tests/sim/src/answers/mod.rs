@@ -34,6 +34,10 @@ pub fn answers() -> Result<String> {
         ),
         ("Checkout: dialects", in_a_calm_world(checkout::dialects)?),
         ("Returns", in_a_calm_world(returns::answers)?),
+        (
+            "Returns: an index behind",
+            in_a_calm_world(returns::behind)?,
+        ),
         ("Refunds", in_a_calm_world(refunds::answers)?),
         ("Functions: paid", in_a_calm_world(functions::paid)?),
         ("Functions: declined", in_a_calm_world(functions::declined)?),

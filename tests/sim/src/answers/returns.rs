@@ -6,7 +6,9 @@ use payment3_bank::Manner;
 use payment3_harness::http::form;
 use serde_json::json;
 
-use super::desk::Desk;
+use super::desk::{Desk, done};
+use crate::dynamodb::Lag;
+use crate::time::DAY;
 use crate::world::World;
 
 /// Returns of all kinds, and questions about orders.
@@ -58,5 +60,48 @@ pub(super) async fn answers(world: &World) -> Result<Vec<String>> {
     ] {
         lines.push(format!("status of {order}: {}", desk.status(order).await));
     }
+    Ok(lines)
+}
+
+/// The same while the index shows each payment as it was before the bank decided.
+pub(super) async fn behind(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let mut lines = Vec::new();
+    for manner in [Manner::Approved, Manner::Declined] {
+        world.0.tables.set_lag(Lag::NONE);
+        let paying = desk.pay(manner, 150_000).await?;
+        let page = paying.page.clone().unwrap_or_default();
+        let charge = page.rsplit('/').next().unwrap_or_default();
+        world.0.tables.set_lag(Lag {
+            rarely: (1.0, 30 * DAY),
+            ..Lag::USUAL
+        });
+        let fields = desk.confirm(&paying).await?;
+        for time in ["first", "second"] {
+            lines.push(format!(
+                "{manner:?}, {time}: {}",
+                desk.post_return(&fields).await
+            ));
+            desk.rest().await;
+            lines.push(format!("  rest: {}", desk.record(&paying.token)));
+        }
+        world.start_payment(&format!("by_hand_{manner:?}"), &json!({"chargeId": charge}));
+        desk.rest().await;
+        match manner {
+            Manner::Declined => done(world.bank().approve(charge).await)?,
+            _ => {
+                world.bank().settle_all(false).await;
+                done(world.bank().refund(charge, Some("100.00"), false).await)?;
+            }
+        }
+        for time in ["first", "second"] {
+            let answer = done(world.bank().notify(charge).await)?;
+            desk.rest().await;
+            lines.push(format!("{manner:?}, notified, {time}: {answer:?}"));
+            lines.push(format!("  rest: {}", desk.record(&paying.token)));
+        }
+        lines.push(format!("  shown: {}", desk.status(&paying.order).await));
+    }
+    lines.extend(desk.executions());
     Ok(lines)
 }

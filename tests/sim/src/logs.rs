@@ -16,18 +16,6 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::secrecy::Secrets;
 
-/// The errors whose lines are kept: what alarms count, and what a person is told by.
-const KEPT: [&str; 8] = [
-    "PaymentStands",
-    "OrphanCheckout",
-    "OrphanCustomer",
-    "RefundUncertain",
-    "RefundStuck",
-    "RefundElsewhere",
-    "ReconcileFailed",
-    "ItemUnreadable",
-];
-
 /// What stands in other lines that are kept.
 const KEPT_WORDS: &str = "orphan customer";
 
@@ -58,6 +46,12 @@ impl Logs {
     pub(crate) fn about_orphan_customers(&self) -> Vec<Line> {
         let lines = self.kept();
         lines.iter().filter(|line| is_kept(line)).cloned().collect()
+    }
+
+    /// All lines that are kept, oldest first: those with the name of an error, which alarms count, and those about customers
+    /// that nothing may point at.
+    pub(crate) fn all(&self) -> Vec<Line> {
+        self.kept().clone()
     }
 
     /// The lines with this error, oldest first.
@@ -133,12 +127,7 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Logs {
         for text in fields.0.values() {
             self.secrets.look_at("a log line", text);
         }
-        let error = fields
-            .0
-            .get("error")
-            .map(String::as_str)
-            .unwrap_or_default();
-        if !KEPT.contains(&error) && !is_kept(&fields.0) {
+        if !fields.0.contains_key("error") && !is_kept(&fields.0) {
             return;
         }
         for span in context.event_scope(event).into_iter().flatten() {

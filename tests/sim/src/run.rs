@@ -157,7 +157,6 @@ pub(crate) fn alone<T>(seed: u64, work: impl AsyncFnOnce(Secrets, Logs) -> Resul
 pub(crate) struct Built {
     seed: u64,
     pub(crate) world: World,
-    pub(crate) logs: Logs,
     /// The ARNs of the deployment's secrets.
     pub(crate) secret_arns: Vec<String>,
     secrets: Secrets,
@@ -354,6 +353,7 @@ impl Built {
             shop,
             watch,
             secrets: secrets.clone(),
+            logs: logs.clone(),
             merchant,
             vault,
             gateway_secret: gateway.clone(),
@@ -363,7 +363,6 @@ impl Built {
         Ok(Self {
             seed: options.seed,
             world,
-            logs: logs.clone(),
             secret_arns: vec![gateway.clone(), webhook.clone()],
             secrets: secrets.clone(),
             shoppers,
@@ -433,7 +432,7 @@ impl Built {
         let facts = world.facts().clone();
         let mut alarms = Vec::new();
         for error in ["PaymentStands", "OrphanCheckout"] {
-            alarms.extend(self.logs.with_error(error));
+            alarms.extend(parts.logs.with_error(error));
         }
         let circumstances = Circumstances {
             played: (self.began.as_second(), parts.time.now().as_second()),

@@ -266,12 +266,19 @@ impl Player {
         }
         let mapping = parts.item(&parts.names.mapping, OWNER);
         lines.push(format!("customer: {}", mapping.unwrap_or_default()));
+        lines.extend(
+            parts
+                .logs
+                .all()
+                .iter()
+                .map(|line| format!("told: {line:?}")),
+        );
         lines
     }
 
     /// A person is told of each refund of which nobody can tell how it ended, and of nothing else.
     fn check_alarms(&self, uncertain: &[String], findings: &mut Findings) {
-        let logs = &self.built.logs;
+        let logs = &self.world().0.logs;
         for error in ["PaymentStands", "OrphanCheckout", "RefundStuck"] {
             for line in logs.with_error(error) {
                 findings.note(format!("a person is alerted: {line:?}"));
@@ -757,7 +764,7 @@ impl Player {
     fn orphan_is_logged(&self, begun: &Begun) -> bool {
         let record = self.record(&begun.payment).unwrap_or_default();
         let charge = record["chargeId"].as_str();
-        let lines = self.built.logs.about_orphan_customers();
+        let lines = self.world().0.logs.about_orphan_customers();
         let names =
             |line: &crate::logs::Line| line.values().any(|text| Some(text.as_str()) == charge);
         lines.iter().any(names)

@@ -19,6 +19,7 @@ use crate::deployment::TableNames;
 use crate::dynamodb::{DynamoDb, Lag};
 use crate::functions::Functions;
 use crate::items;
+use crate::logs::Logs;
 use crate::network::Network;
 use crate::random::Random;
 use crate::release::{Definitions, Noted};
@@ -181,6 +182,7 @@ pub(crate) struct Parts {
     pub(crate) shop: Shop,
     pub(crate) watch: Watch,
     pub(crate) secrets: crate::secrecy::Secrets,
+    pub(crate) logs: Logs,
     pub(crate) merchant: String,
     pub(crate) vault: crate::secrets::Secrets,
     pub(crate) gateway_secret: String,

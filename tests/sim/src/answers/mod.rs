@@ -17,6 +17,7 @@ use payment3_harness::player::Start;
 
 use crate::run::in_a_calm_world;
 use crate::scenario::{How, play};
+use crate::world::World;
 
 /// The text of `tests/sim/answers.txt`.
 ///
@@ -25,45 +26,36 @@ use crate::scenario::{How, play};
 pub fn answers() -> Result<String> {
     let mut text = String::new();
     for (title, lines) in [
-        ("Checkout: orders", in_a_calm_world(checkout::orders)?),
-        ("Checkout: forms", in_a_calm_world(checkout::forms)?),
-        ("Checkout: cards", in_a_calm_world(checkout::cards)?),
-        (
-            "Checkout: a bank in trouble",
-            in_a_calm_world(checkout::trouble)?,
-        ),
-        ("Checkout: dialects", in_a_calm_world(checkout::dialects)?),
-        ("Returns", in_a_calm_world(returns::answers)?),
-        (
-            "Returns: an index behind",
-            in_a_calm_world(returns::behind)?,
-        ),
-        ("Refunds", in_a_calm_world(refunds::answers)?),
-        ("Functions: paid", in_a_calm_world(functions::paid)?),
-        ("Functions: declined", in_a_calm_world(functions::declined)?),
-        (
-            "Functions: customers",
-            in_a_calm_world(functions::customers)?,
-        ),
+        ("Checkout: orders", calmly(checkout::orders)?),
+        ("Checkout: forms", calmly(checkout::forms)?),
+        ("Checkout: cards", calmly(checkout::cards)?),
+        ("Checkout: a bank in trouble", calmly(checkout::trouble)?),
+        ("Checkout: dialects", calmly(checkout::dialects)?),
+        ("Returns", calmly(returns::answers)?),
+        ("Returns: an index behind", calmly(returns::behind)?),
+        ("Refunds", calmly(refunds::answers)?),
+        ("Functions: paid", calmly(functions::paid)?),
+        ("Functions: declined", calmly(functions::declined)?),
+        ("Functions: customers", calmly(functions::customers)?),
         (
             "Reconciliation: nothing is decided",
-            in_a_calm_world(reconciliation::undecided)?,
+            calmly(reconciliation::undecided)?,
         ),
         (
             "Reconciliation: nobody knows whether it was charged",
-            in_a_calm_world(reconciliation::perhaps_charged)?,
+            calmly(reconciliation::perhaps_charged)?,
         ),
         (
             "Reconciliation: charged by a former key, perhaps",
-            in_a_calm_world(reconciliation::charged_by_a_former_key)?,
+            calmly(reconciliation::charged_by_a_former_key)?,
         ),
         (
             "Reconciliation: an order with a mistake",
-            in_a_calm_world(reconciliation::unreadable)?,
+            calmly(reconciliation::unreadable)?,
         ),
         (
             "Reconciliation: another key",
-            in_a_calm_world(reconciliation::another_key)?,
+            calmly(reconciliation::another_key)?,
         ),
     ] {
         writeln!(text, "# {title}\n\n{}\n", lines.join("\n"))?;
@@ -90,4 +82,14 @@ pub fn answers() -> Result<String> {
         writeln!(text, "# {flow}\n\n{}\n", lines.join("\n"))?;
     }
     Ok(text)
+}
+
+/// Writes down what is answered in a calm world, and what people are told by alarms.
+fn calmly(work: impl AsyncFnOnce(&World) -> Result<Vec<String>>) -> Result<Vec<String>> {
+    in_a_calm_world(async |world| {
+        let mut lines = work(world).await?;
+        let told = world.0.logs.all();
+        lines.extend(told.iter().map(|line| format!("told: {line:?}")));
+        Ok(lines)
+    })
 }

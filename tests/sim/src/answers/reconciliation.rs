@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use payment3_bank::{Dialect, Manner};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::sleep;
 
 use super::desk::{Desk, done};
@@ -121,7 +121,7 @@ async fn reconciled(desk: &Desk<'_>, token: &str) -> Result<Vec<String>> {
         let mut report = report.map_err(|failed| anyhow!("{failed:?}"))?;
         // What is zero is not said.
         if let Some(counts) = report.as_object_mut() {
-            counts.retain(|_, count| *count != Value::from(0));
+            counts.retain(|_, count| count.as_u64() != Some(0));
         }
         desk.rest().await;
         lines.push(format!(

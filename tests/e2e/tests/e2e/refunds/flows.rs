@@ -975,6 +975,7 @@ impl<'a> Course<'a> {
             refunds: KnownRefunds {
                 hidden_by_hand: BTreeMap::from([(self.charge().to_owned(), ends.hidden_by_hand)]),
                 unfinished: ends.unfinished.iter().map(|label| self.id(label)).collect(),
+                ..KnownRefunds::default()
             },
         };
         self.app.assert_invariants_of(&self.paid, known).await;

@@ -45,7 +45,7 @@ pub struct Checked {
 pub enum CheckError {
     /// The input is none of a refund.
     #[error(
-        "{0}; start the execution with {{\"refundId\": \"rf_…\", \"orderId\": \"…\", \"amount\": \"120.50\", \"reason\": \"…\"}}, without `amount` for all that is left"
+        "{0}; for a refund start the execution with {{\"refundId\": \"rf_…\", \"orderId\": \"…\", \"amount\": \"120.50\", \"reason\": \"…\"}}, without `amount` for all that is left; to state what went back by hand, and to give nothing back, with {{\"chargeId\": \"chrg_…\", \"amount\": \"120.50\"}}"
     )]
     InvalidRefund(#[from] FieldError),
     /// Nothing was paid for this order here.

@@ -37,8 +37,10 @@ pub struct Recorded {
 /// Why the decision was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The decision is too old to go by: the bank is asked again first.
-    #[error("the bank's decision is over an hour old: the next attempt asks again")]
+    /// The decision is too old to go by, or the bank has signed another one since: the bank is asked again first.
+    #[error(
+        "the bank's decision is over an hour old, or it has signed another one since: the next attempt asks again"
+    )]
     StaleDecision,
     /// The record says something that this decision cannot follow. For a person to look at.
     #[error(
@@ -97,7 +99,7 @@ pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordEr
     let records = tables.sources.own();
     let state = TransactionState::parse(transaction_state);
     let mut items = vec![
-        records.outcome_update(payment, *outcome, &state),
+        records.outcome_update(payment, *outcome, &state, *asked),
         tables.outcomes.row(payment, *outcome, transaction_state),
     ];
     if payment.origin != Origin::Own {
@@ -134,10 +136,24 @@ pub async fn record(tables: &Tables, input: &Input) -> Result<Recorded, RecordEr
                 outcome: Outcome::Paid,
             })
         }
+        Err(NotWritten::Refused(_)) if is_overtaken(records, input).await? => {
+            Err(RecordError::StaleDecision)
+        }
         Err(NotWritten::Refused(_)) => Err(RecordError::OutcomeConflict(*outcome)),
         Err(NotWritten::Conflict) => Err(RecordError::TransactionConflict),
         Err(NotWritten::Unavailable(error)) => Err(error.into()),
     }
+}
+
+/// Whether the bank has signed that the charge is authorised since it was asked, and the decision is a decline: it may
+/// approve just after it has declined.
+async fn is_overtaken(records: &Records, input: &Input) -> Result<bool, TableError> {
+    if input.outcome != Outcome::Declined {
+        return Ok(false);
+    }
+    let record = records.get(&input.payment.record_key).await?;
+    let signed_at = record.and_then(|record| record.paid_notified_at);
+    Ok(signed_at.is_some_and(|signed_at| signed_at >= input.asked.overtaken_from()))
 }
 
 /// Whether the order is paid by this payment's charge: then the payment goes on as paid, whatever the bank says now. What

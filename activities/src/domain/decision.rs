@@ -6,6 +6,10 @@ use serde::Deserialize;
 /// late: meanwhile the money may have gone back.
 const HOLDS_FOR: i64 = 60 * 60;
 
+/// For how long after the bank has signed a yes an answer that says no may still be of the time before, in seconds: what
+/// answers inquiries may hear of the yes later.
+const SIGNED_HOLDS_FOR: i64 = 60;
+
 /// When the bank gave its decision, as the input of an activity that acts on it says.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -20,9 +24,17 @@ impl Asked {
     /// Whether the decision is too old at this time, in seconds since 1970. A decision of unknown age is too old.
     #[must_use]
     pub fn is_stale(self, now: i64) -> bool {
-        self.asked_at
-            .or(self.started_at)
-            .is_none_or(|asked_at| now - asked_at > HOLDS_FOR)
+        self.at().is_none_or(|asked_at| now - asked_at > HOLDS_FOR)
+    }
+
+    /// From which time on, in seconds since 1970, a yes that the bank has signed is newer than this decision, or may be.
+    #[must_use]
+    pub fn overtaken_from(self) -> i64 {
+        self.at().unwrap_or(0) - SIGNED_HOLDS_FOR
+    }
+
+    fn at(self) -> Option<i64> {
+        self.asked_at.or(self.started_at)
     }
 }
 
@@ -42,6 +54,15 @@ mod tests {
             };
             assert_eq!(asked.is_stale(NOW), stale, "{ago}");
         }
+    }
+
+    #[test]
+    fn a_yes_that_is_signed_a_minute_before_or_later_overtakes_a_decision() {
+        let asked = Asked {
+            asked_at: Some(NOW),
+            started_at: Some(NOW - HOLDS_FOR),
+        };
+        assert_eq!(asked.overtaken_from(), NOW - 60);
     }
 
     #[test]

@@ -255,8 +255,18 @@ pub static DECLINED_OVER_AUTHORISED: Break = Break {
     name: "a decline is recorded over an authorisation",
     file: "activities/src/tables/records/outcome.rs",
     change: Change::Replace {
-        this: r##"Outcome::Declined => "outcome IN (:pending, :outcome)","##,
-        by: r##"Outcome::Declined => "(outcome IN (:pending, :outcome) OR outcome <> :outcome)","##,
+        this: r##""outcome IN (:pending, :outcome) AND (attribute_not_exists(paidNotifiedAt)"##,
+        by: r##""(outcome IN (:pending, :outcome) OR outcome <> :outcome) AND (attribute_not_exists(paidNotifiedAt)"##,
+    },
+};
+
+/// A decline is recorded though the bank has signed an authorisation since.
+pub static DECLINED_OVER_SIGNED: Break = Break {
+    name: "a decline is recorded though the bank has signed an authorisation since",
+    file: "activities/src/tables/records/outcome.rs",
+    change: Change::Replace {
+        this: "OR paidNotifiedAt < :overtaken)",
+        by: "OR paidNotifiedAt <> :overtaken)",
     },
 };
 
@@ -313,7 +323,7 @@ pub static ENDED_UNSEEN: Break = Break {
 };
 
 /// All of them.
-pub static ALL: [&Break; 30] = [
+pub static ALL: [&Break; 31] = [
     &PAID_TWICE,
     &REVERSED_WITHOUT_REQUEST,
     &STORED_AFTER_THE_CHARGE,
@@ -339,6 +349,7 @@ pub static ALL: [&Break; 30] = [
     &RETURNS_WITHOUT_BOUND,
     &REVERSAL_NOT_NOTED,
     &DECLINED_OVER_AUTHORISED,
+    &DECLINED_OVER_SIGNED,
     &CONFLICT_IS_REFUSAL,
     &LATE_AUTHORISATION_IGNORED,
     &CLOSED_WITHOUT_GUARD,

@@ -178,7 +178,9 @@ impl Tasks {
         properties::dated(input.asked)?;
         properties::recording(bank(outcome), system)?;
         let state = TransactionState::parse(&input.transaction_state);
-        let update = self.records.outcome_update(payment, outcome, &state);
+        let update = self
+            .records
+            .outcome_update(payment, outcome, &state, input.asked);
         let mut answers = Answers::default();
         if payment.origin == Origin::Own {
             answers.impossible.push("HandledElsewhere");

@@ -100,8 +100,12 @@ impl Run<'_> {
     }
 
     /// The bank does not answer, or does not know the charge by this key: whatever has failed, another attempt would
-    /// fail, too.
-    async fn without_bank(&self, record: &Record, reason: String) -> Result<Done, String> {
+    /// fail, too. It may hold the money of what it has not decided as far as is known here, so a person is told of either.
+    pub(super) async fn without_bank(
+        &self,
+        record: &Record,
+        reason: String,
+    ) -> Result<Done, String> {
         let since = trouble_since(record, self.now);
         if let Some(kind) = told(record, "BankUnavailable", since, self.now) {
             self.tell(kind, None, "BankUnavailable", self.now - since);

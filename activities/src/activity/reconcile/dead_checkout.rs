@@ -220,7 +220,10 @@ fn without_charge(
         _ if age < CERTAIN_AFTER => Next::LookIn(CERTAIN_AFTER - age),
         _ if named => because("a charge was named for it, and the bank knows none"),
         ByReference::None if finds_by_reference => Next::NeverCharged,
-        _ => because("no charge was found, and this bank's inquiry by reference proves nothing"),
+        _ => because(
+            "no charge was found, which proves nothing: this bank does not find by reference, or the charge was asked for \
+             with another key, whose account's portal may have it",
+        ),
     }
 }
 

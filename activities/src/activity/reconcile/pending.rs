@@ -21,7 +21,7 @@ impl Run<'_> {
     ) -> Result<Done, String> {
         let key = match self.key().await {
             Ok(key) => key,
-            Err(reason) => return self.trouble(record, reason).await,
+            Err(reason) => return self.without_bank(record, reason).await,
         };
         let age = age(record, self.now);
         let Some(payment) = record.payment() else {
@@ -38,7 +38,7 @@ impl Run<'_> {
             }
             Err(error) if error.says_unknown() => Word::UnknownCharge,
             // Any other refusal of a mere question says nothing about the charge.
-            Err(error) => return self.trouble(record, error.to_string()).await,
+            Err(error) => return self.without_bank(record, error.to_string()).await,
         };
         if matches!(word, Word::UnknownCharge) && age >= UNKNOWN_IS_TOLD_AFTER {
             log_unknown_charge();
@@ -59,7 +59,11 @@ impl Run<'_> {
             Word::Undecided | Word::UnknownState => {
                 let pause = look_again_after(age);
                 // What the bank has signed it will say, too, when its copies have come along.
-                let latest = if record.paid_notified { HOUR } else { DAY };
+                let latest = if record.paid_notified_at.is_some() {
+                    HOUR
+                } else {
+                    DAY
+                };
                 self.put_off(record, pause.min(latest), Noted::Answered)
                     .await
             }
@@ -99,7 +103,7 @@ impl Run<'_> {
 
     /// After a week without a decision the payment is given up: the bank was asked a moment ago, and holds no money.
     async fn give_up(&self, record: &Record, payment: &Payment, age: i64) -> Result<Done, String> {
-        if record.paid_notified {
+        if record.paid_notified_at.is_some() {
             // It has signed that it holds the money, and says now that nothing was decided.
             if record
                 .trouble_since

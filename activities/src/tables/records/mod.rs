@@ -112,8 +112,8 @@ pub struct Record {
     pub decided_at: Option<i64>,
     /// When the money began its way back, in seconds since 1970.
     pub reversing_since: Option<i64>,
-    /// Whether the bank has signed that the charge is authorised.
-    pub paid_notified: bool,
+    /// When the bank's signed word came that the charge is authorised, in seconds since 1970.
+    pub paid_notified_at: Option<i64>,
     /// Whether somebody came back from 3-D Secure with this record's token before a charge was stored.
     pub came_back: bool,
     /// Charges that may be this record's, while it has none stored: those of signed notifications first.
@@ -142,7 +142,8 @@ impl Record {
     /// Whether CloseRecord may close it: it is settled, and no decline over an authorisation that the bank has signed.
     #[must_use]
     pub fn may_be_closed(&self) -> bool {
-        self.is_settled() && !(self.outcome == Some(Outcome::Declined) && self.paid_notified)
+        self.is_settled()
+            && !(self.outcome == Some(Outcome::Declined) && self.paid_notified_at.is_some())
     }
 
     /// Whether nothing is left to do about the money: it paid, went back, or was never there.
@@ -264,7 +265,9 @@ impl Record {
             trouble_since: integer(item, "troubleSince"),
             decided_at: text("decidedAt").and_then(|at| clock::seconds_of(&at)),
             reversing_since: text("reversingSince").and_then(|at| clock::seconds_of(&at)),
-            paid_notified: item.contains_key("paidNotifiedAt"),
+            paid_notified_at: item
+                .contains_key("paidNotifiedAt")
+                .then(|| integer(item, "paidNotifiedAt").unwrap_or(0)),
             came_back: item.contains_key("cameBackAt"),
             hints: Hint::ALL
                 .iter()

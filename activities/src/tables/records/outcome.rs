@@ -3,17 +3,18 @@
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 
 use super::super::TableError;
-use super::super::item::s;
+use super::super::item::{n, s};
 use super::super::write::transact_update;
 use super::Records;
 use crate::domain::charge::{Outcome, TransactionState};
+use crate::domain::decision::Asked;
 use crate::domain::ids::RecordKey;
 use crate::domain::payment::Payment;
 
 impl Records {
     /// For a transaction: the bank's decision. Holds only as the one direction allows: pending becomes anything, a
-    /// decline may turn into a late authorisation, money that was ours may go back, and paid never becomes declined. A
-    /// refund may be a partial one, made by hand at the bank: it counts as the money's return only where we asked for
+    /// decline may turn into a late authorisation, money that was ours may go back, and paid never becomes declined. Nor
+    /// does what the bank has signed as authorised, unless the bank was asked after that and still says no. A refund may be a partial one, made by hand at the bank: it counts as the money's return only where we asked for
     /// it.
     #[must_use]
     pub fn outcome_update(
@@ -21,6 +22,7 @@ impl Records {
         payment: &Payment,
         outcome: Outcome,
         state: &TransactionState,
+        asked: Asked,
     ) -> TransactWriteItem {
         let refunded = *state == TransactionState::RefundSent;
         let before = match outcome {
@@ -28,7 +30,9 @@ impl Records {
             Outcome::Paid => {
                 "(outcome IN (:pending, :outcome) OR (outcome = :declined AND attribute_exists(openShard)))"
             }
-            Outcome::Declined => "outcome IN (:pending, :outcome)",
+            Outcome::Declined => {
+                "outcome IN (:pending, :outcome) AND (attribute_not_exists(paidNotifiedAt) OR paidNotifiedAt < :overtaken)"
+            }
             Outcome::Returned if refunded => {
                 "outcome IN (:pending, :paid, :outcome) \
                  AND (resolution = :reversed OR (resolution = :reversing AND attribute_exists(refundAskedAt)))"
@@ -54,7 +58,9 @@ impl Records {
             .expression_attribute_values(":now", s(self.clock.text()));
         update = match outcome {
             Outcome::Paid => update.expression_attribute_values(":declined", s("declined")),
-            Outcome::Declined => update,
+            Outcome::Declined => {
+                update.expression_attribute_values(":overtaken", n(asked.overtaken_from()))
+            }
             Outcome::Returned if refunded => update
                 .expression_attribute_values(":paid", s("paid"))
                 .expression_attribute_values(":reversing", s("reversing"))

@@ -19,7 +19,7 @@ use crate::time::SECOND;
 use crate::world::World;
 
 /// To whom all orders belong.
-const OWNER: &str = "usr_answers_0001";
+pub(super) const OWNER: &str = "usr_answers_0001";
 
 /// A shopper's browser and the bank, in a calm world.
 pub(super) struct Desk<'a> {

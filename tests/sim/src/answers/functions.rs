@@ -5,7 +5,7 @@ use payment3_activities::domain::ids::CardToken;
 use payment3_bank::{Dialect, Manner};
 use serde_json::{Value, json};
 
-use super::desk::{Desk, merge};
+use super::desk::{Desk, OWNER, done, merge};
 use crate::bank::Step;
 use crate::world::World;
 
@@ -113,6 +113,45 @@ pub(super) async fn declined(world: &World) -> Result<Vec<String>> {
     Ok(lines)
 }
 
+/// The bank has signed that it approves what it declined a moment before, and the shop's order cannot be paid.
+pub(super) async fn signed_since(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let mut lines = Vec::new();
+    let declined = desk.pay(Manner::Declined, 150_000).await?;
+    desk.confirm(&declined).await?;
+    let charge = declined
+        .page
+        .as_deref()
+        .and_then(|page| page.rsplit('/').next());
+    let charge = charge.context("no charge")?;
+    done(world.bank().approve(charge).await)?;
+    desk.change(&declined.order, &json!({"payment": {"grandTotal": "much"}}))?;
+    let now = world.time().now().as_second();
+    done(world.bank().notify(charge).await)?;
+    desk.rest().await;
+    lines.push(format!("rest: {}", desk.record(&declined.token)));
+    for asked_at in [now - 30, now, now + 60, now + 61, now + 70] {
+        let input = json!({
+            "payment": payment(&declined.token, charge, &declined.order, OWNER)?,
+            "outcome": "declined", "transactionState": "Declined", "askedAt": asked_at,
+        });
+        let answer = answered(world, "record-outcome", input).await;
+        lines.push(format!("declined {} s after it: {answer}", asked_at - now));
+    }
+    lines.push(format!("rest: {}", desk.record(&declined.token)));
+    Ok(lines)
+}
+
+/// A payment as states pass it on.
+fn payment(token: &str, charge: &str, order: &str, owner: &str) -> Result<Value> {
+    let key = CardToken::new(token).context("a token")?.record_key();
+    Ok(json!({
+        "recordKey": key, "chargeId": charge, "orderId": order, "ownerId": owner, "amountSatang": 150_000,
+        "currency": "THB", "referenceOrder": null, "purpose": "order", "origin": "own", "saveCard": true,
+        "attempt": 0, "lookAgainAt": 0,
+    }))
+}
+
 /// Orders with an address that the bank takes, with one that it does not take, and without; and a card that it does not
 /// take.
 pub(super) async fn customers(world: &World) -> Result<Vec<String>> {
@@ -136,12 +175,7 @@ pub(super) async fn customers(world: &World) -> Result<Vec<String>> {
             let answer = desk.check_out(&form).await;
             let (_, page) = answer.split_once(" to ").unwrap_or_default();
             let charge = page.rsplit('/').next().unwrap_or_default();
-            let key = CardToken::new(&token).context("a token")?.record_key();
-            let input = json!({"payment": {
-                "recordKey": key, "chargeId": charge, "orderId": order, "ownerId": owner, "amountSatang": 150_000,
-                "currency": "THB", "referenceOrder": null, "purpose": "order", "origin": "own", "saveCard": true,
-                "attempt": 0, "lookAgainAt": 0,
-            }});
+            let input = json!({"payment": payment(&token, charge, &order, &owner)?});
             world.bank().three_ds(page, Step::Open).await;
             world.bank().three_ds(page, Step::Confirm).await;
             let answer = answered(world, "ensure-kbank-user", input).await;

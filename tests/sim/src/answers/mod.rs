@@ -36,6 +36,7 @@ pub fn answers() -> Result<String> {
         ("Refunds", calmly(refunds::answers)?),
         ("Functions: paid", calmly(functions::paid)?),
         ("Functions: declined", calmly(functions::declined)?),
+        ("Functions: signed since", calmly(functions::signed_since)?),
         ("Functions: customers", calmly(functions::customers)?),
         (
             "Reconciliation: nothing is decided",

@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use payment3_activities::clock::Clock;
 use payment3_activities::domain::charge::{Outcome, TransactionState};
+use payment3_activities::domain::decision::Asked;
 use payment3_activities::domain::ids::{ChargeId, CustomerId, OwnerId, RecordKey};
 use payment3_activities::tables::check_status::CheckStatus;
 use payment3_activities::tables::checkouts::Checkouts;
@@ -311,7 +312,8 @@ async fn no_charge_that_has_failed_is_shown_as_pending_whoever_writes_in_between
         let decision = checkouts(decides.clone());
         let failed = TransactionState::parse("Failed");
         let declined = Outcome::Declined;
-        let update = decision.records.outcome_update(&payment, declined, &failed);
+        let records = &decision.records;
+        let update = records.outcome_update(&payment, declined, &failed, Asked::default());
         let shown = decision.check_status.declined(&payment);
         let decided = transact_shown(&decides, "decide", vec![update], Some(shown)).await;
         assert_eq!(

@@ -297,8 +297,22 @@ impl Paying {
         }
     }
 
-    /// The browser is sent back to the shop, once, several times, or never.
+    /// The browser is sent back to the shop, and with the back button it sends the shop's own form again meanwhile.
     async fn come_back(&self, form: &ReturnForm) {
+        let back = self
+            .random
+            .of(&format!("back button of {}", self.tried.token));
+        let sends_again = async {
+            if back.chance(0.2) {
+                sleep(back.between(Duration::from_millis(1), 5 * SECOND)).await;
+                self.send_form().await;
+            }
+        };
+        tokio::join!(self.return_to_shop(form), sends_again);
+    }
+
+    /// The browser posts the return once, several times, or never.
+    async fn return_to_shop(&self, form: &ReturnForm) {
         let returns = match self.random.below(10) {
             0 => 0,
             1 => 2 + self.random.below(4),

@@ -472,3 +472,29 @@ impl Record {
         Self::read(&item).expect("a record")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::item::n;
+
+    #[test]
+    fn what_is_settled_may_be_closed_but_no_decline_over_a_signed_approval() {
+        let signed = ("paidNotifiedAt", n(1));
+        let outcome = |outcome: &str| ("outcome", s(outcome));
+        let resolution = |resolution: &str| ("resolution", s(resolution));
+        for (set, may_be_closed) in [
+            (vec![], false),
+            (vec![outcome("declined")], true),
+            (vec![outcome("declined"), signed.clone()], false),
+            (vec![outcome("returned"), signed.clone()], true),
+            (vec![outcome("paid"), signed.clone()], false),
+            (vec![outcome("paid"), resolution("reversing")], false),
+            (vec![outcome("paid"), resolution("reversed"), signed], true),
+            (vec![outcome("paid"), resolution("orderPaid")], true),
+        ] {
+            let record = Record::sample(&set);
+            assert_eq!(record.may_be_closed(), may_be_closed, "{set:?}");
+        }
+    }
+}

@@ -134,6 +134,23 @@ pub(super) async fn cards(world: &World) -> Result<Vec<String>> {
     Ok(lines)
 }
 
+/// A double click, and two cards at once.
+pub(super) async fn at_once(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let mut lines = Vec::new();
+    let order = desk.order(150_000, &json!({}))?;
+    let token = desk.token(Manner::Approved, Dialect::Usual).await?;
+    let form = desk.form(&token, &order, "1500.00");
+    let other = desk.token(Manner::Approved, Dialect::Usual).await?;
+    let other = desk.form(&other, &order, "1500.00");
+    for (what, second) in [("double click", &form), ("two cards", &other)] {
+        let answers = tokio::join!(desk.check_out(&form), desk.check_out(second));
+        lines.push(format!("{what}: {}", answers.0));
+        lines.push(format!("  and: {}", answers.1));
+    }
+    Ok(lines)
+}
+
 /// What a shopper sees while the bank fails, and what becomes of the payment.
 pub(super) async fn trouble(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);

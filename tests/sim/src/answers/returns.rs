@@ -105,3 +105,24 @@ pub(super) async fn behind(world: &World) -> Result<Vec<String>> {
     lines.extend(desk.executions());
     Ok(lines)
 }
+
+/// A notification of a checkout that no index shows yet.
+pub(super) async fn not_shown_yet(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let mut lines = Vec::new();
+    world.0.tables.set_lag(Lag {
+        rarely: (1.0, 30 * DAY),
+        ..Lag::USUAL
+    });
+    let paying = desk.pay(Manner::Approved, 150_000).await?;
+    desk.confirm(&paying).await?;
+    let page = paying.page.clone().unwrap_or_default();
+    let charge = page.rsplit('/').next().unwrap_or_default();
+    for time in ["first", "second"] {
+        let answer = done(world.bank().notify(charge).await)?;
+        desk.rest().await;
+        lines.push(format!("notified, {time}: {answer:?}"));
+        lines.push(format!("  rest: {}", desk.record(&paying.token)));
+    }
+    Ok(lines)
+}

@@ -37,10 +37,10 @@ impl Run<'_> {
                     Ok(Some(execution)) => self.after(record, charge_id, execution).await,
                     // AWS forgot it just now: the name is free.
                     Ok(None) => Ok(Done::Later),
-                    Err(error) => self.trouble(record, error.to_string()).await,
+                    Err(error) => self.without_executions(record, error.to_string()).await,
                 }
             }
-            Err(reason) => self.trouble(record, reason).await,
+            Err(reason) => self.without_executions(record, reason).await,
         }
     }
 
@@ -57,11 +57,11 @@ impl Run<'_> {
                 Ok(()) => match self.start(record, charge_id, record.attempt).await {
                     Ok(Started::Now) => self.started(record).await,
                     Ok(Started::Already) => Ok(Done::Later),
-                    Err(reason) => self.trouble(record, reason).await,
+                    Err(reason) => self.without_executions(record, reason).await,
                 },
                 Err(reason) => self.without_bank(record, reason).await,
             },
-            Err(error) => self.trouble(record, error.to_string()).await,
+            Err(error) => self.without_executions(record, error.to_string()).await,
         }
     }
 
@@ -106,9 +106,24 @@ impl Run<'_> {
         record: &Record,
         reason: String,
     ) -> Result<Done, String> {
+        self.without(record, "BankUnavailable", reason).await
+    }
+
+    /// No execution can be started, or looked at.
+    async fn without_executions(&self, record: &Record, reason: String) -> Result<Done, String> {
+        self.without(record, "ExecutionsUnavailable", reason).await
+    }
+
+    /// Something that is needed is down. Once that has lasted for an hour, a person is told at every look.
+    async fn without(
+        &self,
+        record: &Record,
+        because: &str,
+        reason: String,
+    ) -> Result<Done, String> {
         let since = trouble_since(record, self.now);
-        if let Some(kind) = told(record, "BankUnavailable", since, self.now) {
-            self.tell(kind, None, "BankUnavailable", self.now - since);
+        if let Some(kind) = told(record, because, since, self.now) {
+            self.tell(kind, None, because, self.now - since);
         }
         self.trouble(record, reason).await
     }

@@ -19,7 +19,7 @@ impl Records {
         self.update_if(
             "note the signed authorisation in the payment record",
             key,
-            "SET lookAgainAt = :now, paidNotifiedAt = :now",
+            "SET lookAgainAt = :now, paidNotifiedAt = if_not_exists(paidNotifiedAt, :now)",
             "attribute_exists(openShard) AND outcome = :pending",
             [
                 (":now", Some(n(self.clock.seconds()))),
@@ -108,8 +108,8 @@ impl Records {
         Ok(opened.then_some(next))
     }
 
-    /// Opens a record again where `condition` holds: pending, due, and in the index of open ones. What is decided next
-    /// is dated anew.
+    /// Opens a record again where `condition` holds: pending, due, and in the index of open ones. What is decided next is
+    /// dated anew, and so is its trouble.
     async fn reopen<const N: usize>(
         &self,
         operation: &'static str,
@@ -120,7 +120,7 @@ impl Records {
     ) -> Result<bool, TableError> {
         let update = format!(
             "SET outcome = :pending, openShard = :shard, lookAgainAt = :now{and_set} \
-             REMOVE closedAt, closedAs, decidedAt"
+             REMOVE closedAt, closedAs, decidedAt, troubleSince, unknownSince"
         );
         let opened = [
             (":pending", Some(s("pending"))),

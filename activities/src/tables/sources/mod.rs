@@ -262,11 +262,18 @@ impl Sources {
         } else {
             "SET handledBy = :branch, #status = :isPaid, outcome = :outcome REMOVE openShard, lookAgainAt"
         };
+        // What the bank has signed to the other stack since is not known here, and is that stack's to go on with.
+        let condition = match outcome {
+            Outcome::Declined if !old_layout => {
+                format!("{CLAIMABLE} AND attribute_not_exists(paidNotifiedAt)")
+            }
+            _ => CLAIMABLE.to_owned(),
+        };
         let mut update = Update::builder()
             .table_name(table)
             .key("tokenId", s(source_key))
             .update_expression(set)
-            .condition_expression(CLAIMABLE)
+            .condition_expression(condition)
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":branch", s(&self.branch))
             .expression_attribute_values(":isPaid", AttributeValue::Bool(outcome == Outcome::Paid));

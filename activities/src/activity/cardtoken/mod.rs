@@ -39,7 +39,7 @@ use crate::tables::records::{NOT_CHARGED, REFUSED, Record, Resolution};
 pub use redirect_page::{bank_page, redirect_page};
 use refusals::{
     AGAIN_IN, another_being_checked, bank_contradicts, being_checked, cannot_look, not_charged,
-    not_payable, order_unreadable, refused, unavailable,
+    not_payable, order_unreadable, refused, token_used, unavailable,
 };
 
 /// How long a request waits for the bank's first answer to another card, before this card is turned away. The charge
@@ -281,12 +281,7 @@ async fn repeat(
     mut record: Record,
 ) -> Result<String, ApiError> {
     if record.fingerprint.as_deref() != Some(form.fingerprint()) {
-        return Err(ApiError::new(
-            409,
-            "TOKEN_USED",
-            "this card token was used for another payment: enter the card again",
-        )
-        .about("token"));
+        return Err(token_used(form, &record));
     }
     let give_up = Instant::now() + WAIT_FOR_FIRST;
     while record.charge_id.is_none() && !record.is_closed() && Instant::now() < give_up {

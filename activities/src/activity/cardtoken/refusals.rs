@@ -2,9 +2,12 @@
 
 use serde_json::json;
 
+use crate::domain::charge::Outcome;
+use crate::domain::checkout::CheckoutForm;
 use crate::domain::ids::OrderId;
 use crate::http_api::ApiError;
 use crate::tables::TableError;
+use crate::tables::records::Record;
 
 /// The code of a payment of which nobody knows yet.
 const BEING_CHECKED: &str = "PAYMENT_BEING_CHECKED";
@@ -26,6 +29,23 @@ pub(super) fn order_unreadable(order_id: &OrderId, reason: &str, why: &str) -> A
         order_id,
         &format!("{why}. Nothing was charged, and the shop has been told"),
     )
+}
+
+/// The token belongs to another form. Where that one may have charged the card for the same order, nobody is told to
+/// enter a card again.
+pub(super) fn token_used(form: &CheckoutForm, record: &Record) -> ApiError {
+    let used = |message: &str| ApiError::new(409, "TOKEN_USED", message).about("token");
+    let may_be_charged = match record.outcome {
+        Some(outcome) => outcome == Outcome::Paid,
+        None => !record.is_closed(),
+    };
+    if may_be_charged && record.order_id == form.order_id {
+        return used(
+            "a payment of this order was begun with this card before: see whether the order is paid before you pay again",
+        )
+        .being_checked();
+    }
+    used("this card token was used for another payment: enter the card again")
 }
 
 pub(super) fn refused() -> ApiError {

@@ -113,32 +113,42 @@ pub(super) async fn declined(world: &World) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// The bank has signed that it approves what it declined a moment before, and the shop's order cannot be paid.
+/// The bank has signed that it approves what it declined a moment before, and somebody comes with the decline: after the
+/// approval is recorded, and before, while inquiries are away.
 pub(super) async fn signed_since(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);
     let mut lines = Vec::new();
-    let declined = desk.pay(Manner::Declined, 150_000).await?;
-    desk.confirm(&declined).await?;
-    let charge = declined
-        .page
-        .as_deref()
-        .and_then(|page| page.rsplit('/').next());
-    let charge = charge.context("no charge")?;
-    done(world.bank().approve(charge).await)?;
-    desk.change(&declined.order, &json!({"payment": {"grandTotal": "much"}}))?;
-    let now = world.time().now().as_second();
-    done(world.bank().notify(charge).await)?;
-    desk.rest().await;
-    lines.push(format!("rest: {}", desk.record(&declined.token)));
-    for asked_at in [now - 30, now, now + 60, now + 61, now + 70] {
-        let input = json!({
-            "payment": payment(&declined.token, charge, &declined.order, OWNER)?,
-            "outcome": "declined", "transactionState": "Declined", "askedAt": asked_at,
-        });
-        let answer = answered(world, "record-outcome", input).await;
-        lines.push(format!("declined {} s after it: {answer}", asked_at - now));
+    for away in [false, true] {
+        let declined = desk.pay(Manner::Declined, 150_000).await?;
+        desk.confirm(&declined).await?;
+        let charge = declined
+            .page
+            .as_deref()
+            .and_then(|page| page.rsplit('/').next());
+        let charge = charge.context("no charge")?;
+        done(world.bank().approve(charge).await)?;
+        // So that it is not paid at once.
+        desk.change(&declined.order, &json!({"payment": {"grandTotal": "much"}}))?;
+        if away {
+            let token = &declined.token;
+            let fault =
+                json!({"operation": "inquire", "kind": "error", "token": token, "times": 1000});
+            done(world.bank().plan_fault(&fault).await)?;
+        }
+        let now = world.time().now().as_second();
+        done(world.bank().notify(charge).await)?;
+        desk.rest().await;
+        lines.push(format!("rest: {}", desk.record(&declined.token)));
+        for asked_at in [now - 30, now, now + 60, now + 61, now + 70] {
+            let input = json!({
+                "payment": payment(&declined.token, charge, &declined.order, OWNER)?,
+                "outcome": "declined", "transactionState": "Declined", "askedAt": asked_at,
+            });
+            let answer = answered(world, "record-outcome", input).await;
+            lines.push(format!("declined {} s after it: {answer}", asked_at - now));
+        }
+        lines.push(format!("rest: {}", desk.record(&declined.token)));
     }
-    lines.push(format!("rest: {}", desk.record(&declined.token)));
     Ok(lines)
 }
 

@@ -451,6 +451,14 @@ impl Built {
             tally = tally.and(ends::judge(&account, &circumstances, &mut findings));
         }
         self.check_executions(&facts, &mut findings);
+        // Else nothing of what is checked after every step would have been.
+        if parts.watch.paid_orders() < tally.paid {
+            findings.push(format!(
+                "{} orders are paid, and {} were seen while they were",
+                tally.paid,
+                parts.watch.paid_orders()
+            ));
+        }
         for finding in &findings {
             world.trace().tell(format_args!("FOUND: {finding}"));
         }

@@ -49,6 +49,8 @@ struct State {
     /// How many parts of each charge the bank has refunded for us, and how many of them for each refund.
     parts: BTreeMap<String, usize>,
     refunded: BTreeMap<String, usize>,
+    /// How many orders were paid.
+    paid: usize,
     /// When each execution asked the bank last, in seconds since 1970.
     asked: BTreeMap<String, i64>,
     /// The refunds that the bank was asked for.
@@ -107,6 +109,11 @@ impl Watch {
         shards.sort_unstable();
         shards.dedup();
         shards
+    }
+
+    /// How many orders were paid while this looked on.
+    pub(crate) fn paid_orders(&self) -> usize {
+        self.state().paid
     }
 
     /// The orders that were paid since the last question: order, charge, satang.
@@ -260,9 +267,13 @@ impl Watch {
                 "order {order} is paid by {by}, and was cancelled or a draft"
             ));
         }
-        self.state()
-            .newly_paid
-            .push((order.to_owned(), by.to_owned(), satang));
+        {
+            let mut state = self.state();
+            state.paid += 1;
+            state
+                .newly_paid
+                .push((order.to_owned(), by.to_owned(), satang));
+        }
         let now = self.0.time.now().as_second();
         let mut authorised = false;
         let mut lately = false;

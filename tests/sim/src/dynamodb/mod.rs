@@ -491,8 +491,7 @@ impl DynamoDb {
         let (least, most) = TRANSACTION;
         let takes = self.random.between(least, most);
         let this = self.clone();
-        // A task of its own: what DynamoDB has begun, it ends, whoever waits for it.
-        let task = tokio::spawn(async move {
+        let commits = async move {
             tokio::time::sleep(takes).await;
             let mut state = this.state();
             state.held.retain(|_, holder| *holder != hold);
@@ -502,7 +501,12 @@ impl DynamoDb {
                 (token, _) => state.forget(token.as_deref()),
             }
             answer
-        });
+        };
+        // A task of its own: what DynamoDB has begun, it ends, whoever waits for it.
+        let task = match CALL.try_with(Arc::clone) {
+            Ok(call) => tokio::spawn(CALL.scope(call, commits)),
+            Err(_) => tokio::spawn(commits),
+        };
         task.await.unwrap_or_else(|error| {
             Err(DynoxideError::InternalServerError(error.to_string()).into())
         })

@@ -14,6 +14,7 @@ mod victim;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -152,18 +153,34 @@ fn print(verdicts: &[Verdict], broken: &[String]) {
     }
 }
 
-/// The bank signs an authorisation and then denies it: no decline closes such a payment. It waits for a person.
+/// The bank signs an authorisation and then denies it. It is asked again, since it may only have answered too early; what
+/// it still denies a minute later no decline closes, and it waits for a person.
 #[tokio::test]
 #[ignore = "needs the local environment: cargo local test hostile"]
 async fn a_signed_authorisation_that_the_bank_denies_is_left_to_a_person() {
     let app = TestApp::connect().await;
-    for (stage, attempt) in [(Stage::Refused, ""), (Stage::Declined, "-1")] {
+    for (stage, attempt, next) in [(Stage::Refused, "", "-1"), (Stage::Declined, "-1", "-2")] {
         let victim = Victim::brought_to(&app, stage).await;
+        let undisturbed = app.undisturbed().await;
         let notice = victim.notice("Authorized").to_string();
         let status = app.post_notification(notice).await;
         assert_eq!(status, 200, "{}", stage.in_words());
 
         let execution = app.execution(&format!("{}{attempt}", victim.charge)).await;
+        let output = execution.output.as_ref().expect("an output");
+        let waiting_for = &output["waitingFor"];
+        assert_eq!(waiting_for, "StaleDecision", "{}", stage.in_words());
+        // As if a minute had passed.
+        app.change_record(
+            &victim.key,
+            "SET paidNotifiedAt = :at",
+            &[(":at", json!(1))],
+        )
+        .await;
+        undisturbed.reconcile().await;
+        drop(undisturbed);
+
+        let execution = app.execution(&format!("{}{next}", victim.charge)).await;
         let failure = execution.failure.as_ref().expect("a failure");
         assert!(
             failure.error.ends_with("ConditionalCheckFailedException"),

@@ -138,7 +138,8 @@ enum Next {
     Shop,
 }
 
-fn done<T>(asked: Result<T, Refused>) -> Result<T> {
+/// What the bank was asked for by hand is done.
+pub(crate) fn done<T>(asked: Result<T, Refused>) -> Result<T> {
     asked.map_err(|refused| anyhow::anyhow!("the bank refuses: {refused:?}"))
 }
 
@@ -216,14 +217,8 @@ impl Player {
     async fn afterwards(&self, begun: &Begun) -> Vec<String> {
         let mut lines = self.stored(begun);
         for given in self.world().0.given.all() {
-            let called = &self.world().0.functions;
-            let answer = called.call(&given.function, "again", given.input).await;
-            lines.push(match answer {
-                Ok(output) => format!("{} again: {output}", given.state),
-                Err(failed) => {
-                    format!("{} again: {}: {}", given.state, failed.error, failed.cause)
-                }
-            });
+            let answer = answered(self.world(), &given.function, given.input).await;
+            lines.push(format!("{} again: {answer}", given.state));
         }
         let unchanged = lines.clone();
         let after = self.stored(begun).into_iter();
@@ -768,6 +763,14 @@ impl Player {
         let names =
             |line: &crate::logs::Line| line.values().any(|text| Some(text.as_str()) == charge);
         lines.iter().any(names)
+    }
+}
+
+/// What a function answers, or the error with which it fails.
+pub(crate) async fn answered(world: &World, function: &str, input: Value) -> String {
+    match world.0.functions.call(function, "again", input).await {
+        Ok(output) => output.to_string(),
+        Err(failed) => format!("{}: {}", failed.error, failed.cause),
     }
 }
 

@@ -14,8 +14,8 @@ use crate::domain::payment::Payment;
 impl Records {
     /// For a transaction: the bank's decision. Holds only as the one direction allows: pending becomes anything, a
     /// decline may turn into a late authorisation, money that was ours may go back, and paid never becomes declined. Nor
-    /// does what the bank has signed as authorised, unless the bank was asked after that and still says no. A refund may be a partial one, made by hand at the bank: it counts as the money's return only where we asked for
-    /// it.
+    /// does what the bank has signed as authorised, unless the bank was asked after that and still says no. A refund may
+    /// be a partial one, made by hand at the bank: it counts as the money's return only where we asked for it.
     #[must_use]
     pub fn outcome_update(
         &self,

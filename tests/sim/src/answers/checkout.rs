@@ -5,7 +5,8 @@ use payment3_bank::{Dialect, Manner};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::desk::{Desk, done};
+use super::desk::Desk;
+use crate::scenario::done;
 use crate::time::HOUR;
 use crate::world::World;
 

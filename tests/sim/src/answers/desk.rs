@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use http::{Method, Request};
 use payment3_activities::domain::ids::CardToken;
 use payment3_bank::{Dialect, Manner};
+use payment3_harness::items::satang_as_baht;
 use payment3_harness::shopper::refresh_target;
 use payment3_model::Machine;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::bank::{NewToken, Page, Refused, Step, cards};
+use crate::bank::{NewToken, Page, Step, cards};
 use crate::items;
+use crate::scenario::done;
 use crate::shop::Order;
 use crate::time::SECOND;
 use crate::world::World;
@@ -138,7 +140,7 @@ impl<'a> Desk<'a> {
     pub(super) async fn pay(&mut self, manner: Manner, satang: i64) -> Result<Paying> {
         let order = self.order(satang, &json!({}))?;
         let token = self.token(manner, Dialect::Usual).await?;
-        let total = format!("{}.{:02}", satang / 100, satang % 100);
+        let total = satang_as_baht(satang.unsigned_abs());
         let form = self.form(&token, &order, &total);
         let answer = self.check_out(&form).await;
         Ok(Paying {
@@ -186,24 +188,13 @@ impl<'a> Desk<'a> {
         let key = CardToken::new(token).map(|token| token.record_key().as_str().to_owned());
         let record = parts.item(&parts.names.records, &key.unwrap_or_default());
         let record = record.unwrap_or_default();
-        let names = [
-            "outcome",
-            "resolution",
-            "closedAs",
-            "attempt",
-            "cardSavedAs",
-        ];
+        let names = ["outcome", "resolution", "closedAs", "attempt"];
         let known = names.iter().filter(|name| !record[**name].is_null());
         let known: Vec<_> = known
             .map(|name| format!("{name} {}", record[*name]))
             .collect();
         known.join(", ")
     }
-}
-
-/// What the bank was asked for by hand is done.
-pub(super) fn done<T>(asked: Result<T, Refused>) -> Result<T> {
-    asked.map_err(|refused| anyhow!("the bank refuses: {refused:?}"))
 }
 
 /// A payment at the bank's page, or at its end.
@@ -213,6 +204,14 @@ pub(super) struct Paying {
     pub(super) form: Vec<(String, String)>,
     pub(super) answer: String,
     pub(super) page: Option<String>,
+}
+
+impl Paying {
+    /// The bank's charge, by its page; empty where the checkout led to none.
+    pub(super) fn charge(&self) -> &str {
+        let page = self.page.as_deref().unwrap_or_default();
+        page.rsplit('/').next().unwrap_or_default()
+    }
 }
 
 /// Puts what `change` has into `into`.

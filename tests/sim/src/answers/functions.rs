@@ -5,8 +5,9 @@ use payment3_activities::domain::ids::CardToken;
 use payment3_bank::{Dialect, Manner};
 use serde_json::{Value, json};
 
-use super::desk::{Desk, OWNER, done, merge};
+use super::desk::{Desk, OWNER, merge};
 use crate::bank::Step;
+use crate::scenario::{answered, done};
 use crate::world::World;
 
 /// A paid order's inputs with a change, each given to its function once more.
@@ -121,11 +122,7 @@ pub(super) async fn signed_since(world: &World) -> Result<Vec<String>> {
     for away in [false, true] {
         let declined = desk.pay(Manner::Declined, 150_000).await?;
         desk.confirm(&declined).await?;
-        let charge = declined
-            .page
-            .as_deref()
-            .and_then(|page| page.rsplit('/').next());
-        let charge = charge.context("no charge")?;
+        let charge = declined.charge();
         done(world.bank().approve(charge).await)?;
         // So that it is not paid at once.
         desk.change(&declined.order, &json!({"payment": {"grandTotal": "much"}}))?;
@@ -206,11 +203,4 @@ async fn called(world: &World, state: &str, change: &Value) -> Result<String> {
     let mut given = given.with_context(|| format!("{state} was never entered"))?;
     merge(&mut given.input, change);
     Ok(answered(world, &given.function, given.input).await)
-}
-
-async fn answered(world: &World, function: &str, input: Value) -> String {
-    match world.0.functions.call(function, "again", input).await {
-        Ok(output) => output.to_string(),
-        Err(failed) => format!("{}: {}", failed.error, failed.cause),
-    }
 }

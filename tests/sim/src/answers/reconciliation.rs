@@ -7,7 +7,8 @@ use payment3_bank::{Dialect, Manner};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::desk::{Desk, done};
+use super::desk::Desk;
+use crate::scenario::done;
 use crate::time::{DAY, HOUR, MINUTE};
 use crate::world::World;
 

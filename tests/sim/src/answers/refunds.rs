@@ -20,8 +20,7 @@ pub(super) async fn answers(world: &World) -> Result<Vec<String>> {
     desk.post_return(&fields).await;
     desk.rest().await;
     world.bank().settle_all(false).await;
-    let charge = paying.page.clone().unwrap_or_default();
-    let charge = charge.rsplit('/').next().unwrap_or_default();
+    let charge = paying.charge();
     for (number, input) in [
         json!([]),
         json!({}),

@@ -6,8 +6,9 @@ use payment3_bank::Manner;
 use payment3_harness::http::form;
 use serde_json::json;
 
-use super::desk::{Desk, done};
+use super::desk::Desk;
 use crate::dynamodb::Lag;
+use crate::scenario::done;
 use crate::time::DAY;
 use crate::world::World;
 
@@ -16,8 +17,7 @@ pub(super) async fn answers(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);
     let mut lines = Vec::new();
     let paying = desk.pay(Manner::Approved, 150_000).await?;
-    let page = paying.page.clone().unwrap_or_default();
-    let charge = page.rsplit('/').next().unwrap_or_default().to_owned();
+    let charge = paying.charge().to_owned();
     for fields in [
         vec![],
         vec![("objectId", "chrg_test_nobody"), ("status", "true")],
@@ -70,8 +70,7 @@ pub(super) async fn behind(world: &World) -> Result<Vec<String>> {
     for manner in [Manner::Approved, Manner::Declined] {
         world.0.tables.set_lag(Lag::NONE);
         let paying = desk.pay(manner, 150_000).await?;
-        let page = paying.page.clone().unwrap_or_default();
-        let charge = page.rsplit('/').next().unwrap_or_default();
+        let charge = paying.charge();
         world.0.tables.set_lag(Lag {
             rarely: (1.0, 30 * DAY),
             ..Lag::USUAL
@@ -116,8 +115,7 @@ pub(super) async fn not_shown_yet(world: &World) -> Result<Vec<String>> {
     });
     let paying = desk.pay(Manner::Approved, 150_000).await?;
     desk.confirm(&paying).await?;
-    let page = paying.page.clone().unwrap_or_default();
-    let charge = page.rsplit('/').next().unwrap_or_default();
+    let charge = paying.charge();
     for time in ["first", "second"] {
         let answer = done(world.bank().notify(charge).await)?;
         desk.rest().await;

@@ -250,7 +250,6 @@ impl SimBank {
     }
 
     /// The address of a charge's 3-D Secure page.
-    #[cfg(test)]
     pub(crate) fn page_of(&self, charge: &str) -> String {
         format!("{}/3ds/{charge}", self.base)
     }

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::desk::Desk;
 use crate::scenario::done;
-use crate::time::HOUR;
+use crate::time::{HOUR, SECOND};
 use crate::world::World;
 
 /// Orders that can be paid, and that cannot.
@@ -152,6 +152,24 @@ pub(super) async fn at_once(world: &World) -> Result<Vec<String>> {
     Ok(lines)
 }
 
+/// A checkout while another transaction holds the order's row of check-status, for a moment and for good.
+pub(super) async fn held(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let mut lines = Vec::new();
+    let parts = &world.0;
+    for holds in [SECOND / 10, HOUR] {
+        let order = desk.order(150_000, &json!({}))?;
+        let token = desk.token(Manner::Approved, Dialect::Usual).await?;
+        let form = desk.form(&token, &order, "1500.00");
+        parts.tables.hold(&parts.names.check_status, &order, holds);
+        let answer = desk.check_out(&form).await;
+        lines.push(format!("held for {holds:?}: {answer}"));
+        sleep(holds).await;
+        lines.push(format!("  again: {}", desk.check_out(&form).await));
+    }
+    Ok(lines)
+}
+
 /// What a shopper sees while the bank fails, and what becomes of the payment.
 pub(super) async fn trouble(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);
@@ -173,10 +191,7 @@ pub(super) async fn trouble(world: &World) -> Result<Vec<String>> {
             lines.push(format!("  another card: {}", desk.check_out(&other).await));
             desk.rest().await;
             sleep(HOUR).await;
-            let functions = &world.0.functions;
-            let reconciled = functions.call("reconcile", "answers", json!({})).await;
-            let reconciled = reconciled.map_err(|failed| anyhow::anyhow!("{failed:?}"))?;
-            lines.push(format!("  reconciled: {reconciled}"));
+            lines.push(format!("  reconciled: {}", desk.reconcile().await?));
             desk.rest().await;
             lines.push(format!("  rest: {}", desk.record(&token)));
             lines.push(format!("  again: {}", desk.check_out(&form).await));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use http::{Method, Request};
 use payment3_activities::domain::ids::CardToken;
 use payment3_bank::{Dialect, Manner};
@@ -63,6 +63,32 @@ impl<'a> Desk<'a> {
             .store(&parts.names.orders, &items::attributes(&item))?;
         parts.watch.look();
         Ok(())
+    }
+
+    /// The record of a token is changed in a way that nobody in this world does by himself.
+    pub(super) fn change_record(&self, token: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
+        let parts = &self.world.0;
+        let key = CardToken::new(token).context("a token")?.record_key();
+        let mut item = parts
+            .item(&parts.names.records, key.as_str())
+            .context("no record")?;
+        change(&mut item);
+        parts
+            .tables
+            .store(&parts.names.records, &items::attributes(&item))?;
+        parts.watch.look();
+        Ok(())
+    }
+
+    /// Somebody calls the function that reconciles. What is zero in its report is left out.
+    pub(super) async fn reconcile(&self) -> Result<Value> {
+        let functions = &self.world.0.functions;
+        let report = functions.call("reconcile", "answers", json!({})).await;
+        let mut report = report.map_err(|failed| anyhow!("{failed:?}"))?;
+        if let Some(counts) = report.as_object_mut() {
+            counts.retain(|_, count| count.as_u64() != Some(0));
+        }
+        Ok(report)
     }
 
     /// How the executions have ended.
@@ -182,12 +208,17 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// The record of a token, as far as it says how the payment stands.
-    pub(super) fn record(&self, token: &str) -> String {
+    /// The whole record of a token.
+    pub(super) fn stored(&self, token: &str) -> Value {
         let parts = &self.world.0;
         let key = CardToken::new(token).map(|token| token.record_key().as_str().to_owned());
         let record = parts.item(&parts.names.records, &key.unwrap_or_default());
-        let record = record.unwrap_or_default();
+        record.unwrap_or_default()
+    }
+
+    /// The record of a token, as far as it says how the payment stands.
+    pub(super) fn record(&self, token: &str) -> String {
+        let record = self.stored(token);
         let names = ["outcome", "resolution", "closedAs", "attempt"];
         let known = names.iter().filter(|name| !record[**name].is_null());
         let known: Vec<_> = known

@@ -4,6 +4,7 @@
 mod checkout;
 mod desk;
 mod functions;
+mod old_records;
 mod reconciliation;
 mod refunds;
 mod returns;
@@ -15,6 +16,7 @@ use anyhow::Result;
 use payment3_harness::flow::Flow;
 use payment3_harness::player::Start;
 
+use crate::logs::Line;
 use crate::run::in_a_calm_world;
 use crate::scenario::{How, play};
 use crate::world::World;
@@ -31,10 +33,14 @@ pub fn answers() -> Result<String> {
         ("Checkout: cards", calmly(checkout::cards)?),
         ("Checkout: at once", calmly(checkout::at_once)?),
         ("Checkout: a bank in trouble", calmly(checkout::trouble)?),
+        ("Checkout: a row that is held", calmly(checkout::held)?),
         ("Checkout: dialects", calmly(checkout::dialects)?),
         ("Returns", calmly(returns::answers)?),
+        ("Returns: at once", calmly(returns::at_once)?),
         ("Returns: an index behind", calmly(returns::behind)?),
         ("Returns: not shown yet", calmly(returns::not_shown_yet)?),
+        ("Old records", calmly(old_records::answers)?),
+        ("Old records: deleted", calmly(old_records::deleted)?),
         ("Refunds", calmly(refunds::answers)?),
         ("Functions: paid", calmly(functions::paid)?),
         ("Functions: declined", calmly(functions::declined)?),
@@ -51,6 +57,22 @@ pub fn answers() -> Result<String> {
         (
             "Reconciliation: charged by a former key, perhaps",
             calmly(reconciliation::charged_by_a_former_key)?,
+        ),
+        (
+            "Reconciliation: charged after all",
+            calmly(reconciliation::charged_after_all)?,
+        ),
+        (
+            "Reconciliation: counted meanwhile",
+            calmly(reconciliation::counted_meanwhile)?,
+        ),
+        (
+            "Reconciliation: an unknown state",
+            calmly(reconciliation::unknown_state)?,
+        ),
+        (
+            "Reconciliation: an unknown charge",
+            calmly(reconciliation::unknown_charge)?,
         ),
         (
             "Reconciliation: an order with a mistake",
@@ -92,7 +114,17 @@ fn calmly(work: impl AsyncFnOnce(&World) -> Result<Vec<String>>) -> Result<Vec<S
     in_a_calm_world(async |world| {
         let mut lines = work(world).await?;
         let told = world.0.logs.all();
-        lines.extend(told.iter().map(|line| format!("told: {line:?}")));
+        let mut said: Vec<&Line> = Vec::new();
+        for line in &told {
+            if said.contains(&line) {
+                continue;
+            }
+            said.push(line);
+            lines.push(match told.iter().filter(|other| *other == line).count() {
+                1 => format!("told: {line:?}"),
+                times => format!("told {times} times: {line:?}"),
+            });
+        }
         Ok(lines)
     })
 }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result};
 use payment3_bank::{Dialect, Manner};
 use serde_json::json;
 use tokio::time::sleep;
 
 use super::desk::Desk;
+use crate::bank::Step;
 use crate::scenario::done;
-use crate::time::{DAY, HOUR, MINUTE};
+use crate::time::{DAY, HOUR, MINUTE, SECOND};
 use crate::world::World;
 
 /// The shopper never comes back from the bank's page.
@@ -55,6 +56,106 @@ pub(super) async fn charged_by_a_former_key(world: &World) -> Result<Vec<String>
     Ok(lines)
 }
 
+/// The bank's answer to the charge never came, and there is one: a browser names it, the bank, or nobody; and a key of
+/// the other mode finds it.
+pub(super) async fn charged_after_all(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let mut lines = Vec::new();
+    for named_by in [
+        "a browser",
+        "the bank",
+        "nobody",
+        "nobody, and a key of the other mode",
+    ] {
+        lines.push(format!("named by {named_by}:"));
+        let order = desk.order(150_000, &json!({}))?;
+        let named = !named_by.starts_with("nobody");
+        let dialect = match named {
+            true => Dialect::NoInquiryByReference,
+            false => Dialect::Usual,
+        };
+        let token = desk.token(Manner::Approved, dialect).await?;
+        for (operation, kind, times) in
+            [("create_charge", "lost_answer", 1), ("inquire", "error", 9)]
+        {
+            let fault =
+                json!({"operation": operation, "kind": kind, "token": token, "times": times});
+            done(world.bank().plan_fault(&fault).await)?;
+        }
+        let form = desk.form(&token, &order, "1500.00");
+        lines.push(format!("  checkout: {}", desk.check_out(&form).await));
+        let charge = world.bank().charge_of_token(&token).context("no charge")?;
+        let charge = charge["id"].as_str().context("no id")?;
+        let page = world.bank().page_of(charge);
+        world.bank().three_ds(&page, Step::Open).await;
+        world.bank().three_ds(&page, Step::Confirm).await;
+        match named_by {
+            "a browser" => {
+                let fields = [("objectId", charge), ("status", "true"), ("token", &token)];
+                let answer = desk.send(world.form("/callback", fields)).await;
+                lines.push(format!("  returned: {answer}"));
+            }
+            "the bank" => {
+                let answer = done(world.bank().notify(charge).await)?;
+                lines.push(format!("  notified: {answer:?}"));
+            }
+            "nobody" => {}
+            _ => {
+                let key = "skey_prod_answers_0002";
+                done(world.bank().rotate_key(key, true).await)?;
+                world.put_bank_key(key);
+                sleep(10 * MINUTE).await;
+            }
+        }
+        desk.rest().await;
+        lines.push(format!("  rest: {}", desk.stored(&token)));
+        lines.extend(reconciled(&desk, &token).await?);
+    }
+    lines.extend(desk.executions());
+    Ok(lines)
+}
+
+/// Others count attempts, or close the record, while an execution waits for the bank's decision.
+pub(super) async fn counted_meanwhile(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let mut lines = Vec::new();
+    for closes in [false, true] {
+        let paying = desk.pay(Manner::Approved, 150_000).await?;
+        let fields = [("objectId", paying.charge()), ("status", "true")];
+        desk.send(world.form("/callback", fields)).await;
+        sleep(2 * SECOND).await;
+        desk.change_record(&paying.token, |record| {
+            if closes {
+                record["closedAs"] = "abandoned".into();
+                record["closedAt"] = "2026-03-01T02:00:00.000Z".into();
+                if let Some(fields) = record.as_object_mut() {
+                    fields.remove("openShard");
+                }
+            } else {
+                record["attempt"] = 2.into();
+            }
+        })?;
+        desk.rest().await;
+        lines.push(format!("rest: {}", desk.record(&paying.token)));
+    }
+    lines.extend(desk.executions());
+    Ok(lines)
+}
+
+/// The bank says of a charge what nobody knows.
+pub(super) async fn unknown_state(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let paying = desk.pay(Manner::Approved, 150_000).await?;
+    desk.confirm(&paying).await?;
+    done(
+        world
+            .bank()
+            .speak(paying.charge(), Dialect::UnknownState)
+            .await,
+    )?;
+    reconciled(&desk, &paying.token).await
+}
+
 /// The shop breaks the order while the shopper is at the bank, and mends it after a day.
 pub(super) async fn unreadable(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);
@@ -98,6 +199,27 @@ pub(super) async fn another_key(world: &World) -> Result<Vec<String>> {
     Ok(lines)
 }
 
+/// The bank does not know the charge, by the key that made it, and by the key of another account.
+pub(super) async fn unknown_charge(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let mut lines = Vec::new();
+    for key in [None, Some("skey_test_answers_0002")] {
+        let paying = desk.pay(Manner::Approved, 150_000).await?;
+        desk.change_record(&paying.token, |record| {
+            record["chargeId"] = "chrg_test_nobody".into();
+        })?;
+        if let Some(key) = key {
+            done(world.bank().rotate_key(key, false).await)?;
+            world.put_bank_key(key);
+            sleep(10 * MINUTE).await;
+        }
+        lines.push(format!("by another key: {}", key.is_some()));
+        lines.extend(reconciled(&desk, &paying.token).await?);
+    }
+    lines.extend(desk.executions());
+    Ok(lines)
+}
+
 /// What reconciliation finds again and again, until a month has passed.
 async fn reconciled(desk: &Desk<'_>, token: &str) -> Result<Vec<String>> {
     let mut lines: Vec<String> = Vec::new();
@@ -117,13 +239,7 @@ async fn reconciled(desk: &Desk<'_>, token: &str) -> Result<Vec<String>> {
     ] {
         sleep(pause).await;
         waited += pause;
-        let functions = &desk.world.0.functions;
-        let report = functions.call("reconcile", "answers", json!({})).await;
-        let mut report = report.map_err(|failed| anyhow!("{failed:?}"))?;
-        // What is zero is not said.
-        if let Some(counts) = report.as_object_mut() {
-            counts.retain(|_, count| count.as_u64() != Some(0));
-        }
+        let report = desk.reconcile().await?;
         desk.rest().await;
         lines.push(format!(
             "  after {} minutes: {report}; {}",

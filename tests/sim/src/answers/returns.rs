@@ -1,5 +1,7 @@
 //! What returns, notifications and questions about orders are answered.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use http::Method;
 use payment3_bank::Manner;
@@ -9,8 +11,13 @@ use serde_json::json;
 use super::desk::Desk;
 use crate::dynamodb::Lag;
 use crate::scenario::done;
-use crate::time::DAY;
 use crate::world::World;
+
+/// Indexes show for a month what was there before.
+const BEHIND: Lag = Lag {
+    rarely: (1.0, Duration::from_secs(30 * 86_400)),
+    ..Lag::USUAL
+};
 
 /// Returns of all kinds, and questions about orders.
 pub(super) async fn answers(world: &World) -> Result<Vec<String>> {
@@ -71,10 +78,7 @@ pub(super) async fn behind(world: &World) -> Result<Vec<String>> {
         world.0.tables.set_lag(Lag::NONE);
         let paying = desk.pay(manner, 150_000).await?;
         let charge = paying.charge();
-        world.0.tables.set_lag(Lag {
-            rarely: (1.0, 30 * DAY),
-            ..Lag::USUAL
-        });
+        world.0.tables.set_lag(BEHIND);
         let fields = desk.confirm(&paying).await?;
         for time in ["first", "second"] {
             lines.push(format!(
@@ -105,14 +109,31 @@ pub(super) async fn behind(world: &World) -> Result<Vec<String>> {
     Ok(lines)
 }
 
+/// Two returns of a payment whose next attempt is due, at the same time. Both find it as it was before.
+pub(super) async fn at_once(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let mut lines = Vec::new();
+    let paying = desk.pay(Manner::Approved, 150_000).await?;
+    let fields = [("objectId", paying.charge()), ("status", "true")];
+    let form = || desk.send(world.form("/callback", &fields));
+    lines.push(format!("first: {}", form().await));
+    desk.rest().await;
+    lines.push(format!("rest: {}", desk.record(&paying.token)));
+    world.0.tables.set_lag(BEHIND);
+    for time in ["second", "third"] {
+        lines.push(format!("{time}: {}", form().await));
+    }
+    desk.rest().await;
+    lines.push(format!("rest: {}", desk.record(&paying.token)));
+    lines.extend(desk.executions());
+    Ok(lines)
+}
+
 /// A notification of a checkout that no index shows yet.
 pub(super) async fn not_shown_yet(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);
     let mut lines = Vec::new();
-    world.0.tables.set_lag(Lag {
-        rarely: (1.0, 30 * DAY),
-        ..Lag::USUAL
-    });
+    world.0.tables.set_lag(BEHIND);
     let paying = desk.pay(Manner::Approved, 150_000).await?;
     desk.confirm(&paying).await?;
     let charge = paying.charge();

@@ -350,6 +350,20 @@ impl DynamoDb {
             })
     }
 
+    /// Has somebody's transaction hold an item with this key for so long.
+    pub(crate) fn hold(&self, table: &str, key: &str, long: Duration) {
+        let mut state = self.state();
+        state.transactions += 1;
+        let number = state.transactions;
+        let item = (table.to_owned(), Key::from_iter([key.to_owned()]));
+        state.held.insert(item, number);
+        let this = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(long).await;
+            this.state().held.retain(|_, holder| *holder != number);
+        });
+    }
+
     fn get(&self, body: &[u8]) -> Answer {
         let request: GetItemRequest = read(body)?;
         let consistent = request.consistent_read.unwrap_or(false);

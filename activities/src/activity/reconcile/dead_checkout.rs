@@ -26,6 +26,9 @@ const CERTAIN_AFTER: i64 = DAY;
 const HINTED_AGAIN_AFTER: i64 = HOUR;
 /// When a checkout that the bank can say nothing about is asked for, and told of, again.
 const ORPHAN_AGAIN_AFTER: i64 = DAY;
+/// Why a charge that is otherwise the right one is not taken.
+const OTHER_MODE: &str = "the bank's charge is of the other mode (`livemode`): compare the key in the gateway secret \
+                          with the one that made it";
 
 impl Run<'_> {
     /// Looks for the charge of a dead checkout.
@@ -55,12 +58,16 @@ impl Run<'_> {
                 Err(error) => not_answered = Some(error.to_string()),
             }
         }
-        let by_reference = match self.bank.find_by_reference(reference).await {
+        let by_reference = self.bank.find_by_reference(reference).await;
+        if matches!(by_reference, Ok(_) | Err(BankError::Refused { .. })) {
+            self.bank_answered.store(true, Ordering::Relaxed);
+        }
+        let by_reference = match by_reference {
             Ok(Some(charge)) if is_of(record, &charge, livemode) => {
                 return self.adopt(record, &charge, livemode).await;
             }
             Ok(Some(charge)) if is_of_another_mode(record, &charge, livemode) => {
-                ByReference::NotAnswered("its answer is of the other mode".to_owned())
+                ByReference::NotAnswered(OTHER_MODE.to_owned())
             }
             Ok(Some(_)) => ByReference::Differs,
             Ok(None) => ByReference::None,
@@ -71,9 +78,6 @@ impl Run<'_> {
             }
             Err(error @ BankError::Unavailable(_)) => ByReference::NotAnswered(error.to_string()),
         };
-        if !matches!(by_reference, ByReference::NotAnswered(_)) {
-            self.bank_answered.store(true, Ordering::Relaxed);
-        }
         let found = match (by_reference, not_answered) {
             (ByReference::Differs, _) => ByReference::Differs,
             (_, Some(reason)) => ByReference::NotAnswered(reason),

@@ -367,6 +367,8 @@ struct Totals {
     paid: usize,
     reversed: usize,
     standing: usize,
+    refunds: usize,
+    calls: usize,
     passed: Duration,
     faults: BTreeMap<&'static str, usize>,
 }
@@ -382,6 +384,8 @@ impl Default for Totals {
             paid: 0,
             reversed: 0,
             standing: 0,
+            refunds: 0,
+            calls: 0,
             passed: Duration::ZERO,
             faults: BTreeMap::new(),
         }
@@ -396,6 +400,8 @@ impl Totals {
         self.paid += outcome.paid;
         self.reversed += outcome.reversed;
         self.standing += outcome.standing;
+        self.refunds += outcome.refunds;
+        self.calls += outcome.calls;
         self.passed += outcome.passed;
         for (fault, times) in outcome.faults() {
             *self.faults.entry(fault).or_default() += times;
@@ -406,12 +412,19 @@ impl Totals {
         let seconds = processor().saturating_sub(self.processor).as_secs_f64();
         let days = self.passed.as_secs_f64() / 86_400.0;
         println!(
-            "\n{} seeds, {} failed. {} payments: {} orders paid, {} reversed, {} stand for a person.",
-            self.seeds, self.failed, self.payments, self.paid, self.reversed, self.standing
+            "\n{} seeds, {} failed. {} payments: {} orders paid, {} reversed, {} stand for a person; {} refunds.",
+            self.seeds,
+            self.failed,
+            self.payments,
+            self.paid,
+            self.reversed,
+            self.standing,
+            self.refunds
         );
         println!(
-            "{days:.0} virtual days in {seconds:.1} s of processor time: {:.0} payments and {:.1} days a second.",
+            "{days:.0} virtual days in {seconds:.1} s of processor time: {:.0} payments, {:.0} calls and {:.1} days a second.",
             self.payments as f64 / seconds,
+            self.calls as f64 / seconds,
             days / seconds
         );
         let faults: usize = self.faults.values().sum();

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -31,8 +31,8 @@ pub struct Search {
 }
 
 /// Breaks the system in every way whose name contains this text, and searches for each, so many times and for so much
-/// processor time at most: what is found may hang on luck. What most of the searches do not find is looked for in the
-/// cells of the fault matrix, which every run of the tests plays too. Prints a table. `false` where one is not found.
+/// processor time at most: what is found may hang on luck. What most of the searches do not find is looked for in
+/// what every run of the tests does besides: the answers, the cells of the fault matrix, and the simulator's own tests. Prints a table. `false` where one is not found.
 ///
 /// # Errors
 /// A copy cannot be made or built, or its simulator does not run: told after all others.
@@ -72,7 +72,8 @@ pub fn search(named: &str, searches: usize, within: Option<Duration>) -> Result<
 struct Row {
     name: &'static str,
     searches: Vec<Search>,
-    /// What else finds it, where the searches did not: the first answer that is another one, or the first of the cells.
+    /// What else finds it, where the searches did not: the first answer that is another one, the first of the cells, or
+    /// the first of the simulator's own tests.
     elsewhere: Option<String>,
     /// The command that plays the smallest failing run again, in the copy.
     command: Option<String>,
@@ -183,8 +184,12 @@ fn elsewhere(simulator: &Path) -> Result<Option<String>> {
     if let Some(heading) = first_other(written, &said(simulator, "--answers")?) {
         return Ok(Some(format!("in the answers: {heading}")));
     }
-    let cell = first_cell(&said(simulator, "--cells")?);
-    Ok(cell.map(|cell| format!("in the cells: {cell}")))
+    if let Some(cell) = first_cell(&said(simulator, "--cells")?) {
+        return Ok(Some(format!("in the cells: {cell}")));
+    }
+    let tests = cargo(&["test", "--lib", "--no-fail-fast"])?;
+    let test = first_test(&String::from_utf8_lossy(&tests.stdout));
+    Ok(test.map(|test| format!("in the test: {test}")))
 }
 
 /// What a program says, wherever it says it. That it found something is no error.
@@ -217,6 +222,13 @@ fn first_cell(printed: &str) -> Option<String> {
     Some(name.replace(" |", ","))
 }
 
+/// The name of the first test that failed, in what `cargo test` printed.
+fn first_test(printed: &str) -> Option<String> {
+    let mut lines = printed.lines();
+    let failed = lines.find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"))?;
+    Some(failed.replace("::", ", ").replace('_', " "))
+}
+
 fn directory() -> PathBuf {
     workspace::local_dir().join("mutants/simulator")
 }
@@ -234,22 +246,28 @@ fn slug(name: &str) -> String {
 
 /// Builds the simulator in a broken copy of the sources. Returns the program.
 fn build(broken: &Break) -> Result<PathBuf> {
-    let (copy, target) = (directory().join("source"), directory().join("target"));
-    broken.make(&copy)?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--quiet", "--profile", "simulating"])
-        .args(["--package", workspace::SIMULATOR, "--bins"])
-        .args(["--target-dir".as_ref(), target.as_os_str()])
-        .current_dir(copy)
-        // Two copies differ in one source.
-        .env("CARGO_INCREMENTAL", "1")
-        .output()
-        .context("cargo does not run")?;
+    broken.make(&directory().join("source"))?;
+    let built = cargo(&["build", "--bins", "--quiet"])?;
     // Otherwise it is of no interest: a break may leave something unused.
     let said = String::from_utf8_lossy(&built.stderr);
     ensure!(built.status.success(), "the copy does not compile:\n{said}");
-    Ok(target.join("simulating").join(workspace::SIMULATOR))
+    let program = format!("target/simulating/{}", workspace::SIMULATOR);
+    Ok(directory().join(program))
+}
+
+/// Has cargo do something with the simulator in the copy.
+fn cargo(arguments: &[&str]) -> Result<Output> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Command::new(cargo)
+        .args(arguments)
+        .args(["--profile", "simulating"])
+        .args(["--package", workspace::SIMULATOR, "--target-dir"])
+        .arg(directory().join("target"))
+        .current_dir(directory().join("source"))
+        // Two copies differ in one source.
+        .env("CARGO_INCREMENTAL", "1")
+        .output()
+        .context("cargo does not run")
 }
 
 /// What a program prints. That it found something is no error.
@@ -274,6 +292,13 @@ mod tests {
         let without = first_cell("error: [two cards | no fault]: it is open\n");
         assert_eq!(without.as_deref(), Some("two cards, no fault"));
         assert_eq!(first_cell("3384 cells, 0 failed\n"), None);
+    }
+
+    #[test]
+    fn a_test_is_named_that_failed() {
+        let printed = "test time::passes ... ok\ntest dynamodb::no_charge ... FAILED\n";
+        assert_eq!(first_test(printed).as_deref(), Some("dynamodb, no charge"));
+        assert_eq!(first_test("test time::passes ... ok\n"), None);
     }
 
     #[test]

@@ -101,6 +101,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// How many calls there were.
+    calls: usize,
     /// How many callers had a name.
     runs: BTreeMap<String, u64>,
     struck: Vec<Struck>,
@@ -152,6 +154,11 @@ impl Network {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many calls there were so far, of all parties.
+    pub(crate) fn calls(&self) -> usize {
+        self.state().calls
+    }
+
     /// The faults that happened so far.
     pub(crate) fn struck(&self) -> Vec<Struck> {
         self.state().struck.clone()
@@ -175,6 +182,7 @@ impl Network {
         what: &str,
         effect: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Unanswered> {
+        self.state().calls += 1;
         let fate = self.fate(party, what);
         match fate.fault {
             None => Ok(self.arrive(&fate, effect).await),

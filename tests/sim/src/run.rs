@@ -90,6 +90,10 @@ pub struct Outcome {
     pub reversed: usize,
     /// Payments that stand for a person.
     pub standing: usize,
+    /// Refunds that were asked for, by their executions.
+    pub refunds: usize,
+    /// Calls of all parties.
+    pub calls: usize,
     /// Virtual time that passed.
     pub passed: Duration,
     /// The faults that happened.
@@ -470,6 +474,8 @@ impl Built {
             paid: tally.paid,
             reversed: tally.reversed,
             standing: tally.standing,
+            refunds: parts.step_functions.list(Machine::Refund, None).len(),
+            calls: parts.network.calls(),
             passed: passed.unsigned_abs(),
             struck,
             rights,

@@ -261,7 +261,8 @@ mod tests {
             let next =
                 |named, age| without_charge(ByReference::None, named, finds_by_reference, age, 0);
             assert_eq!(next(!NAMED, 5 * MINUTE), Next::LookIn(15 * MINUTE));
-            assert_eq!(next(!NAMED, 21 * MINUTE), Next::LookIn(DAY - 21 * MINUTE));
+            assert_eq!(next(!NAMED, 20 * MINUTE - 1), Next::LookIn(1));
+            assert_eq!(next(!NAMED, 20 * MINUTE), Next::LookIn(DAY - 20 * MINUTE));
             assert_eq!(next(NAMED, 5 * MINUTE), Next::LookIn(15 * MINUTE));
             assert_eq!(next(NAMED, 21 * MINUTE), Next::LookIn(HOUR));
             assert_eq!(next(NAMED, DAY - MINUTE), Next::LookIn(MINUTE));

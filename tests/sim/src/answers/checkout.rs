@@ -170,6 +170,30 @@ pub(super) async fn held(world: &World) -> Result<Vec<String>> {
     Ok(lines)
 }
 
+/// While the bank is asked for the charge, another one is stored for the token.
+pub(super) async fn overtaken(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let order = desk.order(150_000, &json!({}))?;
+    let token = desk.token(Manner::Approved, Dialect::Usual).await?;
+    let fault =
+        json!({"operation": "create_charge", "kind": "late", "token": token, "delayMs": 5000});
+    done(world.bank().plan_fault(&fault).await)?;
+    let form = desk.form(&token, &order, "1500.00");
+    let meanwhile = async {
+        sleep(SECOND).await;
+        desk.change_record(&token, |record| {
+            record["chargeId"] = "chrg_test_other".into();
+        })
+    };
+    let (answer, changed) = tokio::join!(desk.check_out(&form), meanwhile);
+    changed?;
+    Ok(vec![
+        format!("checkout: {answer}"),
+        format!("  again: {}", desk.check_out(&form).await),
+        format!("  rest: {}", desk.stored(&token)),
+    ])
+}
+
 /// What a shopper sees while the bank fails, and what becomes of the payment.
 pub(super) async fn trouble(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);

@@ -34,6 +34,7 @@ pub fn answers() -> Result<String> {
         ("Checkout: at once", calmly(checkout::at_once)?),
         ("Checkout: a bank in trouble", calmly(checkout::trouble)?),
         ("Checkout: a row that is held", calmly(checkout::held)?),
+        ("Checkout: overtaken", calmly(checkout::overtaken)?),
         ("Checkout: dialects", calmly(checkout::dialects)?),
         ("Returns", calmly(returns::answers)?),
         ("Returns: at once", calmly(returns::at_once)?),

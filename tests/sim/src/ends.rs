@@ -40,6 +40,8 @@ pub(crate) struct Circumstances {
     /// Since when the bank has answered inquiries by reference about every charge that the deployment asks for: what
     /// another key charged it does not know. `None` where it answers none, or the deployment does not know it.
     pub(crate) finds_by_reference: Option<Timestamp>,
+    /// The tokens that the former system charged.
+    pub(crate) former: BTreeSet<String>,
     /// Whether the deployment saves no cards, or not all of them.
     pub(crate) cards_not_saved: bool,
     /// How many customers may have been created at the bank without an answer.
@@ -121,6 +123,10 @@ pub(crate) fn judge(
     let mut standing = BTreeSet::new();
     for payment in &account.payments {
         tally.payments += 1;
+        if is_formers(payment, circumstances) {
+            standing.insert(payment.token.clone());
+            continue;
+        }
         let mut find = |what: String| findings.push(format!("{}: {what}", account.name));
         let charge = Charge::of(payment);
         let is_open = payment
@@ -130,7 +136,7 @@ pub(crate) fn judge(
         if is_open {
             standing.insert(payment.token.clone());
             tally.standing += 1;
-            if let Some(problem) = wrongly_open(payment, charge.as_ref(), circumstances) {
+            if let Some(problem) = wrongly_open(account, payment, charge.as_ref(), circumstances) {
                 find(problem);
             }
             continue;
@@ -177,6 +183,7 @@ fn pays(account: &Account, charge: &Charge<'_>) -> bool {
 
 /// Why an open record is wrong: what is open in the end must wait for a person who has been told.
 fn wrongly_open(
+    account: &Account,
     payment: &PaymentSeen,
     charge: Option<&Charge<'_>>,
     circumstances: &Circumstances,
@@ -223,17 +230,39 @@ fn wrongly_open(
             record["outcome"], record["resolution"], record["attempt"]
         ));
     }
-    let excused = circumstances.by_hand.contains(id);
+    // Whether money of another system's may go back is for a person to say.
+    let former = circumstances.former.contains(&payment.token) && because("RefusalNeedsPerson");
+    let refused = charge.is_some_and(|charge| was_refused(account, charge));
+    let excused = circumstances.by_hand.contains(id) || (former && refused);
     (!excused)
         .then(|| format!("charge {id} stands for a person, and nothing happened that needs one"))
 }
 
-/// Why a reversal was needless.
-fn needlessly_reversed(
-    account: &Account,
-    charge: &Charge<'_>,
-    circumstances: &Circumstances,
-) -> Option<String> {
+/// Whether it is the former system's own affair: nobody has told this one of its charge, or a person was told that its
+/// token is another checkout's here.
+fn is_formers(payment: &PaymentSeen, circumstances: &Circumstances) -> bool {
+    let charge = payment.at_bank.charges.first();
+    let told = |line: &Line| {
+        let has = |text: &str| line.values().any(|value| value == text);
+        has("TokenReused") && charge.is_some_and(|charge| charge["id"].as_str().is_some_and(has))
+    };
+    circumstances.former.contains(&payment.token)
+        && match &payment.record {
+            None => !was_told(payment),
+            Some(_) => circumstances.alarms.iter().any(told),
+        }
+}
+
+/// Whether the bank has told of the charge, and was answered that it is taken.
+fn was_told(payment: &PaymentSeen) -> bool {
+    let charges = payment.at_bank.charges.iter();
+    let mut told =
+        charges.flat_map(|charge| charge["notifications"].as_array().into_iter().flatten());
+    told.any(|notification| notification["answer"] == 200)
+}
+
+/// Whether the order could not be paid by this charge: another had paid it, or the shop had changed it.
+fn was_refused(account: &Account, charge: &Charge<'_>) -> bool {
     let paid_by_another = account.payments.iter().any(|payment| {
         Charge::of(payment).is_some_and(|other| {
             other.id != charge.id && other.order == charge.order && pays(account, &other)
@@ -245,7 +274,16 @@ fn needlessly_reversed(
     };
     let changes = account.orders.get(charge.order);
     let refused = changes.is_some_and(|changes| changes.iter().any(refused));
-    let excused = paid_by_another || refused || circumstances.by_hand.contains(charge.id);
+    paid_by_another || refused
+}
+
+/// Why a reversal was needless.
+fn needlessly_reversed(
+    account: &Account,
+    charge: &Charge<'_>,
+    circumstances: &Circumstances,
+) -> Option<String> {
+    let excused = was_refused(account, charge) || circumstances.by_hand.contains(charge.id);
     (charge.went_back() && !excused).then(|| {
         format!(
             "charge {} was reversed, and could have paid order {}",

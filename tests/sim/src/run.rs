@@ -442,6 +442,7 @@ impl Built {
             played: (self.began.as_second(), parts.time.now().as_second()),
             alarms,
             by_hand: facts.by_hand.clone(),
+            former: facts.former.clone(),
             finds_by_reference: (parts.character.finds_by_reference)
                 .then(|| facts.key_rotated.map_or(self.began, |at| at + KEY_IS_KEPT)),
             cards_not_saved: parts.definitions[&Machine::Payment].policy != Policy::EveryOrder,
@@ -550,6 +551,12 @@ impl Built {
             (Machine::Payment, "RecordNotFound")
                 if name.contains(on_call::BY_HAND)
                     && (character.lag.is_long() || self.has_just_begun(execution)) =>
+            {
+                true
+            }
+            // What becomes of another system's money is for a person to say.
+            (Machine::Payment, "RefusalNeedsPerson" | "TokenReused")
+                if !facts.former.is_empty() =>
             {
                 true
             }

@@ -49,6 +49,8 @@ pub(crate) struct Facts {
     pub(crate) payments: Vec<(usize, String, String, String)>,
     /// The orders with their owner, and what the shop did to each, with when.
     pub(crate) orders: BTreeMap<String, (String, Vec<(Timestamp, Change)>)>,
+    /// The tokens that the former system charged.
+    pub(crate) former: BTreeSet<String>,
     /// Charges that somebody touched in the bank's portal.
     pub(crate) by_hand: BTreeSet<String>,
     /// When the shop's endpoint was closed, and when it was opened again.
@@ -88,6 +90,8 @@ pub(crate) struct Character {
     pub(crate) begins_with: Definitions,
     /// How far the clocks of processes are apart.
     pub(crate) skew: Duration,
+    /// How likely a card was charged by the former system's checkout.
+    pub(crate) former: f64,
 }
 
 impl Character {
@@ -104,6 +108,7 @@ impl Character {
             lag: Lag::NONE,
             begins_with: Definitions::Current,
             skew: Duration::ZERO,
+            former: 0.0,
         }
     }
 
@@ -154,6 +159,7 @@ impl Character {
                 Definitions::Released,
             ]),
             skew: *random.pick(&[Duration::ZERO, Duration::ZERO, Duration::from_secs(2)]),
+            former: *random.pick(&[0.0, 0.0, 0.0, 0.3]),
         }
     }
 }

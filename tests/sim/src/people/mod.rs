@@ -3,6 +3,7 @@
 pub(crate) mod back_office;
 pub(crate) mod bank_clerk;
 pub(crate) mod forger;
+pub(crate) mod former_system;
 pub(crate) mod insistent;
 pub(crate) mod keeper_of_keys;
 pub(crate) mod on_call;

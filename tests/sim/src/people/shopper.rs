@@ -7,11 +7,11 @@ use payment3_bank::{Dialect, Manner};
 use payment3_harness::shop_api::VERIFICATION;
 use payment3_harness::shopper::{ReturnForm, refresh_target};
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::bank::{NewToken, Page, Step, cards};
 use crate::network::ended;
-use crate::people::{bank_clerk, on_call, shop_keeper};
+use crate::people::{bank_clerk, former_system, on_call, shop_keeper};
 use crate::random::Random;
 use crate::shop::Order;
 use crate::time::{HOUR, MINUTE, SECOND};
@@ -24,6 +24,7 @@ struct Basket {
     owner: String,
     /// The total as the shop's page writes it into the form.
     total: String,
+    satang: i64,
 }
 
 /// One try to pay.
@@ -31,7 +32,9 @@ struct Try {
     token: String,
     card: Manner,
     dialect: Dialect,
+    satang: i64,
     form: Vec<(&'static str, String)>,
+    confirms: Option<Instant>,
 }
 
 /// One shopper with a seed of its own.
@@ -85,6 +88,7 @@ impl Shopper {
             order: id,
             owner: owner.to_owned(),
             total: order.form_total,
+            satang: order.satang,
         }
     }
 
@@ -93,9 +97,11 @@ impl Shopper {
         let tries =
             1 + usize::from(self.random.chance(0.25)) + usize::from(self.random.chance(0.1));
         let at_once = self.random.chance(0.3);
+        let in_step = at_once && self.random.of(&basket.order).chance(0.5);
+        let confirms = in_step.then(|| Instant::now() + self.random.between(MINUTE, 10 * MINUTE));
         let mut running = Vec::new();
         for number in 0..tries {
-            let pays = self.try_to_pay(basket);
+            let pays = self.try_to_pay(basket, confirms);
             if at_once {
                 running.push(tokio::spawn(pays));
                 sleep(self.random.between(Duration::from_millis(1), 20 * SECOND)).await;
@@ -119,8 +125,9 @@ impl Shopper {
             order: VERIFICATION.to_owned(),
             owner: owner.to_owned(),
             total: "1.00".to_owned(),
+            satang: 100,
         };
-        self.try_to_pay(&basket).await;
+        self.try_to_pay(&basket, None).await;
     }
 
     async fn is_paid(&self, basket: &Basket) -> bool {
@@ -128,8 +135,13 @@ impl Shopper {
         shown.is_some_and(|shown| shown["status"] == "paid")
     }
 
-    /// One card and one form, from the checkout to the return.
-    fn try_to_pay(&mut self, basket: &Basket) -> impl Future<Output = ()> + Send + 'static {
+    /// One card and one form, from the checkout to the return. `confirms`: when the shopper does that at the bank's page,
+    /// where several tabs wait for the same moment.
+    fn try_to_pay(
+        &mut self,
+        basket: &Basket,
+        confirms: Option<Instant>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         self.tokens += 1;
         let name = format!("{}.{}", self.name, self.tokens);
         let random = self.random.of(&name);
@@ -161,7 +173,9 @@ impl Shopper {
                 token,
                 card,
                 dialect,
+                satang: basket.satang,
                 form,
+                confirms,
             },
         };
         pays.pay()
@@ -204,6 +218,16 @@ impl Paying {
             issuer_takes: (*card == Manner::Slow).then_some(slow),
         };
         if self.world.bank().token(&new).await.is_err() {
+            return;
+        }
+        let former = self.random.of("former system");
+        if former.chance(self.world.0.character.former) {
+            let (owner, order) = (&self.tried.form[1].1, &self.tried.form[2].1);
+            let satang = self.tried.satang;
+            let page = former_system::checks_out(&self.world, &former, token, order, owner, satang);
+            if let Some(page) = page.await {
+                self.authenticate(&page).await;
+            }
             return;
         }
         let next = if self.random.chance(0.15) {
@@ -266,9 +290,15 @@ impl Paying {
     /// Goes through 3-D Secure, or leaves in the middle.
     async fn authenticate(&self, page: &str) {
         let bank = self.world.bank();
-        sleep(self.random.between(SECOND, 20 * MINUTE)).await;
+        let takes = self.random.between(SECOND, 20 * MINUTE);
+        let step = self.random.below(20);
+        match self.tried.confirms {
+            Some(at) => sleep_until(at).await,
+            None => sleep(takes).await,
+        }
         bank.three_ds(page, Step::Open).await;
-        let step = match self.random.below(20) {
+        let step = match step {
+            _ if self.tried.confirms.is_some() => Step::Confirm,
             0 => Step::Cancel,
             1 => {
                 // Comes back late, by the back button. No bank's page lives for a week.
@@ -319,7 +349,11 @@ impl Paying {
             _ => 1,
         };
         for _ in 0..returns {
-            sleep(self.random.between(Duration::from_millis(50), MINUTE)).await;
+            let takes = self.random.between(Duration::from_millis(50), MINUTE);
+            match self.tried.confirms {
+                Some(_) => sleep(takes / 1000).await,
+                None => sleep(takes).await,
+            }
             for _ in 0..3 {
                 let request = self.return_request(form);
                 match self.world.api().request(&self.name, request).await {

@@ -39,6 +39,8 @@ pub fn answers() -> Result<String> {
         ("Returns", calmly(returns::answers)?),
         ("Returns: at once", calmly(returns::at_once)?),
         ("Returns: an index behind", calmly(returns::behind)?),
+        ("Returns: a record that is held", calmly(returns::held)?),
+        ("Returns: too many", calmly(returns::too_many)?),
         ("Returns: not shown yet", calmly(returns::not_shown_yet)?),
         ("Old records", calmly(old_records::answers)?),
         ("Old records: deleted", calmly(old_records::deleted)?),

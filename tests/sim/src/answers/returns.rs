@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use http::Method;
-use payment3_bank::Manner;
+use payment3_bank::{Dialect, Manner};
 use payment3_harness::http::form;
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::desk::Desk;
+use crate::bank::Step;
 use crate::dynamodb::Lag;
 use crate::scenario::done;
+use crate::time::SECOND;
 use crate::world::World;
 
 /// Indexes show for a month what was there before.
@@ -122,6 +125,7 @@ pub(super) async fn at_once(world: &World) -> Result<Vec<String>> {
     world.0.tables.set_lag(BEHIND);
     for time in ["second", "third"] {
         lines.push(format!("{time}: {}", form().await));
+        lines.push(format!("  stored: {}", desk.stored(&paying.token)));
     }
     desk.rest().await;
     lines.push(format!("rest: {}", desk.record(&paying.token)));
@@ -129,19 +133,104 @@ pub(super) async fn at_once(world: &World) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// A notification of a checkout that no index shows yet.
+/// A notification of a charge that no index shows yet: of a checkout that it does not show at all, and of one that it
+/// shows without a charge.
 pub(super) async fn not_shown_yet(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);
     let mut lines = Vec::new();
-    world.0.tables.set_lag(BEHIND);
-    let paying = desk.pay(Manner::Approved, 150_000).await?;
-    desk.confirm(&paying).await?;
-    let charge = paying.charge();
-    for time in ["first", "second"] {
-        let answer = done(world.bank().notify(charge).await)?;
+    for begun in [false, true] {
+        world
+            .0
+            .tables
+            .set_lag(if begun { Lag::NONE } else { BEHIND });
+        let order = desk.order(150_000, &json!({}))?;
+        let token = desk.token(Manner::Approved, Dialect::Usual).await?;
+        let late =
+            json!({"operation": "create_charge", "kind": "late", "token": token, "delayMs": 2000});
+        done(world.bank().plan_fault(&late).await)?;
+        let form = desk.form(&token, &order, "1500.00");
+        let falls_behind = async {
+            sleep(SECOND).await;
+            world.0.tables.set_lag(BEHIND);
+        };
+        let (answer, ()) = tokio::join!(desk.check_out(&form), falls_behind);
+        lines.push(format!("begun {begun}: {answer}"));
+        let charge = world.bank().charge_of_token(&token).context("no charge")?;
+        let charge = charge["id"].as_str().context("no id")?;
+        let page = world.bank().page_of(charge);
+        world.bank().three_ds(&page, Step::Open).await;
+        world.bank().three_ds(&page, Step::Confirm).await;
+        for time in ["first", "second"] {
+            let answer = done(world.bank().notify(charge).await)?;
+            desk.rest().await;
+            lines.push(format!("  notified, {time}: {answer:?}"));
+            lines.push(format!("  rest: {}", desk.record(&token)));
+        }
+    }
+    Ok(lines)
+}
+
+/// What comes while another transaction holds the record, for a moment and for long.
+pub(super) async fn held(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let mut lines = Vec::new();
+    let parts = &world.0;
+    for millis in [150, 10_000] {
+        let holds = Duration::from_millis(millis);
+        let paying = desk.pay(Manner::Approved, 150_000).await?;
+        let fields = desk.confirm(&paying).await?;
+        let record = desk.stored(&paying.token);
+        let key = record["tokenId"].as_str().context("no key")?;
+        parts.tables.hold(&parts.names.records, key, holds);
+        let answer = done(world.bank().notify(paying.charge()).await)?;
+        lines.push(format!("held for {holds:?}, notified: {answer:?}"));
+        lines.push(format!("  returned: {}", desk.post_return(&fields).await));
         desk.rest().await;
-        lines.push(format!("notified, {time}: {answer:?}"));
+        lines.push(format!("  rest: {}", desk.stored(&paying.token)));
+    }
+    lines.extend(desk.executions());
+    Ok(lines)
+}
+
+/// More returns than may start executions, while the bank has not decided, when it has, and while the shop cannot be told.
+pub(super) async fn too_many(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let mut lines = Vec::new();
+    for told in [true, false] {
+        let paying = desk.pay(Manner::Approved, 150_000).await?;
+        let charge = paying.charge();
+        let fields = [("objectId", charge), ("status", "true")];
+        let form = || desk.send(world.form("/callback", &fields));
+        for _ in 0..4 {
+            form().await;
+            desk.rest().await;
+        }
+        let asked = || world.bank().requests_of(charge).len();
+        lines.push(format!(
+            "undecided: {}, asked {}",
+            desk.stored(&paying.token),
+            asked()
+        ));
+        world.0.tables.set_lag(BEHIND);
+        desk.confirm(&paying).await?;
+        if !told {
+            world.shop_answers(Some(500));
+        }
+        for wait in [0, 1, 11, 600] {
+            sleep(wait * SECOND).await;
+            form().await;
+            sleep(5 * SECOND).await;
+            let record = desk.record(&paying.token);
+            lines.push(format!(
+                "  after {wait} s more: {record}, asked {}",
+                asked()
+            ));
+        }
+        world.shop_answers(None);
+        world.0.tables.set_lag(Lag::NONE);
+        desk.rest().await;
         lines.push(format!("  rest: {}", desk.record(&paying.token)));
     }
+    lines.extend(desk.executions());
     Ok(lines)
 }

@@ -58,6 +58,14 @@ pub fn answers() -> Result<String> {
             calmly(reconciliation::perhaps_charged)?,
         ),
         (
+            "Reconciliation: perhaps charged, and back",
+            calmly(reconciliation::perhaps_charged_and_back)?,
+        ),
+        (
+            "Reconciliation: signed and undecided",
+            calmly(reconciliation::signed_and_undecided)?,
+        ),
+        (
             "Reconciliation: charged by a former key, perhaps",
             calmly(reconciliation::charged_by_a_former_key)?,
         ),

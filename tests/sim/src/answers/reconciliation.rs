@@ -20,6 +20,40 @@ pub(super) async fn undecided(world: &World) -> Result<Vec<String>> {
     reconciled(&desk, &left.token).await
 }
 
+/// The bank's answer to the charge never came, and there is none. A browser comes back all the same.
+pub(super) async fn perhaps_charged_and_back(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let order = desk.order(150_000, &json!({}))?;
+    let token = desk.token(Manner::Approved, Dialect::Usual).await?;
+    let fault = json!({"operation": "create_charge", "kind": "timeout", "token": token});
+    done(world.bank().plan_fault(&fault).await)?;
+    let form = desk.form(&token, &order, "1500.00");
+    desk.check_out(&form).await;
+    let fields = [
+        ("objectId", "chrg_test_nobody"),
+        ("status", "true"),
+        ("token", &token),
+    ];
+    let answer = desk.send(world.form("/callback", fields)).await;
+    let mut lines = vec![
+        format!("returned: {answer}"),
+        format!("rest: {}", desk.stored(&token)),
+    ];
+    lines.extend(reconciled(&desk, &token).await?);
+    Ok(lines)
+}
+
+/// The bank has signed that it holds the money, and says for a month that it has not decided.
+pub(super) async fn signed_and_undecided(world: &World) -> Result<Vec<String>> {
+    let mut desk = Desk::new(world);
+    let paying = desk.pay(Manner::Approved, 150_000).await?;
+    let now = world.time().now().as_second();
+    desk.change_record(&paying.token, |record| {
+        record["paidNotifiedAt"] = now.into();
+    })?;
+    reconciled(&desk, &paying.token).await
+}
+
 /// The bank's answer to the charge never came, and there is none.
 pub(super) async fn perhaps_charged(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);
@@ -65,6 +99,7 @@ pub(super) async fn charged_after_all(world: &World) -> Result<Vec<String>> {
         "a browser",
         "the bank",
         "nobody",
+        "nobody, and it is over another amount",
         "nobody, and a key of the other mode",
     ] {
         lines.push(format!("named by {named_by}:"));
@@ -100,6 +135,9 @@ pub(super) async fn charged_after_all(world: &World) -> Result<Vec<String>> {
                 lines.push(format!("  notified: {answer:?}"));
             }
             "nobody" => {}
+            "nobody, and it is over another amount" => desk.change_record(&token, |record| {
+                record["amountSatang"] = 149_999.into();
+            })?,
             _ => {
                 let key = "skey_prod_answers_0002";
                 done(world.bank().rotate_key(key, true).await)?;

@@ -53,5 +53,6 @@ pub(crate) async fn checks_out(
         .store(&parts.names.records, &items::attributes(&item));
     stored.ok()?;
     parts.watch.look();
-    charge["redirect_url"].as_str().map(str::to_owned)
+    let page = charge["redirect_url"].as_str();
+    page.filter(|page| !page.is_empty()).map(str::to_owned)
 }

@@ -55,16 +55,12 @@ impl Run<'_> {
                 self.put_off(record, DAY, Noted::Answered).await?;
                 Ok(Done::Stands)
             }
-            Word::Undecided if age > ABANDONED_AFTER => self.give_up(record, &payment, age).await,
+            Word::Undecided if let Some(signed_at) = record.paid_notified_at => {
+                self.signed_and_undecided(record, signed_at, age).await
+            }
+            Word::Undecided if age > ABANDONED_AFTER => self.give_up(&payment).await,
             Word::Undecided | Word::UnknownState => {
-                let pause = look_again_after(age);
-                // What the bank has signed it will say, too, when its copies have come along.
-                let latest = if record.paid_notified_at.is_some() {
-                    HOUR
-                } else {
-                    DAY
-                };
-                self.put_off(record, pause.min(latest), Noted::Answered)
+                self.put_off(record, look_again_after(age), Noted::Answered)
                     .await
             }
         }
@@ -101,26 +97,26 @@ impl Run<'_> {
         .await
     }
 
-    /// After a week without a decision the payment is given up: the bank was asked a moment ago, and holds no money.
-    async fn give_up(&self, record: &Record, payment: &Payment, age: i64) -> Result<Done, String> {
-        if record.paid_notified_at.is_some() {
-            // It has signed that it holds the money, and says now that nothing was decided.
-            if record
-                .trouble_since
-                .is_none_or(|since| self.now - since < HOUR)
-            {
-                return self
-                    .trouble(
-                        record,
-                        "the bank has signed a decision that it does not tell".to_owned(),
-                    )
-                    .await;
-            }
-            let stands_for = age - ABANDONED_AFTER;
-            self.tell(Kind::Definite, None, "OutcomeConflict", stands_for);
-            self.put_off(record, DAY, Noted::Nothing).await?;
-            return Ok(Done::Stands);
+    /// What the bank has signed it will say, too, when its copies have come along. Where it does not for a day, it holds
+    /// money that pays nothing: a person has to look.
+    async fn signed_and_undecided(
+        &self,
+        record: &Record,
+        signed_at: i64,
+        age: i64,
+    ) -> Result<Done, String> {
+        let for_a_day = self.now - signed_at - DAY;
+        if for_a_day < 0 {
+            let pause = look_again_after(age).min(HOUR);
+            return self.put_off(record, pause, Noted::Answered).await;
         }
+        self.tell(Kind::Definite, None, "OutcomeConflict", for_a_day);
+        self.put_off(record, DAY, Noted::Nothing).await?;
+        Ok(Done::Stands)
+    }
+
+    /// After a week without a decision the payment is given up: the bank was asked a moment ago, and holds no money.
+    async fn give_up(&self, payment: &Payment) -> Result<Done, String> {
         let Checkouts {
             records,
             check_status,

@@ -71,7 +71,7 @@ export const LOG_METRICS = {
   },
   Refusals: { meaning: "Requests that the functions refused", functions: ["cardtoken", "callback"], lines: [[event("refusal")]], by: { code: "$.code" } },
   PaymentStands: {
-    meaning: "Reports of a payment that stands, by what it needs: a person's decision, a technical repair, or the shop. Repeated about once a day",
+    meaning: "Reports of a payment that stands, by what it needs: a person's decision, a technical repair, or the shop. Repeated: of a technical repair each hour, of the others about once a day",
     functions: ["reconcile", "callback", "lookup-record"],
     lines: [[error("PaymentStands")]],
     by: { kind: "$.kind" },

@@ -206,9 +206,7 @@ fn without_charge(
 ) -> Next {
     let because = |reason: &str| Next::Person(reason.to_owned());
     match found {
-        ByReference::Differs => {
-            because("the bank's charge is over another amount, currency or mode")
-        }
+        ByReference::Differs => because("the bank's charge is over another amount or currency"),
         // For a day it may be an outage, whatever its status.
         ByReference::Refused(reason) if finds_by_reference && age < CERTAIN_AFTER => {
             Next::Failed(reason)

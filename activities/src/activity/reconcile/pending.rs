@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::super::inquire_charge::{MAY_BE_UNKNOWN_FOR, UNKNOWN_IS_TOLD_AFTER, log_unknown_charge};
-use super::{ABANDONED_AFTER, DAY, Done, HOUR, Kind, MINUTE, Run, age, text};
+use super::{ABANDONED_AFTER, DAY, Done, HOUR, Kind, MINUTE, Run, age, stands_again_after, text};
 use crate::domain::charge::Word;
 use crate::domain::ids::ChargeId;
 use crate::domain::payment::{Payment, Purpose};
@@ -43,6 +43,12 @@ impl Run<'_> {
         if matches!(word, Word::UnknownCharge) && age >= UNKNOWN_IS_TOLD_AFTER {
             log_unknown_charge();
         }
+        let mut pause = look_again_after(age);
+        let signed_for = record.paid_notified_at.map(|at| self.now - at);
+        if signed_for.is_some() {
+            // What the bank has signed it will say, too, when its copies have come along.
+            pause = pause.min(HOUR);
+        }
         match word {
             Word::Act => self.go_on(record, charge_id).await,
             Word::UnknownCharge if key.made(record) != Some(false) => {
@@ -55,13 +61,22 @@ impl Run<'_> {
                 self.put_off(record, DAY, Noted::Answered).await?;
                 Ok(Done::Stands)
             }
-            Word::Undecided if let Some(signed_at) = record.paid_notified_at => {
-                self.signed_and_undecided(record, signed_at, age).await
+            // It holds money that pays nothing.
+            Word::Undecided
+                if let Some(signed_for) = signed_for
+                    && signed_for >= DAY =>
+            {
+                let stands_for = signed_for - DAY;
+                self.tell(Kind::Definite, None, "OutcomeConflict", stands_for);
+                let pause = stands_again_after(stands_for);
+                self.put_off(record, pause, Noted::Answered).await?;
+                Ok(Done::Stands)
             }
-            Word::Undecided if age > ABANDONED_AFTER => self.give_up(&payment).await,
+            Word::Undecided if age > ABANDONED_AFTER && signed_for.is_none() => {
+                self.give_up(&payment).await
+            }
             Word::Undecided | Word::UnknownState => {
-                self.put_off(record, look_again_after(age), Noted::Answered)
-                    .await
+                self.put_off(record, pause, Noted::Answered).await
             }
         }
     }
@@ -95,24 +110,6 @@ impl Run<'_> {
             "another key made this charge, and the bank does not know it with this one".to_owned(),
         )
         .await
-    }
-
-    /// What the bank has signed it will say, too, when its copies have come along. Where it does not for a day, it holds
-    /// money that pays nothing: a person has to look.
-    async fn signed_and_undecided(
-        &self,
-        record: &Record,
-        signed_at: i64,
-        age: i64,
-    ) -> Result<Done, String> {
-        let for_a_day = self.now - signed_at - DAY;
-        if for_a_day < 0 {
-            let pause = look_again_after(age).min(HOUR);
-            return self.put_off(record, pause, Noted::Answered).await;
-        }
-        self.tell(Kind::Definite, None, "OutcomeConflict", for_a_day);
-        self.put_off(record, DAY, Noted::Nothing).await?;
-        Ok(Done::Stands)
     }
 
     /// After a week without a decision the payment is given up: the bank was asked a moment ago, and holds no money.

@@ -80,6 +80,14 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
+    /// A record is gone.
+    pub(super) async fn delete_record(&self, key: &str) {
+        let parts = &self.world.0;
+        let request = json!({"TableName": parts.names.records, "Key": {"tokenId": {"S": key}}});
+        let request = request.to_string();
+        parts.tables.call("DeleteItem", request.as_bytes()).await;
+    }
+
     /// Somebody calls the function that reconciles. What is zero in its report is left out.
     pub(super) async fn reconcile(&self) -> Result<Value> {
         let functions = &self.world.0.functions;

@@ -76,7 +76,7 @@ pub(super) async fn deleted(world: &World) -> Result<Vec<String>> {
     done(world.bank().plan_fault(&fault).await)?;
     let fields = desk.confirm(&paying).await?;
     let mut lines = vec![format!("returned: {}", desk.post_return(&fields).await)];
-    delete(world, &paying.token).await;
+    desk.delete_record(&paying.token).await;
     desk.rest().await;
     lines.push(format!("rest: {}", desk.record(&paying.token)));
     lines.extend(desk.executions());
@@ -88,7 +88,7 @@ async fn former(desk: &Desk<'_>, paying: &Paying, more: &Value, before: Before) 
     let world = desk.world;
     let key = CardToken::new(&*paying.token).context("a token")?;
     match before {
-        Before::Nothing => delete(world, key.record_key().as_str()).await,
+        Before::Nothing => desk.delete_record(key.record_key().as_str()).await,
         Before::Refused => desk.change_record(&paying.token, |record| {
             record["closedAs"] = "refused".into();
             record["closedAt"] = "2026-03-01T02:00:00.000Z".into();
@@ -110,11 +110,4 @@ async fn former(desk: &Desk<'_>, paying: &Paying, more: &Value, before: Before) 
         .store(&parts.names.records, &items::attributes(&item))?;
     sleep(SECOND).await;
     Ok(())
-}
-
-async fn delete(world: &World, key: &str) {
-    let request = json!({"TableName": world.0.names.records, "Key": {"tokenId": {"S": key}}});
-    let request = request.to_string();
-    let tables = &world.0.tables;
-    tables.call("DeleteItem", request.as_bytes()).await;
 }

@@ -20,26 +20,29 @@ pub(super) async fn undecided(world: &World) -> Result<Vec<String>> {
     reconciled(&desk, &left.token).await
 }
 
-/// The bank's answer to the charge never came, and there is none. A browser comes back all the same.
+/// The bank's answer to the charge never came, and there is none. A browser comes back all the same, with a charge that
+/// nobody knows, and with one that the bank made for somebody else.
 pub(super) async fn perhaps_charged_and_back(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);
-    let order = desk.order(150_000, &json!({}))?;
-    let token = desk.token(Manner::Approved, Dialect::Usual).await?;
-    let fault = json!({"operation": "create_charge", "kind": "timeout", "token": token});
-    done(world.bank().plan_fault(&fault).await)?;
-    let form = desk.form(&token, &order, "1500.00");
-    desk.check_out(&form).await;
-    let fields = [
-        ("objectId", "chrg_test_nobody"),
-        ("status", "true"),
-        ("token", &token),
-    ];
-    let answer = desk.send(world.form("/callback", fields)).await;
-    let mut lines = vec![
-        format!("returned: {answer}"),
-        format!("rest: {}", desk.stored(&token)),
-    ];
-    lines.extend(reconciled(&desk, &token).await?);
+    let mut lines = Vec::new();
+    let other = desk.pay(Manner::Declined, 150_000).await?;
+    desk.confirm(&other).await?;
+    let record = desk.stored(&other.token);
+    let key = record["tokenId"].as_str().context("no record")?;
+    desk.delete_record(key).await;
+    for charge in ["chrg_test_nobody", other.charge()] {
+        let order = desk.order(150_000, &json!({}))?;
+        let token = desk.token(Manner::Approved, Dialect::Usual).await?;
+        let fault = json!({"operation": "create_charge", "kind": "timeout", "token": token});
+        done(world.bank().plan_fault(&fault).await)?;
+        let form = desk.form(&token, &order, "1500.00");
+        desk.check_out(&form).await;
+        let fields = [("objectId", charge), ("status", "true"), ("token", &token)];
+        let answer = desk.send(world.form("/callback", fields)).await;
+        lines.push(format!("returned with {charge}: {answer}"));
+        lines.push(format!("  rest: {}", desk.stored(&token)));
+        lines.extend(reconciled(&desk, &token).await?);
+    }
     Ok(lines)
 }
 

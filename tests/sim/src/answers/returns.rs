@@ -216,7 +216,7 @@ pub(super) async fn too_many(world: &World) -> Result<Vec<String>> {
         if !told {
             world.shop_answers(Some(500));
         }
-        for wait in [0, 1, 11, 600] {
+        for wait in [0, 1, 11, 12, 600] {
             sleep(wait * SECOND).await;
             form().await;
             sleep(5 * SECOND).await;

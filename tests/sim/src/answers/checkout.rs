@@ -5,7 +5,7 @@ use payment3_bank::{Dialect, Manner};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::desk::Desk;
+use super::desk::{Desk, Paying};
 use crate::scenario::done;
 use crate::time::{HOUR, SECOND};
 use crate::world::World;
@@ -158,9 +158,7 @@ pub(super) async fn held(world: &World) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     let parts = &world.0;
     for holds in [SECOND / 10, HOUR] {
-        let order = desk.order(150_000, &json!({}))?;
-        let token = desk.token(Manner::Approved, Dialect::Usual).await?;
-        let form = desk.form(&token, &order, "1500.00");
+        let Paying { order, form, .. } = desk.prepare(Dialect::Usual).await?;
         parts.tables.hold(&parts.names.check_status, &order, holds);
         let answer = desk.check_out(&form).await;
         lines.push(format!("held for {holds:?}: {answer}"));
@@ -173,12 +171,8 @@ pub(super) async fn held(world: &World) -> Result<Vec<String>> {
 /// While the bank is asked for the charge, another one is stored for the token.
 pub(super) async fn overtaken(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);
-    let order = desk.order(150_000, &json!({}))?;
-    let token = desk.token(Manner::Approved, Dialect::Usual).await?;
-    let fault =
-        json!({"operation": "create_charge", "kind": "late", "token": token, "delayMs": 5000});
-    done(world.bank().plan_fault(&fault).await)?;
-    let form = desk.form(&token, &order, "1500.00");
+    let Paying { token, form, .. } = desk.prepare(Dialect::Usual).await?;
+    desk.takes_long(&token).await?;
     let meanwhile = async {
         sleep(SECOND).await;
         desk.change_record(&token, |record| {

@@ -170,6 +170,38 @@ impl<'a> Desk<'a> {
         self.send(self.world.form("/cardpayment", form)).await
     }
 
+    /// An order over 1,500 baht, and the form that would pay it with a new token.
+    pub(super) async fn prepare(&mut self, dialect: Dialect) -> Result<Paying> {
+        let order = self.order(150_000, &json!({}))?;
+        let token = self.token(Manner::Approved, dialect).await?;
+        Ok(Paying {
+            form: self.form(&token, &order, "1500.00"),
+            token,
+            order,
+            answer: String::new(),
+            page: None,
+        })
+    }
+
+    /// So many calls of an operation about a token fail at the bank in this way.
+    pub(super) async fn fails(
+        &self,
+        token: &str,
+        operation: &str,
+        kind: &str,
+        times: u32,
+    ) -> Result<()> {
+        let fault = json!({"operation": operation, "kind": kind, "token": token, "times": times});
+        done(self.world.bank().plan_fault(&fault).await)
+    }
+
+    /// The bank makes the charge of a token two seconds after it was asked to.
+    pub(super) async fn takes_long(&self, token: &str) -> Result<()> {
+        let late =
+            json!({"operation": "create_charge", "kind": "late", "token": token, "delayMs": 2000});
+        done(self.world.bank().plan_fault(&late).await)
+    }
+
     /// Pays an order as far as the bank's page.
     pub(super) async fn pay(&mut self, manner: Manner, satang: i64) -> Result<Paying> {
         let order = self.order(satang, &json!({}))?;
@@ -188,12 +220,37 @@ impl<'a> Desk<'a> {
 
     pub(super) async fn confirm(&self, paying: &Paying) -> Result<BTreeMap<String, String>> {
         let page = paying.page.as_deref().context("no page of the bank's")?;
+        self.confirm_at(page).await
+    }
+
+    /// Confirms the charge of a token, whether or not the checkout has led to its page. Returns its id.
+    pub(super) async fn confirm_unseen(&self, token: &str) -> Result<String> {
+        let bank = self.world.bank();
+        let charge = bank.charge_of_token(token).context("no charge")?;
+        let charge = charge["id"].as_str().context("no id")?;
+        self.confirm_at(&bank.page_of(charge)).await?;
+        Ok(charge.to_owned())
+    }
+
+    async fn confirm_at(&self, page: &str) -> Result<BTreeMap<String, String>> {
         self.world.bank().three_ds(page, Step::Open).await;
         match self.world.bank().three_ds(page, Step::Confirm).await {
             Page::Returning(form) | Page::Decided(form) => Ok(form.fields),
             Page::Lost => Ok(BTreeMap::new()),
             other => anyhow::bail!("the bank's page is {other:?}"),
         }
+    }
+
+    /// A browser comes back with a charge and nothing else.
+    pub(super) async fn bare_return(&self, charge: &str) -> String {
+        let fields = [("objectId", charge), ("status", "true")];
+        self.send(self.world.form("/callback", fields)).await
+    }
+
+    /// A browser comes back with a charge and the token.
+    pub(super) async fn return_with_token(&self, charge: &str, token: &str) -> String {
+        let fields = [("objectId", charge), ("status", "true"), ("token", token)];
+        self.send(self.world.form("/callback", fields)).await
     }
 
     pub(super) async fn post_return(&self, fields: &BTreeMap<String, String>) -> String {

@@ -52,8 +52,7 @@ pub(super) async fn answers(world: &World) -> Result<Vec<String>> {
             let answer = done(world.bank().notify(paying.charge()).await)?;
             desk.rest().await;
             lines.push(format!("  notified, {time}: {answer:?}"));
-            let fields = [("objectId", paying.charge()), ("status", "true")];
-            let answer = desk.send(world.form("/callback", fields)).await;
+            let answer = desk.bare_return(paying.charge()).await;
             desk.rest().await;
             lines.push(format!("  returned, {time}: {answer}"));
             lines.push(format!("  rest: {}", desk.record(&paying.token)));

@@ -7,8 +7,7 @@ use payment3_bank::{Dialect, Manner};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::desk::Desk;
-use crate::bank::Step;
+use super::desk::{Desk, Paying};
 use crate::scenario::done;
 use crate::time::{DAY, HOUR, MINUTE, SECOND};
 use crate::world::World;
@@ -31,14 +30,10 @@ pub(super) async fn perhaps_charged_and_back(world: &World) -> Result<Vec<String
     let key = record["tokenId"].as_str().context("no record")?;
     desk.delete_record(key).await;
     for charge in ["chrg_test_nobody", other.charge()] {
-        let order = desk.order(150_000, &json!({}))?;
-        let token = desk.token(Manner::Approved, Dialect::Usual).await?;
-        let fault = json!({"operation": "create_charge", "kind": "timeout", "token": token});
-        done(world.bank().plan_fault(&fault).await)?;
-        let form = desk.form(&token, &order, "1500.00");
+        let Paying { token, form, .. } = desk.prepare(Dialect::Usual).await?;
+        desk.fails(&token, "create_charge", "timeout", 1).await?;
         desk.check_out(&form).await;
-        let fields = [("objectId", charge), ("status", "true"), ("token", &token)];
-        let answer = desk.send(world.form("/callback", fields)).await;
+        let answer = desk.return_with_token(charge, &token).await;
         lines.push(format!("returned with {charge}: {answer}"));
         lines.push(format!("  rest: {}", desk.stored(&token)));
         lines.extend(reconciled(&desk, &token).await?);
@@ -62,11 +57,8 @@ pub(super) async fn perhaps_charged(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);
     let mut lines = Vec::new();
     for dialect in [Dialect::Usual, Dialect::NoInquiryByReference] {
-        let order = desk.order(150_000, &json!({}))?;
-        let token = desk.token(Manner::Approved, dialect).await?;
-        let fault = json!({"operation": "create_charge", "kind": "timeout", "token": token});
-        done(world.bank().plan_fault(&fault).await)?;
-        let form = desk.form(&token, &order, "1500.00");
+        let Paying { token, form, .. } = desk.prepare(dialect).await?;
+        desk.fails(&token, "create_charge", "timeout", 1).await?;
         lines.push(format!(
             "{}: {}",
             dialect.name(),
@@ -80,11 +72,8 @@ pub(super) async fn perhaps_charged(world: &World) -> Result<Vec<String>> {
 /// As before, and the bank's key is another one since: it knows nothing of what the former one has charged.
 pub(super) async fn charged_by_a_former_key(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);
-    let order = desk.order(150_000, &json!({}))?;
-    let token = desk.token(Manner::Approved, Dialect::Usual).await?;
-    let fault = json!({"operation": "create_charge", "kind": "timeout", "token": token});
-    done(world.bank().plan_fault(&fault).await)?;
-    let form = desk.form(&token, &order, "1500.00");
+    let Paying { token, form, .. } = desk.prepare(Dialect::Usual).await?;
+    desk.fails(&token, "create_charge", "timeout", 1).await?;
     let mut lines = vec![format!("checkout: {}", desk.check_out(&form).await)];
     let key = "skey_test_answers_0002";
     done(world.bank().rotate_key(key, false).await)?;
@@ -106,35 +95,24 @@ pub(super) async fn charged_after_all(world: &World) -> Result<Vec<String>> {
         "nobody, and a key of the other mode",
     ] {
         lines.push(format!("named by {named_by}:"));
-        let order = desk.order(150_000, &json!({}))?;
         let named = !named_by.starts_with("nobody");
         let dialect = match named {
             true => Dialect::NoInquiryByReference,
             false => Dialect::Usual,
         };
-        let token = desk.token(Manner::Approved, dialect).await?;
-        for (operation, kind, times) in
-            [("create_charge", "lost_answer", 1), ("inquire", "error", 9)]
-        {
-            let fault =
-                json!({"operation": operation, "kind": kind, "token": token, "times": times});
-            done(world.bank().plan_fault(&fault).await)?;
-        }
-        let form = desk.form(&token, &order, "1500.00");
+        let Paying { token, form, .. } = desk.prepare(dialect).await?;
+        desk.fails(&token, "create_charge", "lost_answer", 1)
+            .await?;
+        desk.fails(&token, "inquire", "error", 9).await?;
         lines.push(format!("  checkout: {}", desk.check_out(&form).await));
-        let charge = world.bank().charge_of_token(&token).context("no charge")?;
-        let charge = charge["id"].as_str().context("no id")?;
-        let page = world.bank().page_of(charge);
-        world.bank().three_ds(&page, Step::Open).await;
-        world.bank().three_ds(&page, Step::Confirm).await;
+        let charge = desk.confirm_unseen(&token).await?;
         match named_by {
             "a browser" => {
-                let fields = [("objectId", charge), ("status", "true"), ("token", &token)];
-                let answer = desk.send(world.form("/callback", fields)).await;
+                let answer = desk.return_with_token(&charge, &token).await;
                 lines.push(format!("  returned: {answer}"));
             }
             "the bank" => {
-                let answer = done(world.bank().notify(charge).await)?;
+                let answer = done(world.bank().notify(&charge).await)?;
                 lines.push(format!("  notified: {answer:?}"));
             }
             "nobody" => {}
@@ -162,8 +140,7 @@ pub(super) async fn counted_meanwhile(world: &World) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     for closes in [false, true] {
         let paying = desk.pay(Manner::Approved, 150_000).await?;
-        let fields = [("objectId", paying.charge()), ("status", "true")];
-        desk.send(world.form("/callback", fields)).await;
+        desk.bare_return(paying.charge()).await;
         sleep(2 * SECOND).await;
         desk.change_record(&paying.token, |record| {
             if closes {

@@ -9,8 +9,7 @@ use payment3_harness::http::form;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::desk::Desk;
-use crate::bank::Step;
+use super::desk::{Desk, Paying};
 use crate::dynamodb::Lag;
 use crate::scenario::done;
 use crate::time::SECOND;
@@ -117,14 +116,13 @@ pub(super) async fn at_once(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);
     let mut lines = Vec::new();
     let paying = desk.pay(Manner::Approved, 150_000).await?;
-    let fields = [("objectId", paying.charge()), ("status", "true")];
-    let form = || desk.send(world.form("/callback", &fields));
-    lines.push(format!("first: {}", form().await));
+    let comes_back = || desk.bare_return(paying.charge());
+    lines.push(format!("first: {}", comes_back().await));
     desk.rest().await;
     lines.push(format!("rest: {}", desk.record(&paying.token)));
     world.0.tables.set_lag(BEHIND);
     for time in ["second", "third"] {
-        lines.push(format!("{time}: {}", form().await));
+        lines.push(format!("{time}: {}", comes_back().await));
         lines.push(format!("  stored: {}", desk.stored(&paying.token)));
     }
     desk.rest().await;
@@ -143,25 +141,17 @@ pub(super) async fn not_shown_yet(world: &World) -> Result<Vec<String>> {
             .0
             .tables
             .set_lag(if begun { Lag::NONE } else { BEHIND });
-        let order = desk.order(150_000, &json!({}))?;
-        let token = desk.token(Manner::Approved, Dialect::Usual).await?;
-        let late =
-            json!({"operation": "create_charge", "kind": "late", "token": token, "delayMs": 2000});
-        done(world.bank().plan_fault(&late).await)?;
-        let form = desk.form(&token, &order, "1500.00");
+        let Paying { token, form, .. } = desk.prepare(Dialect::Usual).await?;
+        desk.takes_long(&token).await?;
         let falls_behind = async {
             sleep(SECOND).await;
             world.0.tables.set_lag(BEHIND);
         };
         let (answer, ()) = tokio::join!(desk.check_out(&form), falls_behind);
         lines.push(format!("begun {begun}: {answer}"));
-        let charge = world.bank().charge_of_token(&token).context("no charge")?;
-        let charge = charge["id"].as_str().context("no id")?;
-        let page = world.bank().page_of(charge);
-        world.bank().three_ds(&page, Step::Open).await;
-        world.bank().three_ds(&page, Step::Confirm).await;
+        let charge = desk.confirm_unseen(&token).await?;
         for time in ["first", "second"] {
-            let answer = done(world.bank().notify(charge).await)?;
+            let answer = done(world.bank().notify(&charge).await)?;
             desk.rest().await;
             lines.push(format!("  notified, {time}: {answer:?}"));
             lines.push(format!("  rest: {}", desk.record(&token)));
@@ -199,10 +189,8 @@ pub(super) async fn too_many(world: &World) -> Result<Vec<String>> {
     for told in [true, false] {
         let paying = desk.pay(Manner::Approved, 150_000).await?;
         let charge = paying.charge();
-        let fields = [("objectId", charge), ("status", "true")];
-        let form = || desk.send(world.form("/callback", &fields));
         for _ in 0..4 {
-            form().await;
+            desk.bare_return(charge).await;
             desk.rest().await;
         }
         let asked = || world.bank().requests_of(charge).len();
@@ -218,7 +206,7 @@ pub(super) async fn too_many(world: &World) -> Result<Vec<String>> {
         }
         for wait in [0, 1, 11, 12, 600] {
             sleep(wait * SECOND).await;
-            form().await;
+            desk.bare_return(charge).await;
             sleep(5 * SECOND).await;
             let record = desk.record(&paying.token);
             lines.push(format!(

@@ -230,27 +230,31 @@ fn wrongly_open(
             record["outcome"], record["resolution"], record["attempt"]
         ));
     }
-    // Whether money of another system's may go back is for a person to say.
-    let former = circumstances.former.contains(&payment.token) && because("RefusalNeedsPerson");
-    let refused = charge.is_some_and(|charge| was_refused(account, charge));
-    let excused = circumstances.by_hand.contains(id) || (former && refused);
+    // Of another system's money a person decides: whether it may go back, and what it was for where the shop has changed
+    // the order since.
+    let former = circumstances.former.contains(&payment.token);
+    let of_former = |charge: &Charge<'_>| {
+        (because("RefusalNeedsPerson") && was_refused(account, charge))
+            || (because("ChargeMismatch") && was_changed(account, charge))
+    };
+    let excused = circumstances.by_hand.contains(id) || (former && charge.is_some_and(of_former));
     (!excused)
         .then(|| format!("charge {id} stands for a person, and nothing happened that needs one"))
 }
 
 /// Whether it is the former system's own affair: nobody has told this one of its charge, or a person was told that its
-/// token is another checkout's here.
+/// record cannot be copied.
 fn is_formers(payment: &PaymentSeen, circumstances: &Circumstances) -> bool {
     let charge = payment.at_bank.charges.first();
+    let id = charge.and_then(|charge| charge["id"].as_str());
     let told = |line: &Line| {
         let has = |text: &str| line.values().any(|value| value == text);
-        has("TokenReused") && charge.is_some_and(|charge| charge["id"].as_str().is_some_and(has))
+        (has("TokenReused") || has("ItemUnreadable")) && id.is_some_and(has)
     };
+    let is_copied = |record: &Value| id.is_some_and(|id| record["chargeId"] == id);
     circumstances.former.contains(&payment.token)
-        && match &payment.record {
-            None => !was_told(payment),
-            Some(_) => circumstances.alarms.iter().any(told),
-        }
+        && !payment.record.as_ref().is_some_and(is_copied)
+        && (!was_told(payment) || circumstances.alarms.iter().any(told))
 }
 
 /// Whether the bank has told of the charge, and was answered that it is taken.
@@ -259,6 +263,12 @@ fn was_told(payment: &PaymentSeen) -> bool {
     let mut told =
         charges.flat_map(|charge| charge["notifications"].as_array().into_iter().flatten());
     told.any(|notification| notification["answer"] == 200)
+}
+
+/// Whether the shop has changed the order.
+fn was_changed(account: &Account, charge: &Charge<'_>) -> bool {
+    let changes = account.orders.get(charge.order);
+    changes.is_some_and(|changes| changes.iter().any(|(_, change)| *change != Change::Track))
 }
 
 /// Whether the order could not be paid by this charge: another had paid it, or the shop had changed it.

@@ -543,7 +543,7 @@ impl Built {
             }
             // The other one goes on.
             (_, "DynamoDB.ConditionalCheckFailedException")
-                if all.iter().any(|other| beside(other, execution)) =>
+                if all.iter().any(|other| goes_on(other, execution)) =>
             {
                 true
             }
@@ -555,11 +555,10 @@ impl Built {
                 true
             }
             // What becomes of another system's money is for a person to say.
-            (Machine::Payment, "RefusalNeedsPerson" | "TokenReused")
-                if !facts.former.is_empty() =>
-            {
-                true
-            }
+            (
+                Machine::Payment,
+                "RefusalNeedsPerson" | "TokenReused" | "ItemUnreadable" | "ChargeMismatch",
+            ) if !facts.former.is_empty() => true,
             // The next attempt went on; a redrive goes on with what has changed since.
             (Machine::Payment, _) => {
                 let by_hand = |charge: &String| name.contains(charge.as_str());
@@ -686,17 +685,15 @@ fn events_of(shop: &Shop, charge: &str) -> Vec<ReceivedEvent> {
         .collect()
 }
 
-/// Whether two executions of one payment, or of one refund, ran at the same time.
-fn beside(one: &Description, other: &Description) -> bool {
-    let begins_within = |one: &Description, other: &Description| {
-        let until = other.stopped_at.unwrap_or(Timestamp::MAX);
-        (other.started_at..=until).contains(&one.started_at)
-    };
+/// Whether an execution of the same payment, or of the same refund, was there to go on: it had not ended before the other
+/// one began.
+fn goes_on(one: &Description, other: &Description) -> bool {
     let is_same = |field: &str| one.input[field] == other.input[field];
+    let until = one.stopped_at.unwrap_or(Timestamp::MAX);
     one.name != other.name
         && is_same("chargeId")
         && is_same("refundId")
-        && (begins_within(one, other) || begins_within(other, one))
+        && until >= other.started_at
 }
 
 /// For how long a process may go on with a key that it has read.

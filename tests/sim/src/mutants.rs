@@ -33,11 +33,13 @@ pub struct Search {
 }
 
 /// Breaks the system in every way whose name contains this text, and searches for each, so many times and for so much
-/// processor time at most: what is found may hang on luck. What most of the searches do not find is looked for in
-/// what every run of the tests does besides: the answers, the cells of the fault matrix, and the simulator's own tests. Prints a table. `false` where one is not found.
+/// processor time at most: what is found may hang on luck. The sound system must pass each seed that finds a break. What
+/// most of the searches do not find is looked for in what every run of the tests does besides: the answers, the cells of
+/// the fault matrix, and the simulator's own tests. Prints a table. `false` where one is not found.
 ///
 /// # Errors
-/// A copy cannot be made or built, or its simulator does not run: told after all others.
+/// A copy cannot be made or built, its simulator does not run, or a seed fails without the break, too: told after all
+/// others.
 pub fn search(named: &str, searches: usize, within: Option<Duration>) -> Result<bool> {
     let within = within.unwrap_or(SEARCHES_FOR);
     let chosen: Vec<_> = breaks::ALL

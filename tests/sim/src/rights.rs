@@ -99,39 +99,12 @@ fn matches(pattern: &str, text: &str) -> bool {
 }
 
 /// Rights that no run here uses, and why they are there: role, action, the end of what it may be done to, reason.
-const UNUSED: [(&str, &str, &str, &str); 5] = [
-    (
-        "callback",
-        "dynamodb:GetItem",
-        "/payment3-order-master",
-        COPIES,
-    ),
-    (
-        "callback",
-        "dynamodb:PutItem",
-        "/payment3-card-payment-record-master",
-        COPIES,
-    ),
-    (
-        "lookup-record",
-        "dynamodb:GetItem",
-        "/payment3-order-master",
-        COPIES,
-    ),
-    (
-        "lookup-record",
-        "dynamodb:PutItem",
-        "/payment3-card-payment-record-master",
-        COPIES,
-    ),
-    (
-        "refund machine",
-        "lambda:InvokeFunction",
-        "-report-stuck-master",
-        "a refund that fails for weeks is reported",
-    ),
-];
-const COPIES: &str = "a record of another branch or of the former system is copied first; the tests on the local AWS have such records";
+const UNUSED: [(&str, &str, &str, &str); 1] = [(
+    "refund machine",
+    "lambda:InvokeFunction",
+    "-report-stuck-master",
+    "a refund that fails for weeks is reported",
+)];
 
 /// The rights of the deployment that these uses did not need, each with the reason why it is there, if one is known. And
 /// the reasons for rights that are used, or that nobody has.

@@ -422,8 +422,10 @@ impl Totals {
             self.refunds
         );
         println!(
-            "{days:.0} virtual days in {seconds:.1} s of processor time: {:.0} payments, {:.0} calls and {:.1} days a second.",
+            "{days:.0} virtual days in {seconds:.1} s of processor time. A second: {:.0} payments, {:.0} refunds, {:.0} calls, \
+             {:.1} days.",
             self.payments as f64 / seconds,
+            self.refunds as f64 / seconds,
             self.calls as f64 / seconds,
             days / seconds
         );

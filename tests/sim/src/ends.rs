@@ -234,7 +234,8 @@ fn wrongly_open(
     // the order since.
     let former = circumstances.former.contains(&payment.token);
     let of_former = |charge: &Charge<'_>| {
-        (because("RefusalNeedsPerson") && was_refused(account, charge))
+        // Started by hand once the token is free, it is told of by the name under which it failed first.
+        ((because("RefusalNeedsPerson") || because("TokenReused")) && was_refused(account, charge))
             || (because("ChargeMismatch") && was_changed(account, charge))
     };
     let excused = circumstances.by_hand.contains(id) || (former && charge.is_some_and(of_former));

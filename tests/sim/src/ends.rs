@@ -40,7 +40,7 @@ pub(crate) struct Circumstances {
     /// Since when the bank has answered inquiries by reference about every charge that the deployment asks for: what
     /// another key charged it does not know. `None` where it answers none, or the deployment does not know it.
     pub(crate) finds_by_reference: Option<Timestamp>,
-    /// The tokens that the former system charged.
+    /// The charges that the former system made.
     pub(crate) former: BTreeSet<String>,
     /// Whether the deployment saves no cards, or not all of them.
     pub(crate) cards_not_saved: bool,
@@ -232,7 +232,7 @@ fn wrongly_open(
     }
     // Of another system's money a person decides: whether it may go back, and what it was for where the shop has changed
     // the order since.
-    let former = circumstances.former.contains(&payment.token);
+    let former = circumstances.former.contains(id);
     let of_former = |charge: &Charge<'_>| {
         // Started by hand once the token is free, it is told of by the name under which it failed first.
         ((because("RefusalNeedsPerson") || because("TokenReused")) && was_refused(account, charge))
@@ -253,7 +253,7 @@ fn is_formers(payment: &PaymentSeen, circumstances: &Circumstances) -> bool {
         (has("TokenReused") || has("ItemUnreadable")) && id.is_some_and(has)
     };
     let is_copied = |record: &Value| id.is_some_and(|id| record["chargeId"] == id);
-    circumstances.former.contains(&payment.token)
+    id.is_some_and(|id| circumstances.former.contains(id))
         && !payment.record.as_ref().is_some_and(is_copied)
         && (!was_told(payment) || circumstances.alarms.iter().any(told))
 }

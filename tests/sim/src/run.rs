@@ -90,7 +90,7 @@ pub struct Outcome {
     pub reversed: usize,
     /// Payments that stand for a person.
     pub standing: usize,
-    /// Refunds that were asked for, by their executions.
+    /// Executions of the refund machine.
     pub refunds: usize,
     /// Calls of all parties.
     pub calls: usize,
@@ -537,6 +537,10 @@ impl Built {
             let tries = |place: usize| matches!(words.get(place + 2), Some(&("try" | "redrive")));
             (0..2).any(|place| words.get(place) == Some(&name.as_str()) && tries(place))
         };
+        let is_former = |execution: &Description| {
+            let charge = execution.input["chargeId"].as_str();
+            charge.is_some_and(|charge| facts.former.contains(charge))
+        };
         match (machine, execution.error.as_deref().unwrap_or_default()) {
             (Machine::Payment, "NotificationFailed") if facts.was_closed(execution.stopped_at) => {
                 true
@@ -558,7 +562,7 @@ impl Built {
             (
                 Machine::Payment,
                 "RefusalNeedsPerson" | "TokenReused" | "ItemUnreadable" | "ChargeMismatch",
-            ) if !facts.former.is_empty() => true,
+            ) if is_former(execution) => true,
             // The next attempt went on; a redrive goes on with what has changed since.
             (Machine::Payment, _) => {
                 let by_hand = |charge: &String| name.contains(charge.as_str());

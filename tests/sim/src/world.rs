@@ -49,7 +49,7 @@ pub(crate) struct Facts {
     pub(crate) payments: Vec<(usize, String, String, String)>,
     /// The orders with their owner, and what the shop did to each, with when.
     pub(crate) orders: BTreeMap<String, (String, Vec<(Timestamp, Change)>)>,
-    /// The tokens that the former system charged.
+    /// The charges that the former system made.
     pub(crate) former: BTreeSet<String>,
     /// Charges that somebody touched in the bank's portal.
     pub(crate) by_hand: BTreeSet<String>,

@@ -46,7 +46,7 @@ pub(crate) async fn checks_out(
     world.trace().tell(format_args!(
         "the former system has charged {token}: {id} for {order}"
     ));
-    world.facts().former.insert(token.to_owned());
+    world.facts().former.insert(id.to_owned());
     let parts = &world.0;
     let stored = parts
         .tables

@@ -480,7 +480,7 @@ impl Player {
         if matches!(begun.flow, Flow::OrderGone | Flow::OrderGoneSettled) {
             let deletes = crate::world::Change::Delete;
             let order = begun.payment.order_id();
-            self.world().shop_changes(order, deletes).await;
+            self.world().shop_changes(order, deletes);
         }
         if begun.flow == Flow::OrderGoneSettled {
             done(self.world().bank().settle(form.charge_id()?, false).await)?;

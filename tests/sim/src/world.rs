@@ -341,7 +341,7 @@ impl World {
     }
 
     /// The shop changes an order by itself.
-    pub(crate) async fn shop_changes(&self, order: &str, change: Change) {
+    pub(crate) fn shop_changes(&self, order: &str, change: Change) {
         let table = &self.0.names.orders;
         let Some(mut item) = self.0.tables.item(table, &[order]) else {
             return;
@@ -366,9 +366,7 @@ impl World {
         self.trace()
             .tell(format_args!("the shop: {change:?} {order}"));
         if change == Change::Delete {
-            let key = json!({"TableName": table, "Key": {"orderId": {"S": order}}});
-            let body = key.to_string();
-            self.0.tables.call("DeleteItem", body.as_bytes()).await;
+            let _ = self.0.tables.remove(table, "orderId", order);
         } else {
             // The item was an item before.
             let _ = self.0.tables.store(table, &item);

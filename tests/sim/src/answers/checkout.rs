@@ -6,7 +6,6 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::desk::{Desk, Paying};
-use crate::scenario::done;
 use crate::time::{HOUR, SECOND};
 use crate::world::World;
 
@@ -196,8 +195,7 @@ pub(super) async fn trouble(world: &World) -> Result<Vec<String>> {
         for kind in ["error", "busy", "timeout", "lost_answer", "late"] {
             let order = desk.order(150_000, &json!({}))?;
             let token = desk.token(Manner::ApprovedAtOnce, Dialect::Usual).await?;
-            let fault = json!({"operation": operation, "kind": kind, "token": token});
-            done(world.bank().plan_fault(&fault).await)?;
+            desk.fails(&token, operation, kind, 1).await?;
             let form = desk.form(&token, &order, "1500.00");
             lines.push(format!(
                 "{operation} {kind}: {}",

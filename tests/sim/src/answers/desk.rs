@@ -68,9 +68,9 @@ impl<'a> Desk<'a> {
     /// The record of a token is changed in a way that nobody in this world does by himself.
     pub(super) fn change_record(&self, token: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
         let parts = &self.world.0;
-        let key = CardToken::new(token).context("a token")?.record_key();
+        let key = record_key(token)?;
         let mut item = parts
-            .item(&parts.names.records, key.as_str())
+            .item(&parts.names.records, &key)
             .context("no record")?;
         change(&mut item);
         parts
@@ -81,11 +81,9 @@ impl<'a> Desk<'a> {
     }
 
     /// A record is gone.
-    pub(super) async fn delete_record(&self, key: &str) {
+    pub(super) fn delete_record(&self, key: &str) -> Result<()> {
         let parts = &self.world.0;
-        let request = json!({"TableName": parts.names.records, "Key": {"tokenId": {"S": key}}});
-        let request = request.to_string();
-        parts.tables.call("DeleteItem", request.as_bytes()).await;
+        parts.tables.remove(&parts.names.records, "tokenId", key)
     }
 
     /// Somebody calls the function that reconciles. What is zero in its report is left out.
@@ -172,10 +170,15 @@ impl<'a> Desk<'a> {
 
     /// An order over 1,500 baht, and the form that would pay it with a new token.
     pub(super) async fn prepare(&mut self, dialect: Dialect) -> Result<Paying> {
-        let order = self.order(150_000, &json!({}))?;
-        let token = self.token(Manner::Approved, dialect).await?;
+        self.prepared(Manner::Approved, dialect, 150_000).await
+    }
+
+    async fn prepared(&mut self, manner: Manner, dialect: Dialect, satang: i64) -> Result<Paying> {
+        let order = self.order(satang, &json!({}))?;
+        let token = self.token(manner, dialect).await?;
+        let total = satang_as_baht(satang.unsigned_abs());
         Ok(Paying {
-            form: self.form(&token, &order, "1500.00"),
+            form: self.form(&token, &order, &total),
             token,
             order,
             answer: String::new(),
@@ -204,18 +207,11 @@ impl<'a> Desk<'a> {
 
     /// Pays an order as far as the bank's page.
     pub(super) async fn pay(&mut self, manner: Manner, satang: i64) -> Result<Paying> {
-        let order = self.order(satang, &json!({}))?;
-        let token = self.token(manner, Dialect::Usual).await?;
-        let total = satang_as_baht(satang.unsigned_abs());
-        let form = self.form(&token, &order, &total);
-        let answer = self.check_out(&form).await;
-        Ok(Paying {
-            page: answer.split_once(" to ").map(|(_, page)| page.to_owned()),
-            token,
-            order,
-            form,
-            answer,
-        })
+        let mut paying = self.prepared(manner, Dialect::Usual, satang).await?;
+        paying.answer = self.check_out(&paying.form).await;
+        let page = paying.answer.split_once(" to ");
+        paying.page = page.map(|(_, page)| page.to_owned());
+        Ok(paying)
     }
 
     pub(super) async fn confirm(&self, paying: &Paying) -> Result<BTreeMap<String, String>> {
@@ -276,8 +272,8 @@ impl<'a> Desk<'a> {
     /// The whole record of a token.
     pub(super) fn stored(&self, token: &str) -> Value {
         let parts = &self.world.0;
-        let key = CardToken::new(token).map(|token| token.record_key().as_str().to_owned());
-        let record = parts.item(&parts.names.records, &key.unwrap_or_default());
+        let key = record_key(token).unwrap_or_default();
+        let record = parts.item(&parts.names.records, &key);
         record.unwrap_or_default()
     }
 
@@ -291,6 +287,12 @@ impl<'a> Desk<'a> {
             .collect();
         known.join(", ")
     }
+}
+
+/// The key of a token's record.
+pub(super) fn record_key(token: &str) -> Result<String> {
+    let token = CardToken::new(token).context("a token")?;
+    Ok(token.record_key().as_str().to_owned())
 }
 
 /// A payment at the bank's page, or at its end.

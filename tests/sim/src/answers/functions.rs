@@ -127,10 +127,8 @@ pub(super) async fn signed_since(world: &World) -> Result<Vec<String>> {
         // So that it is not paid at once.
         desk.change(&declined.order, &json!({"payment": {"grandTotal": "much"}}))?;
         if away {
-            let token = &declined.token;
-            let fault =
-                json!({"operation": "inquire", "kind": "error", "token": token, "times": 1000});
-            done(world.bank().plan_fault(&fault).await)?;
+            desk.fails(&declined.token, "inquire", "error", 1000)
+                .await?;
         }
         let now = world.time().now().as_second();
         done(world.bank().notify(charge).await)?;

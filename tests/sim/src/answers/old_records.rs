@@ -1,12 +1,11 @@
 //! Payments that the former system began: their records are in its layout, under the card token itself.
 
-use anyhow::{Context, Result};
-use payment3_activities::domain::ids::CardToken;
+use anyhow::Result;
 use payment3_bank::Manner;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::desk::{Desk, OWNER, Paying, merge};
+use super::desk::{Desk, OWNER, Paying, merge, record_key};
 use crate::items;
 use crate::scenario::done;
 use crate::time::SECOND;
@@ -71,11 +70,10 @@ pub(super) async fn deleted(world: &World) -> Result<Vec<String>> {
     let mut desk = Desk::new(world);
     let paying = desk.pay(Manner::Approved, 150_000).await?;
     former(&desk, &paying, &json!({}), Before::Nothing).await?;
-    let fault = json!({"operation": "inquire", "kind": "error", "token": paying.token});
-    done(world.bank().plan_fault(&fault).await)?;
+    desk.fails(&paying.token, "inquire", "error", 1).await?;
     let fields = desk.confirm(&paying).await?;
     let mut lines = vec![format!("returned: {}", desk.post_return(&fields).await)];
-    desk.delete_record(&paying.token).await;
+    desk.delete_record(&paying.token)?;
     desk.rest().await;
     lines.push(format!("rest: {}", desk.record(&paying.token)));
     lines.extend(desk.executions());
@@ -85,9 +83,8 @@ pub(super) async fn deleted(world: &World) -> Result<Vec<String>> {
 /// The payment's record becomes one that the former system has written, with `more` in it.
 async fn former(desk: &Desk<'_>, paying: &Paying, more: &Value, before: Before) -> Result<()> {
     let world = desk.world;
-    let key = CardToken::new(&*paying.token).context("a token")?;
     match before {
-        Before::Nothing => desk.delete_record(key.record_key().as_str()).await,
+        Before::Nothing => desk.delete_record(&record_key(&paying.token)?)?,
         Before::Refused => desk.change_record(&paying.token, |record| {
             record["closedAs"] = "refused".into();
             record["closedAt"] = "2026-03-01T02:00:00.000Z".into();

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use payment3_bank::{Dialect, Manner};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::desk::{Desk, Paying};
+use super::desk::{Desk, Paying, record_key};
 use crate::scenario::done;
 use crate::time::{DAY, HOUR, MINUTE, SECOND};
 use crate::world::World;
@@ -26,9 +26,7 @@ pub(super) async fn perhaps_charged_and_back(world: &World) -> Result<Vec<String
     let mut lines = Vec::new();
     let other = desk.pay(Manner::Declined, 150_000).await?;
     desk.confirm(&other).await?;
-    let record = desk.stored(&other.token);
-    let key = record["tokenId"].as_str().context("no record")?;
-    desk.delete_record(key).await;
+    desk.delete_record(&record_key(&other.token)?)?;
     for charge in ["chrg_test_nobody", other.charge()] {
         let Paying { token, form, .. } = desk.prepare(Dialect::Usual).await?;
         desk.fails(&token, "create_charge", "timeout", 1).await?;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use http::Method;
 use payment3_bank::{Dialect, Manner};
 use payment3_harness::http::form;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::desk::{Desk, Paying};
+use super::desk::{Desk, Paying, record_key};
 use crate::dynamodb::Lag;
 use crate::scenario::done;
 use crate::time::SECOND;
@@ -169,9 +169,8 @@ pub(super) async fn held(world: &World) -> Result<Vec<String>> {
         let holds = Duration::from_millis(millis);
         let paying = desk.pay(Manner::Approved, 150_000).await?;
         let fields = desk.confirm(&paying).await?;
-        let record = desk.stored(&paying.token);
-        let key = record["tokenId"].as_str().context("no key")?;
-        parts.tables.hold(&parts.names.records, key, holds);
+        let key = record_key(&paying.token)?;
+        parts.tables.hold(&parts.names.records, &key, holds);
         let answer = done(world.bank().notify(paying.charge()).await)?;
         lines.push(format!("held for {holds:?}, notified: {answer:?}"));
         lines.push(format!("  returned: {}", desk.post_return(&fields).await));

@@ -191,6 +191,14 @@ impl From<DynoxideError> for Refusal {
 
 type Answer = Result<Vec<u8>, Refusal>;
 
+/// Whether a write was made.
+fn done(answer: Answer) -> Result<()> {
+    answer.map(drop).map_err(|refusal| match refusal {
+        Refusal::Engine(error) => error.into(),
+        Refusal::Other(kind, message) => anyhow!("{kind}: {message}"),
+    })
+}
+
 impl DynamoDb {
     /// Empty tables. The indexes have [`Lag::USUAL`].
     ///
@@ -342,12 +350,16 @@ impl DynamoDb {
     /// No item of this table.
     pub(crate) fn store(&self, table: &str, item: &Value) -> Result<()> {
         let request = json!({"TableName": table, "Item": item}).to_string();
-        self.put(request.as_bytes())
-            .map(drop)
-            .map_err(|refusal| match refusal {
-                Refusal::Engine(error) => error.into(),
-                Refusal::Other(kind, message) => anyhow!("{kind}: {message}"),
-            })
+        done(self.put(request.as_bytes()))
+    }
+
+    /// Deletes the item with this key, as [`DynamoDb::store`] writes one. `attribute` is the name of the table's key.
+    ///
+    /// # Errors
+    /// No key of this table.
+    pub(crate) fn remove(&self, table: &str, attribute: &str, key: &str) -> Result<()> {
+        let request = json!({"TableName": table, "Key": {attribute: {"S": key}}}).to_string();
+        done(self.delete(request.as_bytes()))
     }
 
     /// Has somebody's transaction hold an item with this key for so long.

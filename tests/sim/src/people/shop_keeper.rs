@@ -11,7 +11,7 @@ pub(crate) async fn looks_after(world: World, order: String) {
     let random: Random = world.random().of(&format!("shop and {order}"));
     for _ in 0..random.below(4) {
         sleep(random.between(SECOND, DAY)).await;
-        world.shop_changes(&order, Change::Track).await;
+        world.shop_changes(&order, Change::Track);
     }
     let change = match random.below(20) {
         // The usual ten minutes, in the middle of which shoppers pay.
@@ -26,7 +26,7 @@ pub(crate) async fn looks_after(world: World, order: String) {
         random.between(SECOND, DAY)
     };
     sleep(when).await;
-    world.shop_changes(&order, change).await;
+    world.shop_changes(&order, change);
 }
 
 /// The shop's endpoint is closed now and then: it fails, or knows neither path nor key. Never for good.
